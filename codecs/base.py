@@ -1,0 +1,52 @@
+"""The codec seam: PCM to packets and back, in streams."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """One speaker's sending side; holds its state."""
+
+    def push(self, pcm: Pcm) -> bytes:
+        """The packet for whatever frames `pcm` (samples,) completes; b"" when none."""
+        ...
+
+    def flush(self) -> bytes:
+        """The packet for the rest, padded with silence to a whole frame; the encoder is fresh afterwards."""
+        ...
+
+
+class Decoder(Protocol):
+    """One speaker's receiving side; holds its state."""
+
+    def push(self, packet: bytes) -> Pcm:
+        """The samples in `packet`; raises InputError for a damaged one, whose state is then that of before."""
+        ...
+
+    def conceal(self, frames: int) -> Pcm:
+        """Samples in place of `frames` lost frames."""
+        ...
+
+
+class Codec(Protocol):
+    """A way of putting mono speech on a wire."""
+
+    name: str
+    sample_rate_hz: int
+    frame_hz: float
+    bitrates_bps: tuple[int, ...]
+    latency_samples: int  # algorithmic: input needed beyond the first sample before its reconstruction is out
+
+    def encoder(self, bitrate_bps: int | None = None) -> Encoder:
+        """A fresh encoder; None is the codec's default rate, an unknown rate an InputError that names the allowed."""
+        ...
+
+    def decoder(self) -> Decoder:
+        """A fresh decoder for any of the rates."""
+        ...

@@ -1,0 +1,71 @@
+"""Frozen dataclasses from plain dictionaries, strictly: an unknown key or a wrong type is an error that names it."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from streamst.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Build the dataclass `cls` from `values` (as read from JSON or TOML), nested dataclasses included.
+
+    Raises ConfigError naming the key for an unknown key, a missing required key or a value of another type.
+    """
+    where = where or cls.__name__
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+    hints = typing.get_type_hints(cls)
+    built = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    required = dataclasses.MISSING
+    for name, field in known.items():
+        if name not in built and field.default is required and field.default_factory is required:
+            raise ConfigError(f"{where}: missing key {name!r}")
+    return cls(**built)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The inverse of `from_dict`: plain dictionaries, lists and scalars."""
+    return dataclasses.asdict(config)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        for option in options:
+            try:
+                return _convert(option, value, where)
+            except ConfigError:
+                continue
+    elif origin is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+        raise ConfigError(f"{where}: {value!r} is not allowed; use one of {', '.join(map(str, typing.get_args(hint)))}")
+    elif dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_dict(typing.cast(type[Any], hint), value, where)
+    elif origin is tuple and isinstance(value, list | tuple):
+        inner = typing.get_args(hint)
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            return tuple(_convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(inner) == len(value):
+            return tuple(_convert(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(inner, value, strict=True)))
+    elif origin is dict and isinstance(value, Mapping):
+        return {str(k): _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    elif hint in (str, bool) and isinstance(value, hint):
+        return value
+    raise ConfigError(f"{where}: {value!r} ({type(value).__name__}) is not {getattr(hint, '__name__', hint)}")
