@@ -1,0 +1,95 @@
+"""The translator and voice seams: what a session asks of the networks, shipped or third-party."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamst.policies.base import Heard, Hypothesis, Need
+
+Pcm = NDArray[np.float32]
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class SourceWord:
+    """One word of the source transcript with where it was heard [ms from the stream's start]."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The source text of the current segment: `unstable` is the last word, which may still grow."""
+
+    stable: tuple[SourceWord, ...] = ()
+    unstable: tuple[SourceWord, ...] = ()
+
+
+class Translator(Protocol[T]):
+    """Speech in, source text and target hypotheses out. Holds weights, never a session: T is the session's state.
+
+    A state belongs to one speaker and is never changed in place; its `segment` restarts at `next_segment`.
+    """
+
+    sample_rate_hz: int
+    source: str
+    targets: tuple[str, ...]
+    provides: frozenset[Need]
+
+    def init_state(self, chunk_ms: int, target: str) -> T:
+        """A fresh state that encodes in chunks of `chunk_ms`; InputError names the allowed chunks and targets."""
+        ...
+
+    def encode(self, pcm: Pcm, state: T, final: bool = False) -> T:
+        """Hear `pcm` (samples,), any number of them; `final` flushes what is buffered."""
+        ...
+
+    def heard(self, state: T, final: bool = False) -> Heard:
+        """Counts of the current segment."""
+        ...
+
+    def source_text(self, state: T, final: bool = False) -> Transcript:
+        """The transcript of the current segment."""
+        ...
+
+    def hypothesise(self, state: T, prefix: Sequence[int], final: bool = False) -> Hypothesis:
+        """Greedy continuation of the committed `prefix` given the current segment."""
+        ...
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of target tokens."""
+        ...
+
+    def endpoint(self, state: T) -> bool:
+        """True when the speaker paused, or the segment has become as long as it may: it should be flushed now."""
+        ...
+
+    def next_segment(self, state: T) -> T:
+        """Forget the current segment's text and memory; keep what the encoder hears."""
+        ...
+
+
+class Voice(Protocol[V]):
+    """Words in, speech out, word by word. Holds weights, never a session: V is the session's state."""
+
+    sample_rate_hz: int
+    language: str
+
+    def init_state(self) -> V:
+        """A fresh state: nothing said, nothing held."""
+        ...
+
+    def speak(self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0) -> tuple[Pcm, V]:
+        """Audio (samples,) for every word that can be spoken now: all but the last, all where `final` (end of a phrase).
+
+        `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides durations. `words` may be empty.
+        """
+        ...
