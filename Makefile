@@ -1,0 +1,55 @@
+# make serve [PORT=8000]   make test   make lint   make clean
+# Each sets up .venv with what it needs, once, and then does its one job. Python 3.11 or newer and make are all it takes.
+
+PORT ?= 8000
+HOST ?= 127.0.0.1
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+# The first of these that is new enough and can make virtual environments. `make PYTHON=/path/to/python test` decides otherwise.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(USABLE)' 2>/dev/null && echo $(name))))
+
+# Browser tests run where there is a browser, tests on a GPU where there is a GPU.
+BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
+GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null)
+MARKS := not (none$(if $(BROWSER),, or browser)$(if $(GPU),, or gpu))
+
+.PHONY: serve test lint wheel clean
+.DEFAULT_GOAL := serve
+
+serve: $(VENV)/.serve
+	$(BIN)/streamst serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.dev
+	@$(if $(BROWSER),,echo "No Chromium here: the browser's tests are left out.")
+	$(BIN)/python -m pytest -q -m "$(MARKS)"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+wheel: $(VENV)/.dev
+	rm -rf build dist
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "StreamST needs Python 3.11 or newer, with venv: none found ($(CANDIDATES))." \
+	  "On Debian: apt install python3 python3-venv; or name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): some minutes, once."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for development: some minutes, once."
+	$(PIP) --editable '.[dev]'
+	@touch $@
