@@ -1,0 +1,149 @@
+"""All policies by name, and the latency dial.
+
+Which to choose:
+
+* `alignatt` where the translator exports alignments: best quality for its delay in most comparisons, one knob in ms.
+  `streamatt` is the same decision for talks without end: it also says what of the history may be forgotten.
+* `local-agreement` where it gives nothing but text, or quality matters more than a chunk of delay; `consensus` where
+  that waits too long; `hold-n` where a second decode comes too late.
+* `wait-k` where the delay must be even and predictable; `ctc-guided` where the computer is slow.
+* `confidence` with a well calibrated decoder; `edatt` where attention has no clear peaks.
+* `transducer`, `taed`, `monotonic` where the network was trained to decide by itself.
+* `retranslate` for captions only, to readers who accept text that changes.
+
+`describe()` has this as rows, with every parameter, its default and its range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streamst.errors import InputError
+
+from .alignatt import AlignAtt
+from .base import Need, Policy
+from .confidence import Confidence
+from .consensus import Consensus
+from .ctc_guided import CtcGuided
+from .edatt import EDAtt
+from .hold_n import HoldN
+from .knobs import Knob, knobs_of
+from .local_agreement import LocalAgreement
+from .monotonic import Monotonic
+from .retranslate import Retranslate
+from .streamatt import StreamAtt
+from .taed import Taed
+from .transducer import Transducer
+from .wait_k import WaitK
+
+Value = int | float | str | bool
+
+POLICIES: dict[str, type[Policy]] = {
+    "wait-k": WaitK,
+    "local-agreement": LocalAgreement,
+    "hold-n": HoldN,
+    "edatt": EDAtt,
+    "alignatt": AlignAtt,
+    "streamatt": StreamAtt,
+    "ctc-guided": CtcGuided,
+    "transducer": Transducer,
+    "taed": Taed,
+    "confidence": Confidence,
+    "consensus": Consensus,
+    "monotonic": Monotonic,
+    "retranslate": Retranslate,
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One position of the latency dial."""
+
+    policy: str  # a name in POLICIES
+    chunk_ms: int  # audio encoded at once [ms]
+    params: Mapping[str, Value] = field(default_factory=dict)
+
+    def make(self) -> Policy:
+        """The policy with its parameters."""
+        return make_policy(self.policy, **self.params)
+
+
+LATENCIES: dict[str, dict[str, Setting]] = {
+    "en-de": {
+        "minimal": Setting("wait-k", 320, {"k": 1}),
+        "low": Setting("wait-k", 320, {"k": 3}),
+        "medium": Setting("local-agreement", 640, {"n": 2}),
+        "high": Setting("local-agreement", 960, {"n": 2}),
+        "xhigh": Setting("local-agreement", 1280, {"n": 3}),
+    },
+}
+LATENCY_NAMES = ("minimal", "low", "medium", "high", "xhigh")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy in the help text."""
+
+    name: str
+    choose_when: str
+    needs: tuple[Need, ...]  # with the default parameters
+    knobs: tuple[Knob, ...]
+
+
+def describe() -> tuple[Row, ...]:
+    """Every policy with when to choose it, what it needs of the translator, and its parameters."""
+    return tuple(
+        Row(name, cls.choose_when, tuple(sorted(cls().needs)), knobs_of(cls)) for name, cls in POLICIES.items()
+    )
+
+
+def make_policy(name: str, **params: Value) -> Policy:
+    """The policy `name` with `params` in place of its defaults.
+
+    Raises InputError that names the allowed policies, parameters or values.
+    """
+    if name not in POLICIES:
+        raise InputError(f"unknown policy {name!r}; allowed: {', '.join(POLICIES)}")
+    knobs = {one.name: one for one in knobs_of(POLICIES[name])}
+    for param in params:
+        if param not in knobs:
+            allowed = ", ".join(f"{one.name} ({one.allowed})" for one in knobs.values())
+            raise InputError(f"policy {name}: unknown parameter {param!r}; allowed: {allowed}")
+    return POLICIES[name](**params)  # pyright: ignore[reportArgumentType]  # every class checks its values
+
+
+def parse_policy(text: str) -> Policy:
+    """A policy from one word, for command lines and sweeps: `wait-k`, `wait-k:k=5,boundaries=fixed`.
+
+    Raises InputError for what `make_policy` refuses and for a parameter without a value.
+    """
+    name, _, rest = text.partition(":")
+    params: dict[str, Value] = {}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not value or key in params:
+            raise InputError(f"policy {text!r}: {item!r} is not NAME=VALUE, each name once, as in wait-k:k=3")
+        params[key] = _value(value)
+    return make_policy(name.strip(), **params)
+
+
+def _value(text: str) -> Value:
+    if text in ("true", "false"):
+        return text == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def latency_setting(source: str, target: str, latency: str) -> Setting:
+    """The dial's setting for a language pair; InputError names the allowed pairs or positions."""
+    pair = f"{source}-{target}"
+    if pair not in LATENCIES:
+        raise InputError(f"no latency dial for {pair!r}; allowed: {', '.join(LATENCIES)}")
+    if latency not in LATENCIES[pair]:
+        raise InputError(f"unknown latency {latency!r}; allowed: {', '.join(LATENCIES[pair])}")
+    return LATENCIES[pair][latency]
