@@ -1,0 +1,248 @@
+"""One recording of a run as the metrics see it: what was written and said, when, and what should have been.
+
+Every log format becomes this, and every export is written from it. A log of raw events (ours, simulstream's) has steps,
+from which every computation-aware clock follows; one that keeps only times of units (SimulEval's, OmniSTEval's) has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from streamst.errors import InputError
+from streamst.evaluate.manifest import Reference
+from streamst.evaluate.units import split_units
+
+Written = Literal["words", "captions", "stable"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of source heard and what was written because of it. All times in ms from the recording's start."""
+
+    audio_ms: float  # heard after this step
+    arrival_ms: float  # when the audio could be heard
+    start_ms: float  # wall clock: the computation began
+    end_ms: float  # wall clock: it ended
+    deleted: tuple[str, ...] = ()  # units taken back, in order of the text
+    written: tuple[str, ...] = ()  # units written then
+    written_ms: tuple[float, ...] = ()  # (written,) computation of this step until the unit was written
+
+    @property
+    def compute_ms(self) -> float:
+        return self.end_ms - self.start_ms
+
+
+@dataclass(frozen=True)
+class SpeechChunk:
+    """Speech said in one go."""
+
+    delay_ms: float  # source heard by then
+    duration_ms: float
+    step: int | None = None  # of `Recording.steps`
+    compute_ms: float = 0.0  # computation of that step until it was said
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What happened to one recording.
+
+    units: (U,) final output. delays_ms: (U,) source heard when each was written for good [ms].
+    unit_steps: (U,) which step wrote it. unit_compute_ms: (U,) the computation in that step until then [ms]. Both are
+    empty without steps. elapsed_ms: (U,) or empty; times that another tool's log brings along, on that tool's clock.
+    """
+
+    index: int
+    name: str  # path of the audio as the manifest or the log writes it
+    where: str  # "file:line", for messages
+    source_ms: float
+    units: tuple[str, ...]
+    delays_ms: tuple[float, ...]
+    unit: str = "word"  # or "char"
+    references: tuple[Reference, ...] = ()
+    steps: tuple[Step, ...] = ()
+    unit_steps: tuple[int, ...] = ()
+    unit_compute_ms: tuple[float, ...] = ()
+    elapsed_ms: tuple[float, ...] = ()
+    speech: tuple[SpeechChunk, ...] = ()
+    speech_path: Path | None = None
+    transcript: str | None = None  # source captions
+    speaker: str = ""
+    paced: bool = False  # steps were timed in real time
+    task: str = "st"
+    output: Literal["text", "speech", "both"] = "text"  # what the log is about: no text in it is not an empty output
+    captions: tuple[tuple[float, str], ...] = field(default=(), repr=False)  # (source ms, source text shown), timelines
+
+    def __post_init__(self) -> None:
+        count = len(self.units)
+        for name in ("delays_ms", "elapsed_ms", "unit_steps", "unit_compute_ms"):
+            values = getattr(self, name)
+            if len(values) != count and (values or name == "delays_ms"):
+                raise InputError(f"{self.where}: {count} {self.unit}s but {len(values)} {name}: they must be equal")
+
+    @property
+    def prediction(self) -> str:
+        """The final output as text."""
+        return ("" if self.unit == "char" else " ").join(self.units)
+
+    @property
+    def reference(self) -> str | None:
+        """The reference of the whole recording; None where a segment has none."""
+        parts = [r.text if self.task == "asr" else r.translation for r in self.references]
+        if not parts or any(part is None for part in parts):
+            return None
+        return ("" if self.unit == "char" else " ").join(str(part) for part in parts)
+
+    @property
+    def source_text(self) -> str | None:
+        """What is said in the whole recording; None where a segment does not tell."""
+        parts = [r.text for r in self.references]
+        return None if not parts or any(p is None for p in parts) else " ".join(str(p) for p in parts)
+
+    @property
+    def long_form(self) -> bool:
+        """True when the reference segments do not simply cover the recording: re-segmentation is needed."""
+        return len(self.references) > 1 or any(r.offset_ms > 0 for r in self.references)
+
+    @property
+    def compute_ms(self) -> float | None:
+        """All computation; None when the log does not tell."""
+        return sum(step.compute_ms for step in self.steps) if self.steps else None
+
+    @property
+    def erased(self) -> int | None:
+        """Units that were written and taken back; None when the log does not tell."""
+        return sum(len(step.deleted) for step in self.steps) if self.steps else None
+
+
+def replay(steps: Sequence[Step], where: str) -> tuple[list[str], list[float], list[int], list[float]]:
+    """What stands in the end: units, delays [ms], step of each and computation in it [ms].
+
+    Raises InputError when a step takes back what does not stand at the end.
+    """
+    units: list[str] = []
+    origin: list[tuple[int, float]] = []
+    for number, step in enumerate(steps):
+        if step.deleted:
+            keep = len(units) - len(step.deleted)
+            if keep < 0 or tuple(units[keep:]) != step.deleted:
+                raise InputError(
+                    f"{where}: step {number} deletes {list(step.deleted)}, which does not stand at the end"
+                )
+            del units[keep:], origin[keep:]
+        units.extend(step.written)
+        times = step.written_ms or (step.compute_ms,) * len(step.written)
+        origin.extend((number, ms) for ms in times)
+    delays = [steps[number].audio_ms for number, _ in origin]
+    return units, delays, [number for number, _ in origin], [ms for _, ms in origin]
+
+
+def from_lines(lines: Sequence[Mapping[str, Any]], where: str, folder: Path | None = None) -> Recording:
+    """A recording from its lines of `events.jsonl` (begin to end); `folder` is the run's, for the wav of the speech."""
+    begin = lines[0]
+    try:
+        return _from_lines(begin, lines[1:-1], where, folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: recording {begin.get('id')} is damaged: {error!r}") from error
+
+
+def _from_lines(
+    begin: Mapping[str, Any], body: Sequence[Mapping[str, Any]], where: str, folder: Path | None
+) -> Recording:
+    source, target = begin["source"], begin["target"]
+    unit = begin.get("unit", "word")
+    written: Written = begin["written"]
+    text = ShownText(unit, source if written == "stable" else target, stable_only=written == "stable")
+    captions = ShownText(unit="word", lang=source)
+    shown: list[tuple[float, str]] = []
+    steps: list[Step] = []
+    speech: list[SpeechChunk] = []
+    source_ms = float(begin["source_ms"])
+    for number, line in enumerate(body):
+        gone: list[str] = []
+        new: list[tuple[str, float]] = []
+        for event in line["events"]:
+            kind, ms = event["event"], float(event["compute_ms"])
+            if kind == "words" and written == "words" and event["lang"] == target:
+                new.extend((unit_, ms) for word in event["words"] for unit_ in split_units(word, unit))
+            elif kind == "caption":
+                if captions.show(event) is not None:
+                    shown.append((float(event["source_ms"]), captions.text()))
+                change = None if written == "words" else text.show(event)
+                if change is not None:
+                    deleted, added = change
+                    back = min(len(new), len(deleted))  # a step may take back what it wrote itself
+                    if back:
+                        del new[len(new) - back :]
+                    gone = list(deleted[: len(deleted) - back]) + gone
+                    new.extend((unit_, ms) for unit_ in added)
+            elif kind == "speech" and event["samples"]:
+                duration_ms = 1000.0 * event["samples"] / event["sample_rate_hz"]
+                delay_ms = min(float(event["source_ms"]), source_ms)
+                speech.append(SpeechChunk(delay_ms, duration_ms, number, ms, event["text"]))
+        steps.append(
+            Step(
+                audio_ms=min(float(line["audio_ms"]), source_ms),
+                arrival_ms=float(line["arrival_ms"]),
+                start_ms=float(line["start_ms"]),
+                end_ms=float(line["end_ms"]),
+                deleted=tuple(gone),
+                written=tuple(unit_ for unit_, _ in new),
+                written_ms=tuple(ms for _, ms in new),
+            )
+        )
+    units, delays, unit_steps, unit_compute = replay(steps, where)
+    wav = folder / begin["speech"] if folder is not None and begin.get("speech") else None
+    return Recording(
+        index=begin["id"],
+        name=begin["path"],
+        where=where,
+        source_ms=source_ms,
+        units=tuple(units),
+        delays_ms=tuple(delays),
+        unit=unit,
+        references=tuple(Reference(**segment) for segment in begin["references"]),
+        steps=tuple(steps),
+        unit_steps=tuple(unit_steps),
+        unit_compute_ms=tuple(unit_compute),
+        speech=tuple(speech),
+        speech_path=wav,
+        transcript=captions.text() if captions.seen else None,
+        speaker=begin.get("speaker", ""),
+        paced=begin["clock"] != "simulated",
+        task=begin["task"],
+        captions=tuple(shown),
+    )
+
+
+class ShownText:
+    """The text that captions of one language leave on the screen, and what each caption changes of it."""
+
+    def __init__(self, unit: str, lang: str, stable_only: bool = False) -> None:
+        self.unit, self.lang, self.stable_only = unit, lang, stable_only
+        self.seen = False
+        self._segments: dict[int, tuple[str, ...]] = {}
+
+    def show(self, event: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """(units deleted at the end, units written then); None for a caption of another language."""
+        if event["lang"] != self.lang:
+            return None
+        self.seen = True
+        text = event["stable"] if self.stable_only else event["stable"] + event["unstable"]
+        units, before = split_units(text, self.unit), self._segments.get(event["segment"], ())
+        later = tuple(u for number, part in sorted(self._segments.items()) if number > event["segment"] for u in part)
+        self._segments[event["segment"]] = units
+        same = 0
+        while same < min(len(units), len(before)) and units[same] == before[same]:
+            same += 1
+        if same == len(before) == len(units):
+            return (), ()
+        return before[same:] + later, units[same:] + later
+
+    def text(self) -> str:
+        """All segments, in order."""
+        separator = "" if self.unit == "char" else " "
+        return separator.join(unit for _, part in sorted(self._segments.items()) for unit in part)
