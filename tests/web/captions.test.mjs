@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Captions, joinText, textOf } from "../../web/captions.js";
+import { clock, srtTime, toSrt, toText, wrap } from "../../web/transcript.js";
+
+function caption(lang, segment, revision, stable, unstable = "", start_ms = 0, end_ms = 1000, final = false) {
+  return { type: "caption", lang, segment, revision, stable, unstable, start_ms, end_ms, final };
+}
+
+function twoSentences() {
+  const captions = new Captions();
+  captions.startRun();
+  captions.apply(caption("en", 0, 0, "Good morning.", "", 500, 1500, true));
+  captions.apply(caption("de", 0, 0, "Guten Morgen.", "", 500, 1500, true));
+  captions.apply(caption("en", 1, 0, "How about that", "check?", 2000, 3250));
+  captions.apply(caption("de", 1, 0, "Wie wäre es", "mit", 2000, 3250));
+  return captions;
+}
+
+test("the two languages of a segment share a row and rows stand in the order of speech", () => {
+  const captions = new Captions();
+  captions.startRun();
+  captions.apply(caption("en", 1, 0, "second", "", 2000, 3000));
+  captions.apply(caption("de", 0, 0, "erster", "", 0, 1000));
+  captions.apply(caption("en", 0, 0, "first", "", 0, 1000));
+  assert.deepEqual(captions.rows.map((row) => [row.segment, textOf(row, "en"), textOf(row, "de")]), [
+    [0, "first", "erster"],
+    [1, "second", ""],
+  ]);
+});
+
+test("an older revision does not undo a newer one", () => {
+  const captions = new Captions();
+  captions.startRun();
+  assert.ok(captions.apply(caption("de", 0, 4, "Das ist")));
+  assert.equal(captions.apply(caption("de", 0, 3, "Das")), null);
+  assert.equal(textOf(captions.rows[0], "de"), "Das ist");
+});
+
+test("a second connection goes on below the first, later in time", () => {
+  const captions = twoSentences();
+  captions.startRun();
+  const row = captions.apply(caption("en", 0, 0, "Here again.", "", 100, 900));
+  assert.equal(captions.rows.indexOf(row), 2);
+  assert.equal(row.startMs, 3250 + 1000 + 100);
+  assert.equal(textOf(captions.rows[0], "en"), "Good morning.");
+});
+
+test("stable and unstable text have exactly one space between them", () => {
+  assert.equal(joinText("a", "b"), "a b");
+  assert.equal(joinText("a ", "b"), "a b");
+  assert.equal(joinText("a", " b"), "a b");
+  assert.equal(joinText("", "b"), "b");
+  assert.equal(joinText("a", ""), "a");
+});
+
+test("times are written as subtitles and as people write them", () => {
+  assert.equal(srtTime(3_723_004.4), "01:02:03,004");
+  assert.equal(srtTime(-5), "00:00:00,000");
+  assert.equal(clock(3_723_004), "1:02:03");
+  assert.equal(clock(65_900), "1:05");
+});
+
+test("the plain text has both languages, with the time", () => {
+  assert.equal(
+    toText(twoSentences().rows, ["en", "de"]),
+    "[0:00]\nen: Good morning.\nde: Guten Morgen.\n\n[0:02]\nen: How about that check?\nde: Wie wäre es mit\n",
+  );
+});
+
+test("subtitles of one language have its text and times", () => {
+  assert.equal(
+    toSrt(twoSentences().rows, ["de"]),
+    "1\n00:00:00,500 --> 00:00:01,500\nGuten Morgen.\n\n2\n00:00:02,000 --> 00:00:03,250\nWie wäre es mit\n",
+  );
+});
+
+test("subtitles of both languages set one above the other", () => {
+  assert.match(toSrt(twoSentences().rows, ["en", "de"]), /\nHow about that check\?\nWie wäre es mit\n/);
+});
+
+test("a long sentence becomes several subtitles that share its time and lose no word", () => {
+  const words = Array.from({ length: 40 }, (_, n) => `word${n}`);
+  const captions = new Captions();
+  captions.startRun();
+  captions.apply(caption("de", 0, 0, words.join(" "), "", 1000, 11_000));
+  const cues = toSrt(captions.rows, ["de"]).split("\n\n").map((cue) => cue.trim().split("\n"));
+  assert.ok(cues.length > 2);
+  assert.deepEqual(cues.flatMap((cue) => cue.slice(2).join(" ").split(" ")), words);
+  for (const cue of cues) assert.ok(cue.slice(2).length <= 2 && cue.slice(2).every((line) => line.length <= 42));
+  const times = cues.map((cue) => cue[1].split(" --> "));
+  assert.equal(times[0][0], "00:00:01,000");
+  assert.equal(times.at(-1)[1], "00:00:11,000");
+  for (let n = 1; n < times.length; n++) assert.equal(times[n][0], times[n - 1][1]);
+});
+
+test("no two subtitles are shown at once", () => {
+  const captions = new Captions();
+  captions.startRun();
+  captions.apply(caption("de", 0, 0, "Ja.", "", 1000, 1100));
+  captions.apply(caption("de", 1, 0, "Nein.", "", 1200, 1300));
+  assert.match(toSrt(captions.rows, ["de"]), /00:00:01,000 --> 00:00:01,200\nJa\.\n\n2\n00:00:01,200 --> 00:00:01,900\nNein\./);
+});
+
+test("a word longer than a line stands alone", () => {
+  const long = "Donaudampfschifffahrtsgesellschaftskapitänsmütze";
+  assert.deepEqual(wrap(`die ${long} ist`), ["die", long, "ist"]);
+});

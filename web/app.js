@@ -1,0 +1,292 @@
+/** The page: what the controls do, and what happens in which order. All else is in the modules. */
+
+import { Sound, missing } from "./audio.js";
+import { Captions } from "./captions.js";
+import { Connection, serverAlive } from "./connection.js";
+import { LATENCIES, streamUrl } from "./protocol.js";
+import { figuresOf, seconds } from "./figures.js";
+import { initTheme } from "./theme.js";
+import { toSrt, toText } from "./transcript.js";
+import * as troubles from "./troubles.js";
+import { CaptionsView } from "./view.js";
+import { Waves } from "./waves.js";
+
+const RATE_HZ = 16_000; // of the audio that goes to the server
+const SAMPLE = "sample.flac";
+const PING_MS = 1000;
+const SLOW_UPLOAD_S = 3; // of audio that the network has not taken: beyond it the captions cannot keep up
+const STATES = { idle: "Ready", connecting: "Connecting…", live: "Listening", ending: "Finishing…", failed: "Disconnected" };
+const HINTS = {
+  minimal: "first words soonest, more mistakes",
+  low: "quick",
+  medium: "balanced",
+  high: "careful",
+  xhigh: "best wording, longest wait",
+};
+
+const $ = (id) => document.getElementById(id);
+const remember = (key, value) => localStorage.setItem(`streamst.${key}`, value);
+const recall = (key, otherwise) => localStorage.getItem(`streamst.${key}`) ?? otherwise;
+
+const captions = new Captions();
+const view = new CaptionsView({
+  scroller: $("scroller"), list: $("captions"), welcome: $("welcome"), latest: $("latest"), announce: $("announce"),
+});
+const waves = new Waves($("waves"));
+const sound = new Sound({
+  onCapture: (pcm) => connection?.sendAudio(pcm),
+  onInput: (level) => waves.hear(level),
+  onPlayback: showPlayback,
+  onLost: () => stop(troubles.unpluggedTrouble()),
+});
+
+let connection = null;
+let state = "idle";
+let source = "microphone"; // or "sample": what a retry starts again
+let afterwards = null; // a trouble to show once the stream has ended properly
+let latency = LATENCIES.includes(recall("latency")) ? recall("latency") : "medium";
+let playback = { playedMs: 0, energy: 0, bufferedMs: 0, droppedMs: 0, underruns: 0 };
+let ticking = null;
+let wakeLock = null;
+
+// --- a stream's life
+
+async function start(from) {
+  if (state !== "idle" && state !== "failed") return;
+  source = from;
+  const lack = missing();
+  if (lack) {
+    showTrouble(lack === "secure context" ? troubles.insecureTrouble(location) : troubles.oldBrowserTrouble());
+    return;
+  }
+  hideTrouble();
+  setState("connecting");
+  try {
+    await sound.open();
+    if (source === "sample") await sound.openClip(SAMPLE, () => stop());
+    else await sound.openMicrophone();
+  } catch (error) {
+    await sound.stopCapture();
+    setState("failed", source === "sample" ? "Not started" : "No microphone");
+    showTrouble(source === "sample" ? troubles.sampleTrouble(error) : troubles.microphoneTrouble(error));
+    return;
+  }
+  if (state !== "connecting") return; // stopped while the browser was asking
+  connection = new Connection(streamUrl(location), settings(), {
+    onWelcome: begin,
+    onMessage: receive,
+    onSpeech: ({ samples, rateHz }) => $("speech").checked && sound.play(samples, rateHz),
+    onEnd: ended,
+  });
+}
+
+function settings() {
+  return {
+    source: "en",
+    target: "de",
+    latency,
+    output: $("speech").checked ? ["captions", "audio"] : ["captions"],
+    sample_rate_hz: RATE_HZ,
+  };
+}
+
+function begin() {
+  captions.startRun();
+  setState("live");
+  sound.startCapture(RATE_HZ);
+  waves.start();
+  showEchoHint();
+  ticking = setInterval(tick, PING_MS);
+  navigator.wakeLock?.request("screen").then(
+    (lock) => (state === "live" ? (wakeLock = lock) : lock.release()),
+    () => {}, // a screen that dims is no trouble
+  );
+}
+
+function receive(message) {
+  if (message.type === "caption") {
+    const row = captions.apply(message);
+    if (row) view.update(row, captions.rows);
+    $("save").disabled = $("clear").disabled = captions.empty;
+  } else if (message.type === "latency") {
+    showFigures(figuresOf(message));
+  } else if (message.type === "closed") {
+    showFigures(figuresOf(message.summary ?? {}));
+  } else if (message.type === "goaway") {
+    afterwards = troubles.connectionTrouble({ code: 1001, reason: message.reason, begun: true });
+    stop(afterwards);
+  }
+}
+
+/** No more audio: let the server say the rest. `trouble` is told when it has. */
+async function stop(trouble = null) {
+  if (state === "connecting") {
+    setState("idle");
+    connection?.drop();
+    await sound.stopCapture();
+    return;
+  }
+  if (state !== "live") return;
+  afterwards = trouble;
+  setState("ending");
+  const speaking = connection;
+  await sound.stopCapture();
+  speaking.end();
+}
+
+async function ended(outcome) {
+  connection = null;
+  clearInterval(ticking);
+  wakeLock?.release();
+  wakeLock = null;
+  if (state === "idle") return; // stopped before it began
+  const failed = !outcome.done;
+  setState(failed ? "failed" : "idle");
+  view.settle();
+  waves.rest();
+  $("echo").hidden = true;
+  await sound.stopCapture();
+  if (failed) {
+    const alive = outcome.begun ? null : await serverAlive();
+    showTrouble(troubles.connectionTrouble({ ...outcome, alive }));
+  } else if (afterwards) {
+    showTrouble(afterwards);
+  }
+  afterwards = null;
+}
+
+// --- what it shows
+
+function setState(next, words = STATES[next]) {
+  state = next;
+  document.body.dataset.state = next;
+  $("state").textContent = words;
+  const running = next === "connecting" || next === "live" || next === "ending";
+  $("start-label").textContent = next === "ending" ? "Finishing…" : running ? "Stop" : "Start talking";
+  $("start-icon").setAttribute("href", running ? "#i-stop" : "#i-mic");
+  $("start").disabled = next === "ending";
+  $("sample").disabled = running;
+}
+
+function showFigures(figures) {
+  for (const [id, text] of Object.entries(figures.texts)) $(id).textContent = text;
+  if (figures.parts) {
+    $("delay-bar").replaceChildren(
+      ...figures.parts.map(({ name, share }) => {
+        const part = document.createElement("i");
+        part.className = name;
+        part.style.flexGrow = share;
+        return part;
+      }),
+    );
+    $("delay-parts").textContent = figures.explanation;
+    $("delay").title = figures.explanation;
+  }
+}
+
+function showPlayback(report) {
+  playback = report;
+  waves.speak(report.level);
+  const queue = $("voice");
+  queue.textContent = seconds(report.bufferedMs);
+  queue.dataset.playedMs = report.playedMs.toFixed(0);
+  queue.dataset.energy = report.energy.toFixed(4);
+  queue.dataset.underruns = report.underruns;
+}
+
+function tick() {
+  if (!connection) return;
+  connection.ping(playback.bufferedMs);
+  const heardS = connection.mediaTime / RATE_HZ;
+  $("upload").textContent = heardS > 0 ? `${Math.round((connection.sentBytes * 8) / heardS / 1000)} kbit/s` : "–";
+  $("upload").dataset.sentMs = Math.round(heardS * 1000);
+  const waitingS = connection.waitingBytes / (2 * RATE_HZ);
+  if (waitingS > SLOW_UPLOAD_S) showTrouble(troubles.slowTrouble(waitingS));
+}
+
+function showTrouble({ title, text, action }) {
+  $("trouble-title").textContent = title;
+  $("trouble-text").textContent = text;
+  $("trouble-action").hidden = action === null;
+  $("trouble-action").textContent = action === "reconnect" ? "Reconnect" : "Try again";
+  $("trouble").hidden = false;
+}
+
+function hideTrouble() {
+  $("trouble").hidden = true;
+}
+
+function showEchoHint() {
+  $("echo").hidden = source !== "microphone" || !$("speech").checked || recall("headphones") === "yes";
+}
+
+function save() {
+  const format = $("format").value;
+  const langs = { "srt-de": ["de"], "srt-en": ["en"] }[format] ?? ["en", "de"];
+  const text = format === "txt" ? toText(captions.rows, langs) : toSrt(captions.rows, langs);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
+  link.download = format === "txt" ? "streamst.txt" : `streamst.${langs.join("-")}.srt`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function clear() {
+  captions.clear();
+  view.clear();
+  $("save").disabled = $("clear").disabled = true;
+}
+
+// --- what the controls do
+
+$("start").addEventListener("click", () => (state === "live" || state === "connecting" ? stop() : start("microphone")));
+$("sample").addEventListener("click", () => start("sample"));
+$("trouble-action").addEventListener("click", () => start(source));
+$("trouble-close").addEventListener("click", hideTrouble);
+$("echo-close").addEventListener("click", () => {
+  remember("headphones", "yes");
+  $("echo").hidden = true;
+});
+$("tune").addEventListener("click", () => {
+  const open = $("tune").getAttribute("aria-expanded") !== "true";
+  $("tune").setAttribute("aria-expanded", open);
+});
+$("speech").addEventListener("change", () => {
+  remember("speech", $("speech").checked);
+  if (!$("speech").checked) sound.silence();
+  $("volume").disabled = !$("speech").checked;
+  connection?.configure(settings());
+  if (state === "live") showEchoHint();
+});
+$("volume").addEventListener("input", () => {
+  remember("volume", $("volume").value);
+  sound.setVolume(($("volume").value / 100) ** 2); // ears hear loudness, not amplitude
+});
+$("save").addEventListener("click", save);
+$("clear").addEventListener("click", clear);
+
+function makeDial() {
+  for (const name of LATENCIES) {
+    const label = document.createElement("label");
+    const radio = document.createElement("input");
+    Object.assign(radio, { type: "radio", name: "latency", value: name, checked: name === latency });
+    label.append(radio, name);
+    $("dial").append(label);
+  }
+  $("dial-hint").textContent = `· ${HINTS[latency]}`;
+  $("dial").addEventListener("change", ({ target }) => {
+    latency = target.value;
+    remember("latency", latency);
+    $("dial-hint").textContent = `· ${HINTS[latency]}`;
+    connection?.configure(settings());
+  });
+}
+
+makeDial();
+initTheme($("theme"), $("theme-name"), { remember, recall, changed: () => waves.draw() });
+$("speech").checked = recall("speech", "true") === "true";
+$("volume").disabled = !$("speech").checked;
+$("volume").value = recall("volume", "100");
+sound.setVolume(($("volume").value / 100) ** 2);
+const lack = missing();
+if (lack) showTrouble(lack === "secure context" ? troubles.insecureTrouble(location) : troubles.oldBrowserTrouble());

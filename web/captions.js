@@ -1,0 +1,67 @@
+/**
+ * What was said and what it means, as data: one row a segment, one text a language in it.
+ *
+ * A row belongs to a run (one connection) because every run counts its segments and its milliseconds from zero; runs
+ * follow each other on one clock, so that a transcript over several of them has times that only grow.
+ */
+
+export const PAUSE_BETWEEN_RUNS_MS = 1000;
+
+export class Captions {
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.rows = []; // in the order of speech
+    this.run = 0;
+    this.offsetMs = 0; // where the present run begins on the clock of all runs
+    this.endMs = 0; // the latest moment that any row reaches
+  }
+
+  get empty() {
+    return this.rows.length === 0;
+  }
+
+  /** From here on segments are those of a new connection. */
+  startRun() {
+    this.run += 1;
+    if (!this.empty) this.offsetMs = this.endMs + PAUSE_BETWEEN_RUNS_MS;
+  }
+
+  /** Take in a caption event. Returns its row, or null when a newer revision is already there. */
+  apply({ lang, segment, revision = 0, stable = "", unstable = "", start_ms = 0, end_ms = 0, emit_ms, final = false }) {
+    const row = this.rowOf(segment, this.offsetMs + start_ms);
+    const before = row.texts.get(lang);
+    if (before && (revision < before.revision || (before.final && !final))) return null;
+    const text = { stable, unstable, revision, final, startMs: this.offsetMs + start_ms, endMs: this.offsetMs + end_ms };
+    if (emit_ms !== undefined) text.emitMs = this.offsetMs + emit_ms;
+    row.texts.set(lang, text);
+    row.startMs = Math.min(row.startMs, text.startMs);
+    row.endMs = Math.max(row.endMs, text.endMs);
+    this.endMs = Math.max(this.endMs, row.endMs);
+    return row;
+  }
+
+  rowOf(segment, startMs) {
+    let at = this.rows.length;
+    while (at > 0 && this.rows[at - 1].run === this.run && this.rows[at - 1].segment > segment) at -= 1;
+    const last = this.rows[at - 1];
+    if (last && last.run === this.run && last.segment === segment) return last;
+    const row = { run: this.run, segment, startMs, endMs: startMs, texts: new Map() };
+    this.rows.splice(at, 0, row);
+    return row;
+  }
+}
+
+/** All that a row says in a language, stable or not. */
+export function textOf(row, lang) {
+  const text = row.texts.get(lang);
+  return text ? joinText(text.stable, text.unstable) : "";
+}
+
+/** Two pieces of text with exactly the space between them that they need. */
+export function joinText(stable, unstable) {
+  if (!stable || !unstable || /\s$/.test(stable) || /^\s/.test(unstable)) return (stable + unstable).trim();
+  return `${stable} ${unstable}`.trim();
+}

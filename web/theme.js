@@ -1,0 +1,22 @@
+/** Light, dark, or as the system has it: one button that goes round. */
+
+const THEMES = { system: "as the system", light: "light", dark: "dark" };
+
+export function initTheme(button, label, { remember, recall, changed }) {
+  const names = Object.keys(THEMES);
+  const show = (theme) => {
+    if (theme === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    label.textContent = `Theme: ${THEMES[theme]}`;
+    button.title = label.textContent;
+    changed();
+  };
+  let theme = names.includes(recall("theme")) ? recall("theme") : "system";
+  show(theme);
+  button.addEventListener("click", () => {
+    theme = names[(names.indexOf(theme) + 1) % names.length];
+    remember("theme", theme);
+    show(theme);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+}

@@ -1,0 +1,109 @@
+/** What went wrong, in words for people: { title, text, action } with action "retry", "reconnect" or null. Pure. */
+
+const MICROPHONE = {
+  NotAllowedError: [
+    "The microphone is blocked",
+    "Your browser does not let this page listen. Allow the microphone in the site settings (the icon beside the address), " +
+      "then try again. Or press “Try the sample”: it needs no microphone.",
+  ],
+  NotFoundError: [
+    "No microphone found",
+    "Plug one in or switch it on, then try again. Or press “Try the sample”: it needs no microphone.",
+  ],
+  NotReadableError: [
+    "The microphone is busy",
+    "Another program may be using it. Close that program, or choose another microphone in the browser, then try again.",
+  ],
+};
+MICROPHONE.SecurityError = MICROPHONE.NotAllowedError;
+MICROPHONE.OverconstrainedError = MICROPHONE.NotFoundError;
+MICROPHONE.AbortError = MICROPHONE.NotReadableError;
+
+/** `error` from getUserMedia, or anything else that kept the sound from starting. */
+export function microphoneTrouble(error) {
+  const [title, text] = MICROPHONE[error?.name] ?? [
+    "The microphone did not start",
+    `The browser says: ${error?.message || error}. Try again, or press “Try the sample”.`,
+  ];
+  return { title, text, action: "retry" };
+}
+
+/** For pages whose browser offers no microphone because their origin is not a secure one. */
+export function insecureTrouble(location) {
+  return {
+    title: "The microphone needs a secure address",
+    text:
+      `Browsers give a microphone only to https:// pages and to localhost, and this page came from ${location.origin}. ` +
+      `On the server’s own computer open http://localhost:${location.port || 80}. For other computers start the server ` +
+      "with “streamst serve --tls-self-signed” and open its https:// address (the browser asks once whether to trust it).",
+    action: null,
+  };
+}
+
+export function oldBrowserTrouble() {
+  return {
+    title: "This browser cannot do it",
+    text: "It has no AudioWorklet. Any Chrome, Edge, Firefox or Safari of the last four years does.",
+    action: null,
+  };
+}
+
+/** The microphone was there and went away (unplugged, or taken back in the browser's settings). */
+export function unpluggedTrouble() {
+  return {
+    title: "The microphone went away",
+    text: "It was unplugged or switched off. All that was said until then has been translated.",
+    action: "retry",
+  };
+}
+
+export function sampleTrouble(error) {
+  return { title: "The sample did not start", text: `The browser says: ${error?.message || error}.`, action: "retry" };
+}
+
+/** The network takes the audio more slowly than it is spoken. */
+export function slowTrouble(waitingS) {
+  return {
+    title: "The network is slower than your speech",
+    text: `${Math.round(waitingS)} s of it wait to be sent. Nothing is lost, but captions come late.`,
+    action: null,
+  };
+}
+
+const FULL = (text) => ({ title: "The server is full", text, action: "retry" });
+
+/** Why the stream ended early, by what is known: the last `error` event, the close code, and whether it had begun. */
+export function connectionTrouble({ error = null, code = 1006, reason = "", begun = false, alive = null }) {
+  const said = error?.message || reason;
+  const wait = error?.retry_after_ms ? ` Try again in ${Math.ceil(error.retry_after_ms / 1000)} s.` : "";
+  if (code === 1013 || code === 4429) {
+    return FULL(`${said || "Others are using every place it has."}${wait || " Try again in a little while."}`);
+  }
+  if (code === 1008) {
+    return { title: "The server refused this page", text: said || "It does not allow this address.", action: null };
+  }
+  if (code === 4408) {
+    return { title: "Nothing was heard for a long time", text: "So the server hung up. Start again.", action: "reconnect" };
+  }
+  if (code === 1001) {
+    return { title: "The server is going away", text: said || "It is being restarted.", action: "reconnect" };
+  }
+  if (code !== 1006 && code !== 1005 && said) {
+    return { title: "The server ended the stream", text: `${said}${wait}`, action: "reconnect" };
+  }
+  if (begun) {
+    return {
+      title: "The connection dropped",
+      text: "The text so far is kept. Check the network, then reconnect and go on where you are.",
+      action: "reconnect",
+    };
+  }
+  if (alive) {
+    return FULL(`It answers, but takes no new speaker now.${wait || " Try again in a little while."}`);
+  }
+  return {
+    title: "The server does not answer",
+    text: "It is not running, still starting, or the network is down. Try again in a moment.",
+    action: "reconnect",
+  };
+}
