@@ -1,4 +1,4 @@
-"""Latency of written units: AP, AL, LAAL, DAL, YAAL, offsets. Pure functions of delays, used by reports and live meters.
+"""Latency of written units: AP, AL, LAAL, DAL, YAAL, offsets. Pure functions of delays for reports and live meters.
 
 Notation of the docstrings: X = `source_ms`, d_i = `delays_ms[i]`, Y_h = emitted units, Y_r = reference units.
 The computation-aware (CA) counterpart of every function is the same function on `computation_aware(u)`, whose
@@ -44,7 +44,7 @@ class Utterance:
         if self.reference_units is not None and self.reference_units < 0:
             raise InputError(f"reference_units is {self.reference_units}; it must be >= 0")
         if self.elapsed_ms and len(self.elapsed_ms) != len(self.delays_ms):
-            raise InputError(f"{len(self.delays_ms)} delays but {len(self.elapsed_ms)} elapsed times: they must be equal")
+            raise InputError(f"{len(self.delays_ms)} delays but {len(self.elapsed_ms)} elapsed times; one each is needed")
 
 
 def check(u: Utterance, where: str = "", units: int | None = None) -> None:
@@ -76,7 +76,7 @@ def computation_aware(u: Utterance) -> Utterance:
 
 
 def average_proportion(u: Utterance) -> float | None:
-    """AP = sum_i d_i / (X * Y_r), all units (over-generation can give > 1). None without output, reference or source."""
+    """AP = sum_i d_i / (X * Y_r), all units; over-generation can give > 1. None without output, reference or source."""
     reference = _reference(u)
     if not u.delays_ms or not reference or not u.source_ms:
         return None
