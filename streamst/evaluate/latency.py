@@ -44,7 +44,7 @@ class Utterance:
         if self.reference_units is not None and self.reference_units < 0:
             raise InputError(f"reference_units is {self.reference_units}; it must be >= 0")
         if self.elapsed_ms and len(self.elapsed_ms) != len(self.delays_ms):
-            raise InputError(f"{len(self.delays_ms)} delays but {len(self.elapsed_ms)} elapsed times; one each is needed")
+            raise InputError(f"{len(self.delays_ms)} delays but {len(self.elapsed_ms)} elapsed times: one each needed")
 
 
 def check(u: Utterance, where: str = "", units: int | None = None) -> None:

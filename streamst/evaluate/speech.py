@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from streamst.errors import InputError
 from streamst.evaluate.latency import Utterance
+from streamst.evaluate.result import Metric, signature
 
 TOKEN_MS = 300.0  # length of a speech token, source and target
 
@@ -97,48 +98,57 @@ def end_offset(u: SpokenUtterance) -> float | None:
     return playback(u.delays_ms, u.durations_ms)[-1].end_ms - u.source_ms if u.delays_ms else None
 
 
-def average_token_delay(u: Utterance | SpokenUtterance, *, source_is_text: bool = False) -> float | None:
+def average_token_delay(
+    u: Utterance | SpokenUtterance, clock: str = "none", *, source_is_text: bool = False
+) -> float | None:
     """ATD = mean over target tokens of T(y_t) - T(x_a(t)) [ms, or source words when `source_is_text`].
 
     Source tokens: 300 ms pieces of each interval between successive distinct delays, the remainder is one of its own.
     Target tokens: text has one of length 0 a unit; speech has the 300 ms pieces of all that one delay brought.
     `source_is_text` (text to text): delays count words and every token, source and target, is 1 long.
-    With `elapsed_ms` the value is computation-aware: the first token of a write waits for the time computed since the
-    write before. None without output.
+
+    clock: "none" reads `delays_ms`. On "simuleval", whose elapsed times add up all computation, the first token of a
+    write waits for what was computed since the write before: T(y_t) = max(d_t, T(y_t-1)) + length + computed. On any
+    other clock of `streamst.evaluate.clock` a token is there at its elapsed time: T(y_t) = max(e_t, T(y_t-1)) + length.
+
+    None without output. Raises InputError where a clock is named but there are no elapsed times.
     """
+    if clock != "none" and u.delays_ms and not u.elapsed_ms:
+        raise InputError(f"ATD on the clock {clock!r} needs elapsed_ms; this utterance has only delays_ms")
     source_ends: list[float] = []
     differences: list[float] = []
-    heard = written = 0.0
-    cost_before = 0.0
+    heard = written = spent = 0.0
     targets_before = 0
-    for delay, elapsed, pieces in _writes(u, source_is_text):
+    for delay, pieces, ready in _writes(u, clock, source_is_text):
         sources_before = len(source_ends)
         source_ends.extend(_piece_ends(heard, delay, 1.0 if source_is_text else TOKEN_MS))
         heard = max(heard, delay)
-        cost = elapsed - delay
-        compute, cost_before = cost - cost_before, cost
         shift = max(0, targets_before - sources_before)
+        computed = 0.0
+        if clock == "simuleval":
+            computed, spent = ready[-1] - delay - spent, ready[-1] - delay
         for position, length in enumerate(pieces):
-            written = max(delay, written) + length + (compute if position == 0 else 0.0)
+            available = delay if clock == "simuleval" else ready[position]
+            written = max(available, written) + length + (computed if position == 0 else 0.0)
             aligned = min(targets_before + position + 1 - shift, len(source_ends))
             differences.append(written - (source_ends[aligned - 1] if aligned else 0.0))
         targets_before += len(pieces)
     return math.fsum(differences) / len(differences) if differences else None
 
 
-def _writes(u: Utterance | SpokenUtterance, source_is_text: bool) -> Iterator[tuple[float, float, list[float]]]:
-    """(delay, elapsed, target token lengths) of each run of equal delays."""
-    elapsed = u.elapsed_ms or u.delays_ms
-    durations = u.durations_ms if isinstance(u, SpokenUtterance) else None
+def _writes(
+    u: Utterance | SpokenUtterance, clock: str, source_is_text: bool
+) -> Iterator[tuple[float, list[float], list[float]]]:
+    """(delay, lengths of the target tokens, when each is there) of each run of equal delays."""
+    times = u.delays_ms if clock == "none" else u.elapsed_ms
     for delay, run in itertools.groupby(range(len(u.delays_ms)), key=lambda i: u.delays_ms[i]):
         members = list(run)
-        if durations is None:
-            pieces = [1.0 if source_is_text else 0.0] * len(members)
-        else:
-            total = math.fsum(durations[i] for i in members)
-            ends = _piece_ends(0.0, total, TOKEN_MS)
+        if isinstance(u, SpokenUtterance):
+            ends = _piece_ends(0.0, math.fsum(u.durations_ms[i] for i in members), TOKEN_MS)
             pieces = [end - start for start, end in itertools.pairwise([0.0, *ends])]
-        yield delay, elapsed[members[-1]], pieces
+            yield delay, pieces, [times[members[-1]]] * len(pieces)
+        else:
+            yield delay, [1.0 if source_is_text else 0.0] * len(members), [times[i] for i in members]
 
 
 def _piece_ends(start: float, end: float, piece: float) -> list[float]:
@@ -146,3 +156,73 @@ def _piece_ends(start: float, end: float, piece: float) -> list[float]:
     whole = int((end - start) // piece)
     ends = [start + piece * (k + 1) for k in range(whole)]
     return ends if start + whole * piece >= end else [*ends, end]
+
+
+def _on_clock(u: SpokenUtterance, clock: str) -> SpokenUtterance:
+    if clock == "none":
+        return u
+    if u.delays_ms and not u.elapsed_ms:
+        raise InputError(f"the clock {clock!r} needs elapsed_ms; this utterance has only delays_ms")
+    return replace(u, delays_ms=u.elapsed_ms, elapsed_ms=())
+
+
+SPEECH_UNITS = {
+    "StartOffset": "ms",
+    "EndOffset": "ms",
+    "NumChunks": "chunks",
+    "DiscontinuityNum": "silences",
+    "DiscontinuitySum": "ms",
+    "DiscontinuityMean": "ms",
+}
+
+
+def _speech_value(base: str, u: SpokenUtterance) -> float | None:
+    if base == "StartOffset":
+        return u.delays_ms[0] if u.delays_ms else None
+    if base == "EndOffset":
+        return end_offset(u)
+    if base == "NumChunks":
+        return float(len(u.delays_ms)) if u.delays_ms else None
+    gaps = discontinuity(u)
+    if gaps is None:
+        return None
+    return {"DiscontinuityNum": float(gaps.count), "DiscontinuitySum": gaps.sum_ms}.get(base, gaps.mean_ms)
+
+
+def per_utterance(name: str, utterances: Iterable[Utterance | SpokenUtterance]) -> list[float | None]:
+    """ATD of text or speech, or a key of SPEECH_UNITS of speech, each also as NAME_CA_<clock>; None where undefined.
+
+    Raises InputError for an unknown name, and for a speech metric of text.
+    """
+    base, convention = _split_name(name)
+    values: list[float | None] = []
+    for u in utterances:
+        if base == "ATD":
+            values.append(average_token_delay(u, convention))
+        elif isinstance(u, SpokenUtterance):
+            values.append(_speech_value(base, _on_clock(u, convention)))
+        else:
+            raise InputError(f"{name} of speech output needs chunk durations; for text see streamst.evaluate.latency")
+    return values
+
+
+def corpus(name: str, utterances: Sequence[Utterance | SpokenUtterance]) -> Metric | None:
+    """The plain mean of `per_utterance` over the utterances that define it; None when none does."""
+    base, convention = _split_name(name)
+    values = per_utterance(name, utterances)
+    defined = [value for value in values if value is not None]
+    if not defined:
+        return None
+    spoken = any(isinstance(u, SpokenUtterance) for u in utterances)
+    fields: dict[str, object] = {"output": "speech" if spoken else "text"}
+    if base == "ATD":
+        fields |= {"source_token": f"{TOKEN_MS:g}ms", "target_token": f"{TOKEN_MS:g}ms" if spoken else "unit,0ms"}
+    fields |= {"ca": convention, "n": len(values), "empty": len(values) - len(defined)}
+    return Metric(math.fsum(defined) / len(defined), SPEECH_UNITS.get(base, "ms"), signature(fields))
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    base, _, convention = name.partition("_CA_")
+    if (base != "ATD" and base not in SPEECH_UNITS) or (not convention and base != name):
+        raise InputError(f"unknown metric {name!r}; known: ATD, {', '.join(SPEECH_UNITS)}, each also as NAME_CA_<clock>")
+    return base, convention or "none"
