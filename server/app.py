@@ -1,0 +1,293 @@
+"""The routes, and the process that serves them.
+
+GET /healthz, /metrics, /v1/info · POST /v1/sessions · websocket /v1/stream · everything else is the page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mimetypes
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+import streamst
+from streamst.errors import ProtocolError, UnavailableError
+from streamst.policies.catalog import LATENCY_NAMES, POLICIES
+
+from . import codes
+from .connection import Connection, say_and_close
+from .limits import origin_allowed
+from .live import LiveStream
+from .metrics import Metrics
+from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings
+from .options import ServerOptions
+from .seam import Failure, Welcome
+from .sessions import RETRY_MS, Sessions
+from .transport import PoliteServer, Transport
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from streamst.pipeline import Pipeline
+
+log = logging.getLogger("streamst.server")
+
+WEB = Path(streamst.__file__).parent / "web"
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-embedder-policy": "require-corp",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+STATUS = {codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.TOO_BIG: 413, codes.POLICY: 403}  # else 503
+DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
+
+
+class Service:
+    """What the routes share: one pipeline, one worker, the sessions."""
+
+    def __init__(self, pipeline: Pipeline, options: ServerOptions) -> None:
+        self.pipeline, self.options = pipeline, options
+        self.metrics = Metrics()
+        self.worker = Worker(self.metrics)
+        self.sessions = Sessions(options, self.metrics)
+
+    def offer(self) -> dict[str, Any]:
+        """What a client may choose from."""
+        pipeline = self.pipeline
+        translator, voice = pipeline.translator, pipeline.voice
+        fitting = [name for name, policy in POLICIES.items() if policy().needs <= translator.provides]
+        return {
+            "version": streamst.__version__,
+            "source": translator.source,
+            "targets": list(translator.targets),
+            "policies": fitting,
+            "latencies": list(LATENCY_NAMES),
+            "codecs": ["pcm16"] if pipeline.codec is None else ["pcm16", "neural"],
+            "output": ["captions"] if voice is None else ["captions", "audio"],
+            "sample_rate_hz": pipeline.sample_rate_hz,
+            "output_sample_rate_hz": pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz,
+        }
+
+    async def healthz(self, _: Request) -> Response:
+        """Alive, and how full."""
+        return JSONResponse(
+            {
+                "status": "draining" if self.sessions.draining.is_set() else "ok",
+                "version": streamst.__version__,
+                "sessions": len(self.sessions),
+                "max_sessions": self.options.max_sessions,
+            }
+        )
+
+    async def info(self, _: Request) -> Response:
+        """Languages, policies, codecs and limits."""
+        sessions = {"sessions": len(self.sessions), "max_sessions": self.options.max_sessions}
+        return JSONResponse({**self.offer(), "limits": self.options.limits(), **sessions})
+
+    async def show_metrics(self, _: Request) -> Response:
+        """Prometheus text."""
+        return Response(self.metrics.exposition(), media_type=self.metrics.content_type)
+
+    async def new_session(self, request: Request) -> Response:
+        """Keep a place for a client; a refusal here is one that a browser can read."""
+        try:
+            if not self._same_origin(request):
+                raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
+            settings = read_settings(await _read_json(request, self.options.max_text_bytes))
+            token, kept = self.sessions.reserve(settings)
+        except ProtocolError as error:
+            return self._refusal(error)
+        return JSONResponse(
+            {
+                "url": "/v1/stream",
+                "token": token,
+                "session_id": kept.session_id,
+                "expires_in_ms": round(self.options.reservation_s * 1000),
+                "limits": self.options.limits(),
+            },
+            201,
+        )
+
+    async def stream(self, websocket: WebSocket) -> None:
+        """One native session."""
+        if not self._same_origin(websocket):
+            self.metrics.refused.labels(why="origin").inc()
+            log.warning("refused a page from origin %r; allow it with allowed_origins", websocket.headers.get("origin"))
+            error = ProtocolError("pages of this origin may not use this server", codes.POLICY)
+            await websocket.send_denial_response(self._refusal(error))
+            return
+        offered: list[str] = websocket.scope["subprotocols"]
+        if offered and SUBPROTOCOL not in offered:
+            self.metrics.refused.labels(why="subprotocol").inc()
+            reason = f"subprotocol {offered[0]!r} is not spoken here; use {SUBPROTOCOL}"
+            await websocket.send_denial_response(self._refusal(ProtocolError(reason, codes.BAD_PARAMETER)))
+            return
+        protocol = NativeProtocol(self.options.max_text_bytes)
+        websocket.scope["state"]["farewell"] = lambda code, why: protocol.render(Failure(code, why), 0.0)
+        await websocket.accept(SUBPROTOCOL if offered else None)
+        token = _token(websocket, offered)
+        try:
+            kept = self.sessions.enter(token)
+        except ProtocolError as error:
+            self.metrics.refused.labels(why=codes.meaning(error.code).name).inc()
+            retry_ms = RETRY_MS if codes.meaning(error.code).retryable else None
+            await say_and_close(websocket, protocol, error.code, str(error), retry_ms)
+            return
+        try:
+            live = LiveStream(self.pipeline, self.metrics)
+            connection = Connection(
+                websocket, protocol, kept.session_id, live, self.worker, self.sessions, self.options, self.metrics
+            )
+            welcome = Welcome(kept.session_id, self.offer(), self.options.limits())
+            await connection.run(None if token is None else kept.settings, welcome)
+        finally:
+            self.sessions.leave(kept.session_id)
+
+    def _same_origin(self, request: Request | WebSocket) -> bool:
+        return origin_allowed(request.headers.get("origin"), request.headers.get("host"), self.options)
+
+    def _refusal(self, error: ProtocolError) -> Response:
+        known = codes.meaning(error.code)
+        body: dict[str, Any] = {"code": error.code, "name": known.name, "message": str(error)}
+        body |= {"retryable": known.retryable, "retry_after_ms": RETRY_MS if known.retryable else None}
+        headers = {"retry-after": str(round(RETRY_MS / 1000))} if known.retryable else None
+        return JSONResponse(body, STATUS.get(error.code, 503), headers)
+
+
+def create_app(pipeline: Pipeline, options: ServerOptions | None = None) -> Starlette:
+    """The ASGI application. The connections' `drain` is `app.state.service.sessions.drain`."""
+    service = Service(pipeline, options or ServerOptions())
+    mimetypes.add_type("text/javascript", ".js")  # some systems call it something that browsers do not run
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        service.worker.close()
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", service.healthz),
+            Route("/metrics", service.show_metrics),
+            Route("/v1/info", service.info),
+            Route("/v1/sessions", service.new_session, methods=["POST"]),
+            WebSocketRoute("/v1/stream", service.stream),
+            Mount("/", StaticFiles(directory=WEB, html=True)),
+        ],
+        middleware=[Middleware(_SecurityHeaders)],
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    return app
+
+
+def serve(
+    pipeline: Pipeline, options: ServerOptions | None = None, announce: Callable[[str], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then let sessions finish and return.
+
+    announce: told the address once the server listens (port 0 is then a real one); printed when None.
+    Raises UnavailableError when the address cannot be bound or the certificate cannot be read.
+    """
+    options = options or ServerOptions()
+    app = create_app(pipeline, options)
+    listener = _listen(options)
+    config = uvicorn.Config(
+        app,
+        ws=Transport,
+        ws_max_size=options.max_message_bytes,
+        ws_per_message_deflate=False,  # audio and short texts gain nothing, and nothing can be inflated to a bomb
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+        ssl_certfile=options.tls_cert,
+        ssl_keyfile=options.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        listener.close()
+        raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
+    sessions: Sessions = app.state.service.sessions
+    server = PoliteServer(config, lambda: sessions.drain(options.drain_s + DRAIN_EXTRA_S))
+    host, port = listener.getsockname()[:2]
+    address = f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    (announce or _print)(address)
+    server.run(sockets=[listener])
+
+
+def _print(address: str) -> None:
+    print(f"StreamST listens on {address}", flush=True)
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    try:
+        family, _, _, _, place = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(place[:2], family=family, backlog=256)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot listen on {options.host} port {options.port}: {error.strerror or error}; "
+            "choose another port, or 0 for any free one"
+        ) from error
+
+
+def _token(websocket: WebSocket, offered: list[str]) -> str | None:
+    """A token from the second subprotocol `token.…` (all that a browser can send) or an Authorization header."""
+    for name in offered:
+        if name.startswith("token."):
+            return name.removeprefix("token.")
+    kind, _, value = websocket.headers.get("authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else None
+
+
+async def _read_json(request: Request, limit: int) -> dict[str, Any]:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise ProtocolError(f"the body may have {limit} bytes", codes.TOO_BIG)
+    return read_object(body, limit) if body else {}
+
+
+class _SecurityHeaders:
+    """Adds SECURITY_HEADERS to every HTTP response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                extra = [(k.encode(), v.encode()) for k, v in SECURITY_HEADERS.items() if k.encode() not in present]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)

@@ -1,0 +1,51 @@
+"""Close codes: what each means, what it is called, and whether trying again can help.
+
+RFC 6455 section 7.4.1 for 1000-1015; 4400 and up are ours and follow HTTP's numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DONE = 1000
+GOING_AWAY = 1001
+WRONG_FRAME = 1003
+BAD_DATA = 1007
+POLICY = 1008
+TOO_BIG = 1009
+INTERNAL = 1011
+OVERLOADED = 1013
+BAD_PARAMETER = 4400
+UNAUTHORISED = 4401
+IDLE = 4408
+TOO_FAST = 4413
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """One close code in words."""
+
+    name: str  # what a program compares
+    retryable: bool  # the same client may try again later, or elsewhere
+
+
+MEANINGS: dict[int, Meaning] = {
+    DONE: Meaning("done", False),
+    GOING_AWAY: Meaning("going_away", True),
+    1002: Meaning("protocol_error", False),
+    WRONG_FRAME: Meaning("wrong_frame_type", False),
+    BAD_DATA: Meaning("bad_data", False),
+    POLICY: Meaning("policy", False),
+    TOO_BIG: Meaning("too_big", False),
+    INTERNAL: Meaning("internal", True),
+    OVERLOADED: Meaning("overloaded", True),
+    BAD_PARAMETER: Meaning("bad_parameter", False),
+    UNAUTHORISED: Meaning("unauthorised", False),
+    IDLE: Meaning("idle", True),
+    TOO_FAST: Meaning("too_fast", False),
+}
+
+
+def meaning(code: int) -> Meaning:
+    """What `code` means; an unknown one is "unknown" and not worth a retry."""
+    return MEANINGS.get(code, Meaning("unknown", False))

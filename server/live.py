@@ -1,0 +1,203 @@
+"""One connection's translation: audio messages in, answers out. Runs in the worker's thread, knows no sockets."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streamst.audio import Pcm
+from streamst.errors import InputError, ProtocolError
+from streamst.events import Caption, Event, Finished, Speech, Words
+
+from . import codes
+from .meter import Meter
+from .metrics import Metrics
+from .seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
+from .wire_audio import Downlink, Uplink
+
+if TYPE_CHECKING:
+    from streamst.pipeline import Pipeline
+    from streamst.session import Session
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A session with the codecs of the wire around it, and where in the stream it began."""
+
+    session: Session
+    uplink: Uplink
+    downlink: Downlink
+    base_samples: int
+    base_segment: int
+
+    @property
+    def base_ms(self) -> float:
+        return 1000 * self.base_samples / self.session.sample_rate_hz
+
+
+class LiveStream:
+    """A stream of one or, when it is set anew in its midst, several sessions one after the other; and its meter.
+
+    One caller at a time. A message of any length is heard in pieces of one chunk, one a call, so that a long one delays
+    nobody: `hear` takes a message in, `step` hears its next piece while `waiting`.
+    """
+
+    def __init__(self, pipeline: Pipeline, metrics: Metrics) -> None:
+        self.pipeline, self.metrics = pipeline, metrics
+        self.meter = Meter()
+        self.settings = Settings()
+        voice = pipeline.voice
+        self.output_sample_rate_hz = pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz
+        self._running: _Running | None = None
+        self._pieces: deque[Pcm] = deque()
+        self._sequence = 0  # of the message whose pieces wait
+        self._arrived_s = 0.0
+        self._samples = 0  # heard, at the session's rate
+        self._segments = 0  # seen
+        self._spoken_samples = 0
+        self._held_text: list[str] = []  # of speech whose codec frame is not complete
+
+    @property
+    def waiting(self) -> bool:
+        """Whether pieces of the last message are still to be heard."""
+        return bool(self._pieces)
+
+    def configure(self, settings: Settings) -> list[Answer]:
+        """Finish what was begun, then translate with `settings`. ProtocolError 4400 names what is not allowed."""
+        answers = self.finish() if self._running and self._samples > self._running.base_samples else []
+        source = self.pipeline.translator.source
+        if settings.source not in (None, source):
+            raise ProtocolError(f"config.source: {settings.source!r}; allowed: {source}", codes.BAD_PARAMETER)
+        target = settings.target or self.pipeline.translator.targets[0]
+        try:
+            session = self.pipeline.session(
+                target=target, policy=settings.policy, latency=settings.latency, speech="audio" in settings.output
+            )
+        except InputError as error:
+            raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+        codec = self.pipeline.codec
+        uplink = Uplink(settings, session.sample_rate_hz, codec)
+        downlink = Downlink(settings.output_codec, codec)
+        self._running = _Running(session, uplink, downlink, self._samples, self._segments)
+        self.settings = dataclasses.replace(settings, source=source, target=target)
+        return [*answers, Configured(self.settings, session.chunk_ms)]
+
+    def hear(self, audio: Audio, arrived_s: float) -> list[Answer]:
+        """Take a message in that arrived at `arrived_s` (time.perf_counter) and hear its first piece."""
+        answers = self.configure(self.settings) if self._running is None else []
+        running = self._require()
+        self.meter.buffer_ms = (time.perf_counter() - arrived_s) * 1000
+        pcm = running.uplink.decode(audio.payload)
+        size = running.session.sample_rate_hz * running.session.chunk_ms // 1000
+        self._pieces.extend(pcm[at : at + size] for at in range(0, len(pcm), size))
+        self._sequence, self._arrived_s = audio.sequence, arrived_s
+        return [*answers, *self.step()]
+
+    def step(self) -> list[Answer]:
+        """Hear the next piece."""
+        answers: list[Answer] = []
+        if self._pieces:
+            pcm = self._pieces.popleft()
+            begun_s = time.perf_counter()
+            answers = self._say(self._push(pcm), begun_s)
+        if not self._pieces:
+            answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
+        return answers
+
+    def finish(self) -> list[Answer]:
+        """Hear the end: everything that was held back."""
+        running = self._running
+        if running is None:
+            return []
+        begun_s = time.perf_counter()
+        rest = running.uplink.flush()
+        events = self._push(rest) if len(rest) else []
+        answers = self._say([*events, *running.session.finish()], begun_s, last=True)
+        payload, samples = running.downlink.flush()
+        if payload:
+            answers.append(self._spoken(payload, samples, "", self._heard_ms, 0.0))
+        self._running = None
+        return answers
+
+    def summary(self) -> dict[str, Any]:
+        """What the end of the stream says about it."""
+        speech_ms = 1000 * self._spoken_samples / self.output_sample_rate_hz
+        return self.meter.summary() | {"segments": self._segments, "speech_ms": speech_ms, "dropped_ms": 0}
+
+    @property
+    def _heard_ms(self) -> float:
+        return 1000 * self._samples / self.pipeline.sample_rate_hz
+
+    def _require(self) -> _Running:
+        assert self._running is not None, "configured before anything is heard"
+        return self._running
+
+    def _push(self, pcm: Pcm) -> list[Event]:
+        session = self._require().session
+        self._samples += len(pcm)
+        self.metrics.heard_s.inc(len(pcm) / session.sample_rate_hz)
+        return session.push(pcm)
+
+    def _say(self, events: list[Event], begun_s: float, last: bool = False) -> list[Answer]:
+        """Answers for the events of one push that began at `begun_s`; after words, and at last, the meter's reading."""
+        answers: list[Answer] = []
+        captions = "captions" in self.settings.output
+        wrote = False
+        for event in events:
+            event = self._placed(event)
+            match event:
+                case Caption():
+                    self._segments = max(self._segments, event.segment + 1)
+                    self.meter.caption(event)
+                    answers += [event] if captions else []
+                case Words():
+                    lag_ms = (begun_s - self._arrived_s) * 1000 + event.compute_ms
+                    self.meter.written(event, lag_ms)
+                    self.metrics.words.inc(len(event.words))
+                    self.metrics.lag_s.observe(lag_ms / 1000)
+                    wrote = True
+                    answers += [event] if captions else []
+                case Speech():
+                    answers += self._encode(event)
+                case Finished():
+                    self._segments = max(self._segments, self._require().base_segment + event.segments)
+                case _:
+                    raise TypeError(f"{type(event).__name__} has no place on a wire")
+        self.meter.heard(self._heard_ms, (time.perf_counter() - begun_s) * 1000)
+        return [*answers, self.meter.reading()] if wrote or last else answers
+
+    def _encode(self, speech: Speech) -> list[Answer]:
+        payload, samples = self._require().downlink.encode(speech.pcm)
+        self._held_text += [speech.text] if speech.text else []
+        if not payload:
+            return []
+        text = " ".join(self._held_text)
+        self._held_text.clear()
+        return [self._spoken(payload, samples, text, speech.source_ms, speech.compute_ms)]
+
+    def _spoken(self, payload: bytes, samples: int, text: str, source_ms: float, compute_ms: float) -> Spoken:
+        rate = self.output_sample_rate_hz
+        self._spoken_samples += samples
+        self.metrics.spoken_s.inc(samples / rate)
+        heard = round(source_ms * self.pipeline.sample_rate_hz / 1000)
+        return Spoken(self.settings.output_codec, payload, samples, rate, text, source_ms, compute_ms, heard)
+
+    def _placed(self, event: Event) -> Event:
+        """`event` of the session that runs, as seen from the stream's start."""
+        running = self._require()
+        if not running.base_samples:
+            return event
+        ms, segment = running.base_ms, running.base_segment
+        event = dataclasses.replace(event, source_ms=event.source_ms + ms)
+        match event:
+            case Caption():
+                start_ms, end_ms = event.start_ms + ms, event.end_ms + ms
+                return dataclasses.replace(event, segment=event.segment + segment, start_ms=start_ms, end_ms=end_ms)
+            case Words():
+                aligned_ms = tuple(at + ms for at in event.aligned_ms)
+                return dataclasses.replace(event, segment=event.segment + segment, aligned_ms=aligned_ms)
+            case _:
+                return event

@@ -1,0 +1,39 @@
+"""What Prometheus sees at /metrics: counts and times, never text, audio or tokens."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """One server's metrics, in a registry of their own."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        r = self.registry
+        self.sessions = Gauge("streamst_sessions", "Sessions that are open now", registry=r)
+        self.ended = Counter("streamst_sessions_ended", "Sessions by how they ended", ["code", "name"], registry=r)
+        self.refused = Counter("streamst_sessions_refused", "Handshakes that were refused", ["why"], registry=r)
+        self.heard_s = Counter("streamst_audio_heard_seconds", "Source audio translated", registry=r)
+        self.spoken_s = Counter("streamst_audio_spoken_seconds", "Target speech sent", registry=r)
+        self.words = Counter("streamst_words", "Target words committed", registry=r)
+        self.bytes_in = Counter("streamst_bytes_in", "Websocket payload received", registry=r)
+        self.bytes_out = Counter("streamst_bytes_out", "Websocket payload sent", registry=r)
+        self.queue_s = _histogram(r, "streamst_queue_seconds", "How long a job waited for the model")
+        self.compute_s = _histogram(r, "streamst_compute_seconds", "How long a job took")
+        self.lag_s = _histogram(r, "streamst_lag_seconds", "From the arrival of audio until its words left the model")
+
+    def exposition(self) -> bytes:
+        """The text format."""
+        return generate_latest(self.registry)
+
+
+def _histogram(registry: CollectorRegistry, name: str, about: str) -> Histogram:
+    return Histogram(name, about, buckets=_SECONDS, registry=registry)

@@ -1,0 +1,64 @@
+"""What an operator may set, and what the server then promises every client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamst.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Every limit of the service; the defaults suit one person or a small room on a laptop."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: the system picks a free one, which is printed
+    max_sessions: int = 4
+    allowed_origins: tuple[str, ...] = ()  # beside the page's own, e.g. "https://talks.example.org"; "*" is any
+    tls_cert: str | None = None  # PEM files, both or none
+    tls_key: str | None = None
+    speed_limit: float = 2.0  # audio may come at this multiple of real time; 0 is no limit but the queue
+    burst_s: float = 30.0  # audio that may come at once before `speed_limit` counts [s]
+    idle_s: float = 60.0  # without audio for so long, a session is closed [s]; a muted microphone sends silence
+    max_duration_s: float = 4 * 3600.0  # of one session, in audio and on the clock [s]
+    max_message_bytes: int = 1 << 20
+    max_text_bytes: int = 1 << 16  # of one JSON message
+    queue_bytes: int = 1 << 20  # audio that waits for the model; when full the socket is not read
+    send_timeout_s: float = 10.0  # a client that does not read for so long is dropped [s]
+    drain_s: float = 5.0  # on SIGTERM, sessions have this long to end by themselves before they are finished [s]
+    reservation_s: float = 20.0  # how long POST /v1/sessions keeps a place free [s]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"port {self.port} is not a port; allowed: 0 to 65535")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigError("TLS needs a certificate and its key: give both tls_cert and tls_key, or neither")
+        for name in ("max_sessions", "max_message_bytes", "max_text_bytes", "queue_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("idle_s", "max_duration_s", "send_timeout_s", "reservation_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("speed_limit", "burst_s", "drain_s"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if 0 < self.speed_limit < 1:
+            raise ConfigError(f"speed_limit is {self.speed_limit}; below 1 nobody could speak (0 is no limit)")
+
+    @property
+    def scheme(self) -> str:
+        """"https" with a certificate, else "http"."""
+        return "https" if self.tls_cert else "http"
+
+    def limits(self) -> dict[str, float | int]:
+        """What a client must know to stay within them, as told in `welcome` and by GET /v1/info."""
+        return {
+            "max_message_bytes": self.max_message_bytes,
+            "max_text_bytes": self.max_text_bytes,
+            "speed": self.speed_limit,
+            "burst_ms": round(self.burst_s * 1000),
+            "idle_ms": round(self.idle_s * 1000),
+            "max_duration_ms": round(self.max_duration_s * 1000),
+        }

@@ -1,0 +1,172 @@
+"""The wire-protocol seam: messages become commands, answers become messages, and nobody here touches a socket.
+
+A protocol object serves one connection. Commands and answers are the same for every protocol, so that the shell in
+`connection.py` and the sessions behind it do not know which one is spoken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from streamst.events import Caption, Words
+
+Message = str | bytes  # a text or a binary websocket message
+AudioCodec = Literal["pcm16", "neural"]
+Output = Literal["captions", "audio"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a client asks of its session. None leaves the choice to the server."""
+
+    source: str | None = None
+    target: str | None = None
+    policy: str | None = None
+    latency: str = "medium"
+    output: tuple[Output, ...] = ("captions", "audio")
+    codec: AudioCodec = "pcm16"  # of the audio that the client sends
+    output_codec: AudioCodec = "pcm16"
+    sample_rate_hz: int = 16_000  # of pcm16 that the client sends
+
+
+@dataclass(frozen=True)
+class Configure:
+    """Translate with these settings from the next audio on."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One message of source audio."""
+
+    codec: AudioCodec
+    sequence: int  # from 0, one more with every message, modulo 2**32
+    media_time_samples: int  # of the first sample, as the client counts
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Ping:
+    """A sign of life; the client may tell what only it can measure."""
+
+    id: str | int | None = None
+    rtt_ms: float | None = None
+    playback_ms: float | None = None  # audio that waits in the client's player
+
+
+@dataclass(frozen=True)
+class End:
+    """Nothing more will be said: flush everything, then close."""
+
+
+Command = Configure | Audio | Ping | End
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The first answer: who serves, what is on offer, which limits hold."""
+
+    session_id: str
+    offer: dict[str, Any]
+    limits: dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class Configured:
+    """The settings that now hold, every choice made."""
+
+    settings: Settings
+    chunk_ms: int
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """All audio up to and with message `sequence` was heard."""
+
+    sequence: int
+    samples: int  # at the session's rate, since the stream's start
+    processed_ms: float
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Target speech, encoded for the wire; follows without a gap whatever was spoken before."""
+
+    codec: AudioCodec
+    payload: bytes
+    samples: int
+    sample_rate_hz: int
+    text: str
+    source_ms: float
+    compute_ms: float
+    media_time_samples: int  # source samples heard when this was said
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The live meter (`meter.py` says how each value is computed); None where a value does not apply yet."""
+
+    laal_ms: float | None
+    al_ms: float | None
+    stream_laal_ms: float | None
+    laal_ca_ms: float | None
+    start_offset_ms: float | None
+    lag_ms: float | None
+    words: int
+    source_ms: float
+    rtf: float | None
+    split: dict[str, float | None]  # network, buffer, policy, compute, playback [ms]
+
+
+@dataclass(frozen=True)
+class Pong:
+    """The answer to a ping."""
+
+    id: str | int | None
+    server_ms: float
+
+
+@dataclass(frozen=True)
+class GoAway:
+    """The server stops in `in_ms`: end the stream, or be finished."""
+
+    in_ms: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the connection is about to be closed; `code` is the close code that follows."""
+
+    code: int
+    message: str
+    retry_after_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The last answer of a stream that was flushed."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+Answer = Welcome | Configured | Acknowledged | Caption | Words | Spoken | Latency | Pong | GoAway | Failure | Closed
+
+
+class WireProtocol(Protocol):
+    """One connection's language."""
+
+    subprotocol: str | None  # what the handshake agrees on
+
+    def receive(self, message: Message) -> list[Command]:
+        """What a message asks for; raises ProtocolError, with the close code, for one that breaks the protocol."""
+        ...
+
+    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+        """The messages that say `answer` (none where the protocol has no word for it).
+
+        emit_ms: wall time since the connection's first audio arrived [ms].
+        """
+        ...

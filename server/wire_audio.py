@@ -1,0 +1,88 @@
+"""Audio as it travels: payloads to samples at the session's rate, and speech to payloads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
+from streamst.codecs.base import Codec, Decoder, Encoder
+from streamst.errors import InputError, ProtocolError
+
+from . import codes
+from .seam import Audio, AudioCodec, Settings
+
+LOWEST_HZ, HIGHEST_HZ = 8_000, 48_000  # of pcm16 from a client
+
+
+def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
+    """How much speech a message holds; of neural packets at least that much, for their rate is only known inside."""
+    if audio.codec == "pcm16":
+        return len(audio.payload) / 2 / settings.sample_rate_hz * 1000
+    return len(audio.payload) * 8 / max(_require(codec).bitrates_bps) * 1000
+
+
+class Uplink:
+    """The client's audio: decoded and resampled, one object a stream."""
+
+    def __init__(self, settings: Settings, sample_rate_hz: int, codec: Codec | None) -> None:
+        self._decoder: Decoder | None = None
+        if settings.codec == "neural":
+            codec = _require(codec)
+            if settings.sample_rate_hz != codec.sample_rate_hz:
+                raise ProtocolError(
+                    f"config.sample_rate_hz: {settings.sample_rate_hz} with the neural codec; "
+                    f"it has {codec.sample_rate_hz} Hz",
+                    codes.BAD_PARAMETER,
+                )
+            self._decoder = codec.decoder()
+        elif not LOWEST_HZ <= settings.sample_rate_hz <= HIGHEST_HZ:
+            raise ProtocolError(
+                f"config.sample_rate_hz: {settings.sample_rate_hz}; allowed: {LOWEST_HZ} to {HIGHEST_HZ}",
+                codes.BAD_PARAMETER,
+            )
+        self._resampler = Resampler(settings.sample_rate_hz, sample_rate_hz)
+
+    def decode(self, payload: bytes) -> Pcm:
+        """The samples (samples,) that `payload` completes; ProtocolError 1007 for a damaged one."""
+        try:
+            pcm = from_pcm16(payload) if self._decoder is None else self._decoder.push(payload)
+        except InputError as error:
+            raise ProtocolError(str(error), codes.BAD_DATA) from error
+        return self._resampler.push(pcm)
+
+    def flush(self) -> Pcm:
+        """What the resampler still holds."""
+        return self._resampler.push(np.zeros(0, np.float32), final=True)
+
+
+class Downlink:
+    """The target speech: encoded, one object a stream."""
+
+    def __init__(self, codec_name: AudioCodec, codec: Codec | None) -> None:
+        self._encoder: Encoder | None = None
+        self._frame_samples = 1
+        if codec_name == "neural":
+            codec = _require(codec)
+            self._encoder = codec.encoder()
+            self._frame_samples = round(codec.sample_rate_hz / codec.frame_hz)
+        self._held = 0  # samples of a frame that is not complete
+
+    def encode(self, pcm: Pcm) -> tuple[bytes, int]:
+        """The payload for the frames that `pcm` completes, and how many samples a client will hear from it."""
+        if self._encoder is None:
+            return to_pcm16(pcm), len(pcm)
+        frames, self._held = divmod(self._held + len(pcm), self._frame_samples)
+        return self._encoder.push(pcm), frames * self._frame_samples
+
+    def flush(self) -> tuple[bytes, int]:
+        """The payload for the last, padded frame; nothing where none is open."""
+        if self._encoder is None or not self._held:
+            return b"", 0
+        self._held = 0
+        return self._encoder.flush(), self._frame_samples
+
+
+def _require(codec: Codec | None) -> Codec:
+    if codec is None:
+        raise ProtocolError("this server's model has no neural codec; allowed: pcm16", codes.BAD_PARAMETER)
+    return codec
