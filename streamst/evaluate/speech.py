@@ -224,5 +224,5 @@ def corpus(name: str, utterances: Sequence[Utterance | SpokenUtterance]) -> Metr
 def _split_name(name: str) -> tuple[str, str]:
     base, _, convention = name.partition("_CA_")
     if (base != "ATD" and base not in SPEECH_UNITS) or (not convention and base != name):
-        raise InputError(f"unknown metric {name!r}; known: ATD, {', '.join(SPEECH_UNITS)}, each also as NAME_CA_<clock>")
+        raise InputError(f"unknown metric {name!r}; known: ATD, {', '.join(SPEECH_UNITS)}, also as NAME_CA_<clock>")
     return base, convention or "none"
