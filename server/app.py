@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -30,11 +31,11 @@ from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from . import codes
 from .connection import Connection, say_and_close
 from .limits import origin_allowed
-from .live import LiveStream
+from .live import LiveStream, open_session
 from .metrics import Metrics
 from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings
 from .options import ServerOptions
-from .seam import Failure, Welcome
+from .seam import Failure, Settings, Welcome
 from .sessions import RETRY_MS, Sessions
 from .transport import PoliteServer, Transport
 from .worker import Worker
@@ -70,6 +71,13 @@ class Service:
         self.metrics = Metrics()
         self.worker = Worker(self.metrics)
         self.sessions = Sessions(options, self.metrics)
+        self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
+
+    def warm_up(self) -> None:
+        """Hear a second of silence, so that the first client need not wait; InputError for impossible defaults."""
+        session = open_session(self.pipeline, self.defaults)
+        session.push(np.zeros(session.sample_rate_hz, np.float32))
+        session.finish()
 
     def offer(self) -> dict[str, Any]:
         """What a client may choose from."""
@@ -85,6 +93,11 @@ class Service:
             "codecs": ["pcm16"] if pipeline.codec is None else ["pcm16", "neural"],
             "output": ["captions"] if voice is None else ["captions", "audio"],
             "sample_rate_hz": pipeline.sample_rate_hz,
+            "defaults": {
+                "target": self.defaults.target,
+                "policy": self.defaults.policy,
+                "latency": self.defaults.latency,
+            },
             "output_sample_rate_hz": pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz,
         }
 
@@ -154,7 +167,7 @@ class Service:
             await say_and_close(websocket, protocol, error.code, str(error), retry_ms)
             return
         try:
-            live = LiveStream(self.pipeline, self.metrics)
+            live = LiveStream(self.pipeline, self.metrics, self.defaults)
             connection = Connection(
                 websocket, protocol, kept.session_id, live, self.worker, self.sessions, self.options, self.metrics
             )
@@ -206,10 +219,13 @@ def serve(
     """Serve until SIGTERM or SIGINT, then let sessions finish and return.
 
     announce: told the address once the server listens (port 0 is then a real one); printed when None.
-    Raises UnavailableError when the address cannot be bound or the certificate cannot be read.
+    Raises InputError when the options name a policy or latency that there is not, UnavailableError when the address
+    cannot be bound or the certificate cannot be read.
     """
     options = options or ServerOptions()
     app = create_app(pipeline, options)
+    service: Service = app.state.service
+    service.warm_up()
     listener = _listen(options)
     config = uvicorn.Config(
         app,
@@ -229,8 +245,7 @@ def serve(
     except OSError as error:  # ssl.SSLError is one
         listener.close()
         raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
-    sessions: Sessions = app.state.service.sessions
-    server = PoliteServer(config, lambda: sessions.drain(options.drain_s + DRAIN_EXTRA_S))
+    server = PoliteServer(config, lambda: service.sessions.drain(options.drain_s + DRAIN_EXTRA_S))
     host, port = listener.getsockname()[:2]
     address = f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     (announce or _print)(address)

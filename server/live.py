@@ -38,6 +38,15 @@ class _Running:
         return 1000 * self.base_samples / self.session.sample_rate_hz
 
 
+def open_session(pipeline: Pipeline, settings: Settings) -> Session:
+    """A session with these settings, target and latency named; InputError names what is not allowed."""
+    assert settings.target is not None
+    assert settings.latency is not None
+    return pipeline.session(
+        target=settings.target, policy=settings.policy, latency=settings.latency, speech="audio" in settings.output
+    )
+
+
 class LiveStream:
     """A stream of one or, when it is set anew in its midst, several sessions one after the other; and its meter.
 
@@ -45,19 +54,21 @@ class LiveStream:
     nobody: `hear` takes a message in, `step` hears its next piece while `waiting`.
     """
 
-    def __init__(self, pipeline: Pipeline, metrics: Metrics) -> None:
+    def __init__(self, pipeline: Pipeline, metrics: Metrics, defaults: Settings | None = None) -> None:
         self.pipeline, self.metrics = pipeline, metrics
         self.meter = Meter()
+        self.defaults = defaults or Settings()  # where a client leaves policy or latency open
         self.settings = Settings()
         voice = pipeline.voice
         self.output_sample_rate_hz = pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz
         self._running: _Running | None = None
-        self._pieces: deque[Pcm] = deque()
+        self._pieces: deque[bytes] = deque()
         self._sequence = 0  # of the message whose pieces wait
         self._arrived_s = 0.0
         self._samples = 0  # heard, at the session's rate
         self._segments = 0  # seen
         self._spoken_samples = 0
+        self._decoder_calls = 0
         self._held_text: list[str] = []  # of speech whose codec frame is not complete
 
     @property
@@ -71,18 +82,22 @@ class LiveStream:
         source = self.pipeline.translator.source
         if settings.source not in (None, source):
             raise ProtocolError(f"config.source: {settings.source!r}; allowed: {source}", codes.BAD_PARAMETER)
-        target = settings.target or self.pipeline.translator.targets[0]
+        settings = dataclasses.replace(
+            settings,
+            source=source,
+            target=settings.target or self.pipeline.translator.targets[0],
+            policy=settings.policy or self.defaults.policy,
+            latency=settings.latency or self.defaults.latency or "medium",
+        )
         try:
-            session = self.pipeline.session(
-                target=target, policy=settings.policy, latency=settings.latency, speech="audio" in settings.output
-            )
+            session = open_session(self.pipeline, settings)
         except InputError as error:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)
         downlink = Downlink(settings.output_codec, codec)
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
-        self.settings = dataclasses.replace(settings, source=source, target=target)
+        self.settings = settings
         return [*answers, Configured(self.settings, session.chunk_ms)]
 
     def hear(self, audio: Audio, arrived_s: float) -> list[Answer]:
@@ -90,9 +105,7 @@ class LiveStream:
         answers = self.configure(self.settings) if self._running is None else []
         running = self._require()
         self.meter.buffer_ms = (time.perf_counter() - arrived_s) * 1000
-        pcm = running.uplink.decode(audio.payload)
-        size = running.session.sample_rate_hz * running.session.chunk_ms // 1000
-        self._pieces.extend(pcm[at : at + size] for at in range(0, len(pcm), size))
+        self._pieces.extend(running.uplink.split(audio.payload, running.session.chunk_ms))
         self._sequence, self._arrived_s = audio.sequence, arrived_s
         return [*answers, *self.step()]
 
@@ -100,8 +113,9 @@ class LiveStream:
         """Hear the next piece."""
         answers: list[Answer] = []
         if self._pieces:
-            pcm = self._pieces.popleft()
+            part = self._pieces.popleft()
             begun_s = time.perf_counter()
+            pcm = self._require().uplink.decode(part)
             answers = self._say(self._push(pcm), begun_s)
         if not self._pieces:
             answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
@@ -125,7 +139,8 @@ class LiveStream:
     def summary(self) -> dict[str, Any]:
         """What the end of the stream says about it."""
         speech_ms = 1000 * self._spoken_samples / self.output_sample_rate_hz
-        return self.meter.summary() | {"segments": self._segments, "speech_ms": speech_ms, "dropped_ms": 0}
+        counts = {"samples": self._samples, "segments": self._segments, "decoder_calls": self._decoder_calls}
+        return self.meter.summary() | counts | {"speech_ms": speech_ms, "dropped_ms": 0}
 
     @property
     def _heard_ms(self) -> float:
@@ -164,6 +179,7 @@ class LiveStream:
                     answers += self._encode(event)
                 case Finished():
                     self._segments = max(self._segments, self._require().base_segment + event.segments)
+                    self._decoder_calls += event.decoder_calls
                 case _:
                     raise TypeError(f"{type(event).__name__} has no place on a wire")
         self.meter.heard(self._heard_ms, (time.perf_counter() - begun_s) * 1000)

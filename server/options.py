@@ -16,6 +16,8 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: the system picks a free one, which is printed
     max_sessions: int = 4
+    policy: str | None = None  # for clients that name none; None is the latency dial's own
+    latency: str = "medium"  # for clients that name none
     allowed_origins: tuple[str, ...] = ()  # beside the page's own, e.g. "https://talks.example.org"; "*" is any
     tls_cert: str | None = None  # PEM files, both or none
     tls_key: str | None = None
@@ -49,7 +51,7 @@ class ServerOptions:
 
     @property
     def scheme(self) -> str:
-        """"https" with a certificate, else "http"."""
+        """How a page is reached: `https` with a certificate, else `http`."""
         return "https" if self.tls_cert else "http"
 
     def limits(self) -> dict[str, float | int]:

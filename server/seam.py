@@ -23,7 +23,7 @@ class Settings:
     source: str | None = None
     target: str | None = None
     policy: str | None = None
-    latency: str = "medium"
+    latency: str | None = None
     output: tuple[Output, ...] = ("captions", "audio")
     codec: AudioCodec = "pcm16"  # of the audio that the client sends
     output_codec: AudioCodec = "pcm16"

@@ -20,7 +20,8 @@ from websockets.frames import Frame, Opcode
 
 log = logging.getLogger("streamst.server")
 
-LINGER_S = 1.0  # how long a refused client may go on sending into the void
+LINGER_S = 2.0  # how long a refused client may go on sending into the void
+QUIET_S = 0.2  # when nothing came for so long it has stopped
 BAD_DATA = 1007
 
 Farewell = Callable[[int, str], list[str]]
@@ -30,7 +31,7 @@ Farewell = Callable[[int, str], list[str]]
 class Transport(WebSocketsSansIOProtocol):
     """One websocket's bytes. The scope's state gets `abort`, and may hold a `farewell` (see `Farewell`)."""
 
-    _failed = False
+    _linger_until_s: float | None = None  # set when this connection has failed
 
     async def run_asgi(self) -> None:
         """Run the application; it may call `abort` to drop a client that does not read."""
@@ -40,8 +41,18 @@ class Transport(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless this connection has failed: then forget."""
-        if not self._failed:
+        if self._linger_until_s is None:
             super().data_received(data)
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close once nothing has come for a moment, and in any case at the end of the time for it."""
+        assert self._linger_until_s is not None
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        left_s = self._linger_until_s - self.loop.time()
+        self.close_timer = self.loop.call_later(max(0.0, min(QUIET_S, left_s)), self.transport.close)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message on, if text is UTF-8."""
@@ -57,7 +68,6 @@ class Transport(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         """Say why, close, and read on for a moment."""
-        self._failed = True
         self.stop_keepalive()
         closing = self.conn.close_sent
         if closing is None:  # the peer broke off before anything could be said
@@ -73,10 +83,8 @@ class Transport(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()  # a client that reads this closes, and need not wait for the timer
-        if self.close_timer is None:
-            self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        self._linger_until_s = self.loop.time() + LINGER_S
+        self._linger()
 
 
 class PoliteServer(Server):

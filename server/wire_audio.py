@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
 from streamst.codecs.base import Codec, Decoder, Encoder
+from streamst.codecs.bitstream import HEADER, packet_bytes
 from streamst.errors import InputError, ProtocolError
 
 from . import codes
 from .seam import Audio, AudioCodec, Settings
 
+LONGEST_MESSAGE_MS = 120_000.0
+LONGEST_PACKET_FRAMES = 150  # 3 s: more would keep the model's thread from everybody else
 LOWEST_HZ, HIGHEST_HZ = 8_000, 48_000  # of pcm16 from a client
 
 
 def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
-    """How much speech a message holds; of neural packets at least that much, for their rate is only known inside."""
+    """How much speech a message holds, or claims to; ProtocolError 1009 when it is more than a message may hold."""
     if audio.codec == "pcm16":
-        return len(audio.payload) / 2 / settings.sample_rate_hz * 1000
-    return len(audio.payload) * 8 / max(_require(codec).bitrates_bps) * 1000
+        held_ms = len(audio.payload) / 2 / settings.sample_rate_hz * 1000
+    else:
+        frames = sum(count for _, count in _packets(audio.payload))
+        held_ms = frames / _require(codec).frame_hz * 1000
+    if held_ms > LONGEST_MESSAGE_MS:
+        raise ProtocolError(
+            f"a message may hold {LONGEST_MESSAGE_MS / 1000:g} s of audio; this one has {held_ms / 1000:.1f} s",
+            codes.TOO_BIG,
+        )
+    return held_ms
+
+
+def _packets(payload: bytes) -> Iterator[tuple[bytes, int]]:
+    """The neural packets in `payload` with the frames that each claims; the rest, whatever it is, with none."""
+    at = 0
+    while len(payload) - at >= HEADER.size:
+        _, _, codebooks, frames, _ = HEADER.unpack_from(payload, at)
+        size = packet_bytes(frames, codebooks)
+        if frames > LONGEST_PACKET_FRAMES:
+            raise ProtocolError(
+                f"a codec packet on the wire may hold {LONGEST_PACKET_FRAMES} frames; this one claims {frames}",
+                codes.TOO_BIG,
+            )
+        yield payload[at : at + size], frames
+        at += size
+    if at < len(payload):
+        yield payload[at:], 0
 
 
 class Uplink:
@@ -42,8 +72,16 @@ class Uplink:
             )
         self._resampler = Resampler(settings.sample_rate_hz, sample_rate_hz)
 
+    def split(self, payload: bytes, chunk_ms: int) -> Iterator[bytes]:
+        """`payload` in parts that can be decoded one after the other: of `chunk_ms`, or single packets."""
+        if self._decoder is not None:
+            yield from (packet for packet, _ in _packets(payload))
+        else:
+            size = 2 * max(1, self._resampler.source_hz * chunk_ms // 1000)
+            yield from (payload[at : at + size] for at in range(0, len(payload), size))
+
     def decode(self, payload: bytes) -> Pcm:
-        """The samples (samples,) that `payload` completes; ProtocolError 1007 for a damaged one."""
+        """The samples (samples,) that a part completes; ProtocolError 1007 for a damaged one."""
         try:
             pcm = from_pcm16(payload) if self._decoder is None else self._decoder.push(payload)
         except InputError as error:

@@ -1,0 +1,322 @@
+"""The websocket client: audio to a server, and what it says back as the same typed events that a local session gives.
+
+async for event in stream("ws://127.0.0.1:8000", blocks, realtime=True):
+    match event:
+        case Caption(): ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import ssl
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from streamst.audio import Pcm, from_pcm16, to_pcm16
+from streamst.codecs.base import Codec
+from streamst.config import from_dict
+from streamst.errors import InputError, ProtocolError, UnavailableError
+from streamst.events import Caption, Finished, Speech, Words
+from streamst.server.native import SUBPROTOCOL, pack_audio, unpack_audio
+from streamst.server.seam import Acknowledged, Closed, Configured, GoAway, Latency, Settings, Welcome
+
+PIECE_MS = 100  # of audio in one message when it is paced
+PING_S = 2.0
+MAX_MESSAGE_BYTES = 16 << 20  # from the server: a long phrase's speech
+BURST_SHARE, SPEED_SHARE = 0.8, 0.95  # of what the server allows, to be on the safe side of its clock
+
+T = TypeVar("T")
+ServerEvent = Welcome | Configured | Acknowledged | Caption | Words | Speech | Latency | GoAway | Closed | Finished
+
+
+def stream_url(url: str) -> str:
+    """`url` as the native protocol's: http becomes ws, a missing path /v1/stream. InputError for anything else."""
+    parts = urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("ws", "wss") or not parts.hostname:
+        raise InputError(f"{url!r} is not a server's address; use ws://HOST:PORT or wss://HOST:PORT")
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") or "/v1/stream", parts.query, ""))
+
+
+async def stream(
+    url: str,
+    pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
+    settings: Settings | None = None,
+    *,
+    realtime: bool = False,
+    codec: Codec | None = None,
+    tls: ssl.SSLContext | None = None,
+    token: str | None = None,
+) -> AsyncIterator[ServerEvent]:
+    """Send audio, (samples,) float32 pieces at `settings.sample_rate_hz`, and yield what the server says until its end.
+
+    realtime: no piece is sent before it could have been spoken; else as fast as the server's limits allow. What comes
+    from a microphone paces itself: then either is right. codec: needed where `settings` say "neural". tls: for a
+    certificate that the system does not trust. token: from POST /v1/sessions.
+    The last event is `Finished`, after `Closed`. An InputError of `pcm_chunks` passes on once the server has said all
+    about the audio before it. Raises UnavailableError when there is no server, it refuses, or the connection drops;
+    ProtocolError, with the close code, for what the server calls our mistake.
+    """
+    settings = settings or Settings()
+    if codec is None and "neural" in (settings.codec, settings.output_codec):
+        raise InputError("settings ask for the neural codec: give it as `codec`")
+    address = stream_url(url)
+    offered = [SUBPROTOCOL, *([f"token.{token}"] if token else [])]
+    async with _connected(address, offered, tls) as socket:
+        reader = _Reader(codec)
+        link = _Link()
+        sender: asyncio.Task[None] | None = None
+        pinger: asyncio.Task[None] | None = None
+        try:
+            async for message in socket:
+                event = reader.read(message)
+                if isinstance(event, _Pong):
+                    link.pong(event)
+                elif event is not None:
+                    if isinstance(event, Welcome):
+                        pace = _Pace(1.0, 0.0) if realtime else _allowed(event.limits)
+                        sender = asyncio.create_task(_send(socket, pcm_chunks, settings, pace, codec))
+                        pinger = asyncio.create_task(_ping(socket, link))
+                    yield event
+        except ConnectionClosed:
+            pass  # what it means is said below
+        finally:
+            for task in (sender, pinger):
+                if task is not None and not task.done():
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+        if reader.failure is not None:
+            raise reader.failure
+        if reader.closed is None:
+            code = socket.close_code
+            raise UnavailableError(f"the connection to {address} dropped before the stream's end (code {code})")
+        if sender is not None and not sender.cancelled():
+            sender.result()
+        yield _finished(reader.closed)
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Audio may run `burst_ms` ahead of `speed` times real time; speed 0 is no limit."""
+
+    speed: float
+    burst_ms: float
+
+    async def wait(self, began_s: float, audio_ms: float) -> None:
+        """Sleep until `audio_ms` of audio, counted from `began_s` (time.monotonic), may have been sent."""
+        if self.speed:
+            due_s = began_s + (audio_ms - self.burst_ms) / 1000 / self.speed
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+
+
+def _allowed(limits: dict[str, Any]) -> _Pace:
+    return _Pace(float(limits["speed"]) * SPEED_SHARE, float(limits["burst_ms"]) * BURST_SHARE)
+
+
+@dataclass(frozen=True)
+class _Pong:
+    id: int
+
+
+class _Link:
+    """Measures the way to the server and back."""
+
+    def __init__(self) -> None:
+        self.rtt_ms: float | None = None
+        self.sent_s: dict[int, float] = {}
+
+    def pong(self, pong: _Pong) -> None:
+        """An answer came."""
+        sent_s = self.sent_s.pop(pong.id, None)
+        if sent_s is not None:
+            self.rtt_ms = (time.monotonic() - sent_s) * 1000
+
+
+@contextlib.asynccontextmanager
+async def _connected(address: str, offered: list[str], tls: ssl.SSLContext | None) -> AsyncIterator[ClientConnection]:
+    try:
+        socket = await connect(
+            address,
+            subprotocols=[Subprotocol(name) for name in offered],
+            ssl=tls if address.startswith("wss:") else None,
+            max_size=MAX_MESSAGE_BYTES,
+            compression=None,
+        )
+    except InvalidStatus as error:
+        told = error.response.body or b""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            told = json.loads(told)["message"].encode()
+        reason = told.decode(errors="replace")[:300] or f"HTTP {error.response.status_code}"
+        raise UnavailableError(f"{address} refuses: {reason}") from error
+    except InvalidURI as error:
+        raise InputError(f"{address!r} is not a server's address: {error}") from error
+    except (OSError, InvalidHandshake, TimeoutError) as error:
+        raise UnavailableError(f"no StreamST server answers at {address}: {error}") from error
+    async with socket:
+        yield socket
+
+
+async def _send(
+    socket: ClientConnection,
+    pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
+    settings: Settings,
+    pace: _Pace,
+    codec: Codec | None,
+) -> None:
+    """Config, audio and end; an error of the audio's source passes on after the end was said."""
+    encoder = codec.encoder() if settings.codec == "neural" and codec is not None else None
+    size = settings.sample_rate_hz * PIECE_MS // 1000
+    samples = sequence = 0
+    trouble: Exception | None = None
+    try:
+        await socket.send(json.dumps({"type": "config", **dataclasses.asdict(settings)}))
+        began_s = time.monotonic()
+        try:
+            async for chunk in _each(pcm_chunks):
+                for at in range(0, len(chunk), size):
+                    piece = np.asarray(chunk[at : at + size], np.float32)
+                    await pace.wait(began_s, (samples + len(piece)) * 1000 / settings.sample_rate_hz)
+                    payload = to_pcm16(piece) if encoder is None else encoder.push(piece)
+                    if payload:
+                        await socket.send(pack_audio(settings.codec, sequence, samples, payload))
+                        sequence += 1
+                    samples += len(piece)
+        except ConnectionClosed:
+            raise
+        except Exception as error:
+            trouble = error
+        rest = encoder.flush() if encoder is not None else b""
+        if rest:
+            await socket.send(pack_audio(settings.codec, sequence, samples, rest))
+        await socket.send('{"type":"end"}')
+    except ConnectionClosed:
+        return  # the reading side tells why
+    if trouble is not None:
+        raise trouble
+
+
+async def _ping(socket: ClientConnection, link: _Link) -> None:
+    number = 0
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            number += 1
+            link.sent_s = {number: time.monotonic()}
+            known = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
+            await socket.send(json.dumps({"type": "ping", "id": number, **known}))
+            await asyncio.sleep(PING_S)
+
+
+async def _each(chunks: Iterable[Pcm] | AsyncIterable[Pcm]) -> AsyncIterator[Pcm]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        for chunk in chunks:
+            yield chunk
+
+
+class _Reader:
+    """Server messages to events. Keeps the error and the farewell, which decide how a stream ends."""
+
+    def __init__(self, codec: Codec | None) -> None:
+        self.failure: ProtocolError | UnavailableError | None = None
+        self.closed: Closed | None = None
+        self._decoder = codec.decoder() if codec is not None else None
+        self._speech: dict[str, Any] = {}
+
+    def read(self, message: str | bytes) -> ServerEvent | _Pong | None:
+        """What a message says; None for what this version does not know. ProtocolError for what cannot be read."""
+        if isinstance(message, bytes):
+            return self._read_audio(message)
+        try:
+            fields = json.loads(message)
+            kind = fields.pop("type")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ProtocolError(f"the server sent what is not a message: {message[:80]!r}", 1007) from error
+        fields.pop("emit_ms", None)
+        match kind:
+            case "welcome":
+                return Welcome(fields.pop("session_id"), limits=fields.pop("limits"), offer=fields)
+            case "configured":
+                chunk_ms = fields.pop("chunk_ms")
+                return Configured(_known(Settings, fields), chunk_ms)
+            case "ack":
+                return _known(Acknowledged, fields)
+            case "caption":
+                return _known(Caption, fields)
+            case "words":
+                return _known(Words, fields)
+            case "latency":
+                return _known(Latency, fields)
+            case "goaway":
+                return _known(GoAway, fields)
+            case "pong":
+                return _Pong(fields["id"])
+            case "speech":
+                self._speech = fields
+            case "closed":
+                self.closed = Closed(fields["summary"])
+                return self.closed
+            case "error":
+                self._fail(fields)
+            case _:
+                pass
+        return None
+
+    def _fail(self, fields: dict[str, Any]) -> None:
+        """Being full, broken or about to stop is the server's condition; anything else is our mistake."""
+        code, message = int(fields["code"]), str(fields["message"])
+        if fields.get("retryable"):
+            self.failure = UnavailableError(f"the server: {message} (code {code})")
+        else:
+            self.failure = ProtocolError(f"the server: {message} (code {code})", code)
+
+    def _read_audio(self, message: bytes) -> Speech | None:
+        audio = unpack_audio(message)
+        if audio is None or audio.sequence != self._speech.get("sequence"):
+            return None
+        told = self._speech
+        pcm = from_pcm16(audio.payload) if audio.codec == "pcm16" else self._decode(audio.payload)
+        return Speech(
+            pcm=pcm,
+            sample_rate_hz=told["sample_rate_hz"],
+            text=told["text"],
+            source_ms=told["source_ms"],
+            compute_ms=told["compute_ms"],
+        )
+
+    def _decode(self, packet: bytes) -> Pcm:
+        if self._decoder is None:
+            raise ProtocolError("the server sent neural speech, which was not asked for", 1003)
+        return self._decoder.push(packet)
+
+
+def _known(cls: type[T], fields: dict[str, Any]) -> T:
+    """The dataclass `cls` from the fields that it has: a newer server may say more."""
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return from_dict(cls, {name: value for name, value in fields.items() if name in names})
+
+
+def _finished(closed: Closed) -> Finished:
+    """The session's last event, from the server's summary."""
+    told = closed.summary
+    return Finished(
+        source_ms=told["audio_ms"],
+        compute_ms=0.0,
+        samples=told["samples"],
+        segments=told["segments"],
+        decoder_calls=told["decoder_calls"],
+        compute_s=told["compute_ms"] / 1000,
+    )
