@@ -67,7 +67,7 @@ async function start(from) {
     else await sound.openMicrophone();
   } catch (error) {
     await sound.stopCapture();
-    setState("failed", source === "sample" ? "Not started" : "No microphone");
+    setState("failed", "Not started");
     showTrouble(source === "sample" ? troubles.sampleTrouble(error) : troubles.microphoneTrouble(error));
     return;
   }

@@ -1,6 +1,6 @@
 /** One stream to the server: a websocket that speaks streamst.v1, from opening to its last word. */
 
-import { AUDIO, SUBPROTOCOL, decodeBinary, decodeText, encodeAudio } from "./protocol.js";
+import { AUDIO, SUBPROTOCOL, bytesOnWire, decodeBinary, decodeText, encodeAudio } from "./protocol.js";
 
 const WELCOME_TIMEOUT_MS = 20_000; // a server that loads its model at the first call needs a while
 const CLOSED_TIMEOUT_MS = 30_000;
@@ -95,7 +95,7 @@ export class Connection {
     this.socket.send(frame);
     this.sequence += 1;
     this.mediaTime += samples.length;
-    this.sentBytes += frame.byteLength;
+    this.sentBytes += bytesOnWire(frame.byteLength, this.socket.url.startsWith("wss:"));
   }
 
   /** Audio that the network has not taken yet. */

@@ -69,3 +69,9 @@ export function toPcm16(samples) {
 export function streamUrl(location) {
   return `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/v1/stream`;
 }
+
+/** About how many bytes a message of `bytes` really costs: websocket header and mask, TLS record, TCP/IP packets. */
+export function bytesOnWire(bytes, secure) {
+  const framed = bytes + (bytes < 126 ? 6 : 8) + (secure ? 22 : 0);
+  return framed + 52 * Math.ceil(framed / 1448);
+}

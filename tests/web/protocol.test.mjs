@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { figuresOf, seconds } from "../../web/figures.js";
-import { AUDIO, PCM16, decodeBinary, decodeText, encodeAudio, streamUrl, toPcm16 } from "../../web/protocol.js";
+import { AUDIO, PCM16, bytesOnWire, decodeBinary, decodeText, encodeAudio, streamUrl, toPcm16 } from "../../web/protocol.js";
 import { connectionTrouble, insecureTrouble, microphoneTrouble } from "../../web/troubles.js";
 
 test("an audio message is twelve little-endian header bytes and the samples", () => {
@@ -30,6 +30,11 @@ test("loud samples are limited, not wrapped", () => {
 test("text that is not a message is no message", () => {
   for (const text of ["", "[1]", "null", "7", '{"type": 3}', "{", '"type"']) assert.equal(decodeText(text), null, text);
   assert.deepEqual(decodeText('{"type":"pong","id":1}'), { type: "pong", id: 1 });
+});
+
+test("small messages cost mostly headers: what is shown is what the network carries", () => {
+  assert.equal(bytesOnWire(30, true), 30 + 6 + 22 + 52); // 80 bytes around a packet of a neural codec
+  assert.equal(bytesOnWire(5132, false), 5132 + 8 + 4 * 52);
 });
 
 test("a secure page opens a secure stream", () => {
