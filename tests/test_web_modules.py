@@ -1,4 +1,4 @@
-"""The page's pure modules: their own tests, in JavaScript, run by the Node that is here or that comes with Playwright."""
+"""The page's pure modules: their own tests in JavaScript, run by the Node here or the one of Playwright."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SUITES = sorted((ROOT / "tests" / "web").glob("*.test.mjs"))
 
 @pytest.fixture(scope="module")
 def node() -> str:
+    assert playwright.__file__ is not None
     bundled = Path(playwright.__file__).parent / "driver" / ("node.exe" if os.name == "nt" else "node")
     return shutil.which("node") or str(bundled)
 
@@ -26,7 +27,7 @@ def node() -> str:
 def test_the_module_passes_its_own_tests(node: str, suite: Path) -> None:
     done = subprocess.run([node, "--test", str(suite)], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "\n# tests 0" not in done.stdout and "\nℹ tests 0" not in done.stdout
+    assert re.search(r"^(#|ℹ) tests [1-9]", done.stdout, re.MULTILINE)
 
 
 def test_text_of_the_model_can_never_become_markup() -> None:

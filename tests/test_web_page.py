@@ -29,11 +29,17 @@ SAMPLE = ROOT / "web" / "sample.flac"
 SCREENSHOTS = ROOT / "build" / "screenshots"
 PLACES = 2  # sessions that the server admits
 PATIENCE_MS = 60_000  # two slow cores also run the model and the browser
-FLAGS = (
-    "--use-fake-device-for-media-stream --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run --disable-quic "
-    "--autoplay-policy=no-user-gesture-required"
-).split()
+FLAGS = [
+    "--use-fake-device-for-media-stream",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+    "--autoplay-policy=no-user-gesture-required",
+]
 SERVE = f"""
 from streamst.pipeline import load
 from streamst.server.app import serve

@@ -45,6 +45,7 @@ let state = "idle";
 let source = "microphone"; // or "sample": what a retry starts again
 let afterwards = null; // a trouble to show once the stream has ended properly
 let latency = LATENCIES.includes(recall("latency")) ? recall("latency") : "medium";
+let voiceOffered = true; // by the server
 let playback = { playedMs: 0, energy: 0, bufferedMs: 0, droppedMs: 0, underruns: 0 };
 let ticking = null;
 let wakeLock = null;
@@ -72,7 +73,7 @@ async function start(from) {
     return;
   }
   if (state !== "connecting") return; // stopped while the browser was asking
-  connection = new Connection(streamUrl(location), settings(), {
+  connection = new Connection(streamUrl(location), {
     onWelcome: begin,
     onMessage: receive,
     onSpeech: ({ samples, rateHz }) => $("speech").checked && sound.play(samples, rateHz),
@@ -85,12 +86,15 @@ function settings() {
     source: "en",
     target: "de",
     latency,
-    output: $("speech").checked ? ["captions", "audio"] : ["captions"],
+    output: $("speech").checked && voiceOffered ? ["captions", "audio"] : ["captions"],
     sample_rate_hz: RATE_HZ,
   };
 }
 
-function begin() {
+function begin({ output }) {
+  voiceOffered = output?.includes("audio") ?? true;
+  $("voice-words").textContent = voiceOffered ? "Speak" : "Not on this server";
+  connection.configure(settings());
   captions.startRun();
   setState("live");
   sound.startCapture(RATE_HZ);

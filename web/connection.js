@@ -8,13 +8,12 @@ const MOST_PINGS = 10; // unanswered ones that are remembered
 
 export class Connection {
   /**
-   * `config` is what the stream's settings are from the first sample on (see `configure`).
    * `handlers`: onWelcome(message), onMessage(message), onSpeech({ samples, rateHz, text }), onEnd(outcome). `onEnd`
    * comes exactly once; its outcome is { done, code, reason, error, begun }, `done` when the server said all it had.
    */
-  constructor(url, config, handlers) {
+  constructor(url, handlers) {
     this.handlers = handlers;
-    this.config = config;
+    this.config = {};
     this.sequence = 0;
     this.mediaTime = 0;
     this.sentBytes = 0;
@@ -44,7 +43,6 @@ export class Connection {
     if (message.type === "welcome") {
       clearTimeout(this.timer);
       this.begun = true;
-      this.configure({});
       this.handlers.onWelcome(message);
     } else if (message.type === "speech") {
       this.speech.set(message.sequence, message);

@@ -2,8 +2,11 @@
  * The playback ring buffer: speech arrives in lumps and leaves evenly, without gaps inside what has arrived.
  *
  * It waits until `prebufferS` are there (or until what is there has waited as long), then plays until it runs dry. At
- * the edges it ramps and decays over a few milliseconds, so that even a late packet is a pause and never a click.
+ * the edges it ramps and decays over a few milliseconds, so that even a late packet is a pause and never a click. When
+ * much is waiting it speaks a little faster (catchup.js).
  */
+
+import { bestSkip, speedFor, spliceSizes } from "./catchup.js";
 
 const RAMP_S = 0.003;
 
@@ -14,8 +17,12 @@ export class JitterBuffer {
     this.prebuffer = Math.round(prebufferS * rateHz);
     this.decay = Math.exp(-1 / (RAMP_S * rateHz));
     this.rampStep = 1 / (RAMP_S * rateHz);
+    this.rateHz = rateHz;
+    this.sizes = spliceSizes(rateHz);
+    this.at = (i) => this.ring[(this.read + i) % this.ring.length]; // the i-th sample to come
     this.clear();
     this.played = 0; // samples of speech that left, ever
+    this.skipped = 0; // samples that were left out to catch up
     this.dropped = 0; // samples that never could
     this.underruns = 0; // times that it ran dry, the end of each utterance included
   }
@@ -26,6 +33,7 @@ export class JitterBuffer {
     this.length = 0; // samples waiting
     this.waited = 0; // samples of silence given out while something was waiting
     this.playing = false;
+    this.untilSkip = 0; // samples
     this.last = 0; // decays to silence after the last sample
     this.gain = 0;
   }
@@ -62,6 +70,8 @@ export class JitterBuffer {
     }
     let count = 0;
     if (this.playing) {
+      if (this.untilSkip <= 0) this.skip();
+      this.untilSkip -= output.length;
       count = Math.min(output.length, this.length);
       for (let i = 0; i < count; i++) {
         const sample = this.ring[this.read];
@@ -82,5 +92,21 @@ export class JitterBuffer {
       output[i] = this.last;
     }
     return count;
+  }
+  /** Leave something out if too much is waiting, and plan when to do so again. */
+  skip() {
+    const { longest, fade } = this.sizes;
+    const speed = speedFor(this.length / this.rateHz);
+    if (speed === 1 || this.length <= longest + fade + 1) return;
+    const lag = bestSkip(this.at, this.sizes);
+    for (let i = 0; i < fade; i++) {
+      const into = (i + 1) / (fade + 1);
+      const here = (this.read + lag + i) % this.ring.length;
+      this.ring[here] = this.at(i) * (1 - into) + this.ring[here] * into;
+    }
+    this.read = (this.read + lag) % this.ring.length;
+    this.length -= lag;
+    this.skipped += lag;
+    this.untilSkip = lag / (speed - 1);
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { TOP_SPEED, bestSkip, speedFor, spliceSizes } from "../../web/catchup.js";
 import { JitterBuffer } from "../../web/jitter.js";
 
 const RATE_HZ = 1000; // a sample a millisecond: ramps last 3 samples, the default prebuffer 120
@@ -51,6 +52,43 @@ test("silence is given out when there is nothing to say", () => {
   const { speech, output } = pull(new JitterBuffer(RATE_HZ), 64);
   assert.equal(speech, 0);
   assert.deepEqual([...output], Array(64).fill(0));
+});
+
+test("who has little to catch up with speaks at normal speed, who has much at top speed", () => {
+  assert.equal(speedFor(0), 1);
+  assert.equal(speedFor(1.2), 1);
+  assert.ok(speedFor(2) > 1.05 && speedFor(2) < 1.1);
+  assert.equal(speedFor(10), TOP_SPEED);
+});
+
+test("what is left out is a whole number of the voice's periods", () => {
+  const sizes = spliceSizes(16000);
+  for (const hz of [100, 160, 200, 250]) {
+    const period = 16000 / hz;
+    const skip = bestSkip((i) => Math.sin((2 * Math.PI * (i + 17)) / period) + 0.5 * Math.sin((4 * Math.PI * i) / period), sizes);
+    const off = Math.abs(skip / period - Math.round(skip / period)) * period;
+    assert.ok(off <= 1 && skip >= sizes.shortest, `${hz} Hz: ${skip}`);
+  }
+});
+
+test("a long queue is spoken faster at the same pitch and loudness, without a click", () => {
+  const rateHz = 16000;
+  const hz = 180;
+  const buffer = new JitterBuffer(rateHz);
+  buffer.push(Float32Array.from({ length: 8 * rateHz }, (_, n) => 0.5 * Math.sin((2 * Math.PI * hz * n) / rateHz)));
+  const heard = [];
+  while (buffer.length > 0) heard.push(...pull(buffer, 64).output);
+  const seconds = buffer.played / rateHz;
+  assert.ok(seconds < 8 / 1.06 && seconds > 8 / TOP_SPEED, `${seconds} s`);
+  assert.equal(buffer.played + buffer.skipped, 8 * rateHz);
+  assert.equal(buffer.dropped, 0);
+  let crossings = 0;
+  const body = heard.slice(500, buffer.played - 500);
+  for (let n = 1; n < body.length; n++) if (body[n - 1] < 0 && body[n] >= 0) crossings += 1;
+  assert.ok(Math.abs(crossings / (body.length / rateHz) - hz) < 2);
+  const steepest = (0.5 * 2 * Math.PI * hz) / rateHz;
+  for (let n = 1; n < body.length; n++) assert.ok(Math.abs(body[n] - body[n - 1]) < 1.3 * steepest, `a click at ${n}`);
+  for (let n = 0; n + 200 < body.length; n += 200) assert.ok(Math.max(...body.slice(n, n + 200)) > 0.47, `quiet at ${n}`);
 });
 
 test("a full buffer forgets the oldest speech and counts it", () => {
