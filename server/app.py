@@ -216,17 +216,24 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None) -> Star
 def serve(
     pipeline: Pipeline, options: ServerOptions | None = None, announce: Callable[[str], None] | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then let sessions finish and return.
+    """Serve until SIGTERM or SIGINT, then let sessions finish and return. Errors as in `prepare`.
 
     announce: told the address once the server listens (port 0 is then a real one); printed when None.
+    """
+    server, listener, address = prepare(pipeline, options or ServerOptions())
+    (announce or _print)(address)
+    server.run(sockets=[listener])
+
+
+def prepare(pipeline: Pipeline, options: ServerOptions) -> tuple[PoliteServer, socket.socket, str]:
+    """A server that `run(sockets=[listener])` starts, its listener, and the address under which a page reaches it.
+
     Raises InputError when the options name a policy or latency that there is not, UnavailableError when the address
     cannot be bound or the certificate cannot be read.
     """
-    options = options or ServerOptions()
     app = create_app(pipeline, options)
     service: Service = app.state.service
     service.warm_up()
-    listener = _listen(options)
     config = uvicorn.Config(
         app,
         ws=Transport,
@@ -243,13 +250,11 @@ def serve(
     try:
         config.load()
     except OSError as error:  # ssl.SSLError is one
-        listener.close()
         raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
     server = PoliteServer(config, lambda: service.sessions.drain(options.drain_s + DRAIN_EXTRA_S))
+    listener = _listen(options)
     host, port = listener.getsockname()[:2]
-    address = f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-    (announce or _print)(address)
-    server.run(sockets=[listener])
+    return server, listener, f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _print(address: str) -> None:

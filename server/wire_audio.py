@@ -98,26 +98,24 @@ class Downlink:
 
     def __init__(self, codec_name: AudioCodec, codec: Codec | None) -> None:
         self._encoder: Encoder | None = None
-        self._frame_samples = 1
+        self._frame_samples = 0
         if codec_name == "neural":
             codec = _require(codec)
             self._encoder = codec.encoder()
             self._frame_samples = round(codec.sample_rate_hz / codec.frame_hz)
-        self._held = 0  # samples of a frame that is not complete
 
     def encode(self, pcm: Pcm) -> tuple[bytes, int]:
         """The payload for the frames that `pcm` completes, and how many samples a client will hear from it."""
         if self._encoder is None:
             return to_pcm16(pcm), len(pcm)
-        frames, self._held = divmod(self._held + len(pcm), self._frame_samples)
-        return self._encoder.push(pcm), frames * self._frame_samples
+        return self._with_samples(self._encoder.push(pcm))
 
     def flush(self) -> tuple[bytes, int]:
-        """The payload for the last, padded frame; nothing where none is open."""
-        if self._encoder is None or not self._held:
-            return b"", 0
-        self._held = 0
-        return self._encoder.flush(), self._frame_samples
+        """The payload for what the encoder holds back; nothing where there is no encoder."""
+        return (b"", 0) if self._encoder is None else self._with_samples(self._encoder.flush())
+
+    def _with_samples(self, payload: bytes) -> tuple[bytes, int]:
+        return payload, sum(frames for _, frames in _packets(payload)) * self._frame_samples
 
 
 def _require(codec: Codec | None) -> Codec:
