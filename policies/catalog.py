@@ -11,7 +11,8 @@ Which to choose:
 * `transducer`, `taed`, `monotonic` where the network was trained to decide by itself.
 * `retranslate` for captions only, to readers who accept text that changes.
 
-`describe()` has this as rows, with every parameter, its default and its range.
+`describe()` has this as rows, with every parameter, its default and its range. The dial starts from published values:
+tune it on a development set with `streamst bench sweep`.
 """
 
 from __future__ import annotations
@@ -80,6 +81,24 @@ LATENCIES: dict[str, dict[str, Setting]] = {
 }
 LATENCY_NAMES = ("minimal", "low", "medium", "high", "xhigh")
 
+# The main knob of each policy at the five positions, for who names a policy and turns the dial: published ranges.
+LADDERS: dict[str, tuple[str, tuple[Value, Value, Value, Value, Value]]] = {
+    "wait-k": ("k", (1, 3, 5, 7, 9)),
+    "local-agreement": ("n", (2, 2, 2, 2, 3)),
+    "hold-n": ("n", (2, 4, 6, 8, 12)),
+    "edatt": ("alpha", (0.6, 0.4, 0.2, 0.1, 0.03)),
+    "alignatt": ("hold_ms", (80, 160, 240, 400, 560)),
+    "streamatt": ("hold_ms", (80, 160, 240, 400, 560)),
+    "ctc-guided": ("lag", (0, 1, 2, 4, 6)),
+    "transducer": ("blank_penalty", (2.0, 1.0, 0.0, 0.0, 0.0)),
+    "taed": ("blank_penalty", (2.0, 1.0, 0.0, 0.0, 0.0)),
+    "confidence": ("tau", (0.3, 0.5, 0.6, 0.8, 0.9)),
+    "consensus": ("gamma", (0.5, 0.6, 0.75, 0.75, 0.9)),
+    "monotonic": ("threshold", (0.3, 0.4, 0.5, 0.6, 0.8)),
+    "retranslate": ("mask", (0, 1, 3, 5, 8)),
+}
+LADDER_CHUNKS_MS = (320, 320, 640, 960, 1280)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -110,7 +129,7 @@ def make_policy(name: str, **params: Value) -> Policy:
         if param not in knobs:
             allowed = ", ".join(f"{one.name} ({one.allowed})" for one in knobs.values())
             raise InputError(f"policy {name}: unknown parameter {param!r}; allowed: {allowed}")
-    return POLICIES[name](**params)  # pyright: ignore[reportArgumentType]  # every class checks its values
+    return POLICIES[name](**params)  # each class checks its values
 
 
 def parse_policy(text: str) -> Policy:
@@ -118,6 +137,11 @@ def parse_policy(text: str) -> Policy:
 
     Raises InputError for what `make_policy` refuses and for a parameter without a value.
     """
+    name, params = _split(text)
+    return make_policy(name, **params)
+
+
+def _split(text: str) -> tuple[str, dict[str, Value]]:
     name, _, rest = text.partition(":")
     params: dict[str, Value] = {}
     for item in filter(None, rest.split(",")):
@@ -125,7 +149,7 @@ def parse_policy(text: str) -> Policy:
         if not equals or not value or key in params:
             raise InputError(f"policy {text!r}: {item!r} is not NAME=VALUE, each name once, as in wait-k:k=3")
         params[key] = _value(value)
-    return make_policy(name.strip(), **params)
+    return name.strip(), params
 
 
 def _value(text: str) -> Value:
@@ -139,11 +163,21 @@ def _value(text: str) -> Value:
     return text
 
 
-def latency_setting(source: str, target: str, latency: str) -> Setting:
-    """The dial's setting for a language pair; InputError names the allowed pairs or positions."""
+def latency_setting(source: str, target: str, latency: str, policy: str = "") -> Setting:
+    """The dial's setting for a language pair; or, where `policy` is given (as to `parse_policy`), that policy with its
+    main knob at this position of the dial, unless the text of `policy` sets it.
+
+    Raises InputError that names the allowed pairs, positions, policies or parameters.
+    """
     pair = f"{source}-{target}"
-    if pair not in LATENCIES:
-        raise InputError(f"no latency dial for {pair!r}; allowed: {', '.join(LATENCIES)}")
-    if latency not in LATENCIES[pair]:
-        raise InputError(f"unknown latency {latency!r}; allowed: {', '.join(LATENCIES[pair])}")
-    return LATENCIES[pair][latency]
+    if latency not in LATENCY_NAMES:
+        raise InputError(f"unknown latency {latency!r}; allowed: {', '.join(LATENCY_NAMES)}")
+    if not policy:
+        if pair not in LATENCIES:
+            raise InputError(f"no latency dial for {pair!r}; allowed: {', '.join(LATENCIES)}; or name a policy")
+        return LATENCIES[pair][latency]
+    name, params = _split(policy)
+    make_policy(name, **params)
+    knob, positions = LADDERS[name]
+    at = LATENCY_NAMES.index(latency)
+    return Setting(name, LADDER_CHUNKS_MS[at], {knob: positions[at], **params})
