@@ -1,10 +1,11 @@
 /** The page: what the controls do, and what happens in which order. All else is in the modules. */
 
 import { Sound, missing } from "./audio.js";
-import { Captions } from "./captions.js";
+import { Captions, findLetter } from "./captions.js";
 import { Connection, serverAlive } from "./connection.js";
 import { LATENCIES, streamUrl } from "./protocol.js";
 import { figuresOf, seconds } from "./figures.js";
+import { Spoken } from "./spoken.js";
 import { initTheme } from "./theme.js";
 import { toSrt, toText } from "./transcript.js";
 import * as troubles from "./troubles.js";
@@ -32,6 +33,7 @@ const captions = new Captions();
 const view = new CaptionsView({
   scroller: $("scroller"), list: $("captions"), welcome: $("welcome"), latest: $("latest"), announce: $("announce"),
 });
+const spoken = new Spoken();
 const waves = new Waves($("waves"));
 const sound = new Sound({
   onCapture: (pcm) => connection?.sendAudio(pcm),
@@ -46,7 +48,7 @@ let source = "microphone"; // or "sample": what a retry starts again
 let afterwards = null; // a trouble to show once the stream has ended properly
 let latency = LATENCIES.includes(recall("latency")) ? recall("latency") : "medium";
 let voiceOffered = true; // by the server
-let playback = { playedMs: 0, energy: 0, bufferedMs: 0, droppedMs: 0, underruns: 0 };
+let playback = { bufferedMs: 0 };
 let ticking = null;
 let wakeLock = null;
 
@@ -61,6 +63,7 @@ async function start(from) {
     return;
   }
   hideTrouble();
+  sound.silence(); // what was left of another talk
   setState("connecting");
   try {
     await sound.open();
@@ -76,7 +79,7 @@ async function start(from) {
   connection = new Connection(streamUrl(location), {
     onWelcome: begin,
     onMessage: receive,
-    onSpeech: ({ samples, rateHz }) => $("speech").checked && sound.play(samples, rateHz),
+    onSpeech: speak,
     onEnd: ended,
   });
 }
@@ -96,6 +99,7 @@ function begin({ output }) {
   $("voice-words").textContent = voiceOffered ? "Speak" : "Not on this server";
   connection.configure(settings());
   captions.startRun();
+  spoken.startRun();
   setState("live");
   sound.startCapture(RATE_HZ);
   waves.start();
@@ -117,9 +121,14 @@ function receive(message) {
   } else if (message.type === "closed") {
     showFigures(figuresOf(message.summary ?? {}));
   } else if (message.type === "goaway") {
-    afterwards = troubles.connectionTrouble({ code: 1001, reason: message.reason, begun: true });
-    stop(afterwards);
+    stop(troubles.connectionTrouble({ code: 1001, reason: message.reason, begun: true }));
   }
+}
+
+function speak({ samples, rateHz, text }) {
+  if (!$("speech").checked) return;
+  spoken.add(text, (samples.length / rateHz) * 1000);
+  sound.play(samples, rateHz);
 }
 
 /** No more audio: let the server say the rest. `trouble` is told when it has. */
@@ -191,6 +200,9 @@ function showFigures(figures) {
 function showPlayback(report) {
   playback = report;
   waves.speak(report.level);
+  const letter = report.bufferedMs > 0 ? spoken.letterAt(report.goneMs) : null;
+  const heard = letter === null ? null : findLetter(captions.rows, captions.run, "de", letter);
+  view.mark(heard?.row, heard?.range);
   const queue = $("voice");
   queue.textContent = seconds(report.bufferedMs);
   queue.dataset.playedMs = report.playedMs.toFixed(0);
@@ -246,6 +258,7 @@ function clear() {
 $("start").addEventListener("click", () => (state === "live" || state === "connecting" ? stop() : start("microphone")));
 $("sample").addEventListener("click", () => start("sample"));
 $("trouble-action").addEventListener("click", () => start(source));
+document.addEventListener("visibilitychange", () => document.hidden || sound.wake());
 $("trouble-close").addEventListener("click", hideTrouble);
 $("echo-close").addEventListener("click", () => {
   remember("headphones", "yes");

@@ -40,6 +40,11 @@ export class Sound {
     if (this.context.state !== "running") await this.context.resume();
   }
 
+  /** Phones put a page's sound to sleep behind its back. */
+  wake() {
+    if (this.context && this.context.state !== "running") this.context.resume().catch(() => {});
+  }
+
   setVolume(volume) {
     this.volume = volume;
     this.master?.gain.setTargetAtTime(volume, this.context.currentTime, 0.02);

@@ -5,6 +5,8 @@
  * follow each other on one clock, so that a transcript over several of them has times that only grow.
  */
 
+import { letters, wordAt } from "./spoken.js";
+
 export const PAUSE_BETWEEN_RUNS_MS = 1000;
 
 export class Captions {
@@ -35,6 +37,7 @@ export class Captions {
     const before = row.texts.get(lang);
     if (before && (revision < before.revision || (before.final && !final))) return null;
     const text = { stable, unstable, revision, final, startMs: this.offsetMs + start_ms, endMs: this.offsetMs + end_ms };
+    text.letters = letters(stable);
     if (emit_ms !== undefined) text.emitMs = this.offsetMs + emit_ms;
     row.texts.set(lang, text);
     row.startMs = Math.min(row.startMs, text.startMs);
@@ -52,6 +55,17 @@ export class Captions {
     this.rows.splice(at, 0, row);
     return row;
   }
+}
+
+/** Where the n-th letter (from 0) of a run's stable text in `lang` stands: { row, range } in `stable`, or null. */
+export function findLetter(rows, run, lang, n) {
+  for (const row of rows) {
+    const text = row.run === run && row.texts.get(lang);
+    if (!text) continue;
+    if (n < text.letters) return { row, range: wordAt(text.stable, n) };
+    n -= text.letters;
+  }
+  return null;
 }
 
 /** All that a row says in a language, stable or not. */

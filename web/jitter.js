@@ -20,6 +20,8 @@ export class JitterBuffer {
     this.rateHz = rateHz;
     this.sizes = spliceSizes(rateHz);
     this.at = (i) => this.ring[(this.read + i) % this.ring.length]; // the i-th sample to come
+    this.length = 0; // samples waiting
+    this.gone = 0; // samples that are behind us, heard or not, ever
     this.clear();
     this.played = 0; // samples of speech that left, ever
     this.skipped = 0; // samples that were left out to catch up
@@ -29,8 +31,9 @@ export class JitterBuffer {
 
   /** Forget everything that was not played yet. */
   clear() {
+    this.gone += this.length;
     this.read = 0;
-    this.length = 0; // samples waiting
+    this.length = 0;
     this.waited = 0; // samples of silence given out while something was waiting
     this.playing = false;
     this.untilSkip = 0; // samples
@@ -42,6 +45,7 @@ export class JitterBuffer {
     const size = this.ring.length;
     if (samples.length > size) {
       this.dropped += samples.length - size;
+      this.gone += samples.length - size;
       samples = samples.subarray(samples.length - size);
     }
     const excess = this.length + samples.length - size;
@@ -49,6 +53,7 @@ export class JitterBuffer {
       this.read = (this.read + excess) % size;
       this.length -= excess;
       this.dropped += excess;
+      this.gone += excess;
     }
     const write = (this.read + this.length) % size;
     const first = Math.min(samples.length, size - write);
@@ -82,6 +87,7 @@ export class JitterBuffer {
       }
       this.length -= count;
       this.played += count;
+      this.gone += count;
       if (count < output.length) {
         this.playing = false;
         this.underruns += 1;
@@ -107,6 +113,7 @@ export class JitterBuffer {
     this.read = (this.read + lag) % this.ring.length;
     this.length -= lag;
     this.skipped += lag;
+    this.gone += lag;
     this.untilSkip = lag / (speed - 1);
   }
 }

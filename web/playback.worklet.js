@@ -2,8 +2,8 @@
  * The hearing side of the audio thread: speech at the service's rate, from a ring buffer, at the device's rate.
  *
  * Options: { rateHz }. Takes { type: "speech", samples: Float32Array } and { type: "clear" }. Posts about 20 times a
- * second { level, playedMs, energy, bufferedMs, droppedMs, underruns }: peak since the last report, then totals;
- * `energy` is the sum of squares of all speech samples that left for the loudspeaker.
+ * second { level, playedMs, goneMs, energy, bufferedMs, droppedMs, underruns }: peak since the last report, then totals;
+ * `goneMs` is all speech that does not wait any more, heard or not, and `energy` the sum of squares of all speech samples that left for the loudspeaker.
  */
 
 import { JitterBuffer } from "./jitter.js";
@@ -53,10 +53,11 @@ class Playback extends AudioWorkletProcessor {
   }
 
   report() {
-    const { played, length, dropped, underruns } = this.jitter;
+    const { played, gone, length, dropped, underruns } = this.jitter;
     this.port.postMessage({
       level: this.level,
       playedMs: (played / this.rateHz) * 1000,
+      goneMs: (gone / this.rateHz) * 1000,
       energy: this.energy,
       bufferedMs: (length / this.rateHz) * 1000,
       droppedMs: (dropped / this.rateHz) * 1000,

@@ -72,9 +72,15 @@ export function slowTrouble(waitingS) {
 
 const FULL = (text) => ({ title: "The server is full", text, action: "retry" });
 
+/** What a server said, as a sentence of its own. */
+function sentence(words) {
+  if (!words) return "";
+  return words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+}
+
 /** Why the stream ended early, by what is known: the last `error` event, the close code, and whether it had begun. */
 export function connectionTrouble({ error = null, code = 1006, reason = "", begun = false, alive = null }) {
-  const said = error?.message || reason;
+  const said = sentence(error?.message || reason);
   const wait = error?.retry_after_ms ? ` Try again in ${Math.ceil(error.retry_after_ms / 1000)} s.` : "";
   if (code === 1013 || code === 4429) {
     return FULL(`${said || "Others are using every place it has."}${wait || " Try again in a little while."}`);
@@ -89,7 +95,7 @@ export function connectionTrouble({ error = null, code = 1006, reason = "", begu
     return { title: "The server is going away", text: said || "It is being restarted.", action: "reconnect" };
   }
   if (code !== 1006 && code !== 1005 && said) {
-    return { title: "The server ended the stream", text: `${said}${wait}`, action: "reconnect" };
+    return { title: "The server ended the stream", text: said + wait, action: "reconnect" };
   }
   if (begun) {
     return {

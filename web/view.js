@@ -75,6 +75,20 @@ export class CaptionsView {
     return item;
   }
 
+  /** Mark the word that is heard: `range` in the stable German text of `row`; null marks nothing. */
+  mark(row, range) {
+    if (!globalThis.CSS?.highlights) return; // older browsers go without
+    const text = row && this.items.get(row)?.de.stable.firstChild;
+    if (!text || !range || range[1] > text.length) {
+      CSS.highlights.delete("spoken");
+      return;
+    }
+    const marked = new Range();
+    marked.setStart(text, range[0]);
+    marked.setEnd(text, range[1]);
+    CSS.highlights.set("spoken", new Highlight(marked));
+  }
+
   /** The stream is over: nothing is being said or waited for any more. */
   settle() {
     for (const cell of this.list.querySelectorAll(".waiting")) cell.classList.remove("waiting");

@@ -88,6 +88,6 @@ test("a lost connection, a full server, a dead one and a refusal are told apart"
   ].map(({ title }) => title);
   assert.equal(new Set(titles).size, titles.length);
   const full = connectionTrouble({ code: 1013, error: { message: "all 4 places are taken", retry_after_ms: 4200 } });
-  assert.match(full.text, /all 4 places are taken.*5 s/);
+  assert.match(full.text, /^All 4 places are taken\. Try again in 5 s\.$/);
   assert.equal(connectionTrouble({ begun: true }).action, "reconnect");
 });
