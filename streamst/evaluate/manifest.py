@@ -2,8 +2,8 @@
 
 The first line is a header. `path` (relative to the manifest) and `duration_s` are needed; `speaker`, `text` (what is
 said) and `translation` (what should be written) are used where they are there; other columns are ignored. A long talk
-with several reference segments has one line a segment, all with the same `path`, and a column `offset_s` that says where
-a segment starts (`duration_s`: how long it is). Fields are plain text between tabs: no quotes, no escapes.
+with several reference segments has one line a segment, all with the same `path`, and a column `offset_s` that says
+where a segment starts (`duration_s`: how long it is). Fields are plain text between tabs: no quotes, no escapes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One recording of a run as the metrics see it: what was written and said, when, and what should have been.
 
 Every log format becomes this, and every export is written from it. A log of raw events (ours, simulstream's) has steps,
-from which every computation-aware clock follows; one that keeps only times of units (SimulEval's, OmniSTEval's) has none.
+from which every computation-aware clock follows; one with times of units only (SimulEval's, OmniSTEval's) has none.
 """
 
 from __future__ import annotations
@@ -12,27 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamst.errors import InputError
+from streamst.evaluate.clock import Step, final_units
 from streamst.evaluate.manifest import Reference
 from streamst.evaluate.units import split_units
 
 Written = Literal["words", "captions", "stable"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One piece of source heard and what was written because of it. All times in ms from the recording's start."""
-
-    audio_ms: float  # heard after this step
-    arrival_ms: float  # when the audio could be heard
-    start_ms: float  # wall clock: the computation began
-    end_ms: float  # wall clock: it ended
-    deleted: tuple[str, ...] = ()  # units taken back, in order of the text
-    written: tuple[str, ...] = ()  # units written then
-    written_ms: tuple[float, ...] = ()  # (written,) computation of this step until the unit was written
-
-    @property
-    def compute_ms(self) -> float:
-        return self.end_ms - self.start_ms
 
 
 @dataclass(frozen=True)
@@ -42,7 +26,6 @@ class SpeechChunk:
     delay_ms: float  # source heard by then
     duration_ms: float
     step: int | None = None  # of `Recording.steps`
-    compute_ms: float = 0.0  # computation of that step until it was said
     text: str = ""
 
 
@@ -51,8 +34,7 @@ class Recording:
     """What happened to one recording.
 
     units: (U,) final output. delays_ms: (U,) source heard when each was written for good [ms].
-    unit_steps: (U,) which step wrote it. unit_compute_ms: (U,) the computation in that step until then [ms]. Both are
-    empty without steps. elapsed_ms: (U,) or empty; times that another tool's log brings along, on that tool's clock.
+    elapsed_ms: (U,) or empty; times that another tool's log brings along, on that tool's clock.
     """
 
     index: int
@@ -64,8 +46,6 @@ class Recording:
     unit: str = "word"  # or "char"
     references: tuple[Reference, ...] = ()
     steps: tuple[Step, ...] = ()
-    unit_steps: tuple[int, ...] = ()
-    unit_compute_ms: tuple[float, ...] = ()
     elapsed_ms: tuple[float, ...] = ()
     speech: tuple[SpeechChunk, ...] = ()
     speech_path: Path | None = None
@@ -78,7 +58,7 @@ class Recording:
 
     def __post_init__(self) -> None:
         count = len(self.units)
-        for name in ("delays_ms", "elapsed_ms", "unit_steps", "unit_compute_ms"):
+        for name in ("delays_ms", "elapsed_ms"):
             values = getattr(self, name)
             if len(values) != count and (values or name == "delays_ms"):
                 raise InputError(f"{self.where}: {count} {self.unit}s but {len(values)} {name}: they must be equal")
@@ -118,26 +98,13 @@ class Recording:
         return sum(len(step.deleted) for step in self.steps) if self.steps else None
 
 
-def replay(steps: Sequence[Step], where: str) -> tuple[list[str], list[float], list[int], list[float]]:
-    """What stands in the end: units, delays [ms], step of each and computation in it [ms].
-
-    Raises InputError when a step takes back what does not stand at the end.
-    """
-    units: list[str] = []
-    origin: list[tuple[int, float]] = []
-    for number, step in enumerate(steps):
-        if step.deleted:
-            keep = len(units) - len(step.deleted)
-            if keep < 0 or tuple(units[keep:]) != step.deleted:
-                raise InputError(
-                    f"{where}: step {number} deletes {list(step.deleted)}, which does not stand at the end"
-                )
-            del units[keep:], origin[keep:]
-        units.extend(step.written)
-        times = step.written_ms or (step.compute_ms,) * len(step.written)
-        origin.extend((number, ms) for ms in times)
-    delays = [steps[number].audio_ms for number, _ in origin]
-    return units, delays, [number for number, _ in origin], [ms for _, ms in origin]
+def replay(steps: Sequence[Step], where: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Units that stand in the end and the delay of each [ms]. InputError, naming `where`, for an impossible step."""
+    try:
+        written = final_units(steps)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return written.units, written.delays_ms(steps)
 
 
 def from_lines(lines: Sequence[Mapping[str, Any]], where: str, folder: Path | None = None) -> Recording:
@@ -155,6 +122,7 @@ def _from_lines(
     source, target = begin["source"], begin["target"]
     unit = begin.get("unit", "word")
     written: Written = begin["written"]
+    paced = begin["clock"] != "simulated"
     text = ShownText(unit, source if written == "stable" else target, stable_only=written == "stable")
     captions = ShownText(unit="word", lang=source)
     shown: list[tuple[float, str]] = []
@@ -163,11 +131,11 @@ def _from_lines(
     source_ms = float(begin["source_ms"])
     for number, line in enumerate(body):
         gone: list[str] = []
-        new: list[tuple[str, float]] = []
+        new: list[str] = []
         for event in line["events"]:
-            kind, ms = event["event"], float(event["compute_ms"])
+            kind = event["event"]
             if kind == "words" and written == "words" and event["lang"] == target:
-                new.extend((unit_, ms) for word in event["words"] for unit_ in split_units(word, unit))
+                new.extend(unit_ for word in event["words"] for unit_ in split_units(word, unit))
             elif kind == "caption":
                 if captions.show(event) is not None:
                     shown.append((float(event["source_ms"]), captions.text()))
@@ -178,42 +146,39 @@ def _from_lines(
                     if back:
                         del new[len(new) - back :]
                     gone = list(deleted[: len(deleted) - back]) + gone
-                    new.extend((unit_, ms) for unit_ in added)
+                    new.extend(added)
             elif kind == "speech" and event["samples"]:
                 duration_ms = 1000.0 * event["samples"] / event["sample_rate_hz"]
                 delay_ms = min(float(event["source_ms"]), source_ms)
-                speech.append(SpeechChunk(delay_ms, duration_ms, number, ms, event["text"]))
+                speech.append(SpeechChunk(delay_ms, duration_ms, number, event["text"]))
         steps.append(
             Step(
-                audio_ms=min(float(line["audio_ms"]), source_ms),
-                arrival_ms=float(line["arrival_ms"]),
-                start_ms=float(line["start_ms"]),
-                end_ms=float(line["end_ms"]),
+                heard_ms=min(float(line["audio_ms"]), source_ms),
+                compute_ms=max(0.0, float(line["end_ms"]) - float(line["start_ms"])),
+                written=tuple(new),
                 deleted=tuple(gone),
-                written=tuple(unit_ for unit_, _ in new),
-                written_ms=tuple(ms for _, ms in new),
+                wall_ms=float(line["end_ms"]) if paced else None,
             )
         )
-    units, delays, unit_steps, unit_compute = replay(steps, where)
+    units, delays = replay(steps, where)
     wav = folder / begin["speech"] if folder is not None and begin.get("speech") else None
     return Recording(
         index=begin["id"],
         name=begin["path"],
         where=where,
         source_ms=source_ms,
-        units=tuple(units),
-        delays_ms=tuple(delays),
+        units=units,
+        delays_ms=delays,
         unit=unit,
         references=tuple(Reference(**segment) for segment in begin["references"]),
         steps=tuple(steps),
-        unit_steps=tuple(unit_steps),
-        unit_compute_ms=tuple(unit_compute),
         speech=tuple(speech),
         speech_path=wav,
         transcript=captions.text() if captions.seen else None,
         speaker=begin.get("speaker", ""),
-        paced=begin["clock"] != "simulated",
+        paced=paced,
         task=begin["task"],
+        output="both" if speech else "text",
         captions=tuple(shown),
     )
 

@@ -8,8 +8,8 @@
     {"type": "end", "id": 0, "steps": 17}
 
 `audio_ms` is the audio heard after the step, `arrival_ms` when it could be heard, `start_ms` and `end_ms` when the
-computation began and ended [ms of wall time since the recording began]. A recording counts when its `end` line is there:
-what a killed run left of an unfinished one is counted, said and cut off when the run is resumed.
+computation began and ended [ms of wall time since the recording began]. A recording counts when its `end` line is
+there: what a killed run left of an unfinished one is counted, said and cut off when the run is resumed.
 """
 
 from __future__ import annotations

@@ -61,14 +61,17 @@ def detect(path: Path) -> FormatName:
     raise InputError(f"{path}:1: unknown log format: {first[:80]!r}; known formats: {', '.join(FORMATS)}")
 
 
-def read_log(path: Path, format: FormatName | None = None) -> Log:
-    """The log at `path`, a file or a directory, in the given or the detected format."""
-    format = format or detect(path)
-    if format == "streamst":
+def read_log(path: Path, format: str | None = None) -> Log:
+    """The log at `path`, a file or a directory, in the given or the detected format. InputError for an unknown one."""
+    given: FormatName | None = next((known for known in FORMATS if known == format), None)
+    name = detect(path) if format is None else given
+    if name is None:
+        raise InputError(f"unknown log format {format!r}; known formats: {', '.join(FORMATS)}")
+    if name == "streamst":
         return _read_run(path)
-    read = {"simuleval": simuleval.read, "simulstream": simulstream.read, "omnisteval": omnisteval.read}[format]
+    read = {"simuleval": simuleval.read, "simulstream": simulstream.read, "omnisteval": omnisteval.read}[name]
     recordings, truncated = read(path)
-    return Log(path, format, tuple(recordings), truncated)
+    return Log(path, name, tuple(recordings), truncated)
 
 
 def _read_run(path: Path) -> Log:

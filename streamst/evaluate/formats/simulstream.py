@@ -2,7 +2,8 @@
 
 An optional {"model_loading_time"} [s] comes first; {"id", "metadata": {"wav_name"}} comes before a stream's lines; then
 one line a chunk with total_audio_processed [s], computation_time [s], generated_tokens and deleted_tokens; the flush at
-the end is one more line. Tokens are whole words (the tool's scorers need `detokenizer_type: simuleval`, `latency_unit: word`).
+the end is one more line. Tokens are whole words (the tool's scorers need `detokenizer_type: simuleval` and
+`latency_unit: word` in their configuration).
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from streamst.errors import InputError
+from streamst.evaluate.clock import Step
 from streamst.evaluate.formats.jsonl import Object, number_of, read_objects, strings_of, text_of, write_objects
 from streamst.evaluate.formats.references import check_stems, write_segmentation
-from streamst.evaluate.recording import Recording, Step, replay
+from streamst.evaluate.recording import Recording, replay
 from streamst.evaluate.units import split_units
 
 LOG, CONFIG = "metrics.jsonl", "cfg.yaml"
@@ -40,14 +44,24 @@ def read(path: Path) -> tuple[list[Recording], int]:
             raise InputError(f"{where}: stream {entry['id']!r} has no line with metadata before it")
         else:
             lines[entry["id"]].append((number, entry))
-    return [_recording(log, i, names[key], lines[key]) for i, key in enumerate(names)], truncated
+    unit = _unit(log.with_name(CONFIG))
+    return [_recording(log, i, names[key], lines[key], unit) for i, key in enumerate(names)], truncated
 
 
-def _recording(log: Path, index: int, name: str, lines: Sequence[tuple[int, Object]]) -> Recording:
+def _unit(config: Path) -> str:
+    """ "word", or "char" where the configuration beside the log says so."""
+    try:
+        said = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return "word"
+    return "char" if isinstance(said, dict) and said.get("latency_unit") == "char" else "word"
+
+
+def _recording(log: Path, index: int, name: str, lines: Sequence[tuple[int, Object]], unit: str) -> Recording:
     if not lines:
         raise InputError(f"{log}: {name} has no chunk")
     steps: list[Step] = []
-    clock_ms = heard_ms = 0.0
+    heard_ms = 0.0
     for number, entry in lines:
         where = f"{log}:{number}"
         audio_ms = 1000.0 * number_of(entry, "total_audio_processed", where)
@@ -55,22 +69,20 @@ def _recording(log: Path, index: int, name: str, lines: Sequence[tuple[int, Obje
         if audio_ms < heard_ms:
             raise InputError(f"{where}: total_audio_processed goes back from {heard_ms / 1000} to {audio_ms / 1000} s")
         heard_ms = audio_ms
-        written = _words(strings_of(entry, "generated_tokens", where), where)
-        deleted = _words(strings_of(entry, "deleted_tokens", where), where)
-        steps.append(Step(audio_ms, audio_ms, clock_ms, clock_ms + compute_ms, deleted, written))
-        clock_ms += compute_ms
+        written = _units(strings_of(entry, "generated_tokens", where), where, unit)
+        deleted = _units(strings_of(entry, "deleted_tokens", where), where, unit)
+        steps.append(Step(audio_ms, compute_ms, written, deleted))
     where = f"{log}:{lines[0][0]}"
-    units, delays, unit_steps, unit_compute = replay(steps, where)
+    units, delays = replay(steps, where)
     return Recording(
         index=index,
         name=name,
         where=where,
         source_ms=heard_ms,
-        units=tuple(units),
-        delays_ms=tuple(delays),
+        units=units,
+        delays_ms=delays,
+        unit=unit,
         steps=tuple(steps),
-        unit_steps=tuple(unit_steps),
-        unit_compute_ms=tuple(unit_compute),
     )
 
 
@@ -91,7 +103,7 @@ def write(recordings: Sequence[Recording], folder: Path, loading_s: float | None
         objects.extend(
             {
                 "id": index,
-                "total_audio_processed": step.audio_ms / 1000.0,
+                "total_audio_processed": step.heard_ms / 1000.0,
                 "computation_time": step.compute_ms / 1000.0,
                 "generated_tokens": list(step.written),
                 "deleted_tokens": list(step.deleted),
@@ -104,8 +116,8 @@ def write(recordings: Sequence[Recording], folder: Path, loading_s: float | None
     write_segmentation(recordings, folder)
 
 
-def _words(tokens: Sequence[str], where: str) -> tuple[str, ...]:
+def _units(tokens: Sequence[str], where: str, unit: str) -> tuple[str, ...]:
     for token in tokens:
         if "▁" in token:
             raise InputError(f"{where}: token {token!r} is a piece of a word; only logs of whole words can be read")
-    return tuple(word for token in tokens for word in split_units(token))
+    return tuple(part for token in tokens for part in split_units(token, unit))

@@ -1,0 +1,175 @@
+"""Recordings as rows of a report: an utterance each or, of a long talk, a reference segment each, with their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from streamst.errors import InputError
+from streamst.evaluate import longform, speech
+from streamst.evaluate.clock import FROM_ELAPSED, compute_rtf, from_elapsed, step_times, unit_times
+from streamst.evaluate.latency import FORMULAS, Utterance, check, per_utterance
+from streamst.evaluate.longform import LONG_FORMULAS, ReferenceSegment, Segment, resegment
+from streamst.evaluate.recording import Recording
+from streamst.evaluate.speech import SpokenUtterance
+from streamst.evaluate.units import split_units
+
+Values = dict[str, float]  # of one row, by metric; a metric that is not defined for the row is absent
+BY_STEP = ("queue", "simuleval", "simulstream", "omnisteval", "fbk")
+LOG_CLOCK = "log"  # times that a log brings along, on a clock that only its writer knows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report: a recording, or one reference segment of a long one with the units aligned to it."""
+
+    recording: Recording
+    segment: int | None  # None: the whole recording
+    first_unit: int  # of `recording.units`; `utterance` has as many delays as the row has units
+    hypothesis: str
+    reference: str | None
+    utterance: Utterance
+    values: Values = field(default_factory=dict)
+
+
+def clocks_of(recordings: Sequence[Recording], log_format: str) -> tuple[str, ...]:
+    """The computation-aware clocks that every recording with text allows."""
+    texts = [r for r in recordings if r.output != "speech"]
+    if not texts:
+        return ()
+    if all(r.steps for r in texts):
+        return (*BY_STEP, "wallclock") if all(r.paced for r in texts) else BY_STEP
+    if all(r.elapsed_ms or not r.units for r in texts) and any(r.elapsed_ms for r in texts):
+        return FROM_ELAPSED if log_format == "simuleval" else (LOG_CLOCK,)
+    return ()
+
+
+def elapsed_of(recording: Recording, clock: str) -> tuple[float, ...]:
+    """(U,) when each unit was out on `clock` [ms]. InputError when the log does not allow that clock."""
+    if recording.steps:
+        return unit_times(recording.steps, clock)
+    if not recording.units:
+        return ()
+    if not recording.elapsed_ms:
+        raise InputError(f"{recording.where}: the log has no computation times, so no clock {clock!r}")
+    if clock == LOG_CLOCK:
+        return recording.elapsed_ms
+    return from_elapsed(recording.delays_ms, recording.elapsed_ms, clock)
+
+
+def utterance_of(recording: Recording, clock: str = "") -> Utterance:
+    """A recording as one utterance, its `elapsed_ms` on `clock` (none for ""). InputError names the line of the log."""
+    reference = recording.reference
+    utterance = Utterance(
+        recording.delays_ms,
+        recording.source_ms,
+        None if reference is None else len(split_units(reference, recording.unit)),
+        elapsed_of(recording, clock) if clock else (),
+    )
+    check(replace(utterance, elapsed_ms=()), recording.where, len(recording.units))
+    return utterance
+
+
+def spoken_of(recording: Recording, clock: str = "") -> SpokenUtterance:
+    """The speech of a recording, its `elapsed_ms` on `clock` (none for "")."""
+    elapsed: tuple[float, ...] = ()
+    if clock:
+        times = step_times(recording.steps, clock)
+        elapsed = tuple(times[chunk.step] for chunk in recording.speech if chunk.step is not None)
+    return SpokenUtterance(
+        tuple(chunk.delay_ms for chunk in recording.speech),
+        tuple(chunk.duration_ms for chunk in recording.speech),
+        recording.source_ms,
+        elapsed,
+    )
+
+
+def short_rows(recordings: Sequence[Recording], clocks: Sequence[str]) -> list[Row]:
+    """A row a recording with the latency of its text, of its speech, and its computation."""
+    plain = [utterance_of(recording) for recording in recordings]
+    values: list[Values] = [{} for _ in recordings]
+    for clock in ("", *clocks):
+        timed = [utterance_of(recording, clock) for recording in recordings] if clock else plain
+        suffix = f"_CA_{clock}" if clock else ""
+        for name in FORMULAS:
+            if name == "NumChunks" and clock:
+                continue
+            for row, value in zip(values, per_utterance(name + suffix, timed), strict=True):
+                _put(row, name + suffix, value)
+        for row, value in zip(values, speech.per_utterance("ATD" + suffix, timed), strict=True):
+            _put(row, "ATD" + suffix, value)
+    for row, recording in zip(values, recordings, strict=True):
+        row.update(recording_values(recording, clocks))
+    return [
+        Row(recording, None, 0, recording.prediction, recording.reference, utterance, row)
+        for recording, utterance, row in zip(recordings, plain, values, strict=True)
+    ]
+
+
+def speech_clocks(recordings: Sequence[Recording], clocks: Sequence[str]) -> tuple[str, ...]:
+    """The clocks that speech output is measured on, "" for none; nothing when no recording has speech."""
+    if not any(recording.speech for recording in recordings):
+        return ()
+    known = all(chunk.step is not None for recording in recordings for chunk in recording.speech)
+    return ("", *(clock for clock in ("queue", "wallclock") if known and clock in clocks))
+
+
+def speech_names(clock: str) -> tuple[str, ...]:
+    """The speech metrics that differ on `clock`."""
+    return ("ATD", *(name for name in speech.SPEECH_UNITS if not clock or name != "NumChunks"))
+
+
+def recording_values(recording: Recording, clocks: Sequence[str]) -> Values:
+    """What is defined for a recording of any length: speech output and computation."""
+    values: Values = {}
+    if recording.steps and recording.source_ms > 0:
+        _put(values, "RTF", compute_rtf(recording.steps, recording.source_ms))
+    for clock in speech_clocks([recording], clocks):
+        spoken = spoken_of(recording, clock)
+        suffix = f"_CA_{clock}" if clock else ""
+        for name in speech_names(clock):
+            _put(values, f"{name}_speech{suffix}", speech.per_utterance(name + suffix, [spoken])[0])
+    return values
+
+
+def long_segments(recordings: Sequence[Recording], segmenter: str, clock: str = "") -> list[Segment]:
+    """Every reference segment of every recording with the text that `segmenter` aligns to it."""
+    found: list[Segment] = []
+    for recording in recordings:
+        texts = [r.text if recording.task == "asr" else r.translation for r in recording.references]
+        segments = tuple(
+            ReferenceSegment(r.offset_ms, r.duration_ms, text or "")
+            for r, text in zip(recording.references, texts, strict=True)
+        )
+        elapsed = elapsed_of(recording, clock) if clock else ()
+        talk = longform.Recording(recording.units, recording.delays_ms, recording.source_ms, segments, elapsed)
+        found.extend(resegment(talk, segmenter, recording.unit))
+    return found
+
+
+def long_rows(recordings: Sequence[Recording], segmented: Mapping[tuple[str, str], Sequence[Segment]]) -> list[Row]:
+    """A row a reference segment, as AS-WER cuts them. `segmented`: segments by (segmenter, clock), "" for no clock."""
+    owners = [(recording, number) for recording in recordings for number in range(len(recording.references))]
+    values: list[Values] = [{} for _ in owners]
+    for (segmenter, clock), segments in segmented.items():
+        for name, formula in LONG_FORMULAS.items():
+            if formula.segmenter != segmenter:
+                continue
+            for row, segment in zip(values, segments, strict=True):
+                utterance = segment.utterance
+                if clock:
+                    utterance = replace(utterance, delays_ms=utterance.elapsed_ms, elapsed_ms=())
+                if utterance.delays_ms:
+                    _put(row, f"{name}_CA_{clock}" if clock else name, formula.compute(segment, utterance))
+    rows: list[Row] = []
+    first = 0
+    for (recording, number), segment, row in zip(owners, segmented["aswer", ""], values, strict=True):
+        first = first if number else 0
+        rows.append(Row(recording, number, first, segment.hypothesis, segment.reference, segment.utterance, row))
+        first += len(segment.utterance.delays_ms)
+    return rows
+
+
+def _put(values: Values, name: str, value: float | None) -> None:
+    if value is not None:
+        values[name] = value

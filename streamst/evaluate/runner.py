@@ -1,0 +1,227 @@
+"""Runs the recordings of a manifest through a session into a run's directory; continues where a killed run stopped.
+
+The session is the product's own: `streamst.pipeline.load(model).session(...)`, in this process, in worker processes, or
+behind a websocket. On the simulated clock audio is pushed as fast as it is computed, and the clocks of
+`streamst.evaluate.clock` say what a live listener would have got.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import streamst
+from streamst.audio import read_blocks
+from streamst.errors import InputError
+from streamst.evaluate.drive import ClockName, Labels, drive, record
+from streamst.evaluate.manifest import Clip, Manifest, check_audio
+from streamst.evaluate.recording import Written
+from streamst.evaluate.runlog import FORMAT, Line, RunDirectory
+from streamst.evaluate.units import unit_of
+
+TASKS = ("st", "asr")
+Progress = Callable[[int, float], None]  # recordings finished, their audio [s]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is run: two runs with equal options and manifests are the same run.
+
+    policy: as `streamst.policies.catalog.parse_policy` reads it (`wait-k:k=3`), None for the dial's. chunk_ms: None for
+    the dial's. task: "st" scores translations, "asr" the captions in the language that is spoken. url: of a server.
+    """
+
+    model: str = "en-de"
+    device: str = "cpu"
+    source: str = "en"
+    target: str = "de"
+    policy: str | None = None
+    latency: str = "medium"
+    chunk_ms: int | None = None
+    task: str = "st"
+    speech: bool = True
+    realtime: bool = False
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InputError(f"unknown task {self.task!r}; allowed: {', '.join(TASKS)}")
+        if self.chunk_ms is not None and self.chunk_ms <= 0:
+            raise InputError(f"chunk_ms is {self.chunk_ms}; use a number of milliseconds above 0")
+
+    @property
+    def clock(self) -> ClockName:
+        """Which clock drives the run."""
+        return "remote" if self.url else "realtime" if self.realtime else "simulated"
+
+    @property
+    def written(self) -> Written:
+        """Where the scored units are read from."""
+        if self.task == "asr":
+            return "stable"
+        return "captions" if (self.policy or "").split(":")[0] == "retranslate" else "words"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of `run` did."""
+
+    finished: int  # recordings run now
+    resumed: int  # found finished
+    cut_lines: int  # lines of unfinished recordings that were dropped
+
+
+def run(
+    manifest: Manifest, options: RunOptions, out: Path, workers: int = 1, progress: Progress | None = None
+) -> RunResult:
+    """Run what of `manifest` is not in `out` yet. InputError names unreadable audio, or what differs from `out`'s run.
+
+    workers: processes, each with one thread; 1 runs in this process.
+    """
+    if workers < 1:
+        raise InputError(f"workers is {workers}; use 1 or more")
+    check_audio(manifest)
+    directory = RunDirectory.open(out, describe_run(manifest, options, workers))
+    todo = [clip for clip in manifest.clips if clip.index not in directory.done]
+    lines = in_processes(todo, options, out, workers) if workers > 1 else in_this_process(todo, options, out)
+    for clip, block in lines:
+        directory.append(block)
+        if progress:
+            progress(1, clip.duration_ms / 1000.0)
+    return RunResult(len(todo), len(manifest.clips) - len(todo), directory.cut_lines)
+
+
+def in_this_process(clips: Sequence[Clip], options: RunOptions, out: Path) -> Iterator[tuple[Clip, list[Line]]]:
+    """The lines of each clip, in order."""
+    if not clips:
+        return
+    play = player(options)
+    for clip in clips:
+        yield clip, play(clip, out)
+
+
+def in_processes(
+    clips: Sequence[Clip], options: RunOptions, out: Path, workers: int
+) -> Iterator[tuple[Clip, list[Line]]]:
+    """The lines of each clip, as they are done. Long ones are begun first, so that none is waited for at the end."""
+    if not clips:
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(clips)), context, _begin_worker, (options,))
+    try:
+        longest = sorted(clips, key=lambda clip: -clip.duration_ms)
+        pending: dict[Future[list[Line]], Clip] = {pool.submit(_work, clip, out): clip for clip in longest}
+        while pending:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield pending.pop(future), future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def player(options: RunOptions) -> Callable[[Clip, Path], list[Line]]:
+    """A function that plays a clip and returns its lines; the model is loaded once, here."""
+    if options.url:
+        from streamst.evaluate.remote import remote_player
+
+        return remote_player(options, labels(options))
+    from streamst.pipeline import load
+
+    pipeline = load(options.model, options.device)
+
+    def play(clip: Clip, out: Path) -> list[Line]:
+        session = pipeline.session(
+            target=options.target,
+            policy=options.policy,
+            latency=options.latency,
+            chunk_ms=options.chunk_ms,
+            speech=options.speech and options.task == "st",
+        )
+        rate = session.sample_rate_hz
+        piece = round(rate * session.options.chunk_ms / 1000)
+        try:
+            steps = drive(session, read_blocks(clip.path, rate), piece, options.clock)
+            return record(clip, steps, labels(options), rate, out)
+        except InputError as error:
+            raise InputError(f"manifest line {clip.line}: {error}") from error
+
+    return play
+
+
+def labels(options: RunOptions) -> Labels:
+    """What the log says of every recording."""
+    language = options.source if options.task == "asr" else options.target
+    return Labels(options.source, options.target, unit_of(language), options.written, options.task, options.clock)
+
+
+def describe_run(manifest: Manifest, options: RunOptions, workers: int) -> Line:
+    """`run.json`."""
+    return {
+        "format": FORMAT,
+        "manifest": {"sha256": manifest.sha256, "clips": len(manifest.clips)},
+        "options": asdict(options),
+        "manifest_path": str(manifest.path.resolve()),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "workers": workers,
+        "versions": _versions(),
+        "git": _git_revision(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cpus": os.cpu_count(),
+        },
+    }
+
+
+_player: Callable[[Clip, Path], list[Line]] | None = None  # of this worker process
+
+
+def _begin_worker(options: RunOptions) -> None:
+    global _player
+    import torch
+
+    torch.set_num_threads(1)
+    _player = player(options)
+
+
+def _work(clip: Clip, out: Path) -> list[Line]:
+    assert _player is not None, "the worker was not begun"
+    return _player(clip, out)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("torch", "numpy", "sacrebleu")
+    return {"streamst": streamst.__version__, "python": platform.python_version(), **{n: version(n) for n in names}}
+
+
+def _git_revision() -> str | None:
+    """The revision of the source tree, "+" when it has changes; None where the package does not run from one."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True)
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=folder, capture_output=True, text=True)
+    except OSError:
+        return None
+    return (head.stdout.strip() + ("+" if dirty.stdout.strip() else "")) or None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or sys.platform

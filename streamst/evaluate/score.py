@@ -1,0 +1,295 @@
+"""A log becomes a report: every metric that applies, how sure it is, and the rows that it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from streamst.errors import InputError
+from streamst.evaluate import confidence, latency, speech
+from streamst.evaluate.erasure import normalised_erasure
+from streamst.evaluate.formats.detect import Log
+from streamst.evaluate.longform import LONG_FORMULAS, long_corpus
+from streamst.evaluate.normalise import normaliser_for
+from streamst.evaluate.quality import edit_counts, error_rate, sacrebleu_score, tokenizer_for
+from streamst.evaluate.recording import Recording
+from streamst.evaluate.result import Metric, signature
+from streamst.evaluate.rows import (
+    Row,
+    clocks_of,
+    long_rows,
+    long_segments,
+    recording_values,
+    short_rows,
+    speech_clocks,
+    speech_names,
+    spoken_of,
+    utterance_of,
+)
+
+FEWEST_FOR_INTERVALS = 2  # rows
+QUALITY_FIRST = ("BLEU", "chrF", "TER", "WER", "CER")
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """source, target: language codes, for BLEU's tokenizer and WER's normaliser. resamples: of the bootstrap."""
+
+    source: str = "en"
+    target: str = "de"
+    resamples: int = 1000
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a log says.
+
+    metrics: by name; one that does not apply is absent. intervals: (low, high) of some of them, at `level`.
+    percentiles: p50, p90, ... over the rows. notes: what a reader must know: how much was left out, and why.
+    """
+
+    metrics: dict[str, Metric]
+    intervals: dict[str, tuple[float, float]]
+    percentiles: dict[str, dict[str, float]]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    level: float = confidence.LEVEL
+    log_format: str = "streamst"
+
+    def summary(self) -> str:
+        """One line: how much was scored."""
+        recordings = list({id(row.recording): row.recording for row in self.rows}.values())
+        hours = sum(r.source_ms for r in recordings) / 3.6e6
+        length = f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+        segments = f", {len(self.rows)} reference segments" if len(self.rows) != len(recordings) else ""
+        return f"{len(recordings)} recordings, {length} of audio{segments}; {self.log_format} log"
+
+    def as_json(self) -> dict[str, Any]:
+        """`report.json`."""
+        return {
+            "metrics": {name: metric.as_json() for name, metric in self.metrics.items()},
+            "intervals": {
+                name: {"low": low, "high": high, "level": self.level} for name, (low, high) in self.intervals.items()
+            },
+            "percentiles": self.percentiles,
+            "notes": list(self.notes),
+            "rows": [
+                {
+                    "path": row.recording.name,
+                    "segment": row.segment,
+                    "source_ms": row.utterance.source_ms,
+                    "hypothesis": row.hypothesis,
+                    "reference": row.reference,
+                    "values": row.values,
+                }
+                for row in self.rows
+            ],
+        }
+
+
+@dataclass
+class _Sheet:
+    """A report while it is filled in."""
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def put(self, name: str, metric: Metric | None, ends: tuple[float, float] | None = None) -> None:
+        if metric is not None:
+            self.metrics[name] = metric
+            if ends is not None:
+                self.intervals[name] = ends
+
+
+def score(log: Log, options: ScoreOptions | None = None) -> Score:
+    """Every metric that applies to the recordings of `log`. InputError, with the log's line, for impossible times."""
+    options = options or ScoreOptions()
+    recordings = log.recordings
+    if not recordings:
+        raise InputError(f"{log.path}: no recording to score")
+    clocks = clocks_of(recordings, log.format)
+    sheet = _Sheet()
+    is_long = any(recording.long_form for recording in recordings)
+    if is_long:
+        rows = _long(recordings, clocks, sheet, options)
+    else:
+        rows = short_rows(recordings, clocks)
+        _short(recordings, clocks, sheet)
+    rows = _quality(rows, sheet, options, "")
+    rows = _recognition(rows, sheet, options, is_long)
+    _speech(recordings, clocks, sheet)
+    _computation(recordings, sheet, options)
+    _means(rows, sheet, options, [recording_values(r, clocks) for r in recordings] if is_long else None)
+    percentiles = {
+        name: found
+        for name in sheet.metrics
+        if (found := confidence.percentiles([row.values.get(name) for row in rows])) and name not in ("empty", "BLEU")
+    }
+    first = [name for name in QUALITY_FIRST if name in sheet.metrics]
+    metrics = {name: sheet.metrics[name] for name in [*first, *sheet.metrics]}
+    return Score(metrics, sheet.intervals, percentiles, tuple(rows), _notes(log), log_format=log.format)
+
+
+def _short(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet) -> None:
+    """AP, AL, LAAL, DAL, YAAL, ATD, offsets of utterances, on every clock."""
+    texts = [recording for recording in recordings if recording.output != "speech"]
+    if not texts:
+        return
+    unit = texts[0].unit
+    for clock in ("", *clocks):
+        utterances = [utterance_of(recording, clock) for recording in texts]
+        suffix = f"_CA_{clock}" if clock else ""
+        for name in latency.FORMULAS:
+            if name != "NumChunks" or not clock:
+                sheet.put(name + suffix, latency.corpus(name + suffix, utterances, unit))
+        sheet.put("ATD" + suffix, speech.corpus("ATD" + suffix, utterances))
+    sheet.put("empty", latency.count_empty([utterance_of(recording) for recording in texts]))
+
+
+def _long(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet, options: ScoreOptions) -> list[Row]:
+    """StreamLAAL, LongYAAL and relatives of talks, on every clock; BLEU of the second segmenter under its own name."""
+    unit = recordings[0].unit
+    segmented = {(s, c): long_segments(recordings, s, c) for s in ("aswer", "soft") for c in ("", *clocks)}
+    for (segmenter, clock), segments in segmented.items():
+        suffix = f"_CA_{clock}" if clock else ""
+        for name, formula in LONG_FORMULAS.items():
+            if formula.segmenter == segmenter:
+                sheet.put(name + suffix, long_corpus(name + suffix, segments, segmenter, unit))
+    utterances = [utterance_of(recording) for recording in recordings]
+    for name in ("StartOffset", "EndOffset"):
+        sheet.put(name, latency.corpus(name, utterances, unit))
+    plain = segmented["aswer", ""]
+    sheet.put("empty", latency.count_empty([segment.utterance for segment in plain]))
+    if recordings[0].task == "st":
+        tokenize = tokenizer_for(options.target)
+        soft = segmented["soft", ""]
+        for name in ("BLEU", "chrF"):
+            found = sacrebleu_score(name, [s.hypothesis for s in soft], [s.reference for s in soft], tokenize)
+            sheet.put(f"{name}_soft", replace(found, signature=found.signature + "|segmenter:soft-1"))
+    return long_rows(recordings, segmented)
+
+
+def _quality(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, suffix: str) -> list[Row]:
+    """BLEU, chrF and TER of the rows that have a reference, and chrF of each."""
+    pairs = [
+        (row.hypothesis, row.reference)
+        for row in rows
+        if row.reference is not None and row.recording.task == "st" and row.recording.output != "speech"
+    ]
+    if not pairs:
+        return list(rows)
+    hypotheses, references = [h for h, _ in pairs], [r for _, r in pairs]
+    tokenize = tokenizer_for(options.target)
+    for name in ("BLEU", "chrF", "TER"):
+        ends = None
+        if len(pairs) >= FEWEST_FOR_INTERVALS:
+            interval = confidence.quality_interval(name, hypotheses, references, tokenize, options.resamples)
+            ends = (interval.low, interval.high)
+        sheet.put(name + suffix, sacrebleu_score(name, hypotheses, references, tokenize), ends)
+    return [
+        row
+        if row.reference is None or row.recording.task != "st" or row.recording.output == "speech"
+        else replace(
+            row, values={**row.values, "chrF": sacrebleu_score("chrF", [row.hypothesis], [row.reference]).value}
+        )
+        for row in rows
+    ]
+
+
+def _recognition(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, is_long: bool) -> list[Row]:
+    """WER and CER of the source captions against what was said; for `asr`, of the recognised words."""
+    normaliser = normaliser_for(options.source)
+    heard: list[tuple[int, str, str]] = []  # row, captions, what was said
+    for number, row in enumerate(rows):
+        recording = row.recording
+        first_of_talk = not row.segment
+        captions = recording.prediction if recording.task == "asr" else recording.transcript
+        if captions is not None and recording.source_text is not None and first_of_talk:
+            heard.append((number, captions, recording.source_text))
+    if not heard:
+        return list(rows)
+    hypotheses, references = [h for _, h, _ in heard], [r for _, _, r in heard]
+    counts = {}
+    for name in ("WER", "CER"):
+        counts[name] = [edit_counts(name, h, r, normaliser) for h, r in zip(hypotheses, references, strict=True)]
+        ends = _ratio_interval(counts[name], options.resamples, 100.0)
+        sheet.put(name, error_rate(name, hypotheses, references, normaliser), ends)
+    found = list(rows)
+    if not is_long:
+        for (number, _, _), (edits, length) in zip(heard, counts["WER"], strict=True):
+            if length:
+                found[number] = replace(rows[number], values={**rows[number].values, "WER": 100.0 * edits / length})
+    return found
+
+
+def _speech(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet) -> None:
+    """Offsets, ATD and silences of speech output."""
+    for clock in speech_clocks(recordings, clocks):
+        suffix = f"_CA_{clock}" if clock else ""
+        spoken = [spoken_of(recording, clock) for recording in recordings]
+        for name in speech_names(clock):
+            sheet.put(f"{name}_speech{suffix}", speech.corpus(name + suffix, spoken))
+    if any(recording.output == "speech" for recording in recordings):
+        silent = sum(not recording.speech for recording in recordings)
+        sheet.put("empty", Metric(float(silent), "segments", signature({"output": "speech", "n": len(recordings)})))
+
+
+def _computation(recordings: Sequence[Recording], sheet: _Sheet, options: ScoreOptions) -> None:
+    """RTF and erasure, where the log has what was computed and taken back."""
+    if not all(recording.steps for recording in recordings):
+        return
+    compute_ms = math.fsum(recording.compute_ms or 0.0 for recording in recordings)
+    audio_ms = math.fsum(recording.source_ms for recording in recordings)
+    if audio_ms > 0:
+        fields = {"of": "compute/audio", "average": "micro", "n": len(recordings)}
+        pairs = [(recording.compute_ms or 0.0, recording.source_ms) for recording in recordings]
+        rtf = Metric(compute_ms / audio_ms, "ratio", signature(fields))
+        sheet.put("RTF", rtf, _ratio_interval(pairs, options.resamples))
+    sheet.put("NE", normalised_erasure([recording.steps for recording in recordings], recordings[0].unit))
+
+
+def _means(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, talks: Sequence[dict[str, float]] | None) -> None:
+    """Bootstrap intervals of what is a mean over rows (or, of a long-form log, over `talks`)."""
+    for name in list(sheet.metrics):
+        if name in sheet.intervals or name in ("empty", "NE"):
+            continue
+        values = [row.values.get(name) for row in rows]
+        if talks is not None and not any(value is not None for value in values):
+            values = [talk.get(name) for talk in talks]
+        if sum(value is not None for value in values) >= FEWEST_FOR_INTERVALS:
+            interval = confidence.mean_interval(values, options.resamples)
+            if interval is not None:
+                sheet.intervals[name] = (interval.low, interval.high)
+
+
+def _ratio_interval(
+    counts: Sequence[tuple[float, float]], resamples: int, scale: float = 1.0
+) -> tuple[float, float] | None:
+    """Bootstrap interval of `scale` times a ratio whose two sides are summed over rows; None for too few."""
+    table = np.array(counts, dtype=np.float64)  # (rows, 2)
+    if len(counts) < FEWEST_FOR_INTERVALS or not table[:, 1].sum():
+        return None
+    draws = np.random.default_rng(confidence.SEED).integers(0, len(table), (resamples, len(table)))
+    sums = table[draws].sum(axis=1)
+    rates = scale * sums[:, 0] / np.maximum(sums[:, 1], 1e-9)
+    low, high = np.percentile(rates, [50 * (1 - confidence.LEVEL), 50 * (1 + confidence.LEVEL)])
+    return float(low), float(high)
+
+
+def _notes(log: Log) -> tuple[str, ...]:
+    notes = []
+    if log.truncated:
+        notes.append(f"{log.truncated} lines at the end of the log were not whole and were left out")
+    if log.missing:
+        notes.append(f"{log.missing} recordings of the manifest are not in the log: the run is not finished")
+    bare = sum(r.reference is None for r in log.recordings)
+    if bare:
+        notes.append(f"{bare} of {len(log.recordings)} recordings have no reference: their own length stands in for it")
+    empty = sum(not r.units for r in log.recordings if r.output != "speech")
+    if empty:
+        notes.append(f"{empty} recordings have no output: they count for quality, and nowhere in latency")
+    return tuple(notes)
