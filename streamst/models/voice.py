@@ -1,0 +1,169 @@
+"""The German voice: words in, speech out, each word as soon as the next one is known. Implements `seam.Voice`.
+
+Audio of a word never changes once the word was spoken: the state of the network and of the codec's decoder is carried
+from word to word, so there are no joins to hide, and words one by one sound like all of them at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamst import checkpoint
+from streamst.codecs.neural import DecoderState, NeuralCodec
+from streamst.config import from_dict
+from streamst.errors import CheckpointError, InputError
+from streamst.models.tts import TextState, TtsConfig, TtsNetwork
+from streamst.nn.convnext import StackState
+from streamst.text_de import closes, encode, spoken
+
+Pcm = NDArray[np.float32]
+
+SLOWEST, FASTEST = 0.8, 1.25
+WORDS_AT_ONCE = 8  # words in one pass of the network, however many are pushed
+LONGEST_WORD = 1000  # characters
+
+
+class LatentDecoder(Protocol):
+    """What the voice needs of a codec's decoder: latents (B, T, D) to samples (B, T * hop)."""
+
+    def init_state(self, batch: int, device: torch.device | str = ..., dtype: torch.dtype = ...) -> DecoderState: ...
+
+    def step(self, latents: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]: ...
+
+
+@dataclass(frozen=True)
+class VoiceState:
+    """One speaker's voice. Written words are held until they can be spoken; everything else is tensors with B = 1."""
+
+    held: tuple[str, ...]  # one word waiting for the next, or two where the second is silent
+    previous: str  # the written word before it, "" at the beginning of a phrase
+    opening: bool  # nothing of the phrase was said yet
+    text: TextState
+    frames: StackState
+    decoder: DecoderState
+
+
+class GermanVoice:
+    """The shipped voice over a codec's decoder. Holds weights, never a session."""
+
+    language = "de"
+
+    def __init__(self, network: TtsNetwork, decoder: LatentDecoder, sample_rate_hz: int = 16_000) -> None:
+        self.network, self.decoder, self.sample_rate_hz = network, decoder, sample_rate_hz
+        self.device = next(network.parameters()).device
+
+    @classmethod
+    def load(cls, directory: Path, codec: NeuralCodec, device: torch.device | str = "cpu") -> GermanVoice:
+        """The voice in `directory` over `codec`; CheckpointError when it is missing, damaged or for another codec."""
+        network = TtsNetwork(from_dict(TtsConfig, checkpoint.read_config(directory, TtsNetwork.KIND), "voice"))
+        if network.config.outputs != codec.config.latent_dim:
+            raise CheckpointError(
+                f"{directory} makes {network.config.outputs} latents a frame, the codec takes {codec.config.latent_dim}"
+            )
+        checkpoint.load_weights(directory, network)
+        return cls(network.to(device).eval(), codec.decoder, codec.config.sample_rate_hz)
+
+    def init_state(self) -> VoiceState:
+        """Nothing said, nothing held."""
+        network = self.network
+        return VoiceState(
+            (), "", True, network.text.init_state(1, self.device), network.frames.init_state(1, self.device),
+            self.decoder.init_state(1, self.device),
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def speak(
+        self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0
+    ) -> tuple[Pcm, VoiceState]:
+        """Audio (samples,) of every word that can be spoken: all but the last, all where `final`; see `seam.Voice`.
+
+        Words without anything speakable (emoji, other scripts) are dropped. After `final` a sentence that was closed by
+        punctuation is forgotten, an open phrase is remembered and goes on. InputError for a rate outside 0.8 to 1.25,
+        or a word of more than 1000 characters.
+        """
+        _check(words, rate)
+        written = [*state.held, *(piece for word in words for piece in word.split() if spoken(piece))]
+        count, ahead = len(written), ()
+        while (
+            not final and count and not ahead
+        ):  # a word that its neighbour says for it (the "Uhr" of 14:30) says nothing of what comes
+            count -= 1
+            ahead = spoken(written[count], written[count - 1] if count else state.previous or None)
+        symbols: list[list[int]] = []
+        opening, previous, closed = state.opening, state.previous, False
+        for index in range(count):
+            following = written[index + 1] if index + 1 < len(written) else None
+            for said in spoken(written[index], previous or None, following):
+                symbols.append(encode(said, opening))
+                opening, closed = False, closes(said)
+            previous = written[index]
+        pcm, text, frames, decoder = self._say(symbols, encode(ahead[0]) if ahead else [], state, rate)
+        if final and count and closed:
+            text, opening, previous = self.network.text.init_state(1, self.device), True, ""
+        return pcm, VoiceState(tuple(written[count:]), previous, opening, text, frames, decoder)
+
+    def _say(
+        self, symbols: list[list[int]], ahead: list[int], state: VoiceState, rate: float
+    ) -> tuple[Pcm, TextState, StackState, DecoderState]:
+        text, frames, decoder = state.text, state.frames, state.decoder
+        pieces = [np.zeros(0, np.float32)]
+        for start in range(0, len(symbols), WORDS_AT_ONCE):
+            group, rest = symbols[start : start + WORDS_AT_ONCE], symbols[start + WORDS_AT_ONCE :]
+            planned, text = self.network.plan(group, rest[0] if rest else ahead, text, rate)
+            if planned.shape[1]:
+                latents, frames = self.network.frames.step(planned, frames)
+                samples, decoder = self.decoder.step(latents, decoder)
+                pieces.append(samples[0].cpu().numpy())
+        return np.concatenate(pieces), text, frames, decoder
+
+    def pack_state(self, state: VoiceState) -> dict[str, Any]:
+        """Plain strings, booleans and tensors, which `torch.save` and `torch.load(weights_only=True)` carry."""
+        tensors = [tensor.cpu() for part in (state.text, state.frames, state.decoder) for tensor in part.tensors()]
+        return {"held": list(state.held), "previous": state.previous, "opening": state.opening, "tensors": tensors}
+
+    def unpack_state(self, packed: dict[str, Any]) -> VoiceState:
+        """The inverse of `pack_state`; InputError when it does not fit this voice."""
+        fresh = self.init_state()
+        parts = (fresh.text, fresh.frames, fresh.decoder)
+        try:
+            tensors = list(packed["tensors"])
+            held, previous, opening = tuple(packed["held"]), str(packed["previous"]), bool(packed["opening"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not a state of this voice: {error!r}") from None
+        own = [tensor for part in parts for tensor in part.tensors()]
+        if [tensor.shape for tensor in own] != [getattr(tensor, "shape", None) for tensor in tensors]:
+            raise InputError("a state of another voice or another version of it")
+        remaining = iter(tensors)
+
+        def restored(old: Tensor) -> Tensor:
+            return next(remaining).to(old)
+
+        return VoiceState(
+            held, previous, opening, fresh.text.map(restored), fresh.frames.map(restored), fresh.decoder.map(restored)
+        )
+
+
+def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
+    """The speech (samples,) of a whole text; InputError when nothing in it can be spoken."""
+    pcm, _ = voice.speak(text.split(), voice.init_state(), final=True, rate=rate)
+    if not len(pcm):
+        shown = text if len(text) <= 40 else text[:40] + "…"
+        raise InputError(f"there is nothing to speak in {shown!r}; allowed: German text, digits, punctuation")
+    return pcm
+
+
+def _check(words: Sequence[str], rate: float) -> None:
+    if not (math.isfinite(rate) and SLOWEST <= rate <= FASTEST):
+        raise InputError(f"a rate of {rate} is not usable; allowed: {SLOWEST} to {FASTEST}")
+    for word in words:
+        if len(word) > LONGEST_WORD:
+            raise InputError(f"a word of {len(word)} characters ({word[:20]}…) is not usable; allowed: {LONGEST_WORD}")

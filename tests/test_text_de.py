@@ -1,0 +1,137 @@
+"""German text as it is spoken."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamst.text_de import (
+    ENDS,
+    INDEX,
+    LETTERS,
+    LONGEST,
+    START,
+    cardinal,
+    closes,
+    encode,
+    normalise,
+    ordinal,
+    spoken,
+    year,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Am 3. Mai 1984 war es warm.", "am dritten mai neunzehnhundertvierundachtzig war es warm."),
+        ("der 2. Weltkrieg", "der zweite weltkrieg"),
+        ("Er kam als 3. Dann ging er.", "er kam als drei. dann ging er."),
+        ("am 24.12.2024", "am vierundzwanzigsten dezember zweitausendvierundzwanzig"),
+        ("Um 14:30 Uhr kam er.", "um vierzehn uhr dreißig kam er."),
+        ("Um 8:00 Uhr", "um acht uhr"),
+        ("Das kostet 5,50 €.", "das kostet fünf euro fünfzig"),
+        ("Das kostet 1 Euro, nicht 2.", "das kostet ein euro, nicht zwei."),
+        ("$5 und €12,50", "fünf dollar und zwölf euro fünfzig"),
+        ("3,5 Prozent oder 12 %", "drei komma fünf prozent oder zwölf prozent"),
+        ("1.234 km", "eintausendzweihundertvierunddreißig kilometer"),
+        ("10-20 Leute", "zehn bis zwanzig leute"),
+        ("-5 °C", "minus fünf grad celsius"),
+        ("007", "null null sieben"),
+        ("1/2 Liter", "ein halb liter"),
+        ("z. B. Dr. Müller, d.h. er", "zum beispiel doktor müller, das heißt er"),
+        ("Äpfel usw.", "äpfel und so weiter."),
+        ("Die USA und die NATO", "die uh-ess-ah und die nato"),
+        ("H2O", "hah zwei o"),
+        ("max@web.de", "max ät web punkt de"),
+        ("„Ja“, sagte sie – leise …", "ja, sagte sie leise"),
+        ("Vor- und Nachteile", "vor und nachteile"),
+        ("Café in Łódź", "cafe in lodz"),
+        ("Was?! Nein!", "was? nein!"),
+        ("und/oder", "und oder"),
+    ],
+)
+def test_german_is_written_out_as_it_is_said(written: str, said: str) -> None:
+    assert " ".join(normalise(written)) == said
+
+
+@pytest.mark.parametrize("text", ["", "   ", "你好", "🙂", "!!! …", "«»", "\u200b", "Привет"])
+def test_text_without_anything_speakable_gives_no_words(text: str) -> None:
+    assert normalise(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "null"),
+        (1, "eins"),
+        (16, "sechzehn"),
+        (21, "einundzwanzig"),
+        (101, "einhunderteins"),
+        (1_000_000, "eine Million"),
+    ],
+)
+def test_cardinals(number: int, words: str) -> None:
+    assert cardinal(number) == words
+
+
+def test_years_count_in_hundreds_only_from_1100_to_1999() -> None:
+    assert (year(1099), year(1100), year(1905), year(2000)) == (
+        "eintausendneunundneunzig", "elfhundert", "neunzehnhundertfünf", "zweitausend",
+    )  # fmt: skip
+
+
+def test_ordinals_are_inflected() -> None:
+    assert [ordinal(n, "ten") for n in (1, 3, 7, 20)] == ["ersten", "dritten", "siebten", "zwanzigsten"]
+
+
+def test_a_long_compound_stays_one_word_and_an_endless_one_is_spoken_in_pieces() -> None:
+    compound = "Donaudampfschifffahrtsgesellschaftskapitän"
+    assert len(compound) > 40
+    assert normalise(compound) == (compound.lower(),)
+    pieces = normalise("x" * 3 + "a" * 200)
+    assert "".join(pieces) == "x" * 3 + "a" * 200
+    assert max(map(len, pieces)) == LONGEST
+
+
+def test_a_word_says_what_its_neighbours_ask_for() -> None:
+    assert spoken("3.", "am", "Mai") == ("dritten",)
+    assert spoken("3.", "am", None) == ("drei.",)
+    assert spoken("Uhr", "14:30", "kam") == ()
+    assert spoken("Uhr", "14", "kam") == ("uhr",)
+
+
+def test_a_word_is_its_letters_and_exactly_one_ending() -> None:
+    assert encode("ja", first=True) == [INDEX[s] for s in (START, "j", "a", " ")]
+    assert encode("ja,") == [INDEX[s] for s in "ja,"]
+    assert closes("ja.")
+    assert not closes("ja,")
+
+
+@given(st.text(max_size=60))
+def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
+    for word in normalise(text):
+        letters, end = (word[:-1], word[-1]) if word[-1] in ENDS else (word, " ")
+        assert letters
+        assert set(letters) <= set(LETTERS)
+        assert all(symbol > 0 for symbol in encode(letters + end.strip()))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["am", "3.", "Mai", "5,50", "€", "z.", "B.", "14:30", "Uhr", "Haus.", "🙂", "USA", "12-15", "%"]
+        ),
+        max_size=12,
+    )
+)
+def test_saying_word_by_word_equals_saying_the_text(words: list[str]) -> None:
+    one_by_one = [
+        piece
+        for index, word in enumerate(words)
+        for piece in spoken(
+            word, words[index - 1] if index else None, words[index + 1] if index + 1 < len(words) else None
+        )
+    ]
+    assert tuple(one_by_one) == normalise(" ".join(words))
