@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 from playwright.sync_api import BrowserContext, Page, Playwright, WebSocket, expect, sync_playwright
 
@@ -238,6 +240,32 @@ def test_the_sample_needs_no_microphone_and_leaves_a_transcript(service: str, br
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#captions li")).to_have_count(0)
     expect(page.get_by_role("heading", name="Say it in English")).to_be_visible()
+
+
+def test_what_the_server_gets_is_what_was_said(service: str, browse: Browse, clip: tuple[Path, float]) -> None:
+    page = open_page(browse(allow=False), service)
+    frames: list[bytes] = []
+
+    def listen(websocket: WebSocket) -> None:
+        websocket.on("framesent", lambda frame: frames.append(frame) if isinstance(frame, bytes) else None)
+
+    page.on("websocket", listen)
+    page.get_by_role("button", name="Try the sample").click()
+    until(page, lambda: figure(page, "#upload", "sent-ms") > 4000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#state")).to_have_text("Ready")
+    headers = [struct.unpack_from("<BBHII", frame) for frame in frames]
+    sizes = [(len(frame) - 12) // 2 for frame in frames]
+    assert [header[:4] for header in headers] == [(1, 0, 0, n) for n in range(len(frames))]
+    assert [header[4] for header in headers] == [sum(sizes[:n]) for n in range(len(frames))]
+    assert set(sizes[:-1]) <= {2560}, "bundles of 160 ms"
+    sent = np.concatenate([np.frombuffer(frame[12:], "<i2") for frame in frames]) / 32768
+    said = soundfile.read(SAMPLE)[0][: len(sent) + 1600]
+    match = scipy.signal.correlate(sent, said[: len(sent)])
+    lag = int(np.argmax(match)) - len(sent) + 1
+    assert 0 <= lag < 4800, "it starts when the clip starts"
+    heard, true = sent[lag:], said[: len(sent) - lag]
+    assert np.dot(heard, true) ** 2 > 0.98 * np.dot(heard, heard) * np.dot(true, true)
 
 
 def test_a_refused_microphone_is_told_in_clear_words(service: str, browse: Browse) -> None:
