@@ -1,0 +1,186 @@
+"""`streamst stream` and `streamst mic`: servers, and live sound."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from streamst import cli_options as opt
+from streamst.audio import Pcm, probe, read_blocks
+from streamst.cli_translate import Sinks
+from streamst.cli_view import err, shown
+from streamst.errors import InputError
+from streamst.events import Event
+
+if TYPE_CHECKING:
+    from streamst.codecs.base import Codec
+    from streamst.server.seam import AudioCodec, Settings
+
+CODECS = ("pcm16", "neural")
+
+
+def stream(
+    file: opt.File,
+    url: opt.Url,
+    to: opt.To = "de",
+    output: opt.Output = None,
+    srt: opt.Subtitles = None,
+    bilingual: opt.Bilingual = False,
+    contiguous: opt.Contiguous = False,
+    policy: opt.Policy = None,
+    latency: opt.Latency = "medium",
+    realtime: Annotated[bool, typer.Option(help="At a speaker's pace, or as fast as the server allows.")] = True,
+    codec: opt.Codec = "pcm16",
+    insecure: opt.Insecure = False,
+) -> None:
+    """Send an audio file to a server, showing the captions as they come back."""
+    info = probe(file)
+    settings = _settings(to, policy, latency, codec, speech=output is not None)
+    with Sinks("en", to, srt, bilingual, info.duration_s) as sinks:
+
+        def blocks() -> Iterator[Pcm]:
+            for block in read_blocks(file, settings.sample_rate_hz):
+                yield block
+                sinks.heard(len(block) * 1000 / settings.sample_rate_hz)
+
+        def voice_is_known(rate_hz: int) -> None:
+            if output is not None:
+                sinks.speak_into(output, rate_hz, aligned=not contiguous)
+
+        asyncio.run(converse(url, blocks(), settings, sinks, voice_is_known, realtime=realtime, insecure=insecure))
+    sinks.summary(output)
+
+
+def mic(
+    to: opt.To = "de",
+    speak: Annotated[bool, typer.Option("--speak", help="Play the German speech: wear headphones.")] = False,
+    srt: opt.Subtitles = None,
+    bilingual: opt.Bilingual = False,
+    policy: opt.Policy = None,
+    latency: opt.Latency = "medium",
+    chunk_ms: opt.ChunkMs = None,
+    microphone: Annotated[str | None, typer.Option("--microphone", help="A part of its name, or its number.")] = None,
+    url: opt.MaybeUrl = None,
+    codec: opt.Codec = "pcm16",
+    insecure: opt.Insecure = False,
+    model: opt.Model = "en-de",
+    device: opt.Device = "auto",
+) -> None:
+    """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
+    from streamst.sound import Loudspeaker, Microphone
+
+    chosen = int(microphone) if microphone is not None and microphone.isdecimal() else microphone
+    settings = _settings(to, policy, latency, codec, speech=speak)
+    recorder = Microphone(chosen, settings.sample_rate_hz)
+    sinks = Sinks("en", to, srt, bilingual)
+    with ExitStack() as stack:
+        loudspeakers: list[Loudspeaker] = []
+
+        def voice_is_known(rate_hz: int) -> None:
+            if speak:
+                loudspeakers.append(stack.enter_context(Loudspeaker(rate_hz)))
+                sinks.play_through(loudspeakers[0].play)
+
+        def blocks() -> Iterator[Pcm]:
+            for block in recorder:
+                sinks.heard(len(block) * 1000 / settings.sample_rate_hz)
+                yield block
+
+        session = None
+        if url is None:
+            with shown("Loading the model"):
+                from streamst.pipeline import load
+
+                pipeline = load(model, device)
+                session = pipeline.session(target=to, policy=policy, latency=latency, chunk_ms=chunk_ms, speech=speak)
+            if pipeline.voice is not None:
+                voice_is_known(pipeline.voice.sample_rate_hz)
+        err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", markup=False, soft_wrap=True)
+        with sinks, recorder, _ctrl_c_calls(recorder.stop):
+            if session is not None:
+                for block in blocks():
+                    sinks.take(session.push(block))
+                sinks.take(session.finish())
+            elif url is not None:
+                asyncio.run(converse(url, _in_thread(blocks()), settings, sinks, voice_is_known, insecure=insecure))
+        for loudspeaker in loudspeakers:
+            while loudspeaker.waiting_s() > 0:
+                time.sleep(0.05)
+    sinks.summary()
+
+
+async def converse(
+    url: str,
+    blocks: Iterable[Pcm] | AsyncIterable[Pcm],
+    settings: Settings,
+    sinks: Sinks,
+    voice_is_known: Callable[[int], None],
+    *,
+    realtime: bool = False,
+    insecure: bool = False,
+) -> None:
+    """Send `blocks` to a server and hand what it says to `sinks`; `voice_is_known` is told its speech's rate first."""
+    from streamst import client
+    from streamst.server.seam import GoAway, Welcome
+
+    tls = None
+    if insecure:
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    codec = _neural_codec() if settings.codec == "neural" else None
+    async for event in client.stream(url, blocks, settings, realtime=realtime, codec=codec, tls=tls):
+        if isinstance(event, Event):
+            sinks.take([event])
+        elif isinstance(event, Welcome):
+            voice_is_known(int(event.offer["output_sample_rate_hz"]))
+        elif isinstance(event, GoAway):
+            err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", markup=False, soft_wrap=True)
+
+
+def _settings(to: str, policy: str | None, latency: str, codec: str, speech: bool) -> Settings:
+    from streamst.server.seam import Settings
+
+    if codec not in CODECS:
+        raise InputError(f"codec {codec!r} is not known; use {' or '.join(CODECS)}")
+    chosen = cast("AudioCodec", codec)
+    output = ("captions", "audio") if speech else ("captions",)
+    return Settings(target=to, policy=policy, latency=latency, output=output, codec=chosen, output_codec=chosen)
+
+
+def _neural_codec() -> Codec:
+    with shown("Loading the codec"):
+        from streamst.pipeline import load
+
+        codec = load().codec
+    if codec is None:
+        raise InputError("the model in this package has no codec: use --codec pcm16")
+    return codec
+
+
+async def _in_thread(blocks: Iterator[Pcm]) -> AsyncIterator[Pcm]:
+    """The same blocks, waited for beside the event loop."""
+    while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+        yield block
+
+
+@contextmanager
+def _ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C calls `stop`, so that what was heard is still translated; the second interrupts."""
+
+    def on_first(number: int, frame: FrameType | None) -> None:
+        stop()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, on_first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

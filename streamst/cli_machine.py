@@ -1,0 +1,66 @@
+"""`streamst doctor` and `streamst models`: what is on this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from streamst.cli_view import out, shown
+
+MARKS = {"works": Text("works", "green"), "absent": Text("absent", "yellow"), "broken": Text("broken", "bold red")}
+
+
+def doctor(
+    trial: Annotated[bool, typer.Option(help="Also load the model and let it hear three seconds.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what works on this machine, and how to mend what does not. Exit code 1 when translating cannot work."""
+    from streamst.doctor import examine
+
+    with shown("Looking around"):
+        findings = examine(trial)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        table = Table.grid(padding=(0, 2))
+        for finding in findings:
+            told = Text(finding.detail)
+            if finding.mend:
+                told.append(f"\n-> {finding.mend}", "cyan")
+            table.add_row(MARKS[finding.state], Text(finding.name, "bold"), told)
+        out.print(table)
+    broken = [finding.name for finding in findings if finding.state == "broken"]
+    if not as_json:
+        out.print(f"\nBroken: {', '.join(broken)}" if broken else "\nEverything that translating needs works here.")
+    raise typer.Exit(1 if broken else 0)
+
+
+def models(
+    check: Annotated[bool, typer.Option("--check", help="Read the weights and compare their hashes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models in the package and in the cache: sizes, hashes, and what their cards say of their quality."""
+    from streamst.inventory import cache_directory
+    from streamst.inventory import models as found_models
+
+    found = found_models(check_hashes=check)
+    if as_json:
+        print(json.dumps([asdict(model) | {"path": str(model.path)} for model in found], indent=1))
+        return
+    for model in found:
+        size = f"{model.size_bytes / 2**20:.1f} MiB"
+        out.print(Text.assemble((model.name, "bold"), f"  {model.kind}  {size}  in the {model.origin}"), soft_wrap=True)
+        if model.sha256:
+            verified = " (verified)" if check and not model.trouble else ""
+            out.print(f"  SHA-256 {model.sha256}{verified}", soft_wrap=True)
+        if model.quality:
+            out.print(f"  {model.quality}", markup=False, soft_wrap=True)
+        if model.trouble:
+            out.print(f"  {model.trouble}", style="red", markup=False, soft_wrap=True)
+    if not found:
+        out.print(f"No models: none in the package, none in {cache_directory()}", soft_wrap=True)

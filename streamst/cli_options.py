@@ -1,0 +1,35 @@
+"""Options that several commands share, as `Annotated` types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_MODEL, _SERVER = "Model", "Server"
+
+File = Annotated[Path, typer.Argument(help="Audio: WAV, FLAC, Ogg, MP3, AIFF.", show_default=False)]
+To = Annotated[str, typer.Option("--to", help="The language to translate into.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the German speech to this WAV file.")]
+Subtitles = Annotated[Path | None, typer.Option("--srt", help="Write subtitles there (.srt or .vtt).")]
+Bilingual = Annotated[bool, typer.Option("--bilingual", help="Subtitles in both languages.")]
+Contiguous = Annotated[
+    bool, typer.Option("--contiguous", help="German speech without the silences that align it with the original.")
+]
+Policy = Annotated[str | None, typer.Option("--policy", help="When to speak: wait-k, local-agreement, ...")]
+Latency = Annotated[str, typer.Option("--latency", help="minimal, low, medium, high or xhigh.")]
+ChunkMs = Annotated[int | None, typer.Option("--chunk-ms", help="Audio that the model hears at once.")]
+
+Model = Annotated[str, typer.Option("--model", help="A model's name or directory.", rich_help_panel=_MODEL)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_MODEL)]
+
+_URL = "ws://HOST:PORT or wss://HOST:PORT."
+Url = Annotated[str, typer.Option("--url", help=_URL, rich_help_panel=_SERVER)]
+MaybeUrl = Annotated[str | None, typer.Option("--url", help=f"A server: {_URL}", rich_help_panel=_SERVER)]
+Codec = Annotated[
+    str, typer.Option("--codec", help="Audio on the wire: pcm16, or neural at a few kbit/s.", rich_help_panel=_SERVER)
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Accept any certificate, a self-signed one too.", rich_help_panel=_SERVER)
+]

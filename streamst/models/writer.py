@@ -1,0 +1,200 @@
+"""What writes: a token memory of the source, and an attention decoder that reads it.
+
+The memory has one vector a source token: its embedding plus the mean of the encoder states of its frames, then a small
+bidirectional encoder over the tokens. Either half may be absent, so sentence pairs without audio train the same weights (the
+latent-synthesis idea). `<begin>` always opens the memory; `<end>` closes it only when the source is complete, so that the
+decoder knows an open sentence from a finished one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamst.models.conformer import FeedForward
+from streamst.nn.attention import AttentionState, ChunkAttention
+from streamst.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class WriterConfig:
+    """Shape of the memory encoder and the decoder."""
+
+    source_tokens: int = 500
+    target_tokens: int = 1000
+    state_dim: int = 192  # of the listener's encoder states
+    dim: int = 192
+    heads: int = 4
+    expansion: int = 4
+    memory_layers: int = 2
+    decoder_layers: int = 3
+    max_distance: int = 32  # tokens
+    max_tokens: int = 192  # longest target of a segment
+    dropout: float = 0.1
+    alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
+
+
+class MemoryLayer(nn.Module):
+    """Self-attention over the whole memory, feed-forward; residual each."""
+
+    def __init__(self, c: WriterConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(c.dim)
+        self.attention = ChunkAttention(c.dim, c.heads, c.max_distance)
+        self.feed_forward = FeedForward(c.dim, c.expansion, c.dropout)
+        self.dropout = nn.Dropout(c.dropout)
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """x: (B, S, D); visible: (B, S, S)."""
+        x = x + self.dropout(self.attention(self.norm(x), visible))
+        return x + self.feed_forward(x)
+
+
+class CrossAttention(nn.Module):
+    """Queries (B, T, D) over a memory (B, S, D); also returns the weights averaged over heads (B, T, S)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """memory: projected keys and values (B, H, S, D / H); hidden: (B, S) True at padding."""
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        keys, values = memory
+        scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5
+        weights = scores.masked_fill(hidden[:, None, None], float("-inf")).softmax(-1)
+        return self.out((weights @ values).transpose(1, 2).flatten(2)), weights.mean(1)
+
+    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of `memory` (B, S, D)."""
+        keys, values = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        return keys.transpose(1, 2), values.transpose(1, 2)
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention, feed-forward; residual each."""
+
+    def __init__(self, c: WriterConfig) -> None:
+        super().__init__()
+        self.self_norm = nn.LayerNorm(c.dim)
+        self.self_attention = ChunkAttention(c.dim, c.heads, c.max_distance, causal=True)
+        self.cross_norm = nn.LayerNorm(c.dim)
+        self.cross_attention = CrossAttention(c.dim, c.heads)
+        self.feed_forward = FeedForward(c.dim, c.expansion, c.dropout)
+        self.dropout = nn.Dropout(c.dropout)
+
+    def forward(self, x: Tensor, visible: Tensor, memory: tuple[Tensor, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """x: (B, T, D); visible: (1, T, T) causal."""
+        x = x + self.dropout(self.self_attention(self.self_norm(x), visible))
+        read, weights = self.cross_attention(self.cross_norm(x), memory, hidden)
+        x = x + self.dropout(read)
+        return x + self.feed_forward(x), weights
+
+    def step(self, x: Tensor, state: AttentionState, memory: tuple[Tensor, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor, AttentionState]:
+        """x: (B, T, D) the next T positions."""
+        said, state = self.self_attention.step(self.self_norm(x), state)
+        x = x + said
+        read, weights = self.cross_attention(self.cross_norm(x), memory, hidden)
+        x = x + read
+        return x + self.feed_forward(x), weights, state
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What greedy decoding wrote after a prefix."""
+
+    tokens: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    attention: Tensor  # (tokens, S) weights over the memory, <begin> and <end> included
+    finished: bool
+
+
+class Writer(nn.Module):
+    """Source tokens (and states) to target tokens."""
+
+    def __init__(self, config: WriterConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.source = nn.Embedding(c.source_tokens, c.dim)
+        self.states = nn.Linear(c.state_dim, c.dim, bias=False)
+        self.memory_layers = nn.ModuleList(MemoryLayer(c) for _ in range(c.memory_layers))
+        self.memory_norm = nn.LayerNorm(c.dim)
+        self.target = nn.Embedding(c.target_tokens, c.dim)
+        self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.decoder_layers))
+        self.norm = nn.LayerNorm(c.dim)
+        self.dropout = nn.Dropout(c.dropout)
+        nn.init.normal_(self.source.weight, std=c.dim**-0.5)
+        nn.init.normal_(self.target.weight, std=c.dim**-0.5)
+
+    def memory(self, tokens: Tensor, hidden: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding; pooled: (B, S, state_dim) or None."""
+        x = self.source(tokens) * self.config.dim**0.5
+        if pooled is not None:
+            x = x + self.states(pooled)
+        x = self.dropout(x)
+        eye = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
+        visible = ~hidden[:, None] | eye
+        for layer in self.memory_layers:
+            x = layer(x, visible)
+        return self.memory_norm(x)
+
+    def forward(self, memory: Tensor, hidden: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher-forced: inputs (B, T) begin with <begin>; returns logits (B, T, target_tokens) and alignment (B, T, S)."""
+        x = self.dropout(self.target(inputs) * self.config.dim**0.5)
+        visible = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()[None]
+        alignment = memory.new_zeros(())
+        for number, layer in enumerate(self._layers()):
+            x, weights = layer(x, visible, layer.cross_attention.project(memory), hidden)
+            alignment = weights if number == self.config.alignment_layer else alignment
+        return F.linear(self.norm(x), self.target.weight), alignment
+
+    @torch.no_grad()
+    def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int) -> Continuation:
+        """Continue `prefix` over `memory` (1, S, D) by at most `limit` tokens.
+
+        A token sequence that would repeat the same three tokens a third time ends the sentence.
+        """
+        c = self.config
+        hidden = torch.zeros(1, memory.shape[1], dtype=torch.bool, device=memory.device)
+        projected = [layer.cross_attention.project(memory) for layer in self._layers()]
+        states = [layer.self_attention.init_state(1, c.max_tokens, memory.device, memory.dtype) for layer in self._layers()]
+        inputs = [Tokenizer.begin, *prefix][-c.max_tokens :]
+        tokens: list[int] = []
+        log_probs: list[float] = []
+        rows: list[Tensor] = []
+        finished = False
+        while True:
+            x = self.target(torch.tensor([inputs], device=memory.device)) * c.dim**0.5
+            row = memory
+            for number, layer in enumerate(self._layers()):
+                x, weights, states[number] = layer.step(x, states[number], projected[number], hidden)
+                row = weights if number == c.alignment_layer else row
+            scores = F.linear(self.norm(x[:, -1]), self.target.weight)[0].log_softmax(-1)
+            scores[: Tokenizer.end] = float("-inf")
+            best = int(scores.argmax())
+            finished = best == Tokenizer.end or _loops([*prefix, *tokens, best])
+            if finished or len(tokens) == limit or len(prefix) + len(tokens) >= c.max_tokens - 1:
+                break
+            tokens.append(best)
+            log_probs.append(float(scores[best]))
+            rows.append(row[0, -1])
+            inputs = [best]
+        attention = torch.stack(rows) if rows else memory.new_zeros(0, memory.shape[1])
+        return Continuation(tuple(tokens), tuple(log_probs), attention, finished)
+
+    def _layers(self) -> list[DecoderLayer]:
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+
+def _loops(tokens: Sequence[int], size: int = 3, times: int = 3) -> bool:
+    tail = tuple(tokens[-size:])
+    return len(tokens) >= size * times and all(
+        tuple(tokens[len(tokens) - size * (i + 1) : len(tokens) - size * i]) == tail for i in range(times)
+    )

@@ -1,0 +1,92 @@
+"""Chunk-wise self-attention: the mask of training is the cache of inference.
+
+A query sees its whole chunk and `left` frames before that chunk. In training that is a mask over the whole utterance; in a
+stream it is a cache of exactly `left` keys and values beside the chunk's own, so the two are equal for every chunk and left
+context, however old the stream is. Positions enter only as a learned bias of the clipped distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamst.nn.state import State
+
+
+@dataclass(frozen=True)
+class AttentionState(State):
+    """keys, values: (B, left, H, D / H), right-aligned; length: (B,) how many of them are real."""
+
+    keys: Tensor
+    values: Tensor
+    length: Tensor
+
+
+class ChunkAttention(nn.Module):
+    """Multi-head self-attention over (B, T, D). In a `causal` one a step's queries see no later key of their chunk."""
+
+    def __init__(self, dim: int, heads: int, max_distance: int, causal: bool = False) -> None:
+        super().__init__()
+        self.dim, self.heads, self.max_distance, self.causal = dim, heads, max_distance, causal
+        self.project = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * max_distance + 1))  # by clipped key - query distance
+
+    def init_state(self, batch: int, left: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> AttentionState:
+        """An empty cache for `left` frames."""
+        empty = torch.zeros(batch, left, self.heads, self.dim // self.heads, device=device, dtype=dtype)
+        return AttentionState(empty, empty, torch.zeros(batch, dtype=torch.long, device=device))
+
+    def step(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
+        """x: (B, T, D), one chunk."""
+        batch, frames, _ = x.shape
+        left = state.keys.shape[1]
+        query, key, value = self._heads(x)
+        keys = torch.cat([state.keys.to(x.dtype), key], 1)
+        values = torch.cat([state.values.to(x.dtype), value], 1)
+        position = torch.arange(left + frames, device=x.device)
+        hidden = (position < left - state.length[:, None])[:, None]  # (B, 1, left + T)
+        if self.causal:
+            hidden = hidden | (position[None] > position[left:, None])
+        mask = self._distance_bias(position[left:], position).masked_fill(hidden[:, None], float("-inf"))
+        kept = torch.clamp(state.length + frames, max=left)
+        y = self._attend(query, keys, values, mask)
+        return y, AttentionState(keys[:, frames:], values[:, frames:], kept)
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """x: (B, T, D); visible: (B or 1, T, T) True where query i may see key j."""
+        query, key, value = self._heads(x)
+        position = torch.arange(x.shape[1], device=x.device)
+        mask = self._distance_bias(position, position).masked_fill(~visible[:, None], float("-inf"))
+        return self._attend(query, key, value, mask)
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        split = self.project(x).unflatten(-1, (3, self.heads, self.dim // self.heads))
+        return split[:, :, 0], split[:, :, 1], split[:, :, 2]
+
+    def _distance_bias(self, queries: Tensor, keys: Tensor) -> Tensor:
+        distance = (keys[None, :] - queries[:, None]).clamp(-self.max_distance, self.max_distance)
+        return self.bias[:, distance + self.max_distance][None]
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = (t.transpose(1, 2) for t in (query, key, value))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype))
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def chunk_mask(frames: int, chunk: int, left: int, device: torch.device | str = "cpu") -> Tensor:
+    """(T, T) True where query i may see key j: the whole of i's chunk and `left` frames before that chunk.
+
+    chunk or left < 0 means all.
+    """
+    position = torch.arange(frames, device=device)
+    if chunk < 0:
+        return torch.ones(frames, frames, dtype=torch.bool, device=device)
+    start = position // chunk * chunk
+    visible = position[None, :] < (start + chunk)[:, None]
+    if left >= 0:
+        visible &= position[None, :] >= (start - left)[:, None]
+    return visible

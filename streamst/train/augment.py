@@ -1,0 +1,109 @@
+"""What training does to clean speech, on PCM (samples,) at 16 kHz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamst.audio import SAMPLE_RATE_HZ, read_blocks
+from streamst.errors import InputError
+
+Pcm = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Probabilities and ranges; 0 turns a kind off."""
+
+    speed: float = 0.6  # probability
+    speed_range: tuple[float, float] = (0.86, 1.16)
+    noise: float = 0.5
+    snr_db: tuple[float, float] = (5.0, 30.0)
+    reverb: float = 0.2
+    telephone: float = 0.05
+    gain_db: tuple[float, float] = (-18.0, 6.0)
+    time_masks: int = 2
+    time_mask_frames: int = 25  # of 10 ms
+    band_masks: int = 2
+    band_mask: int = 12
+
+
+class Augmenter:
+    """Draws augmentations from `config`, with the noises and impulse responses of two folders."""
+
+    def __init__(self, config: AugmentConfig, noises: Sequence[Path], responses: Sequence[Path]) -> None:
+        self.config = config
+        self._noises = [_read(path) for path in noises]
+        self._responses = [_read(path)[: SAMPLE_RATE_HZ // 2] for path in responses]
+
+    def speed_factor(self, draw: Generator) -> float:
+        """Tempo and pitch together, 1 for none."""
+        return float(draw.uniform(*self.config.speed_range)) if draw.random() < self.config.speed else 1.0
+
+    def wave(self, audio: Pcm, draw: Generator, strength: float = 1.0) -> Pcm:
+        """Reverberation, noise, telephone band and gain; `strength` scales the probabilities. The length is kept."""
+        c = self.config
+        if self._responses and draw.random() < c.reverb * strength:
+            response = self._responses[int(draw.integers(len(self._responses)))]
+            size = len(audio) + len(response)
+            wet = np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(response, size), size)[: len(audio)]
+            audio = (wet * (_rms(audio) / _rms(wet))).astype(np.float32)
+        if draw.random() < c.telephone * strength:
+            narrow = soxr.resample(audio, SAMPLE_RATE_HZ, 8000, quality="LQ")
+            back = soxr.resample(narrow, 8000, SAMPLE_RATE_HZ, quality="LQ")
+            audio = np.pad(back, (0, max(0, len(audio) - len(back))))[: len(audio)].astype(np.float32)
+        if self._noises and draw.random() < c.noise * strength:
+            snr_db = draw.uniform(*c.snr_db)
+            noise = self.noise(len(audio), draw)
+            audio = audio + noise * np.float32(_rms(audio) / _rms(noise) * 10 ** (-snr_db / 20))
+        gain_db = draw.uniform(*c.gain_db) if strength > 0 else 0.0
+        return np.clip(audio * np.float32(10 ** (gain_db / 20)), -1, 1)
+
+    def noise(self, samples: int, draw: Generator) -> Pcm:
+        """`samples` of a recorded noise, or of white or brownish noise."""
+        kind = draw.random()
+        if not self._noises or kind < 0.15:
+            white = draw.standard_normal(samples).astype(np.float32) * 0.05
+            return white if kind < 0.08 else np.convolve(white, np.ones(16, np.float32) / 16, "same")
+        source = self._noises[int(draw.integers(len(self._noises)))]
+        start = int(draw.integers(len(source)))
+        return np.resize(np.roll(source, -start), samples)
+
+    def mask(self, mel: Tensor, lengths: Tensor, draw: Generator) -> Tensor:
+        """SpecAugment (Park et al. 2019) without warping, on (B, T, bands) of zero mean."""
+        c = self.config
+        keep = torch.ones_like(mel, dtype=torch.bool)
+        for row, length in enumerate(lengths.tolist()):
+            for _ in range(c.time_masks):
+                width = int(draw.integers(0, min(c.time_mask_frames, max(1, length // 5)) + 1))
+                start = int(draw.integers(0, max(1, length - width)))
+                keep[row, start : start + width] = False
+            for _ in range(c.band_masks):
+                width = int(draw.integers(0, c.band_mask + 1))
+                start = int(draw.integers(0, mel.shape[2] - width))
+                keep[row, :, start : start + width] = False
+        return mel * keep
+
+
+def _read(path: Path) -> Pcm:
+    """A noise, as far as it can be read: some Opus files of ESC-10 are damaged at their end."""
+    blocks: list[Pcm] = []
+    try:
+        for block in read_blocks(path, SAMPLE_RATE_HZ):
+            blocks.append(block)  # what was read before the damage is kept
+    except InputError:
+        if sum(map(len, blocks)) < SAMPLE_RATE_HZ // 4:
+            raise
+    return np.concatenate(blocks)
+
+
+def _rms(audio: NDArray[np.floating]) -> float:
+    return max(1e-5, float(np.sqrt(np.mean(np.square(audio)))))

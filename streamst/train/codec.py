@@ -1,0 +1,251 @@
+"""Training of the neural codec: crops of real speech, clean and noisy, at every bit rate and without quantisation."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from streamst.audio import read_blocks
+from streamst.codecs.neural import PITCH_SCALE, NeuralCodec, NeuralCodecConfig
+from streamst.config import from_dict
+from streamst.errors import ConfigError, InputError
+from streamst.nn.vq import ResidualLearner
+from streamst.train import pitch
+from streamst.train.losses import SpectralLoss
+
+Pcm16 = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class CodecData:
+    """What to train on. Paths are relative to `root`, which is relative to the current directory."""
+
+    root: str = "../shared/data"
+    speech: tuple[str, ...] = ()  # folders with a manifest.tsv; its split `train` is used
+    noise: tuple[str, ...] = ()  # folders of audio files
+    cache: str = "runs/codec-cache"  # decoded audio, made on first use
+    held_out: int = 48  # training clips kept for validation
+    rows: int = 16  # crops a batch
+    crop_frames: int = 64
+    noisy_share: float = 0.25  # of the crops get noise
+    lowest_snr_db: float = 5.0
+    highest_snr_db: float = 25.0
+    lowest_level_db: float = -38.0  # RMS of a crop's recording below full scale
+    highest_level_db: float = -18.0
+
+
+@dataclass(frozen=True)
+class CodecLosses:
+    """Weights of the losses beside the spectral ones, and the schedule of the quantiser."""
+
+    commitment: float = 0.25
+    latents: float = 0.2  # quantised latents near the continuous ones
+    pitch_in_latents: float = 8.0  # how much more the pitch latent counts there
+    pitch: float = 4.0  # per octave, on voiced frames
+    unquantised_share: float = 0.3  # of the rows
+    restart_until_step: int = 2500  # unused codes restart on data until then
+    start_from: str = ""  # directory of a trained codec to go on from
+    freeze_encoder: bool = False  # keep its latents as they are (a voice may have learned them)
+
+
+def decoded(root: Path, files: list[Path], cache: Path) -> tuple[Pcm16, list[tuple[int, int]]]:
+    """All `files` (relative to `root`) at 16 kHz in one memory-mapped array, and each one's (start, end) in it.
+
+    Decoded once; the cache is keyed by the list of files.
+    """
+    key = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest()[:16]
+    data, index = cache / f"{key}.pcm", cache / f"{key}.json"
+    if not index.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        spans, total = [], 0
+        with data.open("wb") as out:
+            for name in files:
+                pcm = _readable(root / name)
+                level = float(np.sqrt(np.mean(np.square(pcm)))) if len(pcm) else 0.0
+                if level < 1e-4:
+                    raise InputError(f"{root / name} is silent; take it out of the training data")
+                # quiet recordings keep their precision: every file is stored at the same level
+                pcm = np.clip(pcm * (0.08 / level), -1, 1)
+                out.write(np.rint(pcm * 32_767).astype("<i2").tobytes())
+                spans.append((total, total + len(pcm)))
+                total += len(pcm)
+        index.write_text(json.dumps(spans), encoding="utf-8")
+    spans = [(int(a), int(b)) for a, b in json.loads(index.read_text(encoding="utf-8"))]
+    return np.memmap(data, np.dtype("<i2"), "r"), spans
+
+
+def _readable(path: Path) -> NDArray[np.float32]:
+    """The samples (samples,) of a file as far as it can be read; InputError when that is less than half a second."""
+    blocks = [np.zeros(0, np.float32)]
+    try:
+        blocks.extend(read_blocks(path))
+    except InputError:
+        if sum(map(len, blocks)) < 8000:
+            raise
+    return np.concatenate(blocks)
+
+
+def manifest_files(root: Path, folders: tuple[str, ...], split: str) -> list[Path]:
+    """Audio files of `split` in the manifests of `folders`, relative to `root`."""
+    found: list[Path] = []
+    for folder in folders:
+        manifest = root / folder / "manifest.tsv"
+        if not manifest.exists():
+            raise ConfigError(f"data.speech names {folder!r}, but {manifest} does not exist")
+        with manifest.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            found += [Path(folder) / row["path"] for row in rows if row["split"] == split]
+    return found
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops: what the encoder hears and the decoder should say, and the clean speech that the pitch is taken from."""
+
+    heard: Tensor  # (B, S)
+    clean: Tensor  # (B, S)
+
+
+class CodecModule(nn.Module):
+    """The codec and what only training needs."""
+
+    def __init__(self, config: NeuralCodecConfig) -> None:
+        super().__init__()
+        self.codec = NeuralCodec(config)
+        self.learner = ResidualLearner(config.codebooks, config.codebook_size, config.code_dim)
+
+
+@dataclass
+class CodecTask:
+    """The codec's `Task` (see train/loop.py)."""
+
+    config: NeuralCodecConfig
+    data: CodecData
+    losses: CodecLosses
+    device: str = "cpu"
+    module: CodecModule = field(init=False)
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(7)
+        self.module = CodecModule(self.config)
+        if self.losses.start_from:
+            self.module.codec.load_state_dict(NeuralCodec.load(Path(self.losses.start_from)).state_dict())
+        self.module.codec.encoder.requires_grad_(not self.losses.freeze_encoder)
+        self.spectral = SpectralLoss(self.config.sample_rate_hz).to(self.device)
+        root, cache = Path(self.data.root), Path(self.data.cache)
+        speech = manifest_files(root, self.data.speech, "train")
+        noise = sorted(
+            path.relative_to(root) for folder in self.data.noise for path in (root / folder).glob("*.ogg")
+        )
+        if not speech:
+            raise ConfigError("data.speech names no training clips")
+        self.speech, spans = decoded(root, speech, cache)
+        order = np.random.default_rng(11).permutation(len(spans))
+        held = min(self.data.held_out, len(spans) // 10)
+        self.held_out = [spans[i] for i in order[:held]]
+        self.spans = [spans[i] for i in order[held:]]
+        self.noise, self.noise_spans = decoded(root, noise, cache) if noise else (self.speech, [])
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        """Random crops, weighted by duration; the same from the same step on."""
+        durations = np.array([end - start for start, end in self.spans], np.float64)
+        weights = durations / durations.sum()
+        while True:
+            rng = np.random.default_rng((17, step))
+            chosen = rng.choice(len(self.spans), self.data.rows, p=weights)
+            rows = [self._crop(self.speech, self.spans[i], rng) for i in chosen]
+            clean = torch.from_numpy(np.stack(rows))
+            heard = clean.clone()
+            for row in range(len(rows)):
+                gain = 10 ** (rng.uniform(self.data.lowest_level_db, self.data.highest_level_db) / 20) / 0.08
+                if self.noise_spans and rng.random() < self.data.noisy_share:
+                    span = self.noise_spans[rng.integers(len(self.noise_spans))]
+                    snr = 10 ** (rng.uniform(self.data.lowest_snr_db, self.data.highest_snr_db) / 20)
+                    heard[row] += torch.from_numpy(self._crop(self.noise, span, rng)) / snr
+                heard[row] *= gain
+            yield Batch(heard.clamp(-1, 1), clean)
+            step += 1
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Spectral distance to what was heard, pitch, commitment."""
+        config, codec = self.config, self.module.codec
+        heard = batch.heard.to(self.device)
+        with torch.no_grad():
+            hz, voiced = pitch.track(
+                batch.clean.to(self.device), config.sample_rate_hz, config.hop_samples, config.lowest_pitch_hz, config.highest_pitch_hz
+            )
+        latents = codec.encode(heard)
+        rng = np.random.default_rng((23, step))
+        keep = self._kept(rng, len(heard)).to(self.device)
+        used, commitment = self.module.learner(codec.quantiser, latents, keep, step < self.losses.restart_until_step)
+        true_pitch = PITCH_SCALE * torch.log2(hz / config.middle_pitch_hz)
+        weight = torch.where(voiced, 1.0, 0.05)
+        pitch_loss = ((latents[..., 0] - true_pitch).abs() * weight).mean() / PITCH_SCALE
+        nearness = (used - latents.detach()).square()
+        nearness = nearness[..., 1:].mean() + self.losses.pitch_in_latents / config.latent_dim * nearness[..., 0].mean()
+        teacher = torch.from_numpy(rng.random((len(heard), 1)) < 0.75).to(self.device)
+        rendered = torch.where(voiced | teacher, hz.double(), codec.decoder.pitch_hz(used))
+        state = codec.decoder.init_state(len(heard), heard.device, heard.dtype)
+        output, _ = codec.decoder.step_at(used, rendered, state)
+        hop = config.hop_samples
+        spectral, parts = self.spectral(output[:, 3 * hop :], heard[:, 2 * hop : -hop])
+        losses = self.losses
+        total = spectral + losses.pitch * pitch_loss + losses.commitment * commitment + losses.latents * nearness
+        off = ((latents[..., 0] - true_pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1) / PITCH_SCALE
+        off_used = ((used[..., 0] - true_pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1) / PITCH_SCALE
+        parts |= {"pitch_octaves": float(off.detach()), "pitch_used": float(off_used.detach())}
+        parts |= {"commitment": float(commitment.detach()), "nearness": float(nearness.detach())}
+        return total, parts
+
+    def validate(self) -> dict[str, float]:
+        """Spectral distance on held-out clips, continuous and at each bit rate, with the codec's own pitch."""
+        codec, figures = self.module.codec, {}
+        rng = np.random.default_rng(5)
+        clips = torch.from_numpy(np.stack([self._crop(self.speech, span, rng, 100) for span in self.held_out])).to(self.device)
+        latents = codec.encode(clips)
+        hop = self.config.hop_samples
+        for stages in (0, *(n for n in (3, 6, 12) if n <= self.config.codebooks)):
+            used = codec.quantise(latents, stages)[0] if stages else latents
+            _, parts = self.spectral(codec.decode(used)[:, 3 * hop :], clips[:, 2 * hop : -hop])
+            figures[f"mel_{stages}" if stages else "mel_continuous"] = parts["mel"]
+        return figures
+
+    def export(self, directory: Path) -> None:
+        """Write the codec, without what only training needs."""
+        self.module.codec.save(directory)
+
+    def _kept(self, rng: np.random.Generator, rows: int) -> Tensor:
+        """Stages to keep for each row: none, one of the bit rates, or any number."""
+        top = self.config.codebooks
+        rates = [n for n in (3, 6, 12) if n <= top] or [top]
+        kept = np.where(rng.random(rows) < 0.7, rng.choice(rates, rows), rng.integers(1, top + 1, rows))
+        return torch.from_numpy(np.where(rng.random(rows) < self.losses.unquantised_share, 0, kept))
+
+    def _crop(self, pcm: Pcm16, span: tuple[int, int], rng: np.random.Generator, frames: int = 0) -> NDArray[np.float32]:
+        """A random crop of the clip at `span`, padded with silence when it is short."""
+        length = (frames or self.data.crop_frames) * self.config.hop_samples
+        start = span[0] + int(rng.integers(0, max(1, span[1] - span[0] - length)))
+        out = np.zeros(length, np.float32)
+        piece = pcm[start : min(start + length, span[1])]
+        out[: len(piece)] = piece / np.float32(32_767)
+        return out
+
+
+def task(recipe: dict[str, Any], device: str) -> CodecTask:
+    """The task that the tables `model`, `data` and `losses` of a recipe describe."""
+    return CodecTask(
+        from_dict(NeuralCodecConfig, recipe.get("model", {}), "model"),
+        from_dict(CodecData, recipe.get("data", {}), "data"),
+        from_dict(CodecLosses, recipe.get("losses", {}), "losses"),
+        device,
+    )

@@ -1,0 +1,62 @@
+"""Human recordings (a folder with `manifest.tsv`) as training cuts, with the phonemes of their transcripts."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from streamst.errors import InputError
+from streamst.text import spoken_english
+from streamst.train.cuts import SAMPLE_RATE_HZ, ShardWriter, Utterance, merge_manifests
+from streamst.train.synthesis import phonemes
+
+LEVEL_RMS = 0.07  # -23 dBFS
+
+
+def read_manifest(path: Path, split: str | None = None) -> list[dict[str, str]]:
+    """The rows of a manifest (columns path, duration_s, speaker, text, ... [, split]) that belong to `split`."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    if not rows or "path" not in rows[0] or "text" not in rows[0]:
+        raise InputError(f"{path}: expected a tab-separated header with at least path and text")
+    return [row for row in rows if split is None or row.get("split") == split]
+
+
+def load(path: Path) -> NDArray[np.float32]:
+    """Mono audio (samples,) at 16 kHz, its RMS level at -23 dBFS."""
+    audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = np.asarray(soxr.resample(audio.mean(1), rate_hz, SAMPLE_RATE_HZ), dtype=np.float32)
+    return mono * (LEVEL_RMS / max(1e-4, float(np.sqrt(np.mean(mono**2)))))
+
+
+def prepare(folders: Sequence[Path], directory: Path, split: str = "train", workers: int = 2) -> Path:
+    """Write the `split` of every folder as shards under `directory`; returns the cut manifest."""
+    directory.mkdir(parents=True, exist_ok=True)
+    jobs: list[tuple[Path, list[dict[str, str]], Path]] = []
+    for folder in folders:
+        rows = read_manifest(folder / "manifest.tsv", split)
+        for start in range(0, len(rows), 400):
+            jobs.append((folder, rows[start : start + 400], directory / f"{folder.name}-{start // 400:03d}"))
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(_shard, *zip(*jobs, strict=True)))
+    return merge_manifests([job[2] for job in jobs], directory / "cuts.jsonl.gz")
+
+
+def _shard(folder: Path, rows: Sequence[dict[str, str]], path: Path) -> None:
+    if path.with_suffix(".jsonl").exists():
+        return
+    with ShardWriter(path) as writer:
+        for row in rows:
+            text = spoken_english(row["text"])
+            if not text:
+                continue
+            written = "" if row["text"].isupper() else row["text"]
+            name = f"{folder.name}-{Path(row['path']).stem}"
+            writer.write(load(folder / row["path"]), Utterance(name, text, row["speaker"], phones=phonemes(text), written=written))

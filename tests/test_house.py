@@ -1,0 +1,199 @@
+"""The house rules: imports go one way, linked folders stay links, the wheel is whole, the public API is small."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import streamst
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "streamst"
+LINKED = ("codecs", "policies", "server", "web")
+
+# What stands in a row may import what stands in the same row or above it.
+LAYERS = (
+    ("streamst", "streamst.errors"),
+    ("streamst.config", "streamst.audio", "streamst.events", "streamst.policies.base", "streamst.codecs.base"),
+    ("streamst.nn", "streamst.checkpoint", "streamst.inventory"),
+    ("streamst.codecs", "streamst.features", "streamst.text", "streamst.text_de"),
+    ("streamst.models", "streamst.backends"),
+    ("streamst.policies",),
+    ("streamst.session",),
+    ("streamst.pipeline", "streamst.subtitles", "streamst.playback", "streamst.sound"),
+    ("streamst.scheduler", "streamst.engine", "streamst.evaluate", "streamst.train"),
+    ("streamst.server", "streamst.tls"),
+    ("streamst.client", "streamst.doctor"),
+    ("streamst.cli", "streamst.__main__"),
+    tuple(f"streamst.cli_{name}" for name in ("bench", "live", "machine", "options", "translate", "view")),
+)
+TOP = len(LAYERS) - 2  # `cli` and its parts import one another
+
+
+def modules() -> dict[str, Path]:
+    """Every Python module of the package by its dotted name."""
+    found = {}
+    for folder in (PACKAGE, *(PACKAGE / name for name in LINKED)):
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def layer(module: str) -> int | None:
+    """The row of the longest name in LAYERS that `module` is or lies below."""
+    best, row = "", None
+    for number, names in enumerate(LAYERS):
+        for name in names:
+            inside = module == name or (module.startswith(f"{name}.") and name != "streamst")
+            if inside and len(name) > len(best):
+                best, row = name, min(number, TOP)
+    return row
+
+
+def imports(module: str, path: Path) -> Iterator[str]:
+    """Modules of ours that `module` imports when it runs, those inside functions included."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == "streamst")
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            if base.partition(".")[0] == "streamst":
+                whole = {f"{base}.{alias.name}" for alias in node.names} & MODULES.keys()
+                yield from whole
+                if len(whole) < len(node.names):
+                    yield base
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_from_its_own_layer_or_from_below(module: str) -> None:
+    own = layer(module)
+    assert own is not None, f"{module} has no place in LAYERS of tests/test_house.py"
+    for imported in imports(module, MODULES[module]):
+        row = layer(imported)
+        assert row is not None, f"{module} imports {imported}, which does not exist"
+        assert row <= own, f"{module} may not import {imported}, which stands above it"
+
+
+def test_the_import_reader_sees_relative_lazy_and_typing_imports_as_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "from typing import TYPE_CHECKING\nfrom . import audio\nfrom .codecs import base\n"
+        "if TYPE_CHECKING:\n    from streamst.cli import app\n"
+        "def f():\n    import streamst.session\n    from streamst.errors import InputError\n    import codecs\n"
+    )
+    found = set(imports("streamst.m", tmp_path / "m.py"))
+    assert found == {"streamst.audio", "streamst.codecs.base", "streamst.session", "streamst.errors"}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_a_top_level_folder_is_linked_into_the_package_and_is_no_package_itself(name: str) -> None:
+    assert (ROOT / name).is_dir()
+    assert not (ROOT / name).is_symlink()
+    assert (PACKAGE / name).is_symlink()
+    assert (PACKAGE / name).readlink() == Path("..") / name
+    assert not (ROOT / name / "__init__.py").exists(), "it would shadow a module of the same name"
+
+
+def test_the_links_are_tracked_as_links() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-s", *(f"streamst/{name}" for name in LINKED)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode == 0:  # not in a source archive
+        assert [line.split()[0] for line in listed.stdout.splitlines()] == ["120000"] * len(LINKED)
+
+
+def test_the_standard_librarys_codecs_is_not_ours() -> None:
+    found = importlib.import_module("codecs").__file__
+    assert found is not None
+    assert not Path(found).resolve().is_relative_to(ROOT.resolve() / "codecs")
+
+
+@pytest.fixture(scope="session")
+def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names of the files in a wheel built from a copy of the sources."""
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-c", BUILD, str(directory)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = directory.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+# The build backend is called as `pip` calls it, but without an environment of its own; its scratch goes elsewhere.
+BUILD = """
+import sys, os, shutil
+from pathlib import Path
+target = Path(sys.argv[1])
+copy = target / "source"
+copy.mkdir()
+for name in ("pyproject.toml", "README.md", "LICENSE"):
+    shutil.copy(name, copy)
+for name in ("streamst", "codecs", "policies", "server", "web"):
+    shutil.copytree(name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+os.chdir(copy)
+from setuptools import build_meta
+build_meta.build_wheel(str(target))
+shutil.rmtree(copy)
+"""
+
+
+def test_the_wheel_holds_every_module_page_recipe_and_model_once(wheel_names: set[str]) -> None:
+    wanted = {".".join(Path(path).with_suffix("").parts) for path in wheel_names if path.endswith(".py")}
+    assert {name.removesuffix(".__init__") for name in wanted} == set(MODULES)
+    for pattern in ("web/*", "assets/**/*", "train/recipes/*.toml", "py.typed"):
+        files = [path for path in PACKAGE.glob(pattern) if path.is_file() and "__pycache__" not in path.parts]
+        missing = {path.relative_to(ROOT).as_posix() for path in files} - wheel_names
+        assert not missing, f"{pattern} is not in the wheel"
+    assert "streamst/web/index.html" in wheel_names
+    assert not [name for name in wheel_names if name.partition("/")[0] in (*LINKED, "tests")]
+
+
+def test_the_wheel_brings_the_command_and_the_licence(wheel_names: set[str]) -> None:
+    (entry_points,) = (name for name in wheel_names if name.endswith("/entry_points.txt"))
+    assert any(name.endswith("/licenses/LICENSE") for name in wheel_names), entry_points
+
+
+def test_the_public_api_has_at_most_eight_names_and_a_version() -> None:
+    public = [name for name in vars(streamst) if not name.startswith("_") and name not in submodules()]
+    assert len(public) <= 8, public
+    assert sorted(getattr(streamst, "__all__", public)) == sorted(public)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert streamst.__version__ == project["version"]
+
+
+def submodules() -> set[str]:
+    """Names that the package has because a module of it was imported."""
+    return {name.split(".")[1] for name in MODULES if name.count(".") >= 1} | set(LINKED) | {"annotations"}
+
+
+def test_importing_the_command_line_does_not_import_torch() -> None:
+    code = "import sys, streamst.cli; print(sorted({'torch', 'lhotse', 'sacrebleu', 'sounddevice'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"

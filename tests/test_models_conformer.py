@@ -1,0 +1,75 @@
+"""The encoder's caches are its training mask, for every chunk and left context."""
+
+import pytest
+import torch
+
+from streamst.models.conformer import Conformer, ConformerConfig
+
+CONFIG = ConformerConfig(bands=16, dim=24, layers=3, heads=2, expansion=2, kernel=5, max_distance=6, left_frames=8, middle=2)
+
+
+def encoder(left: int = 8) -> Conformer:
+    torch.manual_seed(0)
+    model = Conformer(ConformerConfig(**{**CONFIG.__dict__, "left_frames": left})).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def streamed(model: Conformer, x: torch.Tensor, chunk: int) -> torch.Tensor:
+    state = model.init_state(x.shape[0])
+    parts = []
+    for piece in x.split(chunk * model.config.subsampling, 1):
+        y, state = model.step(piece, state)
+        parts.append(y)
+    return torch.cat(parts, 1)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 8])
+@pytest.mark.parametrize("left", [0, 4, 8])
+@torch.no_grad()
+def test_cached_streaming_equals_the_masked_forward_far_past_the_left_window(chunk: int, left: int) -> None:
+    model = encoder(left)
+    x = torch.randn(2, 8 * 61, 16)
+    offline, _ = model(x, chunk=chunk, left=left)
+    assert torch.allclose(streamed(model, x, chunk), offline, atol=1e-4)
+
+
+@torch.no_grad()
+def test_no_output_depends_on_input_beyond_its_chunk() -> None:
+    model = encoder()
+    x = torch.randn(1, 8 * 12, 16)
+    changed = x.clone()
+    changed[:, 8 * 8 :] += 1.0
+    before, after = (model(v, chunk=4, left=8)[0] for v in (x, changed))
+    assert torch.equal(before[:, :8], after[:, :8])
+    assert not torch.allclose(before[:, 8:], after[:, 8:], atol=1e-3)
+
+
+@torch.no_grad()
+def test_padding_does_not_change_a_shorter_row() -> None:
+    model = encoder()
+    x = torch.randn(2, 8 * 10, 16)
+    alone, _ = model(x[:1, : 8 * 6], chunk=-1)
+    together, _ = model(x, lengths=torch.tensor([6, 10]), chunk=-1)
+    # The convolutions are causal and the attention masks padding, so the row's own frames cannot see it.
+    assert torch.allclose(together[:1, :6], alone, atol=1e-4)
+
+
+@torch.no_grad()
+def test_interleaved_and_reset_rows_equal_fresh_separate_streams() -> None:
+    model = encoder()
+    x = torch.randn(3, 8 * 20, 16)
+    alone = [streamed(model, x[i : i + 1], 4) for i in range(3)]
+    pool = model.init_state(2)
+    first, pool = model.step(x[:2, :32], pool)
+    rows = pool.select([1])
+    second, rows = model.step(x[1:2, 32:64], rows)
+    pool = pool.assign([1], rows).reset([0])
+    third, _ = model.step(x[2:3, :32], pool.select([0]))
+    fourth, _ = model.step(x[1:2, 64:96], pool.select([1]))
+    assert torch.allclose(first, torch.cat([alone[0][:, :4], alone[1][:, :4]]), atol=1e-4)
+    assert torch.allclose(second, alone[1][:, 4:8], atol=1e-4)
+    assert torch.allclose(third, alone[2][:, :4], atol=1e-4)
+    assert torch.allclose(fourth, alone[1][:, 8:12], atol=1e-4)

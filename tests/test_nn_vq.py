@@ -1,0 +1,98 @@
+"""Residual quantisation: nearest codes, residuals, learning."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from streamst.errors import InputError
+from streamst.nn.vq import ResidualLearner, ResidualQuantiser
+
+
+@pytest.fixture
+def quantiser() -> ResidualQuantiser:
+    torch.manual_seed(5)
+    return ResidualQuantiser(dim=10, codebooks=4, size=16, code_dim=3).eval()
+
+
+@torch.no_grad()
+def test_codes_are_the_nearest_ones_of_each_residual(quantiser: ResidualQuantiser) -> None:
+    latents = torch.randn(2, 7, 10)
+    quantised, codes = quantiser.quantise(latents)
+    rest = latents.clone()
+    for number, stage in enumerate(quantiser.first(None)):
+        distance = (stage.down(rest)[..., None, :] - stage.codes).norm(dim=-1)
+        assert torch.equal(distance.argmin(-1), codes[..., number])
+        rest = rest - stage.up(stage.codes[codes[..., number]])
+    torch.testing.assert_close(latents - rest, quantised, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_dequantised_codes_are_the_quantised_latents_at_every_rate(quantiser: ResidualQuantiser) -> None:
+    latents = torch.randn(3, 5, 10)
+    all_codes = quantiser.quantise(latents)[1]
+    for count in (1, 2, 3, 4):
+        quantised, codes = quantiser.quantise(latents, count)
+        assert torch.equal(codes, all_codes[..., :count])
+        torch.testing.assert_close(quantiser.dequantise(codes), quantised, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_number_of_codebooks_that_does_not_exist_is_an_error(quantiser: ResidualQuantiser, count: int) -> None:
+    with pytest.raises(InputError, match=f"{count} codebooks; this codec has 1 to 4"):
+        quantiser.quantise(torch.zeros(1, 1, 10), count)
+
+
+@pytest.mark.parametrize("code", [-1, 16, 1000])
+def test_a_code_outside_its_codebook_is_an_error(quantiser: ResidualQuantiser, code: int) -> None:
+    with pytest.raises(InputError, match=f"code {code} is not in a codebook of 16"):
+        quantiser.dequantise(torch.tensor([[[3, code]]]))
+
+
+def test_learning_lowers_the_error_and_more_stages_lower_it_further(quantiser: ResidualQuantiser) -> None:
+    centres = torch.randn(12, 10)
+
+    def sample() -> torch.Tensor:
+        return centres[torch.randint(12, (8, 32))] + 0.1 * torch.randn(8, 32, 10)
+
+    def errors() -> list[float]:
+        with torch.no_grad():
+            latents = sample()
+            return [float((quantiser.quantise(latents, n)[0] - latents).square().mean()) for n in (1, 2, 4)]
+
+    torch.manual_seed(1)
+    before = errors()
+    learner = ResidualLearner(codebooks=4, size=16, code_dim=3, decay=0.9).train()
+    optimizer = torch.optim.Adam(quantiser.parameters(), lr=1e-2)
+    for _ in range(150):
+        latents = sample()
+        used, commitment = learner(quantiser, latents, torch.randint(1, 5, (8,)))
+        loss = (used - latents).square().mean() + 0.25 * commitment
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after = errors()
+    assert after[2] < 0.2 * before[2]
+    assert after[2] < after[1] < after[0]
+    used_codes = {int(c) for c in quantiser.quantise(sample(), 1)[1].flatten()}
+    assert len(used_codes) >= 8
+
+
+def test_rows_without_quantisation_pass_untouched_and_train_no_codebook(quantiser: ResidualQuantiser) -> None:
+    learner = ResidualLearner(codebooks=4, size=16, code_dim=3).train()
+    latents = torch.randn(2, 6, 10)
+    used, commitment = learner(quantiser, latents, torch.tensor([0, 0]))
+    assert torch.equal(used, latents)
+    assert float(commitment) == 0
+    assert not learner.counts.any()
+
+
+def test_gradients_pass_straight_through_the_choice_of_codes(quantiser: ResidualQuantiser) -> None:
+    learner = ResidualLearner(codebooks=4, size=16, code_dim=3).eval()
+    latents = torch.randn(1, 4, 10, requires_grad=True)
+    used, _ = learner(quantiser, latents, torch.tensor([4]))
+    used.sum().backward()
+    assert latents.grad is not None
+    assert float(latents.grad.abs().sum()) > 0
+    with torch.no_grad():
+        torch.testing.assert_close(used, quantiser.quantise(latents)[0], atol=1e-5, rtol=0)
