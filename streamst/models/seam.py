@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,14 @@ class Translator(Protocol[T]):
         """Forget the current segment's text and memory; keep what the encoder hears."""
         ...
 
+    def pack_state(self, state: T) -> dict[str, Any]:
+        """The state as plain values and tensors on the CPU, for a snapshot."""
+        ...
+
+    def unpack_state(self, packed: dict[str, Any]) -> T:
+        """The inverse of `pack_state`; InputError when it does not fit."""
+        ...
+
 
 class Voice(Protocol[V]):
     """Words in, speech out, word by word. Holds weights, never a session: V is the session's state."""
@@ -92,4 +100,12 @@ class Voice(Protocol[V]):
 
         `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides durations. `words` may be empty.
         """
+        ...
+
+    def pack_state(self, state: V) -> dict[str, Any]:
+        """The state as plain values and tensors on the CPU, for a snapshot."""
+        ...
+
+    def unpack_state(self, packed: dict[str, Any]) -> V:
+        """The inverse of `pack_state`; InputError when it does not fit."""
         ...

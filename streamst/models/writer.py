@@ -36,6 +36,7 @@ class WriterConfig:
     max_tokens: int = 192  # longest target of a segment
     dropout: float = 0.1
     alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
+    reads_states: bool = False  # whether the memory was trained with pooled encoder states
 
 
 class MemoryLayer(nn.Module):

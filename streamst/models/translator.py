@@ -1,0 +1,222 @@
+"""The shipped translator behind the seam: a listener and a writer, and per speaker what was heard so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamst import checkpoint
+from streamst.config import from_dict
+from streamst.errors import CheckpointError, InputError
+from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
+from streamst.models.seam import Pcm, SourceWord, Transcript
+from streamst.models.writer import Writer, WriterConfig
+from streamst.policies.base import Heard, Hypothesis, Need
+from streamst.text import Tokenizer
+
+MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
+_PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best")  # fields of Hearing that are values
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """Both networks, and when a segment of speech ends."""
+
+    listener: ListenerConfig = field(default_factory=ListenerConfig)
+    writer: WriterConfig = field(default_factory=WriterConfig)
+    source: str = "en"
+    targets: tuple[str, ...] = ("de",)
+    pause_ms: int = 800  # silence after words that ends a segment
+    word_pause_ms: int = 240  # silence after which the last word is complete
+    longest_segment_tokens: int = 80  # source tokens
+    tail_ms: int = 480  # silence that flushes the encoder at the end of a stream
+
+
+@dataclass(frozen=True)
+class HeardToken:
+    """One collapsed source-CTC token and the frames of its run, counted from the stream's start."""
+
+    token: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What one speaker's stream has come to."""
+
+    listener: ListenerState
+    pending: Tensor  # (samples,) not yet a chunk
+    pooled: Tensor  # (tokens, D) mean encoder state of each token of the segment
+    chunk_samples: int
+    target: str
+    tokens: tuple[HeardToken, ...] = ()  # of the segment
+    frames: int = 0  # encoded since the stream's start
+    segment_frame: int = 0  # where the segment begins
+    last_best: int = BLANK  # the last frame's best token, for collapsing
+
+
+class SpeechTranslator:
+    """Implements `Translator` (models/seam.py) with the project's own networks."""
+
+    provides: frozenset[Need] = frozenset({"source-ctc", "alignment", "log-probs"})
+
+    def __init__(self, config: TranslatorConfig, listener: Listener, writer: Writer, source: Tokenizer, target: Tokenizer) -> None:
+        if source.size != config.listener.source_tokens or source.size != config.writer.source_tokens:
+            raise CheckpointError(f"the source tokenizer has {source.size} tokens, the networks {config.listener.source_tokens}")
+        if target.size != config.writer.target_tokens:
+            raise CheckpointError(f"the target tokenizer has {target.size} tokens, the writer {config.writer.target_tokens}")
+        self.config, self.source, self.targets = config, config.source, config.targets
+        self.listener, self.writer = listener.eval(), writer.eval()
+        self.source_tokenizer, self.target_tokenizer = source, target
+        self.sample_rate_hz = config.listener.features.sample_rate_hz
+        self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
+
+    @classmethod
+    def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechTranslator:
+        """The translator in a directory with `config.json`, `listener/`, `writer/` and the tokenizers."""
+        config = from_dict(TranslatorConfig, checkpoint.read_config(directory, "translator"))
+        listener, writer = Listener(config.listener), Writer(config.writer)
+        checkpoint.load_weights(directory, torch.nn.ModuleDict({"listener": listener, "writer": writer}))
+        source, target = (Tokenizer(directory / name) for name in ("source.model", "target.model"))
+        return cls(config, listener.to(device), writer.to(device), source, target)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.listener.source.weight.device
+
+    def init_state(self, chunk_ms: int, target: str) -> Hearing:
+        """A fresh state; InputError names the allowed chunks and targets."""
+        if target not in self.targets:
+            raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.targets)}")
+        frame_ms = round(self.frame_ms)
+        if chunk_ms % frame_ms or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
+            raise InputError(
+                f"a chunk of {chunk_ms} ms is not possible; allowed: multiples of {frame_ms} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
+            )
+        samples = chunk_ms // frame_ms * self.listener.frame_samples
+        empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
+        return Hearing(self.listener.init_state(1, self.device), torch.zeros(0), empty, samples, target)
+
+    @torch.inference_mode()
+    def encode(self, pcm: Pcm, state: Hearing, final: bool = False) -> Hearing:
+        """Hear `pcm` (samples,), any number of them; `final` flushes what is buffered with a tail of silence."""
+        new = torch.from_numpy(np.ascontiguousarray(pcm, dtype=np.float32))
+        frame = self.listener.frame_samples
+        if final:
+            tail = int(self.config.tail_ms * self.sample_rate_hz / 1000)
+            rest = -(len(state.pending) + len(new) + tail) % frame
+            new = torch.cat([new, torch.zeros(tail + rest)])
+        waiting = torch.cat([state.pending, new])
+        while len(waiting) >= state.chunk_samples or (final and len(waiting)):
+            chunk, waiting = waiting[: state.chunk_samples], waiting[state.chunk_samples :]
+            states, listener = self.listener.step(chunk[None].to(self.device), state.listener)
+            state = self._collapse(replace(state, listener=listener), states[0])
+        return replace(state, pending=waiting.clone())
+
+    def _collapse(self, state: Hearing, states: Tensor) -> Hearing:
+        """Greedy CTC over the frames (T, D) of one chunk: a token is a run of frames with the same best label."""
+        best = self.listener.source(states).argmax(-1).tolist()
+        tokens, pooled = list(state.tokens), list(state.pooled)
+        last = state.last_best
+        for frame, (label, vector) in enumerate(zip(best, states, strict=True), state.frames):
+            if label != BLANK and label == last and tokens:
+                old = tokens[-1]
+                tokens[-1] = replace(old, last=frame)
+                pooled[-1] = pooled[-1] + (vector - pooled[-1]) / (frame - old.first + 1)
+            elif label != BLANK:
+                tokens.append(HeardToken(label, frame, frame))
+                pooled.append(vector)
+            last = label
+        stacked = torch.stack(pooled) if pooled else state.pooled
+        return replace(state, tokens=tuple(tokens), pooled=stacked, frames=state.frames + len(best), last_best=last)
+
+    def heard(self, state: Hearing, final: bool = False) -> Heard:
+        """Counts of the current segment."""
+        words = len(self.source_text(state, final).stable)
+        frames = state.frames - state.segment_frame
+        return Heard(frames, self.frame_ms, source_words=words, source_tokens=len(state.tokens), final=final)
+
+    def source_text(self, state: Hearing, final: bool = False) -> Transcript:
+        """The transcript of the current segment."""
+        words: list[list[HeardToken]] = []
+        for token in state.tokens:
+            if not words or self.source_tokenizer.starts_word[token.token]:
+                words.append([])
+            words[-1].append(token)
+        spelled = [
+            SourceWord(self.source_tokenizer.decode([t.token for t in word]), word[0].first * self.frame_ms, (word[-1].last + 1) * self.frame_ms)
+            for word in words
+        ]
+        complete = final or self._silence_ms(state) >= self.config.word_pause_ms
+        split = len(spelled) if complete else len(spelled) - 1
+        shown = [word for word in spelled if word.text]
+        unstable = [word for word in spelled[max(0, split) :] if word.text]
+        return Transcript(tuple(shown[: len(shown) - len(unstable)]), tuple(unstable))
+
+    @torch.inference_mode()
+    def hypothesise(self, state: Hearing, prefix: Sequence[int], final: bool = False) -> Hypothesis:
+        """Greedy continuation of `prefix`; nothing for a segment in which no word was heard."""
+        if not state.tokens:
+            return Hypothesis((), finished=True)
+        ending = [Tokenizer.end] if final else []
+        ids = torch.tensor([[Tokenizer.begin, *(t.token for t in state.tokens), *ending]], device=self.device)
+        pooled = None
+        if self.config.writer.reads_states:
+            edge = state.pooled.new_zeros(1, state.pooled.shape[1])
+            pooled = torch.cat([edge, state.pooled, *([edge] if final else [])])[None]
+        memory = self.writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool), pooled)
+        limit = max(0, 2 * len(state.tokens) + 8 - len(prefix))
+        found = self.writer.greedy(memory, prefix, limit)
+        tokens = found.tokens
+        inner = found.attention[:, 1 : len(state.tokens) + 1]
+        alignment = tuple(state.tokens[i].last - state.segment_frame for i in inner.argmax(1).tolist()) if tokens else ()
+        ends = self.target_tokenizer.word_ends(tokens, found.finished)
+        return Hypothesis(tokens, found.log_probs, alignment, word_ends=ends, finished=found.finished)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of target tokens."""
+        return self.target_tokenizer.decode(tokens)
+
+    def endpoint(self, state: Hearing) -> bool:
+        """True when the speaker paused after words, or the segment has become as long as it may."""
+        if len(state.tokens) >= self.config.longest_segment_tokens:
+            return True
+        return bool(state.tokens) and self._silence_ms(state) >= self.config.pause_ms
+
+    def next_segment(self, state: Hearing) -> Hearing:
+        """Forget the segment's text and memory; keep what the encoder hears."""
+        return replace(state, tokens=(), pooled=state.pooled[:0], segment_frame=state.frames)
+
+    def pack_state(self, state: Hearing) -> dict[str, Any]:
+        """Plain values and tensors on the CPU."""
+        tokens = [[t.token, t.first, t.last] for t in state.tokens]
+        plain = {name: getattr(state, name) for name in _PLAIN}
+        tensors = [t.cpu().clone() for t in (state.pending, state.pooled, *state.listener.tensors())]
+        return {**plain, "tokens": tokens, "tensors": tensors}
+
+    def unpack_state(self, packed: dict[str, Any]) -> Hearing:
+        """The inverse of `pack_state`; InputError when it does not fit this translator."""
+        try:
+            fresh = self.init_state(round(1000 * packed["chunk_samples"] / self.sample_rate_hz), packed["target"])
+            pending, pooled, *tensors = packed["tensors"]
+            own = fresh.listener.tensors()
+            if [t.shape for t in own] != [t.shape for t in tensors] or len(pooled) != len(packed["tokens"]):
+                raise InputError("a state of another translator or another version of it")
+            remaining = iter(tensors)
+            listener = fresh.listener.map(lambda old: next(remaining).to(old))
+            tokens = tuple(HeardToken(*token) for token in packed["tokens"])
+            plain = {name: packed[name] for name in _PLAIN}
+            return Hearing(listener, pending, pooled.to(self.device), tokens=tokens, **plain)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"not a state of this translator: {error!r}") from error
+
+    def _silence_ms(self, state: Hearing) -> float:
+        return (state.frames - 1 - state.tokens[-1].last) * self.frame_ms if state.tokens else 0.0

@@ -1,0 +1,74 @@
+"""A model made ready to serve: translator, voice and codec, and sessions on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from streamst.codecs.neural import NeuralCodec
+from streamst.codecs.neural_stream import NeuralSpeechCodec
+from streamst.errors import CheckpointError, InputError
+from streamst.models.translator import SpeechTranslator
+from streamst.models.voice import GermanVoice
+from streamst.policies.catalog import latency_setting, parse_policy
+from streamst.session import Session, SessionOptions
+
+ASSETS = Path(__file__).parent / "assets"
+MODELS = {"en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de"}}  # folders of `assets`
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The networks of one language pair on one device."""
+
+    name: str
+    translator: SpeechTranslator
+    voice: GermanVoice | None
+    codec: NeuralSpeechCodec | None
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of what sessions hear."""
+        return self.translator.sample_rate_hz
+
+    def session(
+        self, target: str = "de", policy: str | None = None, latency: str = "medium", chunk_ms: int | None = None, speech: bool = True
+    ) -> Session[Any, Any]:
+        """A session at a position of the latency dial; `policy` (as "wait-k" or "wait-k:k=5") and `chunk_ms` override it.
+
+        Raises InputError naming what is allowed for an unknown target, policy, parameter, latency or chunk.
+        """
+        if target not in self.translator.targets:
+            raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}")
+        setting = latency_setting(self.translator.source, target, latency, policy or "")
+        chosen = parse_policy(policy) if policy and ":" in policy else setting.make()
+        options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech)
+        return Session(self.translator, chosen, self.voice, options)
+
+
+def load(name: str = "en-de", device: str = "auto") -> Pipeline:
+    """The model `name` (shipped, or a directory with translator/, codec/ and voice folders) on a device.
+
+    Raises InputError for an unknown name or device, CheckpointError for damaged weights.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {device!r} is not possible; allowed: auto, cpu, cuda")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' is not available here; allowed: auto, cpu")
+    root = ASSETS if name in MODELS else Path(name)
+    if name not in MODELS and not root.is_dir():
+        raise InputError(f"model {name!r} is not known; allowed: {', '.join(MODELS)}, or a model directory")
+    folders = MODELS.get(name, MODELS["en-de"])
+    translator = SpeechTranslator.load(root / folders["translator"], device)
+    codec = NeuralCodec.load(root / folders["codec"]) if (root / folders["codec"]).is_dir() else None
+    voice = None
+    if codec is not None and (root / folders["voice"]).is_dir():
+        voice = GermanVoice.load(root / folders["voice"], codec.to(device), device)
+    if name in MODELS and (codec is None or voice is None):
+        raise CheckpointError(f"the package is incomplete: {root} lacks the codec or the voice")
+    return Pipeline(name, translator, voice, None if codec is None else NeuralSpeechCodec(codec))
