@@ -172,6 +172,14 @@ def write_wav(path: str | os.PathLike[str], pcm: Pcm, sample_rate_hz: int) -> No
         file.write(pcm)
 
 
+class _Forward(soundfile.SoundFile):
+    """A file that is read from its beginning to its end. soundfile seeks around every read where it can, and an MP3
+    decoder that was made to seek goes on with another frame's memory: audible at each block."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     """Open for reading, or say what is wrong with the file."""
@@ -184,7 +192,7 @@ def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read by this user")
     try:
-        file = soundfile.SoundFile(str(path))
+        file = _Forward(str(path))
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise InputError(

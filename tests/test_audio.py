@@ -65,6 +65,16 @@ def test_every_usual_format_is_read_as_mono_at_16_khz(tmp_path: Path, ending: st
     assert probe(path).sample_rate_hz == 48_000
 
 
+@pytest.mark.parametrize("ending", FORMATS)
+def test_reading_in_blocks_equals_reading_at_once(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"noise.{ending}"
+    container, subtype = FORMATS[ending]
+    noise = np.random.default_rng(3).uniform(-0.5, 0.5, 48_000)
+    soundfile.write(path, noise, 16_000, format=container, subtype=subtype)
+    whole, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(read_audio(path), whole, atol=1e-6)
+
+
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
 def test_a_file_of_any_rate_keeps_its_length_and_its_tone(tmp_path: Path, rate_hz: int) -> None:
     write_wav(tmp_path / "a.wav", tone(1.5, rate_hz), rate_hz)
