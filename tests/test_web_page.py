@@ -291,6 +291,17 @@ def test_an_insecure_address_is_explained(service: str, browse: Browse) -> None:
     expect(page.get_by_role("alert")).to_contain_text(service.replace("127.0.0.1", "localhost"))
 
 
+def test_a_name_that_the_server_does_not_know_is_told_how_to_be_allowed(service: str, browse: Browse) -> None:
+    address = service.replace("127.0.0.1", "talks.test")
+    context = browse(
+        "--host-resolver-rules=MAP talks.test 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={address}"
+    )
+    page = open_page(context, address)
+    page.get_by_role("button", name="Start talking").click()
+    expect(page.get_by_role("alert")).to_contain_text("The server refused this page")
+    expect(page.get_by_role("alert")).to_contain_text(f"--origin {address}")
+
+
 def test_a_dropped_connection_is_told_and_reconnecting_goes_on_below_what_was_said(
     service: str, browse: Browse
 ) -> None:

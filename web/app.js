@@ -2,7 +2,7 @@
 
 import { Sound, missing } from "./audio.js";
 import { Captions, findLetter } from "./captions.js";
-import { Connection, serverAlive } from "./connection.js";
+import { Connection, diagnose } from "./connection.js";
 import { LATENCIES, streamUrl } from "./protocol.js";
 import { figuresOf, seconds } from "./figures.js";
 import { Spoken } from "./spoken.js";
@@ -160,8 +160,8 @@ async function ended(outcome) {
   $("echo").hidden = true;
   await sound.stopCapture();
   if (failed) {
-    const alive = outcome.begun ? null : await serverAlive();
-    showTrouble(troubles.connectionTrouble({ ...outcome, alive }));
+    const why = outcome.begun || outcome.error ? {} : await diagnose();
+    showTrouble(troubles.connectionTrouble({ ...outcome, ...why, origin: location.origin }));
   } else if (afterwards) {
     showTrouble(afterwards);
   }

@@ -133,11 +133,17 @@ export class Connection {
   }
 }
 
-/** Whether the server answers at all: true, false, or null when nothing can be known. */
-export async function serverAlive() {
+/**
+ * Why a stream did not even begin: a browser hides the reason from its page, so the server is asked by other means.
+ * Returns { alive: false } when nobody answers, { alive: true, error } with the server's own words when it refuses, and
+ * { alive: true } when it would let us in, so that something between here and there must stop websockets.
+ */
+export async function diagnose() {
   try {
-    return (await fetch("healthz", { cache: "no-store" })).ok;
+    const response = await fetch("v1/sessions", { method: "POST" });
+    const body = await response.json();
+    return response.ok ? { alive: true } : { alive: true, error: body, code: body.code };
   } catch {
-    return false;
+    return { alive: false };
   }
 }

@@ -35,7 +35,8 @@ export function insecureTrouble(location) {
     text:
       `Browsers give a microphone only to https:// pages and to localhost, and this page came from ${location.origin}. ` +
       `On the server’s own computer open http://localhost:${location.port || 80}. For other computers start the server ` +
-      "with “streamst serve --tls-self-signed” and open its https:// address (the browser asks once whether to trust it).",
+      "with “streamst serve --host 0.0.0.0 --tls-self-signed” and open its https:// address (the browser asks once " +
+      "whether to trust it).",
     action: null,
   };
 }
@@ -79,14 +80,18 @@ function sentence(words) {
 }
 
 /** Why the stream ended early, by what is known: the last `error` event, the close code, and whether it had begun. */
-export function connectionTrouble({ error = null, code = 1006, reason = "", begun = false, alive = null }) {
+export function connectionTrouble({ error = null, code = 1006, reason = "", begun = false, alive = null, origin = "" }) {
   const said = sentence(error?.message || reason);
   const wait = error?.retry_after_ms ? ` Try again in ${Math.ceil(error.retry_after_ms / 1000)} s.` : "";
   if (code === 1013 || code === 4429) {
     return FULL(`${said || "Others are using every place it has."}${wait || " Try again in a little while."}`);
   }
   if (code === 1008) {
-    return { title: "The server refused this page", text: said || "It does not allow this address.", action: null };
+    return {
+      title: "The server refused this page",
+      text: `${said || "It does not allow this address."} To allow it, start the server with “--origin ${origin}”.`,
+      action: null,
+    };
   }
   if (code === 4408) {
     return { title: "Nothing was heard for a long time", text: "So the server hung up. Start again.", action: "reconnect" };
@@ -105,7 +110,13 @@ export function connectionTrouble({ error = null, code = 1006, reason = "", begu
     };
   }
   if (alive) {
-    return FULL(`It answers, but takes no new speaker now.${wait || " Try again in a little while."}`);
+    return {
+      title: "Something blocks the connection",
+      text:
+        "The server answers, but a websocket to it does not open. If a proxy stands before it, that must pass on " +
+        "websockets (the headers Upgrade and Connection) at /v1/stream.",
+      action: "reconnect",
+    };
   }
   return {
     title: "The server does not answer",

@@ -81,6 +81,7 @@ test("a lost connection, a full server, a dead one and a refusal are told apart"
     connectionTrouble({ begun: true }),
     connectionTrouble({ code: 1013, error: { message: "all 4 places are taken", retry_after_ms: 4200 } }),
     connectionTrouble({ begun: false, alive: false }),
+    connectionTrouble({ begun: false, alive: true }),
     connectionTrouble({ code: 1008, reason: "origin not allowed" }),
     connectionTrouble({ code: 1011, error: { message: "the model failed" }, begun: true }),
     connectionTrouble({ code: 1001, begun: true }),
