@@ -56,8 +56,8 @@ def soft(
     """The segment of every hypothesis unit, by character-set similarity; it never decreases.
 
     exact: units match or do not (characters of zh and ja) instead of by similarity.
-    band_units: half width of the band around the diagonal; it is doubled until the best path stays inside, so the
-        result is that of the full matrix for up to this many units, and wherever the band is wide enough.
+    band_units: half width of the band around the diagonal that is searched, doubled while the best path in it touches
+        an edge. Texts of up to this many units are searched completely; an hour of speech has about 9,000.
 
     Punctuation aligns only to punctuation. Ties: match before skipping a reference unit before skipping a hypothesis
     unit. Of a run of unaligned units, the first that is more similar to the next reference unit than to the previous
