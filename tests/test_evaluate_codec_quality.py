@@ -1,0 +1,93 @@
+"""Codec quality: SI-SDR against its definition, PESQ and STOI against what intact and spoilt speech must give."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamst.errors import InputError, UnavailableError
+from streamst.evaluate import codec_quality
+
+STATION = Path(__file__).parent / "data/station.flac"
+
+
+@pytest.fixture(scope="module")
+def speech():
+    pcm, rate = soundfile.read(STATION, dtype="float32")
+    assert rate == 16_000
+    return pcm[: 16_000 * 4]
+
+
+def _noisy(signal, snr_db, seed=0):
+    noise = np.random.default_rng(seed).standard_normal(len(signal))
+    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
+    return signal + noise
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 10.0, 30.0])
+def test_si_sdr_of_orthogonal_noise_is_its_signal_to_noise_ratio_at_any_scale(snr_db):
+    random = np.random.default_rng(0)
+    x = random.standard_normal(8000)
+    x -= x.mean()
+    noise = random.standard_normal(8000)
+    noise -= noise.mean()
+    noise -= (noise @ x) / (x @ x) * x
+    noise *= np.sqrt((x @ x) / (noise @ noise)) * 10 ** (-snr_db / 20)
+    for scale, offset in ((1.0, 0.0), (0.03, 0.5), (-2.0, 0.0)):
+        assert codec_quality.si_sdr_db(x, scale * (x + noise) + offset) == pytest.approx(snr_db, abs=1e-9)
+
+
+def test_si_sdr_is_capped_for_identical_signals_and_undefined_for_silence(speech):
+    assert codec_quality.si_sdr_db(speech, speech) == codec_quality.SI_SDR_CAP_DB
+    assert codec_quality.si_sdr_db(speech, 0.0 * speech) == -codec_quality.SI_SDR_CAP_DB
+    assert codec_quality.si_sdr_db(0.0 * speech, speech) is None
+
+
+@pytest.mark.parametrize("name", ["PESQ", "STOI", "ESTOI", "SI-SDR"])
+def test_every_measure_is_best_for_intact_speech_and_falls_with_noise(name, speech):
+    decoded = (speech, _noisy(speech, 20.0), _noisy(speech, 0.0))
+    best, good, bad = (codec_quality.corpus(name, [(speech, signal)]) for signal in decoded)
+    assert best is not None
+    assert good is not None
+    assert bad is not None
+    assert best.value > good.value > bad.value
+    assert best.value == pytest.approx({"PESQ": 4.644, "SI-SDR": 100.0}.get(name, 1.0), abs=1e-3)
+
+
+def test_pesq_knows_narrow_band_and_refuses_other_rates(speech):
+    narrow = speech[::2]
+    result = codec_quality.corpus("PESQ", [(narrow, narrow)], sample_rate_hz=8000)
+    assert result is not None
+    assert result.value == pytest.approx(4.549, abs=1e-3)
+    assert "rate:8000Hz" in result.signature
+    assert "band:narrow" in result.signature
+    with pytest.raises(InputError, match="not at 24000 Hz"):
+        codec_quality.pesq_mos(speech, speech, 24_000)
+
+
+def test_pairs_without_a_value_are_counted(speech):
+    result = codec_quality.corpus("STOI", [(speech, speech), (0.0 * speech, speech), (speech[:2000], speech[:2000])])
+    assert result is not None
+    assert result.value == pytest.approx(1.0)
+    assert "n:3|undefined:2" in result.signature
+    assert codec_quality.corpus("PESQ", [(0.0 * speech, speech)]) is None
+
+
+@pytest.mark.parametrize("package", ["pesq", "pystoi"])
+def test_a_missing_package_is_named_with_the_way_to_get_it(package, speech, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UnavailableError, match=f"pip install {package}"):
+        codec_quality.corpus({"pesq": "PESQ", "pystoi": "STOI"}[package], [(speech, speech)])
+
+
+def test_signals_that_do_not_match_are_refused(speech):
+    with pytest.raises(InputError, match="two mono signals of one length"):
+        codec_quality.si_sdr_db(speech, speech[:-1])
+    with pytest.raises(InputError, match="two mono signals of one length"):
+        codec_quality.si_sdr_db(speech[:0], speech[:0])
+    with pytest.raises(InputError, match="NaN or infinite"):
+        codec_quality.si_sdr_db(speech, speech * np.float32("nan"))
+    with pytest.raises(InputError, match="unknown codec metric 'POLQA'; allowed: SI-SDR, PESQ"):
+        codec_quality.corpus("POLQA", [(speech, speech)])
