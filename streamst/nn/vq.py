@@ -1,0 +1,138 @@
+"""Residual vector quantisation with factorised codes and quantiser dropout.
+
+Zeghidour et al., SoundStream (2021): stages quantise what the earlier ones left over, and training drops the later ones at
+random, so one model serves every bit rate. Kumar et al., DAC (2023): each stage looks its code up in a few dimensions only.
+Codebooks follow their data by moving averages (van den Oord et al. 2017, appendix A.1); unused codes restart on data.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from streamst.errors import InputError
+
+
+class Codebook(nn.Module):
+    """One stage: linear to `code_dim`, nearest of `size` codes, linear back."""
+
+    codes: Tensor
+
+    def __init__(self, dim: int, size: int, code_dim: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(dim, code_dim, bias=False)
+        self.up = nn.Linear(code_dim, dim)
+        nn.init.orthogonal_(self.down.weight)
+        with torch.no_grad():
+            self.up.weight.copy_(self.down.weight.t())
+            self.up.bias.zero_()
+        self.register_buffer("codes", torch.randn(size, code_dim) * 0.5)
+
+    def lookup(self, z: Tensor) -> Tensor:
+        """Indices (N,) of the codes nearest to z (N, code_dim)."""
+        half_norm = 0.5 * self.codes.square().sum(-1)
+        return torch.addmm(half_norm, z, self.codes.t(), alpha=-1).argmin(-1)
+
+    def decode(self, index: Tensor) -> Tensor:
+        """Vectors (..., dim) of the codes `index` (...)."""
+        return self.up(self.codes[index])
+
+
+class ResidualQuantiser(nn.Module):
+    """`codebooks` stages over latents (B, T, dim)."""
+
+    def __init__(self, dim: int, codebooks: int, size: int, code_dim: int) -> None:
+        super().__init__()
+        self.dim, self.size = dim, size
+        self.stages = nn.ModuleList(Codebook(dim, size, code_dim) for _ in range(codebooks))
+
+    def quantise(self, latents: Tensor, codebooks: int | None = None) -> tuple[Tensor, Tensor]:
+        """latents (B, T, dim) -> quantised (B, T, dim), codes (B, T, codebooks) int64."""
+        stages = self.first(codebooks)
+        flat = latents.reshape(-1, self.dim)
+        total, codes = torch.zeros_like(flat), []
+        for stage in stages:
+            index = stage.lookup(stage.down(flat - total))
+            total = total + stage.decode(index)
+            codes.append(index)
+        shape = latents.shape[:-1]
+        return total.reshape(latents.shape), torch.stack(codes, -1).reshape(*shape, len(stages))
+
+    def dequantise(self, codes: Tensor) -> Tensor:
+        """codes (B, T, n) -> latents (B, T, dim). InputError for an index outside a codebook."""
+        stages = self.first(codes.shape[-1])
+        if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.size):
+            worst = int(codes.max()) if int(codes.max()) >= self.size else int(codes.min())
+            raise InputError(f"code {worst} is not in a codebook of {self.size} (0 to {self.size - 1})")
+        total = torch.zeros(*codes.shape[:-1], self.dim, device=codes.device, dtype=stages[0].codes.dtype)
+        for number, stage in enumerate(stages):
+            total = total + stage.decode(codes[..., number])
+        return total
+
+    def first(self, codebooks: int | None) -> list[Codebook]:
+        """The first `codebooks` stages, None for all; InputError for a number that does not exist."""
+        stages = [stage for stage in self.stages if isinstance(stage, Codebook)]
+        if codebooks is None:
+            return stages
+        if not 1 <= codebooks <= len(stages):
+            raise InputError(f"{codebooks} codebooks; this codec has 1 to {len(stages)}")
+        return stages[:codebooks]
+
+
+class ResidualLearner(nn.Module):
+    """Training side of a `ResidualQuantiser`: usage statistics, kept apart so that they do not ship with the weights."""
+
+    counts: Tensor  # (stages, size) moving average of how often a code was chosen; all 0 before the first batch
+    sums: Tensor  # (stages, size, code_dim) moving average of the sum of what chose it
+
+    def __init__(self, codebooks: int, size: int, code_dim: int, decay: float = 0.99) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("counts", torch.zeros(codebooks, size))
+        self.register_buffer("sums", torch.zeros(codebooks, size, code_dim))
+
+    def forward(
+        self, quantiser: ResidualQuantiser, latents: Tensor, keep: Tensor, restart: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """latents (B, T, dim), keep (B,) stages per row (0: not quantised) -> latents for the decoder, commitment loss.
+
+        Gradients pass straight through the choice of codes. In training mode the codebooks of `quantiser` move, each
+        towards the rows that keep its stage; unused codes restart on data if `restart`.
+        """
+        total = torch.zeros_like(latents)
+        commitment = latents.new_zeros(())
+        for number, stage in enumerate(quantiser.first(None)):
+            rows = (keep > number).nonzero()[:, 0]
+            if len(rows) == 0:
+                break
+            z = stage.down(latents[rows] - total[rows])
+            with torch.no_grad():
+                flat = z.reshape(-1, z.shape[-1])
+                index = stage.lookup(flat)
+                if self.training:
+                    self._learn(number, stage.codes, flat, index, restart)
+                chosen = stage.codes[index].reshape(z.shape)
+            commitment = commitment + (z - chosen).square().mean() * (len(rows) / len(keep))
+            total = total.index_add(0, rows, stage.up(z + (chosen - z).detach()))
+        return torch.where((keep > 0)[:, None, None], total, latents), commitment
+
+    def _learn(self, stage: int, codes: Tensor, z: Tensor, index: Tensor, restart: bool) -> None:
+        """Move `codes` in place towards the means of the z (N, code_dim) that chose them."""
+        counts, sums, size = self.counts[stage], self.sums[stage], len(codes)
+        if not bool(counts.any()):
+            chosen = z[torch.randint(len(z), (size,), device=z.device)]
+            codes.copy_(chosen)
+            counts.fill_(len(z) / size)
+            sums.copy_(chosen * (len(z) / size))
+            return
+        counts.lerp_(torch.zeros_like(counts).index_add_(0, index, torch.ones_like(z[:, 0])), 1 - self.decay)
+        sums.lerp_(torch.zeros_like(sums).index_add_(0, index, z), 1 - self.decay)
+        mean = sums / counts[:, None].clamp_min(1e-6)
+        codes.copy_(torch.where(counts[:, None] > 1e-3, mean, codes))
+        if restart:
+            share = len(z) / size
+            dead = counts < 0.05 * share
+            chosen = z[torch.randint(len(z), (size,), device=z.device)]
+            codes.copy_(torch.where(dead[:, None], chosen, codes))
+            sums.copy_(torch.where(dead[:, None], chosen * share, sums))
+            counts.copy_(torch.where(dead, share, counts))
