@@ -13,7 +13,7 @@ from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import CheckpointError, InputError
 from streamst.models.translator import SpeechTranslator
 from streamst.models.voice import GermanVoice
-from streamst.policies.catalog import latency_setting, parse_policy
+from streamst.policies.catalog import latency_setting
 from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
@@ -44,9 +44,8 @@ class Pipeline:
         if target not in self.translator.targets:
             raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}")
         setting = latency_setting(self.translator.source, target, latency, policy or "")
-        chosen = parse_policy(policy) if policy and ":" in policy else setting.make()
         options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech)
-        return Session(self.translator, chosen, self.voice, options)
+        return Session(self.translator, setting.make(), self.voice, options)
 
 
 def load(name: str = "en-de", device: str = "auto") -> Pipeline:

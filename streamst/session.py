@@ -103,8 +103,9 @@ class Session(Generic[T, V]):
         if self._finished:
             raise InputError("the session is finished already")
         self._begin()
-        self._hearing = self.translator.encode(np.zeros(0, np.float32), self._hearing, final=True)
-        self._close_segment()
+        if self._samples:
+            self._hearing = self.translator.encode(np.zeros(0, np.float32), self._hearing, final=True)
+            self._close_segment()
         self._finished = True
         events = self._end()
         closing = Finished(

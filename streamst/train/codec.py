@@ -52,6 +52,7 @@ class CodecLosses:
     latents: float = 0.2  # quantised latents near the continuous ones
     pitch_in_latents: float = 8.0  # how much more the pitch latent counts there
     pitch: float = 4.0  # per octave, on voiced frames
+    width: float = 0.1  # keeps latents within about -4 .. 4
     unquantised_share: float = 0.3  # of the rows
     restart_until_step: int = 2500  # unused codes restart on data until then
     start_from: str = ""  # directory of a trained codec to go on from
@@ -88,7 +89,8 @@ def _readable(path: Path) -> NDArray[np.float32]:
     """The samples (samples,) of a file as far as it can be read; InputError when that is less than half a second."""
     blocks = [np.zeros(0, np.float32)]
     try:
-        blocks.extend(read_blocks(path))
+        for block in read_blocks(path):
+            blocks.append(block)
     except InputError:
         if sum(map(len, blocks)) < 8000:
             raise
@@ -182,8 +184,9 @@ class CodecTask:
         heard = batch.heard.to(self.device)
         with torch.no_grad():
             hz, voiced = pitch.track(
-                batch.clean.to(self.device), config.sample_rate_hz, config.hop_samples, config.lowest_pitch_hz, config.highest_pitch_hz
-            )
+                batch.clean.to(self.device), config.sample_rate_hz, config.hop_samples,
+                config.lowest_pitch_hz, config.highest_pitch_hz,
+            )  # fmt: skip
         latents = codec.encode(heard)
         rng = np.random.default_rng((23, step))
         keep = self._kept(rng, len(heard)).to(self.device)
@@ -203,6 +206,8 @@ class CodecTask:
         total = spectral + losses.pitch * pitch_loss + losses.commitment * commitment + losses.latents * nearness
         off = ((latents[..., 0] - true_pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1) / PITCH_SCALE
         off_used = ((used[..., 0] - true_pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1) / PITCH_SCALE
+        width = torch.relu(latents.abs() - 4).square().mean()
+        total = total + losses.width * width
         parts |= {"pitch_octaves": float(off.detach()), "pitch_used": float(off_used.detach())}
         parts |= {"commitment": float(commitment.detach()), "nearness": float(nearness.detach())}
         return total, parts
@@ -211,7 +216,8 @@ class CodecTask:
         """Spectral distance on held-out clips, continuous and at each bit rate, with the codec's own pitch."""
         codec, figures = self.module.codec, {}
         rng = np.random.default_rng(5)
-        clips = torch.from_numpy(np.stack([self._crop(self.speech, span, rng, 100) for span in self.held_out])).to(self.device)
+        crops = [self._crop(self.speech, span, rng, 100) for span in self.held_out]
+        clips = torch.from_numpy(np.stack(crops)).to(self.device)
         latents = codec.encode(clips)
         hop = self.config.hop_samples
         for stages in (0, *(n for n in (3, 6, 12) if n <= self.config.codebooks)):
@@ -231,7 +237,9 @@ class CodecTask:
         kept = np.where(rng.random(rows) < 0.7, rng.choice(rates, rows), rng.integers(1, top + 1, rows))
         return torch.from_numpy(np.where(rng.random(rows) < self.losses.unquantised_share, 0, kept))
 
-    def _crop(self, pcm: Pcm16, span: tuple[int, int], rng: np.random.Generator, frames: int = 0) -> NDArray[np.float32]:
+    def _crop(
+        self, pcm: Pcm16, span: tuple[int, int], rng: np.random.Generator, frames: int = 0
+    ) -> NDArray[np.float32]:
         """A random crop of the clip at `span`, padded with silence when it is short."""
         length = (frames or self.data.crop_frames) * self.config.hop_samples
         start = span[0] + int(rng.integers(0, max(1, span[1] - span[0] - length)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,21 +11,12 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from streamst.errors import InputError
 from streamst.text import spoken_english
 from streamst.train.cuts import SAMPLE_RATE_HZ, ShardWriter, Utterance, merge_manifests
+from streamst.train.manifest import read_manifest
 from streamst.train.synthesis import phonemes
 
 LEVEL_RMS = 0.07  # -23 dBFS
-
-
-def read_manifest(path: Path, split: str | None = None) -> list[dict[str, str]]:
-    """The rows of a manifest (columns path, duration_s, speaker, text, ... [, split]) that belong to `split`."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    if not rows or "path" not in rows[0] or "text" not in rows[0]:
-        raise InputError(f"{path}: expected a tab-separated header with at least path and text")
-    return [row for row in rows if split is None or row.get("split") == split]
 
 
 def load(path: Path) -> NDArray[np.float32]:

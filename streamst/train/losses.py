@@ -37,7 +37,7 @@ class SpectralLoss(nn.Module):
             self.register_buffer(f"mel_{size}", filters / filters.sum(0).clamp_min(1e-3).sqrt(), persistent=False)
 
     def amplitude(self, signal: Tensor, size: int) -> Tensor:
-        """Amplitudes (B, frames, size / 2 + 1) of signal (B, S), every half window; a sinusoid of amplitude 1 has a peak of 1."""
+        """Amplitudes (B, frames, size / 2 + 1) of signal (B, S), every half window; a unit sinusoid has a peak of 1."""
         window = self.get_buffer(f"window_{size}")
         spectrum = torch.fft.rfft(signal.unfold(1, size, size // 2) * window)
         power = spectrum.real.square() + spectrum.imag.square()
@@ -49,7 +49,8 @@ class SpectralLoss(nn.Module):
         for size in self.windows:
             filters = self.get_buffer(f"mel_{size}")
             ours, theirs = self.amplitude(output, size), self.amplitude(target, size)
-            mel = mel + _log_distance((ours.square() @ filters + 1e-12).sqrt(), (theirs.square() @ filters + 1e-12).sqrt())
+            our_mel, their_mel = ((x.square() @ filters + 1e-12).sqrt() for x in (ours, theirs))
+            mel = mel + _log_distance(our_mel, their_mel)
             linear = linear + _log_distance(ours, theirs)
             error = (ours - theirs).square().sum((1, 2)).add(1e-8).sqrt()
             convergence = convergence + (error / theirs.square().sum((1, 2)).add(1e-2).sqrt()).mean()

@@ -1,7 +1,7 @@
 """Pitch of clean speech, as the teacher of the codec's pitch latent.
 
-Autocorrelation divided by that of the window, and the best path through its peaks (Boersma, "Accurate short-term analysis of
-the fundamental frequency", 1993), on a logarithmic grid and for a whole batch at once.
+Autocorrelation divided by that of the window, and the best path through its peaks (Boersma, "Accurate short-term
+analysis of the fundamental frequency", 1993), on a logarithmic grid and for a whole batch at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ OVERSAMPLING = 2  # of the lag axis
 def track(
     pcm: Tensor, sample_rate_hz: int, hop_samples: int, lowest_hz: float, highest_hz: float, bins: int = 96
 ) -> tuple[Tensor, Tensor]:
-    """Pitch and voicing of pcm (B, S) at the instants 0, hop, 2 * hop, ...: hz (B, T) and voiced (B, T) bool, T = S / hop.
+    """Pitch and voicing of pcm (B, S) at the instants 0, hop, 2 * hop, ...: hz (B, T) and voiced (B, T) bool, T = S /
+    hop.
 
-    An unvoiced frame carries the pitch of the last voiced one (of the first to come at the beginning, or the middle of the range).
+    An unvoiced frame carries the pitch of the last voiced one (of the first to come at the beginning, or the middle
+    of the range).
     """
     frames = pcm.shape[1] // hop_samples
     length = 3 * hop_samples

@@ -1,0 +1,20 @@
+"""Manifests of recordings: a tab-separated header with at least `path` and `text`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from streamst.errors import InputError
+
+
+def read_manifest(path: Path, split: str | None = None) -> list[dict[str, str]]:
+    """The rows (columns path, duration_s, speaker, text, ... [, split]) that belong to `split`; InputError names what is wrong."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError:
+        raise InputError(f"manifest {path} does not exist") from None
+    if not rows or "path" not in rows[0] or "text" not in rows[0]:
+        raise InputError(f"{path}: expected a tab-separated header with at least path and text")
+    return [row for row in rows if split is None or row.get("split") == split]

@@ -1,0 +1,177 @@
+"""Joins a trained listener and a trained writer: the writer learns to read what the listener really hears.
+
+Speech batches give the writer recognised tokens (errors included) with their encoder states; text batches keep it fluent. The
+listener stays as it is. With `steps = 0` the two are only put together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import sacrebleu
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamst import checkpoint
+from streamst.config import from_dict, to_dict
+from streamst.errors import ConfigError
+from streamst.models.listener import Listener, ListenerConfig
+from streamst.models.translator import SpeechTranslator, TranslatorConfig
+from streamst.models.writer import Writer, WriterConfig
+from streamst.text import Tokenizer
+from streamst.train.loop import Task
+from streamst.train.speech import SpeechBatch, SpeechBatches, SpeechDataConfig
+from streamst.train.writer import TextBatch, TextDataConfig, WriterTask
+
+
+@dataclass(frozen=True)
+class JoinConfig:
+    """How speech and text batches meet."""
+
+    text_share: float = 0.5  # of batches
+    state_dropout: float = 0.3  # probability that a batch's encoder states are left out
+    chunks: tuple[int, ...] = (4, 8, 16, -1)  # frames
+    open_share: float = 0.3  # recognised sources cut short, without <end>
+    validation_cuts: str = ""
+    validation_count: int = 60
+
+
+class TranslatorTask:
+    """The `Task` of recipes of kind "translator": `module` is the writer, the listener is frozen."""
+
+    def __init__(
+        self, listener: Listener, writer: Writer, text: WriterTask, speech: SpeechBatches | None, config: JoinConfig, valid: SpeechBatches | None
+    ) -> None:
+        self.listener, self.module = listener.eval().requires_grad_(False), writer
+        self.text, self.speech, self.config, self._valid = text, speech, config, valid
+
+    def batches(self, step: int) -> Iterator[SpeechBatch | TextBatch]:
+        """Speech and text batches in a drawn order."""
+        speech, text = (None if self.speech is None else self.speech.batches(step)), self.text.batches(step)
+        for number in itertools.count(step):
+            is_text = speech is None or random.Random(number).random() < self.config.text_share
+            yield next(text) if is_text or speech is None else next(speech)
+
+    def loss(self, batch: SpeechBatch | TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Label-smoothed cross-entropy of the translation."""
+        if isinstance(batch, TextBatch):
+            loss, _ = self.text.loss(batch, step)
+            return loss, {"text": loss.item()}
+        draw = np.random.default_rng((11, step))
+        heard = self._hear(batch, int(draw.choice(self.config.chunks)))
+        rows = []
+        for (tokens, pooled), german in zip(heard, batch.translations, strict=True):
+            if tokens and german:
+                rows.append((tokens, pooled, self.text.target.encode(german)))
+        if not rows:
+            return sum(p.sum() for p in self.module.parameters()) * 0, {}  # type: ignore[return-value]
+        source, hidden, states, inputs, targets = self._collate(rows, draw)
+        pooled = states if self.module.config.reads_states and draw.random() >= self.config.state_dropout else None
+        memory = self.module.memory(source, hidden, pooled)
+        logits, _ = self.module(memory, hidden, inputs)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), label_smoothing=self.text.config.label_smoothing)
+        return loss, {"speech": loss.item()}
+
+    @torch.no_grad()
+    def _hear(self, batch: SpeechBatch, chunk: int) -> list[tuple[list[int], Tensor]]:
+        """Collapsed tokens and pooled states of every row."""
+        model, device = self.listener, self.listener.source.weight.device
+        frames = (batch.samples // model.frame_samples).to(device)
+        states, _ = model.encoder(model.features(batch.pcm.to(device)), frames, chunk, model.config.encoder.left_frames)
+        best = model.source(states).argmax(-1)
+        found = []
+        for row, count in enumerate(frames.tolist()):
+            labels, runs, sizes = torch.unique_consecutive(best[row, :count], return_inverse=True, return_counts=True)
+            sums = states.new_zeros(len(labels), states.shape[2]).index_add(0, runs, states[row, :count].float())
+            kept = labels != 0
+            found.append((labels[kept].tolist(), (sums / sizes[:, None])[kept]))
+        return found
+
+    def _collate(
+        self, rows: list[tuple[list[int], Tensor, list[int]]], draw: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        cut = []
+        for tokens, pooled, german in rows:
+            ending = [Tokenizer.end]
+            if draw.random() < self.config.open_share:
+                size = int(draw.integers(1, len(tokens) + 1))
+                german, ending = german[: int(len(german) * size / len(tokens))], []
+                tokens, pooled = tokens[:size], pooled[:size]
+            cut.append(([Tokenizer.begin, *tokens, *ending], pooled, german[: self.module.config.max_tokens - 2]))
+        device = self.listener.source.weight.device
+        width, length = max(len(s) for s, _, _ in cut), max(len(t) for _, _, t in cut) + 1
+        source = torch.zeros(len(cut), width, dtype=torch.long, device=device)
+        hidden = torch.ones(len(cut), width, dtype=torch.bool, device=device)
+        states = torch.zeros(len(cut), width, self.module.config.state_dim, device=device)
+        inputs = torch.full((len(cut), length), Tokenizer.begin, device=device)
+        targets = torch.full((len(cut), length), -100, device=device)
+        for row, (s, pooled, t) in enumerate(cut):
+            source[row, : len(s)] = torch.tensor(s, device=device)
+            hidden[row, : len(s)] = False
+            states[row, 1 : len(pooled) + 1] = pooled
+            inputs[row, 1 : len(t) + 1] = torch.tensor(t, dtype=torch.long, device=device)
+            targets[row, : len(t)] = torch.tensor(t, dtype=torch.long, device=device)
+            targets[row, len(t)] = Tokenizer.end
+        return source, hidden, states, inputs, targets
+
+    def validate(self) -> dict[str, float]:
+        """BLEU and chrF on text, and on the validation speech as a session at 640 ms would hear it offline."""
+        figures = {f"text {name}": value for name, value in self.text.validate().items()}
+        if self._valid is None:
+            return figures
+        translator = self._translator()
+        hypotheses, references = [], []
+        for cut in self._valid.cuts[: self.config.validation_count]:
+            example = self._valid.example(cut)
+            state = translator.encode(example.pcm, translator.init_state(640, "de"), final=True)
+            hypotheses.append(translator.detokenize(translator.hypothesise(state, [], final=True).tokens))
+            references.append(example.translation)
+        return {
+            **figures,
+            "speech BLEU": sacrebleu.corpus_bleu(hypotheses, [references]).score,
+            "speech chrF": sacrebleu.corpus_chrf(hypotheses, [references]).score,
+        }
+
+    def export(self, directory: Path) -> None:
+        """Write the translator: both networks and both tokenizers."""
+        translator = self._translator()
+        networks = torch.nn.ModuleDict({"listener": self.listener, "writer": self.module})
+        checkpoint.save(directory, "translator", to_dict(translator.config), networks)
+        (directory / "source.model").write_bytes(self.text.source.model.read_bytes())
+        (directory / "target.model").write_bytes(self.text.target.model.read_bytes())
+
+    def _translator(self) -> SpeechTranslator:
+        config = TranslatorConfig(self.listener.config, self.module.config)
+        return SpeechTranslator(config, self.listener, self.module, self.text.source, self.text.target)
+
+
+def task(recipe: dict[str, object], device: str) -> Task:
+    """Build the task of a recipe of kind "translator"; `listener` and `writer` name exported models."""
+    tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
+    paths = {name: Path(str(recipe.get(name, ""))) for name in ("listener", "writer")}
+    for name, path in paths.items():
+        if not (path / checkpoint.CONFIG).exists():
+            raise ConfigError(f"{name} = {str(path)!r} is not an exported model")
+    listener = Listener(from_dict(ListenerConfig, checkpoint.read_config(paths["listener"], "listener")))
+    checkpoint.load_weights(paths["listener"], listener)
+    config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"])
+    loop = tables.get("loop", {})
+    learns = bool(loop.get("steps", 1))
+    writer = Writer(replace(from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer")), reads_states=learns))
+    checkpoint.load_weights(paths["writer"], writer)
+    source, target = Tokenizer(paths["listener"] / "source.model"), Tokenizer(paths["writer"] / "target.model")
+    text = WriterTask(writer, source, target, from_dict(TextDataConfig, tables.get("text", {})), seed=2)
+    phone_frame = listener.frame_samples // listener.config.phonemes_per_frame
+    speech = SpeechBatches(from_dict(SpeechDataConfig, tables["data"]), source, 2, phone_frame) if learns else None
+    valid = None
+    if config.validation_cuts:
+        valid = SpeechBatches(SpeechDataConfig(cuts=(config.validation_cuts,), longest_s=30), source, 2, phone_frame)
+    if learns:
+        torch.nn.init.zeros_(writer.states.weight)  # the states join a memory that was trained without them
+    return TranslatorTask(listener.to(device), writer, text, speech, config, valid)

@@ -1,0 +1,66 @@
+"""Greedy decoding step by step is the teacher-forced network, and a committed prefix is kept."""
+
+import pytest
+import torch
+
+from streamst.models.writer import Writer, WriterConfig
+
+CONFIG = WriterConfig(source_tokens=20, target_tokens=30, state_dim=8, dim=16, heads=2, memory_layers=1, decoder_layers=2, max_distance=4)
+
+
+@pytest.fixture
+def writer() -> Writer:
+    torch.manual_seed(2)
+    model = Writer(CONFIG).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def memory_of(model: Writer, tokens: list[int]) -> torch.Tensor:
+    ids = torch.tensor([tokens])
+    return model.memory(ids, torch.zeros_like(ids, dtype=torch.bool))
+
+
+@torch.no_grad()
+def test_greedy_steps_equal_the_argmax_of_the_teacher_forced_network(writer: Writer) -> None:
+    memory = memory_of(writer, [1, 5, 9, 7, 2])
+    found = writer.greedy(memory, [4, 8], limit=12)
+    inputs = torch.tensor([[1, 4, 8, *found.tokens]])
+    logits, alignment = writer(memory, torch.zeros(1, 5, dtype=torch.bool), inputs)
+    logits[..., :2] = float("-inf")
+    for position, token in enumerate(found.tokens):
+        scores = logits[0, 2 + position].log_softmax(-1)
+        assert int(scores.argmax()) == token
+        assert float(scores[token]) == pytest.approx(found.log_probs[position], abs=1e-4)
+        assert torch.allclose(alignment[0, 2 + position], found.attention[position], atol=1e-5)
+    assert found.tokens
+
+
+@torch.no_grad()
+def test_continuing_a_greedy_prefix_gives_the_same_sentence(writer: Writer) -> None:
+    memory = memory_of(writer, [1, 3, 3, 11, 2])
+    whole = writer.greedy(memory, [], limit=10).tokens
+    for cut in range(len(whole) + 1):
+        assert (*whole[:cut], *writer.greedy(memory, whole[:cut], limit=10 - cut).tokens) == whole
+
+
+@torch.no_grad()
+def test_padding_of_the_memory_changes_nothing(writer: Writer) -> None:
+    tokens = torch.tensor([[1, 5, 9, 2, 0, 0]])
+    hidden = torch.tensor([[False] * 4 + [True] * 2])
+    inputs = torch.tensor([[1, 6, 7]])
+    padded, _ = writer(writer.memory(tokens, hidden), hidden, inputs)
+    alone, _ = writer(memory_of(writer, [1, 5, 9, 2]), torch.zeros(1, 4, dtype=torch.bool), inputs)
+    assert torch.allclose(padded, alone, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_loop_ends_the_sentence(writer: Writer) -> None:
+    writer.target.weight.zero_()
+    writer.target.weight[7] = 10 * writer.norm.bias.sign()
+    writer.norm.weight.zero_()
+    found = writer.greedy(memory_of(writer, [1, 2]), [], limit=100)
+    assert found.finished
+    assert len(found.tokens) < 9

@@ -1,0 +1,170 @@
+"""A session says the same however its audio arrives, whoever else speaks, and after a move to elsewhere."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytest
+
+from streamst.errors import ConfigError, InputError
+from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.pipeline import Pipeline
+from streamst.policies.catalog import make_policy
+from streamst.session import Session, SessionOptions
+
+
+def talk(seconds: float, seed: int = 0) -> np.ndarray:
+    """Something that a tiny random model babbles to: noise bursts with pauses."""
+    rng = np.random.default_rng(seed)
+    bursts = [
+        np.concatenate([rng.standard_normal(int(16_000 * 0.7)) * rng.uniform(0.02, 0.3), np.zeros(int(16_000 * rng.uniform(0.1, 1.3)))])
+        for _ in range(int(seconds))
+    ]
+    return np.concatenate(bursts)[: int(seconds * 16_000)].astype(np.float32)
+
+
+def pieces(audio: np.ndarray, sizes: Iterable[int]) -> list[np.ndarray]:
+    cut, position = [], 0
+    for size in sizes:
+        cut.append(audio[position : position + size])
+        position += size
+    return [*cut, audio[position:]]
+
+
+def run(session: Session, audio: Sequence[np.ndarray]) -> list[Event]:
+    return [*(event for piece in audio for event in session.push(piece)), *session.finish()]
+
+
+def said(events: Iterable[Event]) -> tuple[list[tuple[object, ...]], np.ndarray]:
+    """What events say, compute times left out; and all speech joined."""
+    lines: list[tuple[object, ...]] = []
+    audio = [np.zeros(0, np.float32)]
+    for event in events:
+        if isinstance(event, Caption):
+            lines.append((event.source_ms, event.lang, event.segment, event.revision, event.stable, event.unstable, event.final))
+        elif isinstance(event, Words):
+            lines.append((event.source_ms, event.segment, event.words))
+        elif isinstance(event, Speech):
+            lines.append((event.source_ms, event.text))
+            audio.append(event.pcm)
+    return lines, np.concatenate(audio)
+
+
+def assert_same(one: Iterable[Event], other: Iterable[Event]) -> None:
+    (lines, audio), (other_lines, other_audio) = said(one), said(other)
+    assert lines == other_lines
+    assert len(audio) == len(other_audio)
+    assert np.allclose(audio, other_audio, atol=1e-4)
+
+
+POLICIES = ("wait-k", "wait-k:k=1", "local-agreement", "hold-n")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_any_chunking_of_the_audio_says_the_same(tiny_pipeline: Pipeline, policy: str) -> None:
+    audio = talk(12)
+    whole = run(tiny_pipeline.session(policy=policy, chunk_ms=320), [audio])
+    assert any(isinstance(event, Words) for event in whole)
+    rng = np.random.default_rng(3)
+    for high in (300, 5_000, 40_000):
+        sizes = rng.integers(0, high, size=2 * len(audio) // high)
+        assert_same(run(tiny_pipeline.session(policy=policy, chunk_ms=320), pieces(audio, sizes)), whole)
+
+
+def test_two_interleaved_sessions_equal_two_separate_ones(tiny_pipeline: Pipeline) -> None:
+    one, other = talk(8, 1), talk(8, 2)
+    alone = [run(tiny_pipeline.session(policy="wait-k"), [audio]) for audio in (one, other)]
+    first, second = tiny_pipeline.session(policy="wait-k"), tiny_pipeline.session(policy="wait-k")
+    together: tuple[list[Event], list[Event]] = ([], [])
+    for start in range(0, len(one), 4_000):
+        together[0].extend(first.push(one[start : start + 4_000]))
+        together[1].extend(second.push(other[start : start + 4_000]))
+    together[0].extend(first.finish())
+    together[1].extend(second.finish())
+    for expected, found in zip(alone, together, strict=True):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_restored_snapshot_goes_on_as_if_nothing_had_happened(tiny_pipeline: Pipeline, policy: str) -> None:
+    audio = talk(10, 4)
+    whole = run(tiny_pipeline.session(policy=policy), [audio])
+    session = tiny_pipeline.session(policy=policy)
+    events: list[Event] = []
+    for piece in np.array_split(audio, 23):
+        events.extend(session.push(piece))
+        session = Session.restore(session.snapshot(), tiny_pipeline.translator, tiny_pipeline.voice)
+    assert_same([*events, *session.finish()], whole)
+
+
+def test_words_are_the_stable_captions_and_never_change(tiny_pipeline: Pipeline) -> None:
+    events = run(tiny_pipeline.session(policy="wait-k:k=1"), [talk(15, 5)])
+    by_segment: dict[int, list[str]] = {}
+    shown: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, Words):
+            by_segment.setdefault(event.segment, []).extend(event.words)
+        elif isinstance(event, Caption) and event.lang == "de":
+            assert event.stable.startswith(shown.get(event.segment, ""))
+            shown[event.segment] = event.stable
+    assert {n: " ".join(words) for n, words in by_segment.items()} == {n: text for n, text in shown.items() if text}
+
+
+def test_every_segment_is_closed_and_counted(tiny_pipeline: Pipeline) -> None:
+    events = run(tiny_pipeline.session(policy="wait-k"), [talk(20, 6)])
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    closed = {event.segment for event in events if isinstance(event, Caption) and event.final and event.lang == "en"}
+    assert closed == set(range(finished.segments))
+    assert finished.segments > 1
+    assert finished.samples == 20 * 16_000
+
+
+def test_nothing_is_said_of_no_audio(tiny_pipeline: Pipeline) -> None:
+    session = tiny_pipeline.session()
+    assert session.push(np.zeros(0, np.float32)) == []
+    assert not [event for event in session.finish() if isinstance(event, Words)]
+
+
+def test_memory_of_a_long_stream_is_bounded(tiny_pipeline: Pipeline) -> None:
+    session = tiny_pipeline.session(policy="wait-k", speech=False)
+    sizes = []
+    for seed in range(6):
+        session.push(talk(20, seed))
+        sizes.append(len(session.snapshot()))
+    assert max(sizes[2:]) < 1.3 * max(sizes[:2])
+
+
+def test_bad_audio_is_refused_and_the_session_goes_on(tiny_pipeline: Pipeline) -> None:
+    audio = talk(4, 7)
+    expected = run(tiny_pipeline.session(), [audio])
+    session = tiny_pipeline.session()
+    events = list(session.push(audio[:20_000]))
+    with pytest.raises(InputError, match=r"shape \(2, 100\) is not mono"):
+        session.push(np.zeros((2, 100), np.float32))
+    with pytest.raises(InputError, match="holds 2 values that are not numbers"):
+        session.push(np.array([0, np.nan, np.inf], np.float32))
+    assert_same([*events, *session.push(audio[20_000:]), *session.finish()], expected)
+
+
+def test_a_finished_session_says_so(tiny_pipeline: Pipeline) -> None:
+    session = tiny_pipeline.session()
+    session.finish()
+    with pytest.raises(InputError, match="finished"):
+        session.push(np.zeros(1, np.float32))
+    with pytest.raises(InputError, match="finished"):
+        session.finish()
+
+
+def test_impossible_wishes_are_named_with_what_is_allowed(tiny_pipeline: Pipeline) -> None:
+    with pytest.raises(InputError, match="target language 'fr' is not available; allowed: de"):
+        tiny_pipeline.session(target="fr")
+    with pytest.raises(InputError, match=r"chunk of 100 ms is not possible; allowed: multiples of 80 ms from 160 to 2560 ms"):
+        tiny_pipeline.session(chunk_ms=100)
+    with pytest.raises(InputError, match="allowed: .*wait-k"):
+        tiny_pipeline.session(policy="wait")
+    with pytest.raises(InputError, match="allowed: minimal"):
+        tiny_pipeline.session(latency="fast")
+    with pytest.raises(ConfigError, match="policy ctc-guided needs target-ctc"):
+        Session(tiny_pipeline.translator, make_policy("ctc-guided"), None, SessionOptions())
+    with pytest.raises(InputError, match="not a snapshot"):
+        Session.restore(b"garbage", tiny_pipeline.translator)
