@@ -13,19 +13,20 @@ from streamst.evaluate.clock import Step
 from streamst.evaluate.erasure import normalised_erasure
 
 TESTS = Path(__file__).parent
-GOLDEN = [p for p in (TESTS / "data/golden", TESTS.parents[1] / "shared/golden") if (p / "latency.json").is_file()]
-CASES = [
-    pytest.param(case, id=f"{path.parent.name}-{case['id']}")
-    for path in GOLDEN
+PATHS = [p for p in (TESTS / "data/golden", TESTS.parents[1] / "shared/golden") if (p / "latency.json").is_file()]
+GOLDEN = {
+    f"{path.parent.name}-{case['id']}": case
+    for path in PATHS
     for case in json.loads((path / "latency.json").read_text(encoding="utf-8"))["cases"]
-]
+}
+FORWARDS = {name: case for name, case in GOLDEN.items() if case["kind"] != "non_monotone"}
 
 
 def _steps(parts):
     return [Step(heard, compute, ("w",) * units) for heard, compute, units in parts]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", GOLDEN.values(), ids=GOLDEN)
 def test_omnisteval_and_fbk_times_follow_from_the_elapsed_times_of_simuleval(case):
     expected = case["ca_conversions_ms"]
     delays, elapsed = case["delays_ms"], case["elapsed_ms"]
@@ -35,7 +36,7 @@ def test_omnisteval_and_fbk_times_follow_from_the_elapsed_times_of_simuleval(cas
     assert clock.from_elapsed(delays, elapsed, "simuleval") == tuple(elapsed)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.values[0]["kind"] != "non_monotone"])
+@pytest.mark.parametrize("case", FORWARDS.values(), ids=FORWARDS)
 def test_clocks_of_raw_events_equal_the_reference_conversions(case):
     """The golden events of emitting chunks only: cost of each = growth of elapsed - delay between emissions."""
     expected = case["ca_conversions_ms"]

@@ -19,7 +19,7 @@ from streamst.evaluate.clock import Step
 from streamst.evaluate.longform import LONG_FORMULAS, Recording, ReferenceSegment, long_corpus, resegment
 from streamst.evaluate.quality import sacrebleu_score
 
-GOLDEN = Path(__file__).parent / "data/golden/longform"
+GOLDEN = Path(__file__).parent / "data/logs/longform"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))
 OMNISTEVAL = {  # values of the tool, the log they come from, our clock
     "OmniSTEval 0.1.10, raw SimulEval elapsed": ("instances.log", "simuleval"),

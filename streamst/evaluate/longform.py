@@ -7,8 +7,10 @@ StreamLAAL (Papi et al. 2024, StreamAtt) in its two published variants, and Long
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from streamst.errors import InputError
 from streamst.evaluate.align import aswer, soft
@@ -86,26 +88,31 @@ def resegment(recording: Recording, segmenter: str = "aswer", text_unit: str = "
     """
     if segmenter not in SEGMENTERS:
         raise InputError(f"unknown segmenter {segmenter!r}; allowed: {', '.join(SEGMENTERS)}")
-    references = [split_units(segment.text, text_unit) for segment in recording.references]
-    if segmenter == "aswer":
-        owners = aswer(references, recording.units)
-    else:
-        owners = soft(references, recording.units, exact=text_unit == "char")
+    references = tuple(split_units(segment.text, text_unit) for segment in recording.references)
+    owners = _owners(references, recording.units, segmenter, text_unit == "char")
     reference_end = max(segment.offset_ms + segment.duration_ms for segment in recording.references)
     segments = []
     for index, (segment, units) in enumerate(zip(recording.references, references, strict=True)):
-        mine = [i for i, owner in enumerate(owners) if owner == index]
+        mine = slice(bisect_left(owners, index), bisect_right(owners, index))
         offset = segment.offset_ms
         utterance = Utterance(
-            tuple(recording.delays_ms[i] - offset for i in mine),
+            tuple(delay - offset for delay in recording.delays_ms[mine]),
             segment.duration_ms,
             len(units),
-            tuple(recording.elapsed_ms[i] - offset for i in mine) if recording.elapsed_ms else (),
+            tuple(elapsed - offset for elapsed in recording.elapsed_ms[mine]),
         )
-        text = ("" if text_unit == "char" else " ").join(recording.units[i] for i in mine)
+        text = ("" if text_unit == "char" else " ").join(recording.units[mine])
         ends = (recording.source_ms - offset, reference_end - offset)
         segments.append(Segment(text, segment.text, utterance, *ends))
     return tuple(segments)
+
+
+@lru_cache(maxsize=256)
+def _owners(
+    references: tuple[tuple[str, ...], ...], units: tuple[str, ...], segmenter: str, exact: bool
+) -> tuple[int, ...]:
+    """The segment of each unit, never decreasing; kept, because every clock of a run asks for the same alignment."""
+    return tuple(aswer(references, units) if segmenter == "aswer" else soft(references, units, exact=exact))
 
 
 def _clipped(u: Utterance) -> Utterance:
