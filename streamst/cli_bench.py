@@ -14,6 +14,7 @@ from streamst.errors import InputError
 
 if TYPE_CHECKING:
     from streamst.evaluate.formats.detect import Log
+    from streamst.evaluate.runner import MakePlayer
 
 bench_app = typer.Typer(
     name="bench",
@@ -27,7 +28,8 @@ ModelOption = Annotated[str, typer.Option(help="A model's name or directory.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 TaskOption = Annotated[str, typer.Option(help="st: translations. asr: captions in the spoken language.")]
 LimitOption = Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)]
-WorkersOption = Annotated[int, typer.Option(help="Processes, one thread each.", min=1)]
+WorkersOption = Annotated[int, typer.Option(help="Processes that play recordings at the same time.", min=1)]
+ThreadsOption = Annotated[int, typer.Option(help="Of the networks, in each process.", min=1)]
 SpeechOption = Annotated[bool, typer.Option("--speech/--no-speech", help="Speak the translations, too.")]
 RealtimeOption = Annotated[bool, typer.Option(help="Play at the speed of speech and measure the wall clock.")]
 UrlOption = Annotated[str | None, typer.Option(help="Of a server (ws://...) to measure in place of this process.")]
@@ -53,6 +55,7 @@ def run(
     speech: SpeechOption = True,
     limit: LimitOption = None,
     workers: WorkersOption = 1,
+    threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
     resamples: ResamplesOption = 1000,
@@ -78,11 +81,14 @@ def run(
         speech=speech,
         realtime=realtime,
         url=url,
+        threads=threads,
     )
     recordings = read_manifest(manifest, limit)
     with _bar() as bar:
         job = bar.add_task("playing", total=len(recordings.clips))
-        result = run_all(recordings, options, out_dir, workers, lambda done, _: _advance(bar, job, done))
+        result = run_all(
+            recordings, options, out_dir, workers, lambda done, _: _advance(bar, job, done), _player_of(url)
+        )
     if result.resumed or result.cut_lines:
         err.print(
             f"Went on with {out_dir}: {result.resumed} recordings were finished"
@@ -134,6 +140,7 @@ def sweep(
     speech: SpeechOption = False,
     limit: LimitOption = None,
     workers: WorkersOption = 1,
+    threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
     resamples: ResamplesOption = 1000,
@@ -145,7 +152,9 @@ def sweep(
     from streamst.evaluate.sweep import plan
     from streamst.evaluate.sweep import sweep as run_points
 
-    base = RunOptions(model=model, device=device, target=target, task=task, speech=speech, realtime=realtime, url=url)
+    base = RunOptions(
+        model=model, device=device, target=target, task=task, speech=speech, realtime=realtime, url=url, threads=threads
+    )
     points = plan(base, policy or [], latency or [], chunk_ms or [])
     recordings = read_manifest(manifest, limit)
     with _bar() as bar:
@@ -157,6 +166,7 @@ def sweep(
             workers,
             lambda point: lambda done, _: _advance(bar, jobs[point.name], done),
             resamples,
+            _player_of(url),
         )
     write_sweep_report(out_dir, members, f"Sweep over {manifest.stem}: {len(recordings.clips)} recordings")
     out.print(sweep_table(members))
@@ -247,6 +257,14 @@ def _read(log: Path, format: str | None, references: Path | None, segments: Path
     if references is not None:
         found = replace(found, recordings=tuple(attach(found.recordings, references, segments)))
     return found
+
+
+def _player_of(url: str | None) -> MakePlayer | None:
+    if url is None:
+        return None
+    from streamst.cli_bench_remote import remote_player
+
+    return remote_player
 
 
 def _bar() -> Progress:

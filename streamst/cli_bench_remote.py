@@ -1,7 +1,7 @@
-"""Plays recordings to a server at the speed of speech and writes down what comes back, and when, as for a session here.
+"""`streamst bench run --url`: recordings are played to a server as they are spoken, its answers logged with times.
 
-A step of the log is what the server said about one point of the audio: its computation is the time from when that audio
-could be spoken, or from the step before, until the answer was here. So it holds the network and the server's queue, too,
+A step of the log is what the server said about one point of the audio. Its computation is the time from when that audio
+could be spoken, or from the step before, until the answer was here: it holds the network and the server's queue, too,
 and the `queue` clock gives back the measured times.
 """
 
@@ -12,20 +12,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from streamst.audio import SAMPLE_RATE_HZ, read_blocks
+from streamst.audio import SAMPLE_RATE_HZ, Pcm, read_blocks
 from streamst.client import stream
 from streamst.errors import InputError
-from streamst.evaluate.drive import Labels, record
+from streamst.evaluate.drive import record
 from streamst.evaluate.manifest import Clip
 from streamst.evaluate.runlog import Line
-from streamst.evaluate.runner import RunOptions
+from streamst.evaluate.runner import RunOptions, labels
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.server.seam import Output, Settings
 
 Heard = tuple[Event, float]  # an event and when it came [ms since the audio began]
 
 
-def remote_player(options: RunOptions, labels: Labels) -> Callable[[Clip, Path], list[Line]]:
+def remote_player(options: RunOptions) -> Callable[[Clip, Path], list[Line]]:
     """A function that plays a clip to the server of `options.url` and returns its lines."""
     if options.url is None:
         raise InputError("a remote run needs --url")
@@ -37,7 +37,7 @@ def remote_player(options: RunOptions, labels: Labels) -> Callable[[Clip, Path],
 
     def play(clip: Clip, out: Path) -> list[Line]:
         heard = asyncio.run(_listen(url, clip, settings))
-        return record(clip, steps_of(heard), labels, SAMPLE_RATE_HZ, out)
+        return record(clip, steps_of(heard), labels(options), SAMPLE_RATE_HZ, out)
 
     return play
 
@@ -46,7 +46,7 @@ async def _listen(url: str, clip: Clip, settings: Settings) -> list[Heard]:
     """All events of one recording with their times. The audio begins with the first piece that is sent."""
     began: list[float] = []
 
-    def blocks() -> Iterator:
+    def blocks() -> Iterator[Pcm]:
         began.append(time.monotonic())
         yield from read_blocks(clip.path)
 

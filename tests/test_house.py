@@ -32,10 +32,8 @@ LAYERS = (
     ("streamst.scheduler", "streamst.engine", "streamst.evaluate", "streamst.train"),
     ("streamst.server", "streamst.tls"),
     ("streamst.client", "streamst.doctor"),
-    ("streamst.cli", "streamst.__main__"),
-    tuple(f"streamst.cli_{name}" for name in ("bench", "live", "machine", "options", "translate", "view")),
+    ("streamst.cli", "streamst.__main__"),  # and its parts, streamst.cli_*
 )
-TOP = len(LAYERS) - 2  # `cli` and its parts import one another
 
 
 def modules() -> dict[str, Path]:
@@ -53,12 +51,14 @@ MODULES = modules()
 
 def layer(module: str) -> int | None:
     """The row of the longest name in LAYERS that `module` is or lies below."""
+    if module.startswith("streamst.cli_") and module in MODULES:
+        return len(LAYERS) - 1
     best, row = "", None
     for number, names in enumerate(LAYERS):
         for name in names:
             inside = module == name or (module.startswith(f"{name}.") and name != "streamst")
             if inside and len(name) > len(best):
-                best, row = name, min(number, TOP)
+                best, row = name, number
     return row
 
 

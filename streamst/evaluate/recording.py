@@ -51,7 +51,7 @@ class Recording:
     speech_path: Path | None = None
     transcript: str | None = None  # source captions
     speaker: str = ""
-    paced: bool = False  # steps were timed in real time
+    clock: str = "simulated"  # or "realtime", "remote": then the steps were timed as a listener gets them
     task: str = "st"
     output: Literal["text", "speech", "both"] = "text"  # what the log is about: no text in it is not an empty output
     captions: tuple[tuple[float, str], ...] = field(default=(), repr=False)  # (source ms, source text shown), timelines
@@ -88,9 +88,14 @@ class Recording:
         return len(self.references) > 1 or any(r.offset_ms > 0 for r in self.references)
 
     @property
+    def paced(self) -> bool:
+        """True when the audio came at the speed of speech."""
+        return self.clock != "simulated"
+
+    @property
     def compute_ms(self) -> float | None:
-        """All computation; None when the log does not tell."""
-        return sum(step.compute_ms for step in self.steps) if self.steps else None
+        """All computation; None when the log does not tell, or has it mixed with the way to a server and back."""
+        return sum(step.compute_ms for step in self.steps) if self.steps and self.clock != "remote" else None
 
     @property
     def erased(self) -> int | None:
@@ -176,7 +181,7 @@ def _from_lines(
         speech_path=wav,
         transcript=captions.text() if captions.seen else None,
         speaker=begin.get("speaker", ""),
-        paced=paced,
+        clock=begin["clock"],
         task=begin["task"],
         output="both" if speech else "text",
         captions=tuple(shown),
@@ -196,8 +201,8 @@ class ShownText:
         if event["lang"] != self.lang:
             return None
         self.seen = True
-        text = event["stable"] if self.stable_only else event["stable"] + event["unstable"]
-        units, before = split_units(text, self.unit), self._segments.get(event["segment"], ())
+        parts = (event["stable"],) if self.stable_only else (event["stable"], event["unstable"])
+        units, before = split_units(" ".join(parts), self.unit), self._segments.get(event["segment"], ())
         later = tuple(u for number, part in sorted(self._segments.items()) if number > event["segment"] for u in part)
         self._segments[event["segment"]] = units
         same = 0

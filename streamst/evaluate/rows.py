@@ -122,7 +122,7 @@ def speech_names(clock: str) -> tuple[str, ...]:
 def recording_values(recording: Recording, clocks: Sequence[str]) -> Values:
     """What is defined for a recording of any length: speech output and computation."""
     values: Values = {}
-    if recording.steps and recording.source_ms > 0:
+    if recording.compute_ms is not None and recording.source_ms > 0:
         _put(values, "RTF", compute_rtf(recording.steps, recording.source_ms))
     for clock in speech_clocks([recording], clocks):
         spoken = spoken_of(recording, clock)

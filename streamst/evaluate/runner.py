@@ -7,16 +7,20 @@ behind a websocket. On the simulated clock audio is pushed as fast as it is comp
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
+import multiprocessing.connection
 import os
 import platform
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamst
 from streamst.audio import read_blocks
@@ -26,6 +30,9 @@ from streamst.evaluate.manifest import Clip, Manifest, check_audio
 from streamst.evaluate.recording import Written
 from streamst.evaluate.runlog import FORMAT, Line, RunDirectory
 from streamst.evaluate.units import unit_of
+
+if TYPE_CHECKING:
+    from streamst.pipeline import Pipeline
 
 TASKS = ("st", "asr")
 Progress = Callable[[int, float], None]  # recordings finished, their audio [s]
@@ -50,10 +57,13 @@ class RunOptions:
     speech: bool = True
     realtime: bool = False
     url: str | None = None
+    threads: int = 1  # of the networks, in each process
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise InputError(f"unknown task {self.task!r}; allowed: {', '.join(TASKS)}")
+        if self.threads < 1:
+            raise InputError(f"threads is {self.threads}; use 1 or more")
         if self.chunk_ms is not None and self.chunk_ms <= 0:
             raise InputError(f"chunk_ms is {self.chunk_ms}; use a number of milliseconds above 0")
 
@@ -70,6 +80,10 @@ class RunOptions:
         return "captions" if (self.policy or "").split(":")[0] == "retranslate" else "words"
 
 
+Play = Callable[[Clip, Path], list[Line]]  # plays a recording; its speech is left in the run's directory
+MakePlayer = Callable[[RunOptions], Play]
+
+
 @dataclass(frozen=True)
 class RunResult:
     """What a call of `run` did."""
@@ -80,18 +94,27 @@ class RunResult:
 
 
 def run(
-    manifest: Manifest, options: RunOptions, out: Path, workers: int = 1, progress: Progress | None = None
+    manifest: Manifest,
+    options: RunOptions,
+    out: Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+    make_player: MakePlayer | None = None,
 ) -> RunResult:
     """Run what of `manifest` is not in `out` yet. InputError names unreadable audio, or what differs from `out`'s run.
 
-    workers: processes, each with one thread; 1 runs in this process.
+    workers: processes; 1 runs in this one. make_player: `player` unless given; called once a
+    process, so for several workers it is a function of a module.
     """
     if workers < 1:
         raise InputError(f"workers is {workers}; use 1 or more")
     check_audio(manifest)
     directory = RunDirectory.open(out, describe_run(manifest, options, workers))
     todo = [clip for clip in manifest.clips if clip.index not in directory.done]
-    lines = in_processes(todo, options, out, workers) if workers > 1 else in_this_process(todo, options, out)
+    make = make_player or player
+    lines = (
+        in_processes(todo, options, out, workers, make) if workers > 1 else in_this_process(todo, options, out, make)
+    )
     for clip, block in lines:
         directory.append(block)
         if progress:
@@ -99,23 +122,28 @@ def run(
     return RunResult(len(todo), len(manifest.clips) - len(todo), directory.cut_lines)
 
 
-def in_this_process(clips: Sequence[Clip], options: RunOptions, out: Path) -> Iterator[tuple[Clip, list[Line]]]:
+def in_this_process(
+    clips: Sequence[Clip], options: RunOptions, out: Path, make_player: MakePlayer
+) -> Iterator[tuple[Clip, list[Line]]]:
     """The lines of each clip, in order."""
     if not clips:
         return
-    play = player(options)
+    import torch
+
+    torch.set_num_threads(options.threads)
+    play = make_player(options)
     for clip in clips:
         yield clip, play(clip, out)
 
 
 def in_processes(
-    clips: Sequence[Clip], options: RunOptions, out: Path, workers: int
+    clips: Sequence[Clip], options: RunOptions, out: Path, workers: int, make_player: MakePlayer
 ) -> Iterator[tuple[Clip, list[Line]]]:
     """The lines of each clip, as they are done. Long ones are begun first, so that none is waited for at the end."""
     if not clips:
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(clips)), context, _begin_worker, (options,))
+    pool = ProcessPoolExecutor(min(workers, len(clips)), context, _begin_worker, (options, make_player))
     try:
         longest = sorted(clips, key=lambda clip: -clip.duration_ms)
         pending: dict[Future[list[Line]], Clip] = {pool.submit(_work, clip, out): clip for clip in longest}
@@ -127,15 +155,9 @@ def in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def player(options: RunOptions) -> Callable[[Clip, Path], list[Line]]:
-    """A function that plays a clip and returns its lines; the model is loaded once, here."""
-    if options.url:
-        from streamst.evaluate.remote import remote_player
-
-        return remote_player(options, labels(options))
-    from streamst.pipeline import load
-
-    pipeline = load(options.model, options.device)
+def player(options: RunOptions) -> Play:
+    """A function that plays a clip to a session of this package's and returns its lines."""
+    pipeline = _pipeline(options.model, options.device)
 
     def play(clip: Clip, out: Path) -> list[Line]:
         session = pipeline.session(
@@ -154,6 +176,14 @@ def player(options: RunOptions) -> Callable[[Clip, Path], list[Line]]:
             raise InputError(f"manifest line {clip.line}: {error}") from error
 
     return play
+
+
+@functools.lru_cache(maxsize=1)
+def _pipeline(model: str, device: str) -> Pipeline:
+    """The model; the points of a sweep share it."""
+    from streamst.pipeline import load
+
+    return load(model, device)
 
 
 def labels(options: RunOptions) -> Labels:
@@ -181,15 +211,24 @@ def describe_run(manifest: Manifest, options: RunOptions, workers: int) -> Line:
     }
 
 
-_player: Callable[[Clip, Path], list[Line]] | None = None  # of this worker process
+_player: Play | None = None  # of this worker process
 
 
-def _begin_worker(options: RunOptions) -> None:
+def _begin_worker(options: RunOptions, make_player: MakePlayer) -> None:
     global _player
     import torch
 
-    torch.set_num_threads(1)
-    _player = player(options)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(options.threads)
+    _player = make_player(options)
+
+
+def _end_with_parent() -> None:
+    """A killed run leaves no workers behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(clip: Clip, out: Path) -> list[Line]:

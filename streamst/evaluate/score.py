@@ -242,11 +242,10 @@ def _computation(recordings: Sequence[Recording], sheet: _Sheet, options: ScoreO
     """RTF and erasure, where the log has what was computed and taken back."""
     if not all(recording.steps for recording in recordings):
         return
-    compute_ms = math.fsum(recording.compute_ms or 0.0 for recording in recordings)
-    audio_ms = math.fsum(recording.source_ms for recording in recordings)
+    pairs = [(r.compute_ms, r.source_ms) for r in recordings if r.compute_ms is not None]
+    compute_ms, audio_ms = (math.fsum(column) for column in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
     if audio_ms > 0:
-        fields = {"of": "compute/audio", "average": "micro", "n": len(recordings)}
-        pairs = [(recording.compute_ms or 0.0, recording.source_ms) for recording in recordings]
+        fields = {"of": "compute/audio", "average": "micro", "n": len(pairs)}
         rtf = Metric(compute_ms / audio_ms, "ratio", signature(fields))
         sheet.put("RTF", rtf, _ratio_interval(pairs, options.resamples))
     sheet.put("NE", normalised_erasure([recording.steps for recording in recordings], recordings[0].unit))

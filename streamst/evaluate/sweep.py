@@ -11,7 +11,7 @@ from streamst.errors import InputError
 from streamst.evaluate.manifest import Manifest
 from streamst.evaluate.report import SWEEP, Member, score_run, write_report
 from streamst.evaluate.runlog import write_json
-from streamst.evaluate.runner import Progress, RunOptions, run
+from streamst.evaluate.runner import MakePlayer, Progress, RunOptions, run
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def sweep(
     workers: int = 1,
     progress: Callable[[Setting], Progress] | None = None,
     resamples: int = 1000,
+    make_player: MakePlayer | None = None,
 ) -> list[Member]:
     """Run and score every point under `out`; a sweep that was stopped goes on where it was."""
     out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ def sweep(
     )
     found = []
     for point in points:
-        run(manifest, point.options, out / point.name, workers, progress(point) if progress else None)
+        run(manifest, point.options, out / point.name, workers, progress(point) if progress else None, make_player)
         report = score_run(out / point.name, resamples)
         write_report(report, point.name)
         found.append(Member(point.name, point.series, point.label, report))
