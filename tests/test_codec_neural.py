@@ -38,7 +38,7 @@ def speechlike(batch: int, seconds: float, seed: int = 0) -> Tensor:
 def codec() -> NeuralCodec:
     torch.manual_seed(2)
     module = NeuralCodec(TINY).eval()
-    torch.nn.init.normal_(module.decoder.outward.weight, std=0.4)  # filters that differ from frame to frame
+    torch.nn.init.normal_(module.decoder.outward.weight, std=0.1)  # filters that differ from frame to frame
     return module
 
 
@@ -80,14 +80,14 @@ def test_a_chunked_encoder_equals_offline(codec: NeuralCodec, batch: int, larges
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize(("batch", "frames"), [(1, 250), (8, 250), (1, 540)], ids=["one", "eight", "past the noise table"])
+@pytest.mark.parametrize(("batch", "frames"), [(1, 250), (8, 250), (1, 540)], ids=["one", "eight", "past the noise"])
 @pytest.mark.parametrize("largest", [1, 13])
 def test_a_chunked_decoder_equals_offline(codec: NeuralCodec, batch: int, frames: int, largest: int) -> None:
     torch.manual_seed(frames)
     latents = torch.randn(batch, frames, 64)
     offline = codec.decode(latents)
     assert offline.shape == (batch, frames * HOP)
-    assert float(offline.std()) > 0.01
+    assert 0.01 < float(offline.std()) < 1
     chunked = streamed(codec.decoder, latents, pieces(frames, batch, largest))
     torch.testing.assert_close(chunked, offline, atol=1e-4, rtol=0)
 
@@ -147,7 +147,7 @@ def test_a_fraction_of_a_frame_is_refused_by_the_network(codec: NeuralCodec) -> 
 
 
 @pytest.mark.parametrize("bitrate", [1500, 3000])
-def test_packets_carry_exactly_the_quantised_latents_of_the_offline_path(speech: NeuralSpeechCodec, bitrate: int) -> None:
+def test_packets_carry_the_quantised_latents_of_the_offline_path(speech: NeuralSpeechCodec, bitrate: int) -> None:
     pcm = speechlike(1, 2.3)[0].numpy()
     encoder, decoder = speech.encoder(bitrate), speech.decoder()
     audio = []

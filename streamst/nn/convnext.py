@@ -1,7 +1,7 @@
 """Causal ConvNeXt blocks, channel-last, over the state contract.
 
-Liu et al., "A ConvNet for the 2020s" (2022), in one dimension and with the depthwise kernel looking only back: a block is
-depthwise convolution -> layer norm -> linear -> GELU -> linear -> learned scale, added to its input.
+Liu et al., "A ConvNet for the 2020s" (2022), in one dimension and with the depthwise kernel looking only back: a
+block is depthwise convolution -> layer norm -> linear -> GELU -> linear -> learned scale, added to its input.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Residual vector quantisation with factorised codes and quantiser dropout.
 
-Zeghidour et al., SoundStream (2021): stages quantise what the earlier ones left over, and training drops the later ones at
-random, so one model serves every bit rate. Kumar et al., DAC (2023): each stage looks its code up in a few dimensions only.
+Zeghidour et al., SoundStream (2021): stages quantise what the earlier ones left over, and training drops the later
+ones at
+random, so one model serves every bit rate. Kumar et al., DAC (2023): each stage looks its code up in a few dimensions
+only.
 Codebooks follow their data by moving averages (van den Oord et al. 2017, appendix A.1); unused codes restart on data.
 """
 
@@ -80,7 +82,7 @@ class ResidualQuantiser(nn.Module):
 
 
 class ResidualLearner(nn.Module):
-    """Training side of a `ResidualQuantiser`: usage statistics, kept apart so that they do not ship with the weights."""
+    """Training side of a `ResidualQuantiser`: usage statistics, kept apart from the weights that ship."""
 
     counts: Tensor  # (stages, size) moving average of how often a code was chosen; all 0 before the first batch
     sums: Tensor  # (stages, size, code_dim) moving average of the sum of what chose it
