@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "web" / "sample.flac"
 SCREENSHOTS = ROOT / "build" / "screenshots"
 PLACES = 2  # sessions that the server admits
-PATIENCE_MS = 60_000  # two slow cores also run the model and the browser
+PATIENCE_MS = 120_000  # two slow cores also run the model and the browser
 FLAGS = [
     "--use-fake-device-for-media-stream",
     "--no-sandbox",

@@ -47,6 +47,8 @@ let state = "idle";
 let source = "microphone"; // or "sample": what a retry starts again
 let afterwards = null; // a trouble to show once the stream has ended properly
 let latency = LATENCIES.includes(recall("latency")) ? recall("latency") : "medium";
+let attempts = 0; // to start
+let slow = false; // the network, as the person was told
 let voiceOffered = true; // by the server
 let playback = { bufferedMs: 0 };
 let ticking = null;
@@ -65,17 +67,21 @@ async function start(from) {
   hideTrouble();
   sound.silence(); // what was left of another talk
   setState("connecting");
+  attempts += 1;
+  const attempt = attempts;
+  const wanted = () => state === "connecting" && attempt === attempts; // not stopped while the browser asked
   try {
     await sound.open();
-    if (source === "sample") await sound.openClip(SAMPLE, () => stop());
-    else await sound.openMicrophone();
+    if (source === "sample") await sound.openClip(SAMPLE, wanted, () => stop());
+    else await sound.openMicrophone(wanted);
   } catch (error) {
+    if (!wanted()) return;
     await sound.stopCapture();
     setState("failed", "Not started");
     showTrouble(source === "sample" ? troubles.sampleTrouble(error) : troubles.microphoneTrouble(error));
     return;
   }
-  if (state !== "connecting") return; // stopped while the browser was asking
+  if (!wanted()) return;
   connection = new Connection(streamUrl(location), {
     onWelcome: begin,
     onMessage: receive,
@@ -133,6 +139,11 @@ function speak({ samples, rateHz, text }) {
 
 /** No more audio: let the server say the rest. `trouble` is told when it has. */
 async function stop(trouble = null) {
+  if (state === "ending") {
+    sound.silence();
+    connection?.drop();
+    return;
+  }
   if (state === "connecting") {
     setState("idle");
     connection?.drop();
@@ -175,9 +186,8 @@ function setState(next, words = STATES[next]) {
   document.body.dataset.state = next;
   $("state").textContent = words;
   const running = next === "connecting" || next === "live" || next === "ending";
-  $("start-label").textContent = next === "ending" ? "Finishing…" : running ? "Stop" : "Start talking";
+  $("start-label").textContent = next === "ending" ? "Skip the rest" : running ? "Stop" : "Start talking";
   $("start-icon").setAttribute("href", running ? "#i-stop" : "#i-mic");
-  $("start").disabled = next === "ending";
   $("sample").disabled = running;
 }
 
@@ -212,12 +222,19 @@ function showPlayback(report) {
 
 function tick() {
   if (!connection) return;
+  if (state === "ending") {
+    const leftS = Math.ceil(connection.mediaTime / RATE_HZ - connection.processedMs / 1000);
+    $("state").textContent = leftS > 1 ? `Finishing, ${leftS} s left` : STATES.ending;
+    return;
+  }
   connection.ping(playback.bufferedMs);
   const heardS = connection.mediaTime / RATE_HZ;
   $("upload").textContent = heardS > 0 ? `${Math.round((connection.sentBytes * 8) / heardS / 1000)} kbit/s` : "–";
   $("upload").dataset.sentMs = Math.round(heardS * 1000);
   const waitingS = connection.waitingBytes / (2 * RATE_HZ);
-  if (waitingS > SLOW_UPLOAD_S) showTrouble(troubles.slowTrouble(waitingS));
+  if (waitingS > SLOW_UPLOAD_S && !slow) showTrouble(troubles.slowTrouble(waitingS));
+  else if (waitingS < 1 && slow) hideTrouble();
+  slow = waitingS > (slow ? 1 : SLOW_UPLOAD_S);
 }
 
 function showTrouble({ title, text, action }) {
@@ -250,12 +267,13 @@ function save() {
 function clear() {
   captions.clear();
   view.clear();
+  spoken.forget();
   $("save").disabled = $("clear").disabled = true;
 }
 
 // --- what the controls do
 
-$("start").addEventListener("click", () => (state === "live" || state === "connecting" ? stop() : start("microphone")));
+$("start").addEventListener("click", () => (state === "idle" || state === "failed" ? start("microphone") : stop()));
 $("sample").addEventListener("click", () => start("sample"));
 $("trouble-action").addEventListener("click", () => start(source));
 document.addEventListener("visibilitychange", () => document.hidden || sound.wake());
@@ -271,6 +289,7 @@ $("tune").addEventListener("click", () => {
 $("speech").addEventListener("change", () => {
   remember("speech", $("speech").checked);
   if (!$("speech").checked) sound.silence();
+  spoken.forget();
   $("volume").disabled = !$("speech").checked;
   connection?.configure(settings());
   if (state === "live") showEchoHint();

@@ -50,47 +50,54 @@ export class Sound {
     this.master?.gain.setTargetAtTime(volume, this.context.currentTime, 0.02);
   }
 
-  /** Ask for the microphone. Rejects with what getUserMedia rejects with. */
-  async openMicrophone() {
-    this.stream = await navigator.mediaDevices.getUserMedia({
+  /** Ask for the microphone. Rejects with what getUserMedia rejects with; lets go of it if it is not `wanted` any more. */
+  async openMicrophone(wanted) {
+    const stream = await navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
     });
+    if (!wanted()) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
+    this.stream = stream;
     this.stream.getAudioTracks()[0].onended = () => this.handlers.onLost();
     this.source = new MediaStreamAudioSourceNode(this.context, { mediaStream: this.stream });
   }
 
   /** Take a clip instead, in real time, heard in the loudspeaker too; `onEnded` when it is over. */
-  async openClip(url, onEnded) {
+  async openClip(url, wanted, onEnded) {
     const response = await fetch(url);
     if (!response.ok) throw new Error(`the sample clip is missing (${response.status})`);
     const buffer = await this.context.decodeAudioData(await response.arrayBuffer());
+    if (!wanted()) return;
     this.source = new AudioBufferSourceNode(this.context, { buffer });
     this.source.onended = onEnded;
     this.original = new GainNode(this.context, { gain: 0.7 });
     this.source.connect(this.original).connect(this.master);
-    return buffer.duration;
   }
 
   /** From here on bundles of pcm16 at `rateHz` come out through onCapture. */
   startCapture(rateHz) {
-    this.capture = new AudioWorkletNode(this.context, "capture", {
+    const capture = new AudioWorkletNode(this.context, "capture", {
       numberOfInputs: 1,
       numberOfOutputs: 1,
       processorOptions: { rateHz, bundleMs: BUNDLE_MS },
     });
-    this.capture.port.onmessage = ({ data }) => {
+    capture.port.onmessage = ({ data }) => {
       if (data.pcm) this.handlers.onCapture(data.pcm);
       if (data.level !== undefined) this.handlers.onInput(data.level);
-      if (data.flushed) this.capture?.flushed?.();
+      if (data.flushed) capture.flushed?.();
     };
-    this.source.connect(this.capture).connect(this.context.destination); // silent; a path to the end keeps it running
+    capture.onprocessorerror = () => this.handlers.onLost();
+    this.capture = capture;
+    this.source.connect(capture).connect(this.context.destination); // silent; a path to the end keeps it running
     if (this.source instanceof AudioBufferSourceNode) this.source.start();
   }
 
   /** The last samples come through onCapture, then the microphone is let go. */
   async stopCapture() {
     const { capture, source, stream, original } = this;
-    this.source = this.stream = this.original = null;
+    this.source = this.stream = this.capture = this.original = null;
     if (capture && this.context.state === "running") {
       await Promise.race([
         new Promise((resolve) => {
@@ -100,7 +107,6 @@ export class Sound {
         new Promise((resolve) => setTimeout(resolve, 500)),
       ]);
     }
-    this.capture = null;
     if (source instanceof AudioBufferSourceNode) source.onended = null;
     for (const node of [source, capture, original]) node?.disconnect();
     for (const track of stream?.getTracks() ?? []) track.stop();

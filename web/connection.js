@@ -3,7 +3,7 @@
 import { AUDIO, SUBPROTOCOL, bytesOnWire, decodeBinary, decodeText, encodeAudio } from "./protocol.js";
 
 const WELCOME_TIMEOUT_MS = 20_000; // a server that loads its model at the first call needs a while
-const CLOSED_TIMEOUT_MS = 30_000;
+const SILENCE_TIMEOUT_MS = 60_000; // without a word from the server while it says the rest
 const MOST_PINGS = 10; // unanswered ones that are remembered
 
 export class Connection {
@@ -25,6 +25,7 @@ export class Connection {
     this.speech = new Map(); // sequence -> the message that announced this binary one
     this.pings = new Map(); // id -> when it left [ms]
     this.rttMs = null;
+    this.processedMs = 0; // of the audio that was sent, how much the server has heard
     this.socket = new WebSocket(url, SUBPROTOCOL);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = ({ data }) => this.receive(data);
@@ -34,6 +35,7 @@ export class Connection {
 
   receive(data) {
     if (this.over) return;
+    if (this.ending) this.expectMore();
     if (typeof data !== "string") {
       this.receiveAudio(decodeBinary(data));
       return;
@@ -49,6 +51,8 @@ export class Connection {
     } else if (message.type === "pong") {
       this.rttMs = performance.now() - (this.pings.get(message.id) ?? performance.now());
       this.pings.delete(message.id);
+    } else if (message.type === "ack") {
+      this.processedMs = message.processed_ms;
     } else if (message.type === "error") {
       this.error = message;
       this.handlers.onMessage(message);
@@ -110,7 +114,12 @@ export class Connection {
       return;
     }
     this.sendText({ type: "end" });
-    this.timer = setTimeout(() => this.giveUp(), CLOSED_TIMEOUT_MS);
+    this.expectMore();
+  }
+
+  expectMore() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.giveUp(), SILENCE_TIMEOUT_MS);
   }
 
   /** Leave without waiting for anything. */

@@ -32,6 +32,12 @@ export class Spoken {
   startRun() {
     this.pieces = [];
     this.letters = 0;
+    this.lost = false;
+  }
+
+  /** Speech and captions are no longer of the same words: tell nothing until the next run. */
+  forget() {
+    this.lost = true;
   }
 
   /** `ms` of speech with `text` in it follow. */
@@ -46,7 +52,7 @@ export class Spoken {
   letterAt(goneMs) {
     while (this.pieces.length > 0 && this.pieces[0].startMs + this.pieces[0].ms <= goneMs) this.pieces.shift();
     const piece = this.pieces[0];
-    if (!piece || piece.count === 0 || goneMs <= piece.startMs) return null;
+    if (this.lost || !piece || piece.count === 0 || goneMs <= piece.startMs) return null;
     return piece.from + Math.min(piece.count - 1, Math.floor((piece.count * (goneMs - piece.startMs)) / piece.ms));
   }
 }

@@ -32,6 +32,17 @@ test("the word that is heard moves on with the speech that is gone", () => {
   assert.deepEqual(heard, [null, "Guten", "Morgen.", "Morgen.", null, "Wie", "geht", null]);
 });
 
+test("when captions were cleared or the voice was switched off nothing wrong is marked", () => {
+  const spoken = new Spoken();
+  spoken.add("Ja.", 500);
+  spoken.forget();
+  spoken.add("Nein.", 500);
+  assert.equal(spoken.letterAt(100), null);
+  spoken.startRun();
+  spoken.add("Doch.", 500);
+  assert.equal(spoken.letterAt(1001), 0);
+});
+
 test("a new connection starts with its own first word while the player's clock goes on", () => {
   const captions = new Captions();
   const spoken = new Spoken();
