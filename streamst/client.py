@@ -29,6 +29,7 @@ from streamst.config import from_dict
 from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech, Words
 from streamst.server.native import SUBPROTOCOL, pack_audio, unpack_audio
+from streamst.server.options import LOOPBACK
 from streamst.server.seam import Acknowledged, Closed, Configured, GoAway, Latency, Settings, Welcome
 
 PIECE_MS = 100  # of audio in one message when it is paced
@@ -146,11 +147,13 @@ class _Link:
 
 @contextlib.asynccontextmanager
 async def _connected(address: str, offered: list[str], tls: ssl.SSLContext | None) -> AsyncIterator[ClientConnection]:
+    parts = urlsplit(address)
     try:
         socket = await connect(
             address,
             subprotocols=[Subprotocol(name) for name in offered],
-            ssl=tls if address.startswith("wss:") else None,
+            ssl=(tls or ssl.create_default_context()) if parts.scheme == "wss" else None,
+            proxy=None if parts.hostname in LOOPBACK else True,
             max_size=MAX_MESSAGE_BYTES,
             compression=None,
         )

@@ -59,13 +59,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return tuple(_convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
         if len(inner) == len(value):
-            return tuple(_convert(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(inner, value, strict=True)))
+            return tuple(
+                _convert(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(inner, value, strict=True))
+            )
     elif origin is dict and isinstance(value, Mapping):
         return {str(k): _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif hint is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif hint in (str, bool) and isinstance(value, hint):
+    elif (hint is int and isinstance(value, int) and not isinstance(value, bool)) or (
+        hint in (str, bool) and isinstance(value, hint)
+    ):
         return value
     raise ConfigError(f"{where}: {value!r} ({type(value).__name__}) is not {getattr(hint, '__name__', hint)}")

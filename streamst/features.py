@@ -33,7 +33,7 @@ class FeatureState(State):
 
 
 class LogMel(nn.Module):
-    """PCM (B, S) to features (B, S // hop, bands). Frame t ends with sample (t + 1) * hop: it needs no future sample."""
+    """PCM (B, S) to features (B, S // hop, bands). Frame t ends with sample (t + 1) * hop: no future is needed."""
 
     mean: Tensor
     deviation: Tensor
@@ -48,7 +48,9 @@ class LogMel(nn.Module):
         self.register_buffer("_window", torch.hann_window(config.window_samples, periodic=True), persistent=False)
         self.register_buffer("_filters", torch.from_numpy(mel_filters(config)), persistent=False)
 
-    def init_state(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> FeatureState:
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> FeatureState:
         """Silence before the first sample."""
         overlap = self.config.window_samples - self.config.hop_samples
         return FeatureState(torch.zeros(batch, overlap, device=device, dtype=dtype))

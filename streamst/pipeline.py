@@ -35,14 +35,21 @@ class Pipeline:
         return self.translator.sample_rate_hz
 
     def session(
-        self, target: str = "de", policy: str | None = None, latency: str = "medium", chunk_ms: int | None = None, speech: bool = True
+        self,
+        target: str = "de",
+        policy: str | None = None,
+        latency: str = "medium",
+        chunk_ms: int | None = None,
+        speech: bool = True,
     ) -> Session[Any, Any]:
-        """A session at a position of the latency dial; `policy` (as "wait-k" or "wait-k:k=5") and `chunk_ms` override it.
+        """A session at a position of the latency dial; `policy` ("wait-k", "wait-k:k=5") and `chunk_ms` override it.
 
         Raises InputError naming what is allowed for an unknown target, policy, parameter, latency or chunk.
         """
         if target not in self.translator.targets:
-            raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}")
+            raise InputError(
+                f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}"
+            )
         setting = latency_setting(self.translator.source, target, latency, policy or "")
         options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech)
         return Session(self.translator, setting.make(), self.voice, options)

@@ -1,4 +1,4 @@
-"""One speaker: push(pcm) -> events, finish() -> events. The server, the command line, the evaluator and the tests drive this."""
+"""One speaker: push(pcm) -> events, finish() -> events. Server, command line, evaluator and tests drive this."""
 
 from __future__ import annotations
 
@@ -53,14 +53,20 @@ class Session(Generic[T, V]):
     """Translates one stream of speech. Not for two threads at once; any number of sessions share the networks."""
 
     def __init__(
-        self, translator: Translator[T], policy: Policy, voice: Voice[V] | None = None, options: SessionOptions | None = None
+        self,
+        translator: Translator[T],
+        policy: Policy,
+        voice: Voice[V] | None = None,
+        options: SessionOptions | None = None,
     ) -> None:
         """Raises InputError for a target, chunk or voice that is not possible, ConfigError for a policy that needs what
         the translator lacks."""
         self.options = options or SessionOptions()
         lacking = missing_needs(policy, translator.provides)
         if lacking:
-            raise ConfigError(f"policy {_name(policy)} needs {', '.join(sorted(lacking))}, which this translator does not provide")
+            raise ConfigError(
+                f"policy {_name(policy)} needs {', '.join(sorted(lacking))}, which this translator does not provide"
+            )
         speaks = self.options.speech and not policy.captions_only
         if voice is not None and speaks and voice.language != self.options.target:
             raise InputError(f"the voice speaks {voice.language!r}, not the target {self.options.target!r}")
@@ -144,7 +150,13 @@ class Session(Generic[T, V]):
                 session._speaking = session.voice.unpack_state(saved["speaking"])
             session._segment = _unpack_segment(saved["segment"])
             counters = saved["counters"]
-            session._samples, session._spoken_until_ms, session._decoder_calls, session._compute_s, session._finished = counters
+            (
+                session._samples,
+                session._spoken_until_ms,
+                session._decoder_calls,
+                session._compute_s,
+                session._finished,
+            ) = counters
             return session
         except (KeyError, TypeError, ValueError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
             raise InputError(f"not a snapshot of a session: {error}") from error
@@ -204,7 +216,11 @@ class Session(Generic[T, V]):
         rebased = (rebase(h, candidate.tokens[:count]) for h in before.previous)
         aligned = candidate.alignment[count - 1] if count and len(candidate.alignment) >= count else before.aligned
         self._segment = replace(
-            before, committed=committed, words=len(words), previous=tuple(h for h in rebased if h is not None), aligned=aligned
+            before,
+            committed=committed,
+            words=len(words),
+            previous=tuple(h for h in rebased if h is not None),
+            aligned=aligned,
         )
         stable = " ".join(words)
         whole = self.translator.detokenize((*committed, *candidate.tokens[count:shown]))
@@ -223,7 +239,9 @@ class Session(Generic[T, V]):
         if len(pcm):
             duration_ms = 1000 * len(pcm) / self.voice.sample_rate_hz
             self._spoken_until_ms = max(self._spoken_until_ms, self._source_ms) + duration_ms
-            self._events.append(Speech(**self._now(), pcm=pcm, sample_rate_hz=self.voice.sample_rate_hz, text=" ".join(words)))
+            self._events.append(
+                Speech(**self._now(), pcm=pcm, sample_rate_hz=self.voice.sample_rate_hz, text=" ".join(words))
+            )
 
     def _caption_source(self, final: bool) -> None:
         text = self.translator.source_text(self._hearing, final)
@@ -239,9 +257,16 @@ class Session(Generic[T, V]):
         span = (text[0].start_ms, text[-1].end_ms) if text else (self._source_ms, self._source_ms)
         self._events.append(
             Caption(
-                **self._now(), lang=lang, segment=segment.number, revision=segment.revisions[side], stable=stable,
-                unstable=unstable, start_ms=span[0], end_ms=min(span[1], self._source_ms), final=final,
-            )  # fmt: skip
+                **self._now(),
+                lang=lang,
+                segment=segment.number,
+                revision=segment.revisions[side],
+                stable=stable,
+                unstable=unstable,
+                start_ms=span[0],
+                end_ms=min(span[1], self._source_ms),
+                final=final,
+            )
         )
         captions, revisions = list(segment.captions), list(segment.revisions)
         captions[side] = (stable, unstable)

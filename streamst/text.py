@@ -15,7 +15,15 @@ from streamst.errors import CheckpointError
 
 WORD_START = "▁"  # sentencepiece's mark: this piece begins a word
 
-_SIGNS = {"%": " percent ", "&": " and ", "$": " dollars ", "€": " euros ", "£": " pounds ", "°": " degrees ", "+": " plus "}
+_SIGNS = {
+    "%": " percent ",
+    "&": " and ",
+    "$": " dollars ",
+    "€": " euros ",
+    "£": " pounds ",
+    "°": " degrees ",
+    "+": " plus ",
+}
 _TITLES = {"mr.": "mister", "mrs.": "missis", "dr.": "doctor", "st.": "saint", "a.m.": "a m", "p.m.": "p m"}
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:st|nd|rd|th)?")
 
@@ -91,7 +99,8 @@ def train_tokenizer(lines: Sequence[str], size: int, model: Path, digits: bool =
     model.parent.mkdir(parents=True, exist_ok=True)
     with model.open("wb") as file:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=file, vocab_size=size, model_type="bpe", unk_id=0, bos_id=1, eos_id=2,
+            sentence_iterator=iter(lines), model_writer=file, vocab_size=size, model_type="bpe", unk_id=0, bos_id=1,
+            eos_id=2,
             character_coverage=0.9999, split_digits=digits, normalization_rule_name="nmt_nfkc", minloglevel=2,
         )  # fmt: skip
     return Tokenizer(model)

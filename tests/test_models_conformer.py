@@ -5,7 +5,9 @@ import torch
 
 from streamst.models.conformer import Conformer, ConformerConfig
 
-CONFIG = ConformerConfig(bands=16, dim=24, layers=3, heads=2, expansion=2, kernel=5, max_distance=6, left_frames=8, middle=2)
+CONFIG = ConformerConfig(
+    bands=16, dim=24, layers=3, heads=2, expansion=2, kernel=5, max_distance=6, left_frames=8, middle=2
+)
 
 
 def encoder(left: int = 8) -> Conformer:

@@ -5,7 +5,9 @@ import torch
 
 from streamst.models.writer import Writer, WriterConfig
 
-CONFIG = WriterConfig(source_tokens=20, target_tokens=30, state_dim=8, dim=16, heads=2, memory_layers=1, decoder_layers=2, max_distance=4)
+CONFIG = WriterConfig(
+    source_tokens=20, target_tokens=30, state_dim=8, dim=16, heads=2, memory_layers=1, decoder_layers=2, max_distance=4
+)
 
 
 @pytest.fixture
@@ -29,10 +31,9 @@ def test_greedy_steps_equal_the_argmax_of_the_teacher_forced_network(writer: Wri
     found = writer.greedy(memory, [4, 8], limit=12)
     inputs = torch.tensor([[1, 4, 8, *found.tokens]])
     logits, alignment = writer(memory, torch.zeros(1, 5, dtype=torch.bool), inputs)
-    logits[..., :2] = float("-inf")
     for position, token in enumerate(found.tokens):
         scores = logits[0, 2 + position].log_softmax(-1)
-        assert int(scores.argmax()) == token
+        assert int(scores[2:].argmax()) + 2 == token
         assert float(scores[token]) == pytest.approx(found.log_probs[position], abs=1e-4)
         assert torch.allclose(alignment[0, 2 + position], found.attention[position], atol=1e-5)
     assert found.tokens
@@ -44,6 +45,16 @@ def test_continuing_a_greedy_prefix_gives_the_same_sentence(writer: Writer) -> N
     whole = writer.greedy(memory, [], limit=10).tokens
     for cut in range(len(whole) + 1):
         assert (*whole[:cut], *writer.greedy(memory, whole[:cut], limit=10 - cut).tokens) == whole
+
+
+@torch.no_grad()
+def test_what_may_follow_the_prefix_is_kept_to(writer: Writer) -> None:
+    memory = memory_of(writer, [1, 5, 9, 7, 2])
+    free = writer.greedy(memory, [4, 8], limit=5).tokens
+    first = torch.ones(30, dtype=torch.bool)
+    first[free[0]] = False
+    kept = writer.greedy(memory, [4, 8], limit=5, first=first)
+    assert not kept.tokens or kept.tokens[0] != free[0]
 
 
 @torch.no_grad()

@@ -251,6 +251,12 @@ def test_consensus_never_ends_on_a_word_that_only_the_newest_decode_has() -> Non
     assert Consensus(gamma=0.0).decide(heard(), Said(previous=(hyp("▁die ▁war"),)), hyp(HOUSE)).commit == 0
 
 
+def test_consensus_of_three_asks_both_earlier_decodes() -> None:
+    for earlier in ((hyp(HOUSE), hyp("▁das ▁die")), (hyp("▁das ▁die"), hyp(HOUSE))):
+        assert Consensus(passes=3).decide(heard(), Said(previous=earlier), hyp(HOUSE)).commit == 1
+    assert Consensus(passes=3).decide(heard(), Said(previous=(hyp(HOUSE),)), hyp(HOUSE)).commit == 0
+
+
 # attention
 
 
@@ -302,6 +308,7 @@ def test_standardising_a_single_token_falls_back_instead_of_aligning_it_with_fra
     assert aligned_frames(((0.1, 0.2, 0.6, 0.1),), "z-score") == (2,)
     candidate = hyp("▁das ▁ist", attention=((0.1, 0.2, 0.6, 0.1), (0.1, 0.1, 0.7, 0.1)))
     assert AlignAtt(hold_ms=160, normalise="z-score").decide(heard(frames=4), Said(), candidate).commit == 0
+    assert AlignAtt(hold_ms=80, normalise="z-score").decide(heard(frames=4), Said(), candidate).commit == 1
 
 
 # counters and trained heads
@@ -322,6 +329,12 @@ def test_ctc_guided_says_as_many_tokens_as_the_target_ctc_counts(target: int, sa
 def test_ctc_guided_decodes_when_both_counts_grew_by_the_stride(source: int, target: int, wants: bool) -> None:
     said = Said(tokens=2, heard=heard(source=5, target=4))
     assert CtcGuided(stride=2).wants_decode(heard(source=source, target=target), said) == wants
+
+
+def test_ctc_guided_does_not_decode_for_tokens_that_are_said_already() -> None:
+    grown, before = heard(source=9, target=6), heard(source=5, target=4)
+    assert CtcGuided(lag=1).wants_decode(grown, Said(tokens=4, heard=before))
+    assert not CtcGuided(lag=1).wants_decode(grown, Said(tokens=5, heard=before))
 
 
 def test_transducers_say_what_the_lattice_emitted_and_hold_fresh_labels_of_a_beam() -> None:

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from typing import Any
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
 
 import streamst
 from streamst.errors import InputError, UnavailableError
-from streamst.pipeline import Pipeline, load
+from streamst.pipeline import Pipeline
 from streamst.server.app import create_app, prepare
 from streamst.server.options import ServerOptions
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return load()
+def pipeline(tiny_pipeline: Pipeline) -> Pipeline:
+    return tiny_pipeline
 
 
-@pytest.fixture()
-def client(pipeline: Pipeline) -> Iterator[TestClient]:
-    options = ServerOptions(max_sessions=2, policy="wait-k", latency="low", max_text_bytes=1000)
-    with TestClient(create_app(pipeline, options), base_url="http://127.0.0.1:8000") as client:
-        yield client
+class Client:
+    """Asks an application in this process."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        options = ServerOptions(max_sessions=2, policy="wait-k", latency="low", max_text_bytes=1000)
+        self.app = create_app(pipeline, options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._ask("GET", path, options))
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._ask("POST", path, options))
+
+    async def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            return await client.request(method, path, **options)
 
 
-def test_health_tells_how_full_the_server_is(client: TestClient) -> None:
+@pytest.fixture
+def client(pipeline: Pipeline) -> Client:
+    return Client(pipeline)
+
+
+def test_health_tells_how_full_the_server_is(client: Client) -> None:
     expected = {"status": "ok", "version": streamst.__version__, "sessions": 0, "max_sessions": 2}
     assert client.get("/healthz").json() == expected
 
 
-def test_info_tells_what_a_client_may_choose_and_what_happens_if_it_does_not(client: TestClient) -> None:
+def test_info_tells_what_a_client_may_choose_and_what_happens_if_it_does_not(client: Client) -> None:
     info = client.get("/v1/info").json()
     assert (info["source"], info["targets"]) == ("en", ["de"])
     assert {"wait-k", "local-agreement"} <= set(info["policies"])
@@ -42,14 +60,14 @@ def test_info_tells_what_a_client_may_choose_and_what_happens_if_it_does_not(cli
     assert info["sample_rate_hz"] == 16_000
 
 
-def test_metrics_are_in_the_text_format(client: TestClient) -> None:
+def test_metrics_are_in_the_text_format(client: Client) -> None:
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "\nstreamst_sessions 0.0\n" in answer.text
     assert "process_resident_memory_bytes" in answer.text
 
 
-def test_the_page_comes_with_headers_that_keep_it_to_itself(client: TestClient) -> None:
+def test_the_page_comes_with_headers_that_keep_it_to_itself(client: Client) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert "<html" in page.text
@@ -64,12 +82,12 @@ def test_the_page_comes_with_headers_that_keep_it_to_itself(client: TestClient) 
     assert script.headers["cache-control"] == "no-cache"
 
 
-def test_what_is_not_there_is_not_found(client: TestClient) -> None:
+def test_what_is_not_there_is_not_found(client: Client) -> None:
     assert client.get("/nothing.js").status_code == 404
     assert client.post("/healthz").status_code == 405
 
 
-def test_a_place_can_be_reserved_until_none_is_left(client: TestClient) -> None:
+def test_a_place_can_be_reserved_until_none_is_left(client: Client) -> None:
     first = client.post("/v1/sessions", json={"target": "de"})
     assert first.status_code == 201
     assert first.json()["url"] == "/v1/stream"
@@ -100,7 +118,7 @@ def test_a_place_can_be_reserved_until_none_is_left(client: TestClient) -> None:
     ],
 )
 def test_a_reservation_that_cannot_be_read_is_told_why(
-    client: TestClient, body: bytes, status: int, message: str
+    client: Client, body: bytes, status: int, message: str
 ) -> None:
     answer = client.post("/v1/sessions", content=body)
     assert answer.status_code == status
@@ -108,7 +126,7 @@ def test_a_reservation_that_cannot_be_read_is_told_why(
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://127.0.0.1:9000"])
-def test_a_page_from_elsewhere_reserves_nothing(client: TestClient, origin: str) -> None:
+def test_a_page_from_elsewhere_reserves_nothing(client: Client, origin: str) -> None:
     answer = client.post("/v1/sessions", headers={"origin": origin})
     assert answer.status_code == 403
     assert answer.json()["code"] == 1008

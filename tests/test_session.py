@@ -16,7 +16,12 @@ def talk(seconds: float, seed: int = 0) -> np.ndarray:
     """Something that a tiny random model babbles to: noise bursts with pauses."""
     rng = np.random.default_rng(seed)
     bursts = [
-        np.concatenate([rng.standard_normal(int(16_000 * 0.7)) * rng.uniform(0.02, 0.3), np.zeros(int(16_000 * rng.uniform(0.1, 1.3)))])
+        np.concatenate(
+            [
+                rng.standard_normal(int(16_000 * 0.7)) * rng.uniform(0.02, 0.3),
+                np.zeros(int(16_000 * rng.uniform(0.1, 1.3))),
+            ]
+        )
         for _ in range(int(seconds))
     ]
     return np.concatenate(bursts)[: int(seconds * 16_000)].astype(np.float32)
@@ -40,7 +45,9 @@ def said(events: Iterable[Event]) -> tuple[list[tuple[object, ...]], np.ndarray]
     audio = [np.zeros(0, np.float32)]
     for event in events:
         if isinstance(event, Caption):
-            lines.append((event.source_ms, event.lang, event.segment, event.revision, event.stable, event.unstable, event.final))
+            lines.append(
+                (event.source_ms, event.lang, event.segment, event.revision, event.stable, event.unstable, event.final)
+            )
         elif isinstance(event, Words):
             lines.append((event.source_ms, event.segment, event.words))
         elif isinstance(event, Speech):
@@ -127,11 +134,10 @@ def test_nothing_is_said_of_no_audio(tiny_pipeline: Pipeline) -> None:
 
 def test_memory_of_a_long_stream_is_bounded(tiny_pipeline: Pipeline) -> None:
     session = tiny_pipeline.session(policy="wait-k", speech=False)
-    sizes = []
+    empty = len(session.snapshot())
     for seed in range(6):
         session.push(talk(20, seed))
-        sizes.append(len(session.snapshot()))
-    assert max(sizes[2:]) < 1.3 * max(sizes[:2])
+        assert len(session.snapshot()) < empty + 60_000
 
 
 def test_bad_audio_is_refused_and_the_session_goes_on(tiny_pipeline: Pipeline) -> None:
@@ -158,9 +164,11 @@ def test_a_finished_session_says_so(tiny_pipeline: Pipeline) -> None:
 def test_impossible_wishes_are_named_with_what_is_allowed(tiny_pipeline: Pipeline) -> None:
     with pytest.raises(InputError, match="target language 'fr' is not available; allowed: de"):
         tiny_pipeline.session(target="fr")
-    with pytest.raises(InputError, match=r"chunk of 100 ms is not possible; allowed: multiples of 80 ms from 160 to 2560 ms"):
+    with pytest.raises(
+        InputError, match=r"chunk of 100 ms is not possible; allowed: multiples of 80 ms from 160 to 2560 ms"
+    ):
         tiny_pipeline.session(chunk_ms=100)
-    with pytest.raises(InputError, match="allowed: .*wait-k"):
+    with pytest.raises(InputError, match=r"allowed: .*wait-k"):
         tiny_pipeline.session(policy="wait")
     with pytest.raises(InputError, match="allowed: minimal"):
         tiny_pipeline.session(latency="fast")

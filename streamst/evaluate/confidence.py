@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.significance import PairedTest
+from sacrebleu.significance import PairedTest, _bootstrap_resample
 
 from streamst.errors import InputError
 from streamst.evaluate.quality import check_pairs, scorer
@@ -133,11 +133,18 @@ def quality_interval(
     tokenize: str = "13a",
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """sacrebleu's own bootstrap of BLEU, chrF, chrF++ or TER: mean of the resamples +- half width of its 95 %."""
+    """sacrebleu's own bootstrap of BLEU, chrF, chrF++ or TER: mean of the resamples +- half width of its 95 %.
+
+    Its `corpus_score(n_bootstrap=...)` (2.6) fails where some resamples score exactly 0, so its two steps are done here.
+    """
     check_pairs(hypotheses, references)
     metric = scorer(name, tokenize)
-    score = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=resamples)
-    mean, half = float(score._mean), float(score._ci)  # no public names for these in sacrebleu 2.6
+    score = metric.corpus_score(list(hypotheses), [list(references)])
+    counts = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
+    _, resampled = _bootstrap_resample(counts, metric, resamples)
+    ranked = sorted(float(one.score) for one in resampled)
+    cut = len(ranked) // 40
+    mean, half = math.fsum(ranked) / len(ranked), 0.5 * (ranked[-1 - cut] - ranked[cut])
     return Interval(float(score.score), mean - half, mean + half, 0.95, len(hypotheses), resamples, _sacrebleu_seed())
 
 

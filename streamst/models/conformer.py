@@ -75,7 +75,9 @@ class ConformerBlock(nn.Module):
 
     def init_state(self, batch: int, left: int, device: torch.device | str, dtype: torch.dtype) -> BlockState:
         """Fresh caches."""
-        return BlockState(self.attention.init_state(batch, left, device, dtype), self.conv.init_state(batch, device, dtype))
+        return BlockState(
+            self.attention.init_state(batch, left, device, dtype), self.conv.init_state(batch, device, dtype)
+        )
 
     def step(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
         """x: (B, T, D), one chunk."""
@@ -111,7 +113,9 @@ class Conformer(nn.Module):
         self.blocks = nn.ModuleList(ConformerBlock(c) for _ in range(c.layers))
         self.dropout = nn.Dropout(c.dropout)
 
-    def init_state(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> EncoderState:
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> EncoderState:
         """A fresh stream."""
         return EncoderState(
             tuple(conv.init_state(batch, device, dtype) for conv in self._convs()),
@@ -131,10 +135,13 @@ class Conformer(nn.Module):
             blocks.append(after)
         return x, EncoderState(tuple(tails), tuple(blocks))
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, chunk: int = -1, left: int = -1) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, chunk: int = -1, left: int = -1
+    ) -> tuple[Tensor, Tensor]:
         """The masked offline path.
 
-        x: (B, T, bands), T a multiple of the subsampling; lengths: (B,) valid output frames; chunk, left: frames, -1 is all.
+        x: (B, T, bands), T a multiple of the subsampling; lengths: (B,) valid output frames;
+        chunk, left: frames, -1 is all.
         Returns the last layer's states and those of layer `middle`, both (B, T', dim).
         """
         for conv in self._convs():

@@ -49,9 +49,13 @@ class Listener(nn.Module):
         """PCM samples an encoder frame covers."""
         return self.config.features.hop_samples * self.config.encoder.subsampling
 
-    def init_state(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> ListenerState:
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> ListenerState:
         """A fresh stream."""
-        return ListenerState(self.features.init_state(batch, device, dtype), self.encoder.init_state(batch, device, dtype))
+        return ListenerState(
+            self.features.init_state(batch, device, dtype), self.encoder.init_state(batch, device, dtype)
+        )
 
     def step(self, x: Tensor, state: ListenerState) -> tuple[Tensor, ListenerState]:
         """x: (B, S), one chunk, S a multiple of `frame_samples`; returns encoder states (B, T, D)."""

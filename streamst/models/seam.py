@@ -96,7 +96,7 @@ class Voice(Protocol[V]):
         ...
 
     def speak(self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0) -> tuple[Pcm, V]:
-        """Audio (samples,) for every word that can be spoken now: all but the last, all where `final` (end of a phrase).
+        """Audio (samples,) for every word that can be spoken now: all but the last; all where `final`, a phrase's end.
 
         `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides durations. `words` may be empty.
         """

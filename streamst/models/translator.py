@@ -67,16 +67,23 @@ class SpeechTranslator:
 
     provides: frozenset[Need] = frozenset({"source-ctc", "alignment", "log-probs"})
 
-    def __init__(self, config: TranslatorConfig, listener: Listener, writer: Writer, source: Tokenizer, target: Tokenizer) -> None:
+    def __init__(
+        self, config: TranslatorConfig, listener: Listener, writer: Writer, source: Tokenizer, target: Tokenizer
+    ) -> None:
         if source.size != config.listener.source_tokens or source.size != config.writer.source_tokens:
-            raise CheckpointError(f"the source tokenizer has {source.size} tokens, the networks {config.listener.source_tokens}")
+            raise CheckpointError(
+                f"the source tokenizer has {source.size} tokens, the networks {config.listener.source_tokens}"
+            )
         if target.size != config.writer.target_tokens:
-            raise CheckpointError(f"the target tokenizer has {target.size} tokens, the writer {config.writer.target_tokens}")
+            raise CheckpointError(
+                f"the target tokenizer has {target.size} tokens, the writer {config.writer.target_tokens}"
+            )
         self.config, self.source, self.targets = config, config.source, config.targets
         self.listener, self.writer = listener.eval(), writer.eval()
         self.source_tokenizer, self.target_tokenizer = source, target
         self.sample_rate_hz = config.listener.features.sample_rate_hz
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
+        self._word_starts = torch.tensor(target.starts_word, device=self.device)
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechTranslator:
@@ -99,7 +106,8 @@ class SpeechTranslator:
         frame_ms = round(self.frame_ms)
         if chunk_ms % frame_ms or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
             raise InputError(
-                f"a chunk of {chunk_ms} ms is not possible; allowed: multiples of {frame_ms} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
+                f"a chunk of {chunk_ms} ms is not possible; "
+                f"allowed: multiples of {frame_ms} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
             )
         samples = chunk_ms // frame_ms * self.listener.frame_samples
         empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
@@ -152,7 +160,11 @@ class SpeechTranslator:
                 words.append([])
             words[-1].append(token)
         spelled = [
-            SourceWord(self.source_tokenizer.decode([t.token for t in word]), word[0].first * self.frame_ms, (word[-1].last + 1) * self.frame_ms)
+            SourceWord(
+                self.source_tokenizer.decode([t.token for t in word]),
+                word[0].first * self.frame_ms,
+                (word[-1].last + 1) * self.frame_ms,
+            )
             for word in words
         ]
         complete = final or self._silence_ms(state) >= self.config.word_pause_ms
@@ -174,10 +186,13 @@ class SpeechTranslator:
             pooled = torch.cat([edge, state.pooled, *([edge] if final else [])])[None]
         memory = self.writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool), pooled)
         limit = max(0, 2 * len(state.tokens) + 8 - len(prefix))
-        found = self.writer.greedy(memory, prefix, limit)
+        # What was said stays: after it comes a new word, never a piece that would change the last one.
+        found = self.writer.greedy(memory, prefix, limit, self._word_starts if prefix else None)
         tokens = found.tokens
         inner = found.attention[:, 1 : len(state.tokens) + 1]
-        alignment = tuple(state.tokens[i].last - state.segment_frame for i in inner.argmax(1).tolist()) if tokens else ()
+        alignment = (
+            tuple(state.tokens[i].last - state.segment_frame for i in inner.argmax(1).tolist()) if tokens else ()
+        )
         ends = self.target_tokenizer.word_ends(tokens, found.finished)
         return Hypothesis(tokens, found.log_probs, alignment, word_ends=ends, finished=found.finished)
 

@@ -40,7 +40,8 @@ class TtsConfig:
     frame_blocks: int = 6
     kernel_frames: int = 7
     expansion: int = 3
-    outputs: int = 64  # codec latents
+    outputs: int = 64  # codec latents: the pitch, and a timbre that the codec normalises
+    normalised: bool = True  # all outputs but the first have mean 0 and variance 1 in each frame
     longest_letter_frames: int = 60
 
 
@@ -215,7 +216,10 @@ class FrameDecoder(nn.Module):
     def step(self, x: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """x: (B, T, features of `lay_out`) to latents (B, T, outputs)."""
         y, state = self.stack.step(self.inward(x), state)
-        return self.outward(self.norm(y)), state
+        y = self.outward(self.norm(y))
+        if self.config.normalised:
+            y = torch.cat([y[..., :1], F.layer_norm(y[..., 1:], (y.shape[-1] - 1,))], -1)
+        return y, state
 
     def forward(self, x: Tensor) -> Tensor:
         """The offline path."""

@@ -28,7 +28,6 @@ from streamst.text_de import closes, encode, spoken
 Pcm = NDArray[np.float32]
 
 SLOWEST, FASTEST = 0.8, 1.25
-WORDS_AT_ONCE = 8  # words in one pass of the network, however many are pushed
 LONGEST_WORD = 1000  # characters
 
 
@@ -93,32 +92,36 @@ class GermanVoice:
         _check(words, rate)
         written = [*state.held, *(piece for word in words for piece in word.split() if spoken(piece))]
         count, ahead = len(written), ()
-        while (
-            not final and count and not ahead
-        ):  # a word that its neighbour says for it (the "Uhr" of 14:30) says nothing of what comes
+        while not final and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
             count -= 1
             ahead = spoken(written[count], written[count - 1] if count else state.previous or None)
-        symbols: list[list[int]] = []
+        said: list[list[int]] = []  # symbols of each word
+        seen: list[list[int]] = []  # what each sees of the next: never more than a voice that goes word by word knows
         opening, previous, closed = state.opening, state.previous, False
         for index in range(count):
             following = written[index + 1] if index + 1 < len(written) else None
-            for said in spoken(written[index], previous or None, following):
-                symbols.append(encode(said, opening))
-                opening, closed = False, closes(said)
+            pieces = spoken(written[index], previous or None, following)
+            guess = spoken(written[index], previous or None)
+            for place, piece in enumerate(pieces):
+                if said:
+                    seen.append(encode(piece if place or not guess else guess[0]))
+                said.append(encode(piece, opening))
+                opening, closed = False, closes(piece)
             previous = written[index]
-        pcm, text, frames, decoder = self._say(symbols, encode(ahead[0]) if ahead else [], state, rate)
+        seen.append(encode(ahead[0]) if ahead else [])
+        pcm, text, frames, decoder = self._say(said, seen, state, rate)
         if final and count and closed:
             text, opening, previous = self.network.text.init_state(1, self.device), True, ""
         return pcm, VoiceState(tuple(written[count:]), previous, opening, text, frames, decoder)
 
     def _say(
-        self, symbols: list[list[int]], ahead: list[int], state: VoiceState, rate: float
+        self, said: list[list[int]], seen: list[list[int]], state: VoiceState, rate: float
     ) -> tuple[Pcm, TextState, StackState, DecoderState]:
+        """One word a pass, however many there are: the same sums in the same order give the same samples to the bit."""
         text, frames, decoder = state.text, state.frames, state.decoder
         pieces = [np.zeros(0, np.float32)]
-        for start in range(0, len(symbols), WORDS_AT_ONCE):
-            group, rest = symbols[start : start + WORDS_AT_ONCE], symbols[start + WORDS_AT_ONCE :]
-            planned, text = self.network.plan(group, rest[0] if rest else ahead, text, rate)
+        for word, ahead in zip(said, seen, strict=False):
+            planned, text = self.network.plan([word], ahead, text, rate)
             if planned.shape[1]:
                 latents, frames = self.network.frames.step(planned, frames)
                 samples, decoder = self.decoder.step(latents, decoder)

@@ -1,9 +1,9 @@
 """What writes: a token memory of the source, and an attention decoder that reads it.
 
 The memory has one vector a source token: its embedding plus the mean of the encoder states of its frames, then a small
-bidirectional encoder over the tokens. Either half may be absent, so sentence pairs without audio train the same weights (the
-latent-synthesis idea). `<begin>` always opens the memory; `<end>` closes it only when the source is complete, so that the
-decoder knows an open sentence from a finished one.
+bidirectional encoder over the tokens. Either half may be absent, so sentence pairs without audio train the same weights
+(the latent-synthesis idea). `<begin>` always opens the memory; `<end>` closes it only when the source is complete, so
+that the decoder knows an open sentence from a finished one.
 """
 
 from __future__ import annotations
@@ -91,14 +91,18 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(c.dim, c.expansion, c.dropout)
         self.dropout = nn.Dropout(c.dropout)
 
-    def forward(self, x: Tensor, visible: Tensor, memory: tuple[Tensor, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, visible: Tensor, memory: tuple[Tensor, Tensor], hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """x: (B, T, D); visible: (1, T, T) causal."""
         x = x + self.dropout(self.self_attention(self.self_norm(x), visible))
         read, weights = self.cross_attention(self.cross_norm(x), memory, hidden)
         x = x + self.dropout(read)
         return x + self.feed_forward(x), weights
 
-    def step(self, x: Tensor, state: AttentionState, memory: tuple[Tensor, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor, AttentionState]:
+    def step(
+        self, x: Tensor, state: AttentionState, memory: tuple[Tensor, Tensor], hidden: Tensor
+    ) -> tuple[Tensor, Tensor, AttentionState]:
         """x: (B, T, D) the next T positions."""
         said, state = self.self_attention.step(self.self_norm(x), state)
         x = x + said
@@ -147,7 +151,7 @@ class Writer(nn.Module):
         return self.memory_norm(x)
 
     def forward(self, memory: Tensor, hidden: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced: inputs (B, T) begin with <begin>; returns logits (B, T, target_tokens) and alignment (B, T, S)."""
+        """Teacher-forced, inputs (B, T) begin with <begin>: logits (B, T, target_tokens) and alignment (B, T, S)."""
         x = self.dropout(self.target(inputs) * self.config.dim**0.5)
         visible = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()[None]
         alignment = memory.new_zeros(())
@@ -157,15 +161,18 @@ class Writer(nn.Module):
         return F.linear(self.norm(x), self.target.weight), alignment
 
     @torch.no_grad()
-    def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int) -> Continuation:
+    def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int, first: Tensor | None = None) -> Continuation:
         """Continue `prefix` over `memory` (1, S, D) by at most `limit` tokens.
 
+        first: (target_tokens,) True for what may follow the prefix directly (the end always may), None for anything.
         A token sequence that would repeat the same three tokens a third time ends the sentence.
         """
         c = self.config
         hidden = torch.zeros(1, memory.shape[1], dtype=torch.bool, device=memory.device)
         projected = [layer.cross_attention.project(memory) for layer in self._layers()]
-        states = [layer.self_attention.init_state(1, c.max_tokens, memory.device, memory.dtype) for layer in self._layers()]
+        states = [
+            layer.self_attention.init_state(1, c.max_tokens, memory.device, memory.dtype) for layer in self._layers()
+        ]
         inputs = [Tokenizer.begin, *prefix][-c.max_tokens :]
         tokens: list[int] = []
         log_probs: list[float] = []
@@ -179,6 +186,8 @@ class Writer(nn.Module):
                 row = weights if number == c.alignment_layer else row
             scores = F.linear(self.norm(x[:, -1]), self.target.weight)[0].log_softmax(-1)
             scores[: Tokenizer.end] = float("-inf")
+            if first is not None and not tokens:
+                scores[Tokenizer.end + 1 :].masked_fill_(~first[Tokenizer.end + 1 :], float("-inf"))
             best = int(scores.argmax())
             finished = best == Tokenizer.end or _loops([*prefix, *tokens, best])
             if finished or len(tokens) == limit or len(prefix) + len(tokens) >= c.max_tokens - 1:

@@ -1,8 +1,8 @@
 """Chunk-wise self-attention: the mask of training is the cache of inference.
 
-A query sees its whole chunk and `left` frames before that chunk. In training that is a mask over the whole utterance; in a
-stream it is a cache of exactly `left` keys and values beside the chunk's own, so the two are equal for every chunk and left
-context, however old the stream is. Positions enter only as a learned bias of the clipped distance.
+A query sees its whole chunk and `left` frames before that chunk. In training that is a mask over the whole utterance;
+in a stream it is a cache of exactly `left` keys and values beside the chunk's own, so the two are equal for every chunk
+and left context, however old the stream is. Positions enter only as a learned bias of the clipped distance.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ class ChunkAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.bias = nn.Parameter(torch.zeros(heads, 2 * max_distance + 1))  # by clipped key - query distance
 
-    def init_state(self, batch: int, left: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> AttentionState:
+    def init_state(
+        self, batch: int, left: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> AttentionState:
         """An empty cache for `left` frames."""
         empty = torch.zeros(batch, left, self.heads, self.dim // self.heads, device=device, dtype=dtype)
         return AttentionState(empty, empty, torch.zeros(batch, dtype=torch.long, device=device))
 
     def step(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
         """x: (B, T, D), one chunk."""
-        batch, frames, _ = x.shape
+        frames = x.shape[1]
         left = state.keys.shape[1]
         query, key, value = self._heads(x)
         keys = torch.cat([state.keys.to(x.dtype), key], 1)

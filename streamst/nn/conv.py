@@ -26,7 +26,9 @@ class StridedConv(nn.Module):
         self.inputs, self.kernel, self.stride = inputs, kernel, stride
         self.linear = nn.Linear(inputs * kernel, outputs)
 
-    def init_state(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> ConvState:
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> ConvState:
         """Zeros before the first input."""
         return ConvState(torch.zeros(batch, self.kernel - self.stride, self.inputs, device=device, dtype=dtype))
 
@@ -56,7 +58,9 @@ class DepthwiseConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         nn.init.uniform_(self.weight, -(kernel**-0.5), kernel**-0.5)
 
-    def init_state(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> ConvState:
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> ConvState:
         """Zeros before the first input."""
         return ConvState(torch.zeros(batch, self.kernel - 1, self.channels, device=device, dtype=dtype))
 

@@ -6,7 +6,8 @@ A streaming module offers
     y, state = module.step(x, state)                  # no mutation of the state that was passed in
     y = module(x)                                     # offline: the same arithmetic from a fresh state
 
-A state is a dataclass (subclass of `State`) whose fields are tensors with the batch in dimension 0, other states, or tuples of
+A state is a dataclass (subclass of `State`) whose fields are tensors with the batch in dimension 0, other states, or
+tuples of
 these. Rows are sessions: `select` gathers some, `assign` scatters them back, `reset` makes some fresh.
 """
 

@@ -49,4 +49,7 @@ def _shard(folder: Path, rows: Sequence[dict[str, str]], path: Path) -> None:
                 continue
             written = "" if row["text"].isupper() else row["text"]
             name = f"{folder.name}-{Path(row['path']).stem}"
-            writer.write(load(folder / row["path"]), Utterance(name, text, row["speaker"], phones=phonemes(text), written=written))
+            writer.write(
+                load(folder / row["path"]),
+                Utterance(name, text, row["speaker"], phones=phonemes(text), written=written),
+            )

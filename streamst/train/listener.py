@@ -1,4 +1,4 @@
-"""Trains the listener: source CTC, with phonemes (CTC and, where their times are known, frame by frame) as companions."""
+"""Trains the listener: source CTC, with phonemes (CTC and, where times are known, frame by frame) as companions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ class ListenerTask:
     """The `Task` of recipes of kind "listener"."""
 
     def __init__(
-        self, model: Listener, tokenizer: Tokenizer, data: SpeechDataConfig, loss: ListenerLossConfig, validation: ValidationConfig, seed: int
+        self,
+        model: Listener,
+        tokenizer: Tokenizer,
+        data: SpeechDataConfig,
+        loss: ListenerLossConfig,
+        validation: ValidationConfig,
+        seed: int,
     ) -> None:
         self.module, self.tokenizer, self.loss_config, self.validation = model, tokenizer, loss, validation
         phone_frame = model.frame_samples // model.config.phonemes_per_frame
@@ -55,7 +61,9 @@ class ListenerTask:
         valid = SpeechDataConfig(**{**data.__dict__, "longest_s": 30.0})
         self._valid = {}
         for path in validation.cuts:
-            source = SpeechBatches(SpeechDataConfig(**{**valid.__dict__, "cuts": (path,)}), tokenizer, seed, phone_frame)
+            source = SpeechBatches(
+                SpeechDataConfig(**{**valid.__dict__, "cuts": (path,)}), tokenizer, seed, phone_frame
+            )
             self._valid[Path(path).parent.name] = (source, source.cuts[: validation.count])
 
     def batches(self, step: int) -> Iterator[SpeechBatch]:
@@ -81,7 +89,9 @@ class ListenerTask:
         draw = np.random.default_rng((7, step))
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             mel = model.features(batch.pcm.to(device))
-            mel = self.data.augmenter.mask(mel, batch.samples // 160, draw) if step > self.data.config.easy_steps else mel
+            mel = (
+                self.data.augmenter.mask(mel, batch.samples // 160, draw) if step > self.data.config.easy_steps else mel
+            )
         frames = (batch.samples // model.frame_samples).to(device)
         chunk, left = int(draw.choice(c.chunks)), int(draw.choice(c.lefts))
         states, middle = model.encoder(mel, frames, chunk, left)
@@ -91,7 +101,11 @@ class ListenerTask:
         per_frame = model.config.phonemes_per_frame
         phoneme = _ctc(phones, batch.phones, frames * per_frame, batch.phone_counts)
         labels = batch.frame_phones[:, : phones.shape[1]].to(device)
-        frame = F.nll_loss(phones.flatten(0, 1), labels.flatten(), ignore_index=-1) if (labels >= 0).any() else phones.sum() * 0
+        frame = (
+            F.nll_loss(phones.flatten(0, 1), labels.flatten(), ignore_index=-1)
+            if (labels >= 0).any()
+            else phones.sum() * 0
+        )
         total = source + fade * (c.phoneme_ctc * phoneme + c.phoneme_frames * frame)
         logged = {"source": source.item(), "phoneme": phoneme.item(), "frame": frame.item()}
         return total, {**logged, "audio_s": float(batch.samples.sum()) / 16_000}
@@ -133,7 +147,9 @@ def task(recipe: dict[str, object], device: str) -> Task:
     del device
     config = from_dict(ListenerConfig, _table(recipe, "model"))
     if config.phonemes != len(PHONEMES):
-        config = ListenerConfig(config.features, config.encoder, config.source_tokens, len(PHONEMES), config.phonemes_per_frame)
+        config = ListenerConfig(
+            config.features, config.encoder, config.source_tokens, len(PHONEMES), config.phonemes_per_frame
+        )
     data = from_dict(SpeechDataConfig, _table(recipe, "data"))
     output = Path(str(recipe["output"]))
     tokenizer_path = output / "source.model"
@@ -159,6 +175,12 @@ def _ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor, counts: Tensor) ->
     """CTC a target token, rows too short for their targets left out."""
     fits = counts.to(lengths.device) <= lengths
     loss = F.ctc_loss(
-        log_probs.transpose(0, 1), targets.to(log_probs.device), lengths, counts.to(log_probs.device), BLANK, "none", zero_infinity=True
+        log_probs.transpose(0, 1),
+        targets.to(log_probs.device),
+        lengths,
+        counts.to(log_probs.device),
+        BLANK,
+        "none",
+        zero_infinity=True,
     )
     return (loss * fits).sum() / counts.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""The training loop that every recipe shares: resumable, logged, the same on `cpu` and `cuda`, with the time left shown."""
+"""The training loop that every recipe shares: resumable, logged, the same on `cpu` and `cuda`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def learning_rate(config: LoopConfig, progress: float, step: int) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
 
-def train(task: Task, config: LoopConfig, directory: Path, device: str = "cpu", resume: bool = False) -> dict[str, float]:
+def train(
+    task: Task, config: LoopConfig, directory: Path, device: str = "cpu", resume: bool = False
+) -> dict[str, float]:
     """Train `task`, writing `log.jsonl`, `last.pt` (everything needed to resume) and the exported model to `directory`.
 
     Returns the last validation figures. Raises CheckpointError when `resume` finds nothing to resume from, or when a
@@ -76,7 +78,9 @@ def train(task: Task, config: LoopConfig, directory: Path, device: str = "cpu", 
     """
     last = directory / "last.pt"
     if last.exists() and not resume:
-        raise CheckpointError(f"{directory} holds a run already: continue it with --resume, or choose another directory")
+        raise CheckpointError(
+            f"{directory} holds a run already: continue it with --resume, or choose another directory"
+        )
     if resume and not last.exists():
         raise CheckpointError(f"nothing to resume: {last} does not exist")
     directory.mkdir(parents=True, exist_ok=True)
@@ -161,7 +165,11 @@ def train(task: Task, config: LoopConfig, directory: Path, device: str = "cpu", 
             if step % config.log_every == 0:
                 line = {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
                 sums.clear()
-                line |= {"step": step, "rate": round(rate, 7), "spent_s": round(spent_s + time.monotonic() - started, 1)}
+                line |= {
+                    "step": step,
+                    "rate": round(rate, 7),
+                    "spent_s": round(spent_s + time.monotonic() - started, 1),
+                }
                 log.write(json.dumps(line) + "\n")
                 log.flush()
                 shown = " ".join(f"{k} {v:.3g}" for k, v in line.items() if k not in {"step", "spent_s", "norm"})

@@ -9,7 +9,7 @@ from streamst.errors import InputError
 
 
 def read_manifest(path: Path, split: str | None = None) -> list[dict[str, str]]:
-    """The rows (columns path, duration_s, speaker, text, ... [, split]) that belong to `split`; InputError names what is wrong."""
+    """The rows (path, duration_s, speaker, text, ... [, split]) that belong to `split`; InputError if it is none."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -1,4 +1,4 @@
-"""Recipes of kind "data": the speech that other recipes train on, synthetic and human, and test sets in voices kept for testing."""
+"""Recipes of kind "data": the speech that other recipes train on, and test sets in voices kept for testing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class TestConfig:
 class DataConfig:
     """What a data recipe makes under `output`."""
 
-    excluded: tuple[str, ...] = ()  # files whose English never trains: sentence pairs, or manifests with a `text` column
+    excluded: tuple[
+        str, ...
+    ] = ()  # files whose English never trains: sentence pairs, or manifests with a `text` column
     synthetic: SynthesisConfig | None = None
     dev: SynthesisConfig | None = None
     human: tuple[str, ...] = ()  # folders with manifest.tsv, split `train`
@@ -70,7 +72,7 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
         pairs = list(dict(reversed(synthesis.read_pairs(Path(config.test.pairs)))).items())
         chosen = random.Random(config.test.seed).sample(sorted(pairs), min(config.test.count, len(pairs)))
         console.print(f"test: {len(chosen)} sentences by {config.test.voice}")
-        manifest = synthesis.test_set(chosen, output / "test", config.test.voice, config.workers)
+        manifest = synthesis.spoken_set(chosen, output / "test", config.test.voice, config.workers)
         hours["test"] = sum(float(row["duration_s"]) for row in read_manifest(manifest)) / 3600
     return hours
 

@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).parent / "recipes"
 
 
 def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, float]:
-    """Train what the recipe at `path` (or of that name among the shipped ones) describes; returns its last validation figures.
+    """Train what the recipe at `path` (or the shipped one of that name) describes; returns its last validation figures.
 
     Raises ConfigError naming what is wrong with the recipe.
     """

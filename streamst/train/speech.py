@@ -19,7 +19,11 @@ from streamst.errors import ConfigError
 from streamst.text import Tokenizer
 from streamst.train.augment import SAMPLE_RATE_HZ, AugmentConfig, Augmenter
 
-PHONEMES = ("blank", "pau", *"aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh".split())  # fmt: skip
+PHONEMES = (  # flite's, after the blank of CTC and the pause
+    "blank", "pau", "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g", "hh",
+    "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "r", "s", "sh", "t", "th", "uh", "uw", "v", "w",
+    "y", "z", "zh",
+)  # fmt: skip
 PAUSE = 1
 
 
@@ -99,7 +103,7 @@ class SpeechBatches:
     def _epoch(self, cuts: list[MonoCut], epoch: int) -> Iterator[list[MonoCut]]:
         sampler = DynamicBucketingSampler(
             CutSet.from_cuts(cuts), max_duration=self.config.batch_s, num_buckets=self.config.buckets, shuffle=True,
-            seed=self.seed, buffer_size=len(cuts), shuffle_buffer_size=len(cuts), rank=0, world_size=1,
+            seed=self.seed, buffer_size=2 * len(cuts), rank=0, world_size=1,
         )  # fmt: skip
         sampler.set_epoch(epoch)
         for batch in sampler:
@@ -153,8 +157,10 @@ class SpeechBatches:
                 frame_phones[row, torch.from_numpy(inside)] = torch.tensor(labels)[index[inside]]
         return SpeechBatch(
             pcm, torch.tensor([len(e.pcm) for e in examples]),
-            torch.tensor([t for row in tokens for t in row], dtype=torch.long), torch.tensor([len(row) for row in tokens]),
-            torch.tensor([p for e in examples for p in e.phones], dtype=torch.long), torch.tensor([len(e.phones) for e in examples]),
+            torch.tensor([t for row in tokens for t in row], dtype=torch.long),
+            torch.tensor([len(row) for row in tokens]),
+            torch.tensor([p for e in examples for p in e.phones], dtype=torch.long),
+            torch.tensor([len(e.phones) for e in examples]),
             frame_phones, [e.text for e in examples], [e.translation for e in examples],
         )  # fmt: skip
 

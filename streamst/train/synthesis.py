@@ -1,7 +1,7 @@
-"""Synthetic English speech for the sentence pairs, by Debian's `flite` and `espeak-ng`: `streamst train` recipes name its output.
+"""Synthetic English speech for the sentence pairs, by Debian's `flite` and `espeak-ng`.
 
-Speech goes to WAV shards (16 kHz PCM) with a lhotse cut manifest beside them. A cut's supervision carries the spoken form of
-the text, the translation, the phonemes, and from flite also each phoneme's end time (`flite -psdur`: no aligner needed).
+Speech goes to WAV shards (16 kHz PCM) with a lhotse cut manifest beside them. A cut's supervision carries the spoken
+form of the text, the translation, the phonemes, and from flite also each phoneme's end time (`flite -psdur`).
 The same plan and seed give the same speech. Sentences of any dev or test file never get a voice.
 """
 
@@ -28,8 +28,9 @@ from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 SAMPLE_RATE_HZ = 16_000
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 ESPEAK_ACCENTS = ("en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-us-nyc")
-ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+Annie",
-                   "+Andrea", "+Michael", "+Steph", "+Alex", "+John", "+Nicky", "+Tweaky", "+Lee", "+Gene", "+Denis")  # fmt: skip
+ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8",
+                   "+Annie", "+Andrea", "+Michael", "+Steph", "+Alex", "+John", "+Nicky",
+                   "+Tweaky", "+Lee", "+Gene", "+Denis")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def plan(pairs: Sequence[tuple[str, str]], count: int, espeak_share: float, excluded: Iterable[str], seed: int) -> list[Take]:
+def plan(
+    pairs: Sequence[tuple[str, str]], count: int, espeak_share: float, excluded: Iterable[str], seed: int
+) -> list[Take]:
     """`count` takes over distinct English sentences, whose spoken form is in none of the `excluded` sentences."""
     banned = {spoken_english(text) for text in excluded}
     chosen: dict[str, tuple[str, str]] = {}
@@ -101,9 +104,22 @@ def speak(take: Take) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
     text = take.text if not any(c.isdigit() or c in "$€£%&" for c in take.text) else spoken_english(take.text)
     text = text.replace('"', "").lstrip("-").strip() or spoken_english(take.text)
     marks: list[tuple[str, float]] = []
-    scratch = Path(f"/dev/shm/streamst-{take.id}.wav") if Path("/dev/shm").is_dir() else Path(f"/tmp/streamst-{take.id}.wav")
+    scratch = (
+        Path(f"/dev/shm/streamst-{take.id}.wav") if Path("/dev/shm").is_dir() else Path(f"/tmp/streamst-{take.id}.wav")
+    )
     if take.engine == "flite":
-        command = ["flite", "-voice", take.voice, "-psdur", "--setf", f"duration_stretch={1 / take.rate:.3f}", "-t", text, "-o", str(scratch)]
+        command = [
+            "flite",
+            "-voice",
+            take.voice,
+            "-psdur",
+            "--setf",
+            f"duration_stretch={1 / take.rate:.3f}",
+            "-t",
+            text,
+            "-o",
+            str(scratch),
+        ]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         marks = [(label, float(end)) for label, end in (item.rsplit(":", 1) for item in printed.split())]
     elif take.engine == "espeak-ng":
@@ -133,17 +149,24 @@ def _shard(takes: Sequence[Take], path: Path) -> None:
                 continue
             phones = [label for label, _ in marks if label != "pau"] or phonemes(spoken_english(take.text))
             speaker = f"{take.engine}:{take.voice}"
-            writer.write(audio, Utterance(take.id, spoken_english(take.text), speaker, take.translation, phones, marks, take.text))
+            writer.write(
+                audio,
+                Utterance(take.id, spoken_english(take.text), speaker, take.translation, phones, marks, take.text),
+            )
 
 
-def test_set(pairs: Sequence[tuple[str, str]], directory: Path, voice: str = "cmu_us_slt_arctic_hts", workers: int = 2) -> Path:
-    """Speak `pairs` with a voice kept for testing into `directory`: FLAC files and `manifest.tsv` for `streamst bench`."""
+def spoken_set(
+    pairs: Sequence[tuple[str, str]], directory: Path, voice: str = "cmu_us_slt_arctic_hts", workers: int = 2
+) -> Path:
+    """Speak `pairs` with a voice kept for testing into `directory`: FLAC files and the manifest for `bench`."""
     (directory / "audio").mkdir(parents=True, exist_ok=True)
     takes = [Take(f"t{i:05d}", english, german, "festival", voice) for i, (english, german) in enumerate(pairs)]
     with ProcessPoolExecutor(workers) as pool:
         durations = list(pool.map(partial(_test_file, directory=directory), takes))
     lines = ["path\tduration_s\tspeaker\ttext\ttranslation"]
-    lines += [f"audio/{t.id}.flac\t{d:.3f}\t{voice}\t{t.text}\t{t.translation}" for t, d in zip(takes, durations, strict=True)]
+    lines += [
+        f"audio/{t.id}.flac\t{d:.3f}\t{voice}\t{t.text}\t{t.translation}" for t, d in zip(takes, durations, strict=True)
+    ]
     (directory / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return directory / "manifest.tsv"
 

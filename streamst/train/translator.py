@@ -1,7 +1,7 @@
 """Joins a trained listener and a trained writer: the writer learns to read what the listener really hears.
 
-Speech batches give the writer recognised tokens (errors included) with their encoder states; text batches keep it fluent. The
-listener stays as it is. With `steps = 0` the two are only put together.
+Speech batches give the writer recognised tokens (errors included) with their encoder states; text batches keep it
+fluent. The listener stays as it is. With `steps = 0` the two are only put together.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ class TranslatorTask:
     """The `Task` of recipes of kind "translator": `module` is the writer, the listener is frozen."""
 
     def __init__(
-        self, listener: Listener, writer: Writer, text: WriterTask, speech: SpeechBatches | None, config: JoinConfig, valid: SpeechBatches | None
+        self,
+        listener: Listener,
+        writer: Writer,
+        text: WriterTask,
+        speech: SpeechBatches | None,
+        config: JoinConfig,
+        valid: SpeechBatches | None,
     ) -> None:
         self.listener, self.module = listener.eval().requires_grad_(False), writer
         self.text, self.speech, self.config, self._valid = text, speech, config, valid
@@ -75,7 +81,9 @@ class TranslatorTask:
         pooled = states if self.module.config.reads_states and draw.random() >= self.config.state_dropout else None
         memory = self.module.memory(source, hidden, pooled)
         logits, _ = self.module(memory, hidden, inputs)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), label_smoothing=self.text.config.label_smoothing)
+        loss = F.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), label_smoothing=self.text.config.label_smoothing
+        )
         return loss, {"speech": loss.item()}
 
     @torch.no_grad()
@@ -163,7 +171,9 @@ def task(recipe: dict[str, object], device: str) -> Task:
     config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"])
     loop = tables.get("loop", {})
     learns = bool(loop.get("steps", 1))
-    writer = Writer(replace(from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer")), reads_states=learns))
+    writer = Writer(
+        replace(from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer")), reads_states=learns)
+    )
     checkpoint.load_weights(paths["writer"], writer)
     source, target = Tokenizer(paths["listener"] / "source.model"), Tokenizer(paths["writer"] / "target.model")
     text = WriterTask(writer, source, target, from_dict(TextDataConfig, tables.get("text", {})), seed=2)

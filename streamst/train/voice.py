@@ -239,9 +239,21 @@ def task(recipe: dict[str, Any], device: str) -> VoiceTask:
     outputs = codec.config.latent_dim if codec is not None else 81
     if settings.model.outputs != outputs:
         raise ConfigError(f"model.outputs is {settings.model.outputs}, but the target has {outputs}")
-    targets = {row.id: target_of(row, codec) for row in [*recordings, *held_out]}
+    weights = Path(options.codec) / checkpoint.WEIGHTS
+    name = "mel" if codec is None else f"latents-{checkpoint.file_sha256(weights)[:12]}"
+    targets = load_or_make_targets([*recordings, *held_out], codec, output / f"{name}.pt")
     codec = codec.to(device) if codec is not None else None
     return VoiceTask(recordings, held_out, targets, settings.model, options, codec)
+
+
+def load_or_make_targets(recordings: Sequence[Recording], codec: NeuralCodec | None, cache: Path) -> dict[str, Tensor]:
+    """What the network shall say for each recording, kept in the file `cache`."""
+    if cache.exists():
+        return torch.load(cache, weights_only=True)
+    targets = {row.id: target_of(row, codec) for row in recordings}
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(targets, cache)
+    return targets
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Trains the writer on sentence pairs without audio: token embeddings alone, with simulated recognition errors and cut sources."""
+"""Trains the writer on sentence pairs without audio, with simulated recognition errors and sources cut short."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ class WriterTask:
     def _epoch(self, draw: random.Random) -> list[list[int]]:
         # By target length in steps of 3, then by source length: little padding on either side.
         jitter = [draw.random() for _ in self.pairs]
-        order = sorted(range(len(self.pairs)), key=lambda i: ((len(self.pairs[i][1]) + jitter[i]) // 3, len(self.pairs[i][0]) + jitter[i]))
+        order = sorted(
+            range(len(self.pairs)),
+            key=lambda i: ((len(self.pairs[i][1]) + jitter[i]) // 3, len(self.pairs[i][0]) + jitter[i]),
+        )
         batches: list[list[int]] = [[]]
         longest = 0
         for i in order:
@@ -148,12 +151,20 @@ class WriterTask:
         device = self.module.target.weight.device
         hypotheses = []
         for english in sentences:
-            tokens = torch.tensor([[Tokenizer.begin, *self.source.encode(spoken_english(english)), Tokenizer.end]], device=device)
+            tokens = torch.tensor(
+                [[Tokenizer.begin, *self.source.encode(spoken_english(english)), Tokenizer.end]], device=device
+            )
             memory = self.module.memory(tokens, torch.zeros_like(tokens, dtype=torch.bool))
             hypotheses.append(self.target.decode(self.module.greedy(memory, [], 96).tokens))
         most = max(len(self._validation[e]) for e in sentences)
-        references = [[self._validation[e][min(i, len(self._validation[e]) - 1)] for e in sentences] for i in range(most)]
-        pairs = [(self.source.encode(spoken_english(e)), self.target.encode(g)) for e in sentences for g in self._validation[e]]
+        references = [
+            [self._validation[e][min(i, len(self._validation[e]) - 1)] for e in sentences] for i in range(most)
+        ]
+        pairs = [
+            (self.source.encode(spoken_english(e)), self.target.encode(g))
+            for e in sentences
+            for g in self._validation[e]
+        ]
         batch = self.collate(pairs, random.Random(0))
         hidden = batch.hidden.to(device)
         logits, _ = self.module(self.module.memory(batch.source.to(device), hidden), hidden, batch.inputs.to(device))

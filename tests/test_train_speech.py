@@ -1,0 +1,124 @@
+"""Speech batches: labels where the sound is, the same batches after a restart, and nothing of a test sentence."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from streamst.errors import InputError
+from streamst.text import Tokenizer, train_tokenizer
+from streamst.train.augment import AugmentConfig, Augmenter
+from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
+from streamst.train.manifest import read_manifest
+from streamst.train.speech import PHONEMES, SpeechBatches, SpeechDataConfig
+from streamst.train.synthesis import plan, read_pairs
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*DynamicBucketingSampler.*:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return train_tokenizer(
+        ["one two three four five six", "seven eight nine ten"] * 2, 36, tmp_path_factory.mktemp("t") / "t.model"
+    )
+
+
+@pytest.fixture(scope="module")
+def cuts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Thirty utterances: silence, then a tone that is labelled "aa" from 0.5 s on."""
+    folder = tmp_path_factory.mktemp("cuts")
+    rng = np.random.default_rng(0)
+    with ShardWriter(folder / "shard") as writer:
+        for number in range(30):
+            seconds = float(rng.uniform(1.0, 3.0))
+            audio = np.sin(np.arange(int(seconds * 16_000)) * 0.2).astype(np.float32) * 0.3
+            audio[:8_000] = 0
+            marks = [("pau", 0.5), ("aa", seconds)]
+            writer.write(audio, Utterance(f"u{number}", "one two", "tone", "eins zwei", ["aa"], marks))
+    return str(merge_manifests([folder / "shard"], folder / "cuts.jsonl.gz"))
+
+
+def config(cuts: str, **changes: object) -> SpeechDataConfig:
+    plain = AugmentConfig(speed=0, noise=0, reverb=0, telephone=0, gain_db=(0, 0))
+    values = {
+        "cuts": (cuts,),
+        "batch_s": 12.0,
+        "buckets": 2,
+        "concatenate": 0.0,
+        "empty": 0.0,
+        "augment": plain,
+        **changes,
+    }
+    return SpeechDataConfig(**values)  # type: ignore[arg-type]
+
+
+def test_frame_labels_follow_the_sound(cuts: str, tokenizer: Tokenizer) -> None:
+    batch = next(SpeechBatches(config(cuts), tokenizer, 1, 640).batches(0))
+    loud = batch.pcm.unflatten(1, (-1, 640)).abs().amax(-1) > 0.1
+    aa, pause = PHONEMES.index("aa"), PHONEMES.index("pau")
+    known = batch.frame_phones >= 0
+    assert set(batch.frame_phones[known].tolist()) == {aa, pause}
+    assert ((batch.frame_phones == aa) == loud)[known].float().mean() > 0.95
+    assert batch.token_counts.sum() == len(batch.tokens)
+    assert batch.texts == ["one two"] * len(batch.texts)
+
+
+def test_batches_after_a_restart_are_those_of_the_uninterrupted_run(cuts: str, tokenizer: Tokenizer) -> None:
+    settings = config(cuts, empty=0.5, easy_steps=3, easy_longest_s=2.0, augment=AugmentConfig())
+    whole = list(itertools.islice(SpeechBatches(settings, tokenizer, 1, 640).batches(0), 9))
+    rest = list(itertools.islice(SpeechBatches(settings, tokenizer, 1, 640).batches(5), 4))
+    for expected, found in zip(whole[5:], rest, strict=True):
+        assert torch.equal(expected.pcm, found.pcm)
+        assert torch.equal(expected.tokens, found.tokens)
+    assert max(batch.samples.max() for batch in whole[:3]) <= 16_000 * (2.0 * 1.17 + 0.9)
+
+
+def test_joined_utterances_have_joined_texts(cuts: str, tokenizer: Tokenizer) -> None:
+    batch = next(SpeechBatches(config(cuts, concatenate=1.0), tokenizer, 1, 640).batches(0))
+    assert "one two one two" in batch.texts[0]
+    assert batch.translations[0].startswith("eins zwei eins zwei")
+    assert batch.phone_counts[0] >= 2
+
+
+def test_noise_comes_without_text(cuts: str, tokenizer: Tokenizer) -> None:
+    batch = next(SpeechBatches(config(cuts, empty=1.0), tokenizer, 1, 640).batches(0))
+    assert batch.texts[-1] == ""
+    assert batch.token_counts[-1] == 0
+    assert batch.pcm[-1].abs().max() > 0
+
+
+def test_noise_is_added_at_the_drawn_ratio() -> None:
+    quiet = AugmentConfig(noise=1.0, snr_db=(10.0, 10.0), reverb=0, telephone=0, gain_db=(0, 0))
+    augmenter = Augmenter(quiet, [], [])
+    augmenter._noises = [np.random.default_rng(1).standard_normal(16_000).astype(np.float32) * 0.01]
+    speech = np.sin(np.arange(32_000) * 0.1).astype(np.float32) * 0.3
+    noise = augmenter.wave(speech, np.random.default_rng(2)) - speech
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.5)
+
+
+def test_no_excluded_sentence_gets_a_voice_however_it_is_written() -> None:
+    pairs = [
+        ("Hello, Tom!", "Hallo, Tom!"),
+        ("hello tom", "Hallo Tom"),
+        ("Good night.", "Gute Nacht."),
+        ("Go on.", "Weiter."),
+    ]
+    takes = plan(pairs, 10, 0.5, ["HELLO TOM."], seed=1)
+    assert sorted(take.text for take in takes) == ["Go on.", "Good night."]
+    assert takes == plan(pairs, 10, 0.5, ["HELLO TOM."], seed=1)
+
+
+def test_a_line_without_a_translation_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("Hi.\tHallo!\nalone\n")
+    with pytest.raises(InputError, match=r"p\.tsv:2: expected English TAB German, found 'alone'"):
+        read_pairs(tmp_path / "p.tsv")
+
+
+def test_a_manifest_without_its_columns_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.tsv").write_text("file\twords\na\tb\n")
+    with pytest.raises(InputError, match=r"m\.tsv: expected a tab-separated header with at least path and text"):
+        read_manifest(tmp_path / "m.tsv")
+    with pytest.raises(InputError, match=r"none\.tsv does not exist"):
+        read_manifest(tmp_path / "none.tsv")

@@ -1,0 +1,180 @@
+"""The voice as a session uses it: streamed equals whole, states travel, bad input is speech or a clear error."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
+from streamst.errors import InputError
+from streamst.models.tts import TtsConfig, TtsNetwork
+from streamst.models.voice import GermanVoice, VoiceState, say
+
+TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute. Wer war das? Das weiß ich nicht"
+
+
+@pytest.fixture(scope="module")
+def codec() -> NeuralCodec:
+    torch.manual_seed(0)
+    return NeuralCodec(
+        NeuralCodecConfig(latent_dim=16, encoder_dim=16, encoder_blocks=1, decoder_dim=24, decoder_blocks=2)
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def voice(codec: NeuralCodec) -> GermanVoice:
+    torch.manual_seed(1)
+    config = TtsConfig(text_dim=24, word_blocks=1, phrase_blocks=1, frame_dim=24, frame_blocks=2, outputs=16)
+    network = TtsNetwork(config).eval()
+    with torch.no_grad():
+        last = network.text.prosody[2]
+        assert isinstance(last, torch.nn.Linear)
+        last.weight.mul_(2)
+        last.bias[0] = 0.8
+    return GermanVoice(network, codec.decoder)
+
+
+def speak_in_pieces(voice: GermanVoice, pieces: list[list[str]], state: VoiceState | None = None) -> np.ndarray:
+    state = state or voice.init_state()
+    heard = []
+    for index, words in enumerate(pieces):
+        pcm, state = voice.speak(words, state, final=index == len(pieces) - 1)
+        heard.append(pcm)
+    return np.concatenate(heard)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(0, len(TEXT.split())), max_size=8))
+def test_words_in_any_pieces_sound_like_the_whole_text(voice: GermanVoice, cuts: list[int]) -> None:
+    words = TEXT.split()
+    edges = [0, *sorted(cuts), len(words)]
+    pieces = [words[start:end] for start, end in itertools.pairwise(edges)]
+    whole = say(voice, TEXT)
+    streamed = speak_in_pieces(voice, pieces)
+    assert streamed.shape == whole.shape
+    np.testing.assert_array_equal(streamed, whole)
+
+
+def test_a_word_is_spoken_when_the_next_is_known_and_the_last_at_the_end(voice: GermanVoice) -> None:
+    first, state = voice.speak(["Guten"], voice.init_state(), final=False)
+    assert len(first) == 0
+    second, state = voice.speak(["Tag"], state, final=False)
+    assert len(second) > 0
+    assert state.held == ("Tag",)
+    none, state = voice.speak([], state, final=False)
+    assert len(none) == 0
+    third, state = voice.speak([], state, final=True)
+    assert len(third) > 0
+    assert state.held == ()
+    nothing, _ = voice.speak([], state, final=True)
+    assert len(nothing) == 0
+
+
+def test_a_state_is_not_changed_by_speaking_from_it(voice: GermanVoice) -> None:
+    _, state = voice.speak(["Guten", "Tag,"], voice.init_state(), final=False)
+    once, _ = voice.speak(["alle"], state, final=True)
+    again, _ = voice.speak(["alle"], state, final=True)
+    np.testing.assert_array_equal(once, again)
+
+
+def test_two_interleaved_sessions_equal_two_separate_ones(voice: GermanVoice) -> None:
+    one, two = ["Das", "ist", "gut."], ["Nein,", "ist", "es", "nicht!"]
+    states, heard = [voice.init_state(), voice.init_state()], [[], []]
+    for index in range(4):
+        for session, words in enumerate((one, two)):
+            if index < len(words):
+                pcm, states[session] = voice.speak([words[index]], states[session], final=index == len(words) - 1)
+                heard[session].append(pcm)
+    for session, words in enumerate((one, two)):
+        alone = speak_in_pieces(voice, [[word] for word in words])
+        np.testing.assert_allclose(np.concatenate(heard[session]), alone, atol=1e-5)
+
+
+def test_a_state_survives_storage_in_the_middle_of_a_sentence(voice: GermanVoice) -> None:
+    first, state = voice.speak(["Das", "ist", "ein"], voice.init_state(), final=False)
+    file = io.BytesIO()
+    torch.save(voice.pack_state(state), file)
+    restored = voice.unpack_state(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    rest, _ = voice.speak(["Haus."], restored, final=True)
+    whole = speak_in_pieces(voice, [["Das", "ist", "ein"], ["Haus."]])
+    np.testing.assert_array_equal(np.concatenate([first, rest]), whole)
+
+
+@pytest.mark.parametrize("packed", [{}, {"held": [], "previous": "", "opening": True, "tensors": [torch.zeros(1)]}])
+def test_a_foreign_state_is_refused(voice: GermanVoice, packed: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="state"):
+        voice.unpack_state(packed)
+
+
+def test_a_closed_sentence_is_forgotten_and_an_open_phrase_goes_on(voice: GermanVoice) -> None:
+    _, closed = voice.speak(["Das", "ist", "gut."], voice.init_state(), final=True)
+    assert closed.opening
+    assert bool((closed.text.context == 0).all())
+    _, opened = voice.speak(["Das", "ist", "gut"], voice.init_state(), final=True)
+    assert not opened.opening
+    assert opened.previous == "gut"
+
+
+def test_rate_divides_the_length_of_the_speech(voice: GermanVoice) -> None:
+    slow, normal, fast = (len(say(voice, TEXT, rate)) for rate in (0.8, 1.0, 1.25))
+    assert slow / normal == pytest.approx(1 / 0.8, rel=0.05)
+    assert fast / normal == pytest.approx(1 / 1.25, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.79, 1.26, -1.0, float("nan"), float("inf")])
+def test_an_impossible_rate_is_refused_with_the_allowed_range(voice: GermanVoice, rate: float) -> None:
+    with pytest.raises(InputError, match=r"rate of .* allowed: 0\.8 to 1\.25"):
+        voice.speak(["gut"], voice.init_state(), final=True, rate=rate)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "🙂", "你好 世界", "!!! …", "\u200b"])
+def test_text_with_nothing_to_speak_is_refused_by_say_and_silent_in_a_stream(voice: GermanVoice, text: str) -> None:
+    with pytest.raises(InputError, match="nothing to speak"):
+        say(voice, text)
+    pcm, state = voice.speak([text], voice.init_state(), final=True)
+    assert len(pcm) == 0
+    assert state.held == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "7",
+        "Donaudampfschifffahrtsgesellschaftskapitän",
+        "1.234.567,89",
+        "Hallo 🙂 你好 Welt",
+        "x" * 900,
+        "ß",
+        "?! ja",
+    ],
+)
+def test_odd_text_becomes_finite_speech(voice: GermanVoice, text: str) -> None:
+    pcm = say(voice, text)
+    assert len(pcm) > 0
+    assert len(pcm) % 320 == 0
+    assert bool(np.isfinite(pcm).all())
+
+
+def test_emoji_between_words_change_nothing(voice: GermanVoice) -> None:
+    np.testing.assert_array_equal(say(voice, "Hallo Welt"), say(voice, "Hallo 🙂 Welt 你好"))
+
+
+def test_a_thousand_words_at_once_are_spoken_and_the_memory_stays_bounded(voice: GermanVoice) -> None:
+    fresh = voice.init_state()
+    pcm, state = voice.speak(["Haus"] * 1000, fresh, final=False)
+    assert len(pcm) > 1000 * 320
+    assert state.held == ("Haus",)
+    for before, after in ((fresh.text, state.text), (fresh.frames, state.frames), (fresh.decoder, state.decoder)):
+        assert after.nbytes() == before.nbytes()
+
+
+def test_an_endless_word_is_refused(voice: GermanVoice) -> None:
+    with pytest.raises(InputError, match=r"1001 characters .* allowed: 1000"):
+        voice.speak(["a" * 1001], voice.init_state(), final=False)
