@@ -4,7 +4,6 @@ built."""
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -44,7 +43,7 @@ class Knob:
         elif isinstance(self.default, str):
             fits = value if value in self.choices else None
         elif isinstance(value, int) or (isinstance(self.default, float) and isinstance(value, float)):
-            within = math.isfinite(value) and self.low <= value <= self.high
+            within = self.low <= value <= self.high  # False for NaN
             fits = type(self.default)(value) if within else None
         if not isinstance(fits, bool | int | float | str):
             use = f"use {self.allowed} ({self.help})"
