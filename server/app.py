@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket
 
 import streamst
 from streamst.errors import ProtocolError, UnavailableError
+from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 
 from . import codes
@@ -60,6 +61,7 @@ SECURITY_HEADERS = {
     "cache-control": "no-cache",
 }
 STATUS = {codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.TOO_BIG: 413, codes.POLICY: 403}  # else 503
+SEND_BUFFER_BYTES = 1 << 17  # of a connection, in the kernel, which would else keep megabytes for who does not read
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
 
@@ -83,7 +85,7 @@ class Service:
         """What a client may choose from."""
         pipeline = self.pipeline
         translator, voice = pipeline.translator, pipeline.voice
-        fitting = [name for name, policy in POLICIES.items() if policy().needs <= translator.provides]
+        fitting = [name for name, policy in POLICIES.items() if not missing_needs(policy(), translator.provides)]
         return {
             "version": streamst.__version__,
             "source": translator.source,
@@ -266,12 +268,14 @@ def _listen(options: ServerOptions) -> socket.socket:
         family, _, _, _, place = socket.getaddrinfo(
             options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(place[:2], family=family, backlog=256)
+        listener = socket.create_server(place[:2], family=family, backlog=256)
     except OSError as error:
         raise UnavailableError(
             f"cannot listen on {options.host} port {options.port}: {error.strerror or error}; "
             "choose another port, or 0 for any free one"
         ) from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return listener
 
 
 def _token(websocket: WebSocket, offered: list[str]) -> str | None:

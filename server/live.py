@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamst.audio import Pcm
-from streamst.errors import InputError, ProtocolError
+from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
 
 from . import codes
@@ -91,7 +91,7 @@ class LiveStream:
         )
         try:
             session = open_session(self.pipeline, settings)
-        except InputError as error:
+        except (InputError, ConfigError) as error:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)

@@ -9,6 +9,9 @@ has as many words as were written so far, the source is as long as the audio hea
     laal_ca_ms      as laal_ms, on the `queue` clock: finish_j = max(arrival_j, finish_{j-1}) + compute_j
     lag_ms          from the arrival at the server of the last audio that was heard until its words left the model
     start_offset_ms audio heard when the first word was written
+    split           network and playback as the client told them; buffer: how long the last audio waited for the model;
+                    compute: of the last words; policy: from where the words were heard until they were committed, or
+                    laal_ms where the model does not tell where it heard them
 """
 
 from __future__ import annotations
@@ -94,8 +97,9 @@ class Meter:
     def reading(self) -> Latency:
         """The values now."""
         delays = self._delays_ms
+        laal_ms, policy_ms = self._mean("LAAL"), _average(self._policy_ms)
         return Latency(
-            laal_ms=self._mean("LAAL"),
+            laal_ms=laal_ms,
             al_ms=self._mean("AL"),
             stream_laal_ms=running("LAAL", delays, self.source_ms),
             laal_ca_ms=self._mean("CA"),
@@ -107,7 +111,7 @@ class Meter:
             split={
                 "network": self.network_ms,
                 "buffer": self.buffer_ms,
-                "policy": _average(self._policy_ms),
+                "policy": laal_ms if policy_ms is None else policy_ms,
                 "compute": _average(self._compute_ms),
                 "playback": self.playback_ms,
             },
