@@ -23,7 +23,7 @@ from streamst.codecs.neural import PITCH_SCALE, NeuralCodec
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.features import FeatureConfig, LogMel
-from streamst.models.aligner import HOP_SAMPLES, mel_frames
+from streamst.models.aligner import HOP_SAMPLES, Aligner, mel_frames, save_aligner
 from streamst.models.tts import TtsConfig, TtsNetwork, batch_of, beside, lay_out
 from streamst.text_de import INDEX, START
 from streamst.train.loop import LoopConfig
@@ -94,9 +94,9 @@ class VoiceTask:
 
     def __init__(
         self, recordings: Sequence[Recording], validation: Sequence[Recording], targets: Mapping[str, Tensor],
-        model: TtsConfig, options: VoiceTraining, codec: NeuralCodec | None,
+        model: TtsConfig, options: VoiceTraining, codec: NeuralCodec | None, aligner: Aligner | None = None,
     ) -> None:  # fmt: skip
-        self.options, self.codec = options, codec
+        self.options, self.codec, self.aligner = options, codec, aligner
         self.module = TtsNetwork(model)
         if options.initial:
             _take_over(self.module, Path(options.initial))
@@ -220,8 +220,10 @@ class VoiceTask:
         return sums
 
     def export(self, directory: Path) -> None:
-        """Write the voice."""
+        """Write the voice, and the aligner that judges it in `streamst.evaluate.voice`."""
         checkpoint.save(directory, TtsNetwork.KIND, to_dict(self.module.config), self.module)
+        if self.aligner is not None:
+            save_aligner(directory / "aligner", self.aligner)
 
 
 def task(recipe: dict[str, Any], device: str) -> VoiceTask:
@@ -234,7 +236,7 @@ def task(recipe: dict[str, Any], device: str) -> VoiceTask:
     every = max(2, round(1 / settings.data.validation_share))
     held_out = recordings[::every]
     recordings = [recording for index, recording in enumerate(recordings) if index % every]
-    align_recordings(recordings, held_out, settings.aligner, output / "aligner", device)
+    aligner = align_recordings(recordings, held_out, settings.aligner, output / "aligner", device)
     codec = NeuralCodec.load(Path(options.codec)) if options.target == "latents" else None
     outputs = codec.config.latent_dim if codec is not None else 81
     if settings.model.outputs != outputs:
@@ -243,7 +245,7 @@ def task(recipe: dict[str, Any], device: str) -> VoiceTask:
     name = "mel" if codec is None else f"latents-{checkpoint.file_sha256(weights)[:12]}"
     targets = load_or_make_targets([*recordings, *held_out], codec, output / f"{name}.pt")
     codec = codec.to(device) if codec is not None else None
-    return VoiceTask(recordings, held_out, targets, settings.model, options, codec)
+    return VoiceTask(recordings, held_out, targets, settings.model, options, codec, aligner)
 
 
 def load_or_make_targets(recordings: Sequence[Recording], codec: NeuralCodec | None, cache: Path) -> dict[str, Tensor]:
