@@ -35,6 +35,7 @@ class JoinConfig:
     """How speech and text batches meet."""
 
     text_share: float = 0.5  # of batches
+    states: bool = True  # whether the memory also gets the encoder states (which ties the writer to this listener)
     state_dropout: float = 0.3  # probability that a batch's encoder states are left out
     chunks: tuple[int, ...] = (4, 8, 16, -1)  # frames
     open_share: float = 0.3  # recognised sources cut short, without <end>
@@ -171,9 +172,8 @@ def task(recipe: dict[str, object], device: str) -> Task:
     config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"])
     loop = tables.get("loop", {})
     learns = bool(loop.get("steps", 1))
-    writer = Writer(
-        replace(from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer")), reads_states=learns)
-    )
+    shape = from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer"))
+    writer = Writer(replace(shape, reads_states=learns and config.states))
     checkpoint.load_weights(paths["writer"], writer)
     source, target = Tokenizer(paths["listener"] / "source.model"), Tokenizer(paths["writer"] / "target.model")
     text = WriterTask(writer, source, target, from_dict(TextDataConfig, tables.get("text", {})), seed=2)
