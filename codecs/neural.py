@@ -25,13 +25,15 @@ from torch import Tensor, nn
 
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
-from streamst.errors import InputError
+from streamst.errors import ConfigError, InputError
 from streamst.nn.convnext import ConvNeXtStack, StackState
+from streamst.nn.pitch import PitchState, PitchTracker
 from streamst.nn.source_filter import QUIET, SourceFilter, SynthesisState
 from streamst.nn.state import State
 from streamst.nn.vq import ResidualQuantiser
 
 PITCH_SCALE = 2.0  # latent units an octave
+PITCH_LEVELS = 128  # of the quantised pitch: seven bits of the first code, 0.024 octaves apart
 CEPSTRUM = 48  # latents 1 .. 48 start as these cepstral coefficients
 CEPSTRUM_BIAS = 0.78  # log window spectrum to log filter, for noise: (-log(3/8) + Euler's gamma) / 2
 
@@ -69,6 +71,11 @@ class NeuralCodecConfig:
         return self.sample_rate_hz / self.hop_samples
 
     @property
+    def pitch_width(self) -> float:
+        """How far the pitch latent reaches from the lowest to the highest pitch."""
+        return PITCH_SCALE * math.log2(self.highest_pitch_hz / self.lowest_pitch_hz)
+
+    @property
     def middle_pitch_hz(self) -> float:
         """The pitch whose latent is 0."""
         return math.sqrt(self.lowest_pitch_hz * self.highest_pitch_hz)
@@ -78,7 +85,8 @@ class NeuralCodecConfig:
 class EncoderState(State):
     """What the encoder remembers of one stream."""
 
-    previous: Tensor  # (B, hop) last samples
+    previous: Tensor  # (B, 2 * hop) last samples
+    pitch: PitchState
     stack: StackState
 
 
@@ -127,21 +135,20 @@ class Analysis(nn.Module):
         energies = torch.log(energy + 1e-7) / 3 + 3
         return torch.cat([spectrum / 4 + 1.5, periodicity.clamp(-1, 1.5), energies, pitch, best], dim=-1)
 
-    def cepstral_start(self, latent_dim: int) -> tuple[Tensor, Tensor]:
-        """Weight (latent_dim, features) and bias of the map from features to pitch and cepstrum."""
+    def cepstral_start(self, outputs: int) -> tuple[Tensor, Tensor]:
+        """Weight (outputs, features) and bias of the map from features to the cepstrum in units of its width."""
         bins = self.window.shape[0] // 2 + 1
-        taps = min(CEPSTRUM, latent_dim - 1)
+        taps = min(CEPSTRUM, outputs)
         angle = torch.outer(torch.arange(taps), torch.arange(bins)) * (math.pi / (bins - 1))
         share = torch.full((bins,), 1.0 / (bins - 1))
         share[0] = share[-1] = 0.5 / (bins - 1)
         cepstrum = torch.cos(angle) * share * torch.where(torch.arange(taps) > 0, 2.0, 1.0)[:, None]
-        # amplitude: half the log power, which is 4 * (feature - 1.5)
+        # log amplitude is half the log power, which is 4 * (feature - 1.5)
         rows = cepstrum * 2 / cepstrum_width(taps)[:, None]
-        weight, bias = torch.zeros(latent_dim, self.features), torch.zeros(latent_dim)
-        weight[1 : taps + 1, :bins] = rows
-        bias[1 : taps + 1] = -1.5 * rows.sum(1)
-        bias[1] += 4.0 / float(cepstrum_width(1)[0])  # speech at a usual level in the middle of the range
-        weight[0, -2] = 1.0
+        weight, bias = torch.zeros(outputs, self.features), torch.zeros(outputs)
+        weight[:taps, :bins] = rows
+        bias[:taps] = -1.5 * rows.sum(1)
+        bias[0] += 4.0 / float(cepstrum_width(1)[0])  # speech at a usual level in the middle of the range
         return weight, bias
 
 
@@ -151,26 +158,30 @@ class CodecEncoder(nn.Module):
     def __init__(self, config: NeuralCodecConfig) -> None:
         super().__init__()
         self.hop = config.hop_samples
+        self.pitch = PitchTracker(
+            3 * config.hop_samples, config.sample_rate_hz, config.lowest_pitch_hz, config.highest_pitch_hz
+        )
         self.analysis = Analysis(config)
         self.inward = nn.Linear(self.analysis.features, config.encoder_dim)
         self.inward_norm = nn.LayerNorm(config.encoder_dim)
         self.stack = ConvNeXtStack(config.encoder_dim, config.encoder_blocks, config.kernel_frames, config.expansion)
         self.outward_norm = nn.LayerNorm(config.encoder_dim)
-        self.outward = nn.Linear(config.encoder_dim, config.latent_dim)
-        self.across = nn.Linear(self.analysis.features, config.latent_dim)
-        weight, bias = self.analysis.cepstral_start(config.latent_dim)
+        self.outward = nn.Linear(config.encoder_dim, config.latent_dim - 1)
+        self.across = nn.Linear(self.analysis.features, config.latent_dim - 1)
+        weight, bias = self.analysis.cepstral_start(config.latent_dim - 1)
         with torch.no_grad():
             self.across.weight.copy_(weight)
             self.across.bias.copy_(bias)
-            self.outward.weight[: CEPSTRUM + 1].mul_(0.1)
+            self.outward.weight[:CEPSTRUM].mul_(0.1)
             self.outward.bias.zero_()
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> EncoderState:
         """A fresh state for `batch` rows."""
-        previous = torch.zeros(batch, self.hop, device=device, dtype=dtype)
-        return EncoderState(previous, self.stack.init_state(batch, device, dtype))
+        previous = torch.zeros(batch, 2 * self.hop, device=device, dtype=dtype)
+        pitch = self.pitch.init_state(batch, device, dtype)
+        return EncoderState(previous, pitch, self.stack.init_state(batch, device, dtype))
 
     def step(self, pcm: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
         """pcm (B, S) -> latents (B, S / hop, latent_dim) and the state after it. InputError for a fraction of a hop."""
@@ -178,11 +189,13 @@ class CodecEncoder(nn.Module):
             raise InputError(f"{pcm.shape[-1]} samples are not a whole number of frames of {self.hop}")
         signal = torch.cat([state.previous, pcm], dim=1)
         if pcm.shape[-1] == 0:
-            return pcm.new_zeros(pcm.shape[0], 0, self.outward.out_features), state
-        features = self.analysis(signal.unfold(1, 2 * self.hop, self.hop))
+            return pcm.new_zeros(pcm.shape[0], 0, self.outward.out_features + 1), state
+        octaves, pitch = self.pitch.step(signal.unfold(1, 3 * self.hop, self.hop), state.pitch)
+        features = self.analysis(signal[:, self.hop :].unfold(1, 2 * self.hop, self.hop))
         x, stack = self.stack.step(self.inward_norm(self.inward(features)), state.stack)
-        latents = self.outward(self.outward_norm(x)) + self.across(features)
-        return latents, EncoderState(signal[:, -self.hop :], stack)
+        timbre = self.outward(self.outward_norm(x)) + self.across(features)
+        latents = torch.cat([PITCH_SCALE * octaves[..., None], timbre], dim=-1)
+        return latents, EncoderState(signal[:, -2 * self.hop :], pitch, stack)
 
     def forward(self, pcm: Tensor) -> Tensor:
         """Offline: the step from a fresh state."""
@@ -264,7 +277,10 @@ class NeuralCodec(nn.Module):
         self.config = config or NeuralCodecConfig()
         c = self.config
         self.encoder = CodecEncoder(c)
-        self.quantiser = ResidualQuantiser(c.latent_dim, c.codebooks, c.codebook_size, c.code_dim)
+        if c.codebook_size % PITCH_LEVELS:
+            raise ConfigError(f"codebook_size {c.codebook_size} is not a multiple of {PITCH_LEVELS} pitch levels")
+        sizes = (c.codebook_size // PITCH_LEVELS, *[c.codebook_size] * (c.codebooks - 1))
+        self.quantiser = ResidualQuantiser(c.latent_dim - 1, sizes, c.code_dim)
         self.decoder = CodecDecoder(c)
 
     def encode(self, pcm: Tensor) -> Tensor:
@@ -273,11 +289,28 @@ class NeuralCodec(nn.Module):
 
     def quantise(self, latents: Tensor, codebooks: int | None = None) -> tuple[Tensor, Tensor]:
         """latents (B, T, latent_dim) -> quantised latents and codes (B, T, codebooks); None means all."""
-        return self.quantiser.quantise(latents, codebooks)
+        timbre, codes = self.quantiser.quantise(latents[..., 1:], codebooks)
+        level = self.pitch_level(latents[..., 0])
+        codes = torch.cat([level[..., None] * self.quantiser.sizes[0] + codes[..., :1], codes[..., 1:]], dim=-1)
+        return torch.cat([self.level_pitch(level)[..., None].to(timbre), timbre], dim=-1), codes
 
     def dequantise(self, codes: Tensor) -> Tensor:
-        """codes (B, T, n) -> latents (B, T, latent_dim)."""
-        return self.quantiser.dequantise(codes)
+        """codes (B, T, n) -> latents (B, T, latent_dim). InputError for a code outside its codebook."""
+        size = self.config.codebook_size
+        if codes.numel() and (int(codes[..., 0].min()) < 0 or int(codes[..., 0].max()) >= size):
+            raise InputError(f"a code of the first codebook is not between 0 and {size - 1}")
+        level, rest = codes[..., :1] // self.quantiser.sizes[0], codes[..., :1] % self.quantiser.sizes[0]
+        timbre = self.quantiser.dequantise(torch.cat([rest, codes[..., 1:]], dim=-1))
+        return torch.cat([self.level_pitch(level).to(timbre), timbre], dim=-1)
+
+    def pitch_level(self, pitch: Tensor) -> Tensor:
+        """The nearest of the PITCH_LEVELS levels of a pitch latent, int64."""
+        share = pitch / self.config.pitch_width + 0.5
+        return torch.round(share * (PITCH_LEVELS - 1)).clamp(0, PITCH_LEVELS - 1).long()
+
+    def level_pitch(self, level: Tensor) -> Tensor:
+        """The pitch latent of a level."""
+        return (level / (PITCH_LEVELS - 1) - 0.5) * self.config.pitch_width
 
     def decode(self, latents: Tensor) -> Tensor:
         """Offline: latents (B, T, latent_dim) -> samples (B, T * hop), one hop behind."""

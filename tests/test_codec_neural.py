@@ -146,6 +146,28 @@ def test_a_fraction_of_a_frame_is_refused_by_the_network(codec: NeuralCodec) -> 
         codec.encoder(torch.zeros(1, 321))
 
 
+@torch.inference_mode()
+def test_the_pitch_survives_quantisation_at_every_rate(codec: NeuralCodec) -> None:
+    latents = codec.encode(speechlike(1, 2))
+    for codebooks in (1, 3, 6):
+        quantised, codes = codec.quantise(latents, codebooks)
+        assert codes.shape == (1, 100, codebooks)
+        assert int(codes.min()) >= 0
+        assert int(codes.max()) < 1024
+        octaves = (codec.decoder.pitch_hz(quantised) / codec.decoder.pitch_hz(latents)).log2().abs()
+        assert float(octaves.max()) < 0.013
+        torch.testing.assert_close(codec.dequantise(codes), quantised, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("code", [-1, 1024])
+@pytest.mark.parametrize("codebook", [0, 1])
+def test_a_code_that_does_not_exist_is_refused(codec: NeuralCodec, code: int, codebook: int) -> None:
+    codes = torch.zeros(1, 2, 2, dtype=torch.int64)
+    codes[0, 1, codebook] = code
+    with pytest.raises(InputError, match="code"):
+        codec.dequantise(codes)
+
+
 @pytest.mark.parametrize("bitrate", [1500, 3000])
 def test_packets_carry_the_quantised_latents_of_the_offline_path(speech: NeuralSpeechCodec, bitrate: int) -> None:
     pcm = speechlike(1, 2.3)[0].numpy()

@@ -41,12 +41,12 @@ class Codebook(nn.Module):
 
 
 class ResidualQuantiser(nn.Module):
-    """`codebooks` stages over latents (B, T, dim)."""
+    """One stage for each of `sizes` over latents (B, T, dim)."""
 
-    def __init__(self, dim: int, codebooks: int, size: int, code_dim: int) -> None:
+    def __init__(self, dim: int, sizes: tuple[int, ...], code_dim: int) -> None:
         super().__init__()
-        self.dim, self.size = dim, size
-        self.stages = nn.ModuleList(Codebook(dim, size, code_dim) for _ in range(codebooks))
+        self.dim, self.sizes = dim, sizes
+        self.stages = nn.ModuleList(Codebook(dim, size, code_dim) for size in sizes)
 
     def quantise(self, latents: Tensor, codebooks: int | None = None) -> tuple[Tensor, Tensor]:
         """latents (B, T, dim) -> quantised (B, T, dim), codes (B, T, codebooks) int64."""
@@ -63,9 +63,11 @@ class ResidualQuantiser(nn.Module):
     def dequantise(self, codes: Tensor) -> Tensor:
         """codes (B, T, n) -> latents (B, T, dim). InputError for an index outside a codebook."""
         stages = self.first(codes.shape[-1])
-        if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.size):
-            worst = int(codes.max()) if int(codes.max()) >= self.size else int(codes.min())
-            raise InputError(f"code {worst} is not in a codebook of {self.size} (0 to {self.size - 1})")
+        for number, size in enumerate(self.sizes[: len(stages)]):
+            used = codes[..., number]
+            if used.numel() and (int(used.min()) < 0 or int(used.max()) >= size):
+                worst = int(used.max()) if int(used.max()) >= size else int(used.min())
+                raise InputError(f"code {worst} is not in codebook {number} of {size} codes (0 to {size - 1})")
         total = torch.zeros(*codes.shape[:-1], self.dim, device=codes.device, dtype=stages[0].codes.dtype)
         for number, stage in enumerate(stages):
             total = total + stage.decode(codes[..., number])
@@ -84,14 +86,14 @@ class ResidualQuantiser(nn.Module):
 class ResidualLearner(nn.Module):
     """Training side of a `ResidualQuantiser`: usage statistics, kept apart from the weights that ship."""
 
-    counts: Tensor  # (stages, size) moving average of how often a code was chosen; all 0 before the first batch
-    sums: Tensor  # (stages, size, code_dim) moving average of the sum of what chose it
+    counts: Tensor  # (stages, largest size) moving average of how often a code was chosen; all 0 before the first batch
+    sums: Tensor  # (stages, largest size, code_dim) moving average of the sum of what chose it
 
-    def __init__(self, codebooks: int, size: int, code_dim: int, decay: float = 0.99) -> None:
+    def __init__(self, sizes: tuple[int, ...], code_dim: int, decay: float = 0.99) -> None:
         super().__init__()
         self.decay = decay
-        self.register_buffer("counts", torch.zeros(codebooks, size))
-        self.register_buffer("sums", torch.zeros(codebooks, size, code_dim))
+        self.register_buffer("counts", torch.zeros(len(sizes), max(sizes)))
+        self.register_buffer("sums", torch.zeros(len(sizes), max(sizes), code_dim))
 
     def forward(
         self, quantiser: ResidualQuantiser, latents: Tensor, keep: Tensor, restart: bool = True
@@ -120,7 +122,8 @@ class ResidualLearner(nn.Module):
 
     def _learn(self, stage: int, codes: Tensor, z: Tensor, index: Tensor, restart: bool) -> None:
         """Move `codes` in place towards the means of the z (N, code_dim) that chose them."""
-        counts, sums, size = self.counts[stage], self.sums[stage], len(codes)
+        size = len(codes)
+        counts, sums = self.counts[stage, :size], self.sums[stage, :size]
         if not bool(counts.any()):
             chosen = z[torch.randint(len(z), (size,), device=z.device)]
             codes.copy_(chosen)

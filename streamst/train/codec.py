@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from streamst.audio import read_blocks
-from streamst.codecs.neural import PITCH_SCALE, NeuralCodec, NeuralCodecConfig
+from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.nn.vq import ResidualLearner
@@ -50,10 +50,10 @@ class CodecLosses:
 
     commitment: float = 0.25
     latents: float = 0.2  # quantised latents near the continuous ones
-    pitch_in_latents: float = 8.0  # how much more the pitch latent counts there
-    pitch: float = 4.0  # per octave, on voiced frames
+    quantiser_only_steps: int = 0  # at first only the quantiser learns
     width: float = 0.1  # keeps latents within about -4 .. 4
     unquantised_share: float = 0.3  # of the rows
+    true_pitch_share: float = 0.5  # of the rows are rendered at the true pitch, the others at the encoder's
     restart_until_step: int = 2500  # unused codes restart on data until then
     start_from: str = ""  # directory of a trained codec to go on from
     freeze_encoder: bool = False  # keep its latents as they are (a voice may have learned them)
@@ -124,7 +124,7 @@ class CodecModule(nn.Module):
     def __init__(self, config: NeuralCodecConfig) -> None:
         super().__init__()
         self.codec = NeuralCodec(config)
-        self.learner = ResidualLearner(config.codebooks, config.codebook_size, config.code_dim)
+        self.learner = ResidualLearner(self.codec.quantiser.sizes, config.code_dim)
 
 
 @dataclass
@@ -179,38 +179,35 @@ class CodecTask:
             step += 1
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Spectral distance to what was heard, pitch, commitment."""
-        config, codec = self.config, self.module.codec
+        """Spectral distance to what was heard, commitment and nearness of the quantised latents."""
+        config, codec, losses = self.config, self.module.codec, self.losses
         heard = batch.heard.to(self.device)
-        with torch.no_grad():
-            hz, voiced = pitch.track(
-                batch.clean.to(self.device), config.sample_rate_hz, config.hop_samples,
-                config.lowest_pitch_hz, config.highest_pitch_hz,
-            )  # fmt: skip
-        latents = codec.encode(heard)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not losses.freeze_encoder):
+            latents = codec.encode(heard)
         rng = np.random.default_rng((23, step))
         keep = self._kept(rng, len(heard)).to(self.device)
-        used, commitment = self.module.learner(codec.quantiser, latents, keep, step < self.losses.restart_until_step)
-        true_pitch = PITCH_SCALE * torch.log2(hz / config.middle_pitch_hz)
-        weight = torch.where(voiced, 1.0, 0.05)
-        pitch_loss = ((latents[..., 0] - true_pitch).abs() * weight).mean() / PITCH_SCALE
-        nearness = (used - latents.detach()).square()
-        nearness = nearness[..., 1:].mean() + self.losses.pitch_in_latents / config.latent_dim * nearness[..., 0].mean()
-        teacher = torch.from_numpy(rng.random((len(heard), 1)) < 0.75).to(self.device)
-        rendered = torch.where(voiced | teacher, hz.double(), codec.decoder.pitch_hz(used))
+        timbre, commitment = self.module.learner(
+            codec.quantiser, latents[..., 1:], keep, step < losses.restart_until_step
+        )
+        nearness = (timbre - latents[..., 1:].detach()).square().mean()
+        width = torch.relu(latents.abs() - 4).square().mean()
+        total = losses.commitment * commitment + losses.latents * nearness + losses.width * width
+        parts = {"commitment": float(commitment.detach()), "nearness": float(nearness.detach())}
+        if step < losses.quantiser_only_steps:
+            return total, parts
+
+        level = codec.level_pitch(codec.pitch_level(latents[..., :1]))
+        used = torch.cat([torch.where((keep > 0)[:, None, None], level, latents[..., :1]), timbre], dim=-1)
+        with torch.no_grad():
+            hz, voiced = pitch.track(codec.encoder.pitch.scores, batch.clean.to(self.device), config.hop_samples)
+        teacher = torch.from_numpy(rng.random((len(heard), 1)) < losses.true_pitch_share).to(self.device)
+        rendered = torch.where(teacher & voiced, hz.double(), codec.decoder.pitch_hz(used))
         state = codec.decoder.init_state(len(heard), heard.device, heard.dtype)
         output, _ = codec.decoder.step_at(used, rendered, state)
         hop = config.hop_samples
-        spectral, parts = self.spectral(output[:, 3 * hop :], heard[:, 2 * hop : -hop])
-        losses = self.losses
-        total = spectral + losses.pitch * pitch_loss + losses.commitment * commitment + losses.latents * nearness
-        off = ((latents[..., 0] - true_pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1) / PITCH_SCALE
-        off_used = ((used[..., 0] - true_pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1) / PITCH_SCALE
-        width = torch.relu(latents.abs() - 4).square().mean()
-        total = total + losses.width * width
-        parts |= {"pitch_octaves": float(off.detach()), "pitch_used": float(off_used.detach())}
-        parts |= {"commitment": float(commitment.detach()), "nearness": float(nearness.detach())}
-        return total, parts
+        spectral, distances = self.spectral(output[:, 3 * hop :], heard[:, 2 * hop : -hop])
+        off = (torch.log2(codec.decoder.pitch_hz(latents) / hz).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        return total + spectral, distances | parts | {"pitch_octaves": float(off)}
 
     def validate(self) -> dict[str, float]:
         """Spectral distance on held-out clips, continuous and at each bit rate, with the codec's own pitch."""
