@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError
-from streamst.evaluate import clock
+from streamst.evaluate import align, clock
 from streamst.evaluate.align import aswer, soft
 from streamst.evaluate.clock import Step
 from streamst.evaluate.longform import LONG_FORMULAS, Recording, ReferenceSegment, long_corpus, resegment
@@ -199,6 +199,18 @@ def test_no_other_segmentation_has_fewer_word_errors(references, hypothesis):
 )
 def test_ties_are_broken_as_documented(references, hypothesis, segments):
     assert aswer([part.split() for part in references.split("|")], hypothesis.split()) == segments
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_the_rows_that_are_computed_again_give_the_same_alignment(rows, monkeypatch):
+    random = Random(rows)
+    for _ in range(40):
+        references = [random.choices("abcd", k=random.randint(0, 9)) for _ in range(random.randint(1, 6))]
+        hypothesis = random.choices("abcde", k=random.randint(0, 40))
+        whole = aswer(references, hypothesis)
+        with monkeypatch.context() as patched:
+            patched.setattr(align, "BLOCK_ROWS", rows)
+            assert aswer(references, hypothesis) == whole
 
 
 def test_case_counts_when_asked():
