@@ -226,7 +226,8 @@ class Session(Generic[T, V]):
         whole = self.translator.detokenize((*committed, *candidate.tokens[count:shown]))
         self._caption(1, self.options.target, stable, whole[len(stable) :].strip(), final)
         if fresh:
-            self._events.append(Words(**self._now(), lang=self.options.target, segment=before.number, words=fresh))
+            target = self.options.target
+            self._events.append(Words(**self._now(), lang=target, segment=before.number, words=fresh, aligned_ms=()))
         if fresh or final:
             self._speak(fresh, final)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
+from streamst import checkpoint
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.codecs.neural_stream import NeuralSpeechCodec
+from streamst.config import to_dict
 from streamst.models.conformer import ConformerConfig
 from streamst.models.listener import Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator, TranslatorConfig
@@ -51,3 +56,19 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     )
     voice = TtsNetwork(speaker)
     return Pipeline("tiny", translator, GermanVoice(voice.eval(), codec.decoder), NeuralSpeechCodec(codec))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline as a model directory, for other processes."""
+    root = tmp_path_factory.mktemp("tiny-model")
+    translator, voice, codec = tiny_pipeline.translator, tiny_pipeline.voice, tiny_pipeline.codec
+    assert voice is not None
+    assert codec is not None
+    networks = torch.nn.ModuleDict({"listener": translator.listener, "writer": translator.writer})
+    checkpoint.save(root / "translator", "translator", to_dict(translator.config), networks)
+    for name, tokenizer in (("source", translator.source_tokenizer), ("target", translator.target_tokenizer)):
+        shutil.copy(tokenizer.model, root / "translator" / f"{name}.model")
+    codec.module.save(root / "codec")
+    checkpoint.save(root / "voice-de", TtsNetwork.KIND, to_dict(voice.network.config), voice.network)
+    return root

@@ -1,4 +1,4 @@
-"""The server as its own process, begun by the command line, with the model that ships."""
+"""The server as its own process, begun by the command line."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def opened(address: str) -> connect:
     return connect(url, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None)
 
 
-def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(speech: Pcm) -> None:
+def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(tiny_model: Path, speech: Pcm) -> None:
     rng = np.random.default_rng(11)
 
     async def vandal(address: str, done: asyncio.Event) -> set[int | None]:
@@ -103,7 +103,7 @@ def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(speec
         done.set()
         return alone, disturbed, await beside
 
-    with serving() as (process, address):
+    with serving("--model", str(tiny_model)) as (process, address):
         alone, disturbed, codes = asyncio.run(both(address))
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE_S)
@@ -114,7 +114,7 @@ def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(speec
     assert process.returncode == 0
 
 
-def test_on_sigterm_a_session_is_told_flushed_and_closed_and_the_exit_code_is_0(speech: Pcm) -> None:
+def test_on_sigterm_a_session_is_told_flushed_and_closed_and_the_exit_code_is_0(tiny_model: Path, speech: Pcm) -> None:
     async def talk(process: subprocess.Popen[str], address: str) -> tuple[list[dict[str, Any]], int | None]:
         async with opened(address) as socket:
             await socket.send(pack_audio("pcm16", 0, 0, to_pcm16(speech)))
@@ -124,7 +124,7 @@ def test_on_sigterm_a_session_is_told_flushed_and_closed_and_the_exit_code_is_0(
             said = await hear_out(socket)
             return said, socket.close_code
 
-    with serving() as (process, address):
+    with serving("--model", str(tiny_model)) as (process, address):
         expected = asyncio.run(words_heard(address, speech))
         said, code = asyncio.run(talk(process, address))
         process.communicate(timeout=PATIENCE_S)
@@ -137,9 +137,21 @@ def test_on_sigterm_a_session_is_told_flushed_and_closed_and_the_exit_code_is_0(
     assert words == [word for words in expected for word in words]
 
 
-def test_without_sessions_sigterm_ends_the_server_at_once() -> None:
-    with serving() as (process, _):
+def test_without_sessions_sigterm_ends_the_server_at_once(tiny_model: Path) -> None:
+    with serving("--model", str(tiny_model)) as (process, _):
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "Traceback" not in errors
+
+
+def test_the_shipped_model_gives_words_to_speech_and_none_to_silence_and_noise(speech: Pcm) -> None:
+    noise = np.float32(0.01) * np.random.default_rng(3).standard_normal(32_000).astype(np.float32)
+
+    async def listen(address: str) -> list[list[tuple[str, ...]]]:
+        return [await words_heard(address, pcm) for pcm in (speech, np.zeros(32_000, np.float32), noise)]
+
+    with serving() as (_, address):
+        spoken, silent, noisy = asyncio.run(listen(address))
+    assert spoken
+    assert (silent, noisy) == ([], [])

@@ -40,8 +40,7 @@ class TtsConfig:
     frame_blocks: int = 6
     kernel_frames: int = 7
     expansion: int = 3
-    outputs: int = 64  # codec latents: the pitch, and a timbre that the codec normalises
-    normalised: bool = True  # all outputs but the first have mean 0 and variance 1 in each frame
+    outputs: int = 64  # codec latents, the first of them the pitch
     longest_letter_frames: int = 60
 
 
@@ -198,6 +197,8 @@ class FrameDecoder(nn.Module):
     """Frames laid out by duration to codec latents, causally."""
 
     POSITIONS = 5
+    mean: Tensor  # (outputs,) of the recordings' latents
+    deviation: Tensor
 
     def __init__(self, config: TtsConfig) -> None:
         super().__init__()
@@ -206,6 +207,8 @@ class FrameDecoder(nn.Module):
         self.stack = ConvNeXtStack(c.frame_dim, c.frame_blocks, c.kernel_frames, c.expansion)
         self.norm = nn.LayerNorm(c.frame_dim)
         self.outward = nn.Linear(c.frame_dim, c.outputs)
+        self.register_buffer("mean", torch.zeros(c.outputs))
+        self.register_buffer("deviation", torch.ones(c.outputs))
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
@@ -216,10 +219,7 @@ class FrameDecoder(nn.Module):
     def step(self, x: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """x: (B, T, features of `lay_out`) to latents (B, T, outputs)."""
         y, state = self.stack.step(self.inward(x), state)
-        y = self.outward(self.norm(y))
-        if self.config.normalised:
-            y = torch.cat([y[..., :1], F.layer_norm(y[..., 1:], (y.shape[-1] - 1,))], -1)
-        return y, state
+        return self.mean + self.deviation * self.outward(self.norm(y)), state
 
     def forward(self, x: Tensor) -> Tensor:
         """The offline path."""

@@ -63,7 +63,7 @@ class Augmenter:
         if self._noises and draw.random() < c.noise * strength:
             snr_db = draw.uniform(*c.snr_db)
             noise = self.noise(len(audio), draw)
-            audio = audio + noise * np.float32(_rms(audio) / _rms(noise) * 10 ** (-snr_db / 20))
+            audio = (audio + noise * (_rms(audio) / _rms(noise) * 10 ** (-snr_db / 20))).astype(np.float32)
         gain_db = draw.uniform(*c.gain_db) if strength > 0 else 0.0
         return np.clip(audio * np.float32(10 ** (gain_db / 20)), -1, 1)
 
@@ -72,7 +72,8 @@ class Augmenter:
         kind = draw.random()
         if not self._noises or kind < 0.15:
             white = draw.standard_normal(samples).astype(np.float32) * 0.05
-            return white if kind < 0.08 else np.convolve(white, np.ones(16, np.float32) / 16, "same")
+            brown = np.convolve(white, np.ones(16) / 16, "same").astype(np.float32)
+            return white if kind < 0.08 else brown
         source = self._noises[int(draw.integers(len(self._noises)))]
         start = int(draw.integers(len(source)))
         return np.resize(np.roll(source, -start), samples)

@@ -39,9 +39,12 @@ class LoopConfig:
 
 
 class Task(Protocol):
-    """What a recipe trains. `module` holds every parameter that is trained."""
+    """What a recipe trains."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """Holds every parameter that is trained."""
+        ...
 
     def batches(self, step: int) -> Iterator[Any]:
         """Batches without end, the same ones for the same first step; on CPU tensors."""

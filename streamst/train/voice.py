@@ -100,6 +100,10 @@ class VoiceTask:
         self.module = TtsNetwork(model)
         if options.initial:
             _take_over(self.module, Path(options.initial))
+        if targets:
+            every = torch.cat(list(targets.values()))
+            self.module.frames.mean.copy_(every.mean(0))
+            self.module.frames.deviation.copy_(every.std(0).clamp_min(1e-2))
         self.phrases = [phrase_of(recording, targets[recording.id]) for recording in recordings]
         self.validation = [phrase_of(recording, targets[recording.id]) for recording in validation]
         self.spectra = [
@@ -165,7 +169,7 @@ class VoiceTask:
     def distances(self, batch: Batch, predicted: Tensor, prosody: Tensor) -> dict[str, Tensor]:
         """Each part of the loss but the spectra."""
         own = batch.letters[:, :-1] > 0
-        error = (predicted - batch.target).abs()
+        error = (predicted - batch.target).abs() / self.module.frames.deviation
         pitch = error[..., 0] * torch.where(batch.voiced > 0, self.options.pitch_weight, 0.2)
         latents = (error[..., 1:].mean(-1) + pitch / 10)[batch.mask].mean()
         log_frames = prosody[own][:, 0].clamp_max(5.0)
@@ -213,8 +217,10 @@ class VoiceTask:
             own = batch.letters[:, :-1] > 0
             said = float(prosody[own][:, 0].exp().sum())
             figures["length"] = abs(said / sum(batch.frames) - 1)
-            figures["timbre"] = float((predicted - batch.target).abs()[..., 1:].mean())
-            figures["constant"] = float((batch.target - batch.target.mean(1, keepdim=True)).abs()[..., 1:].mean())
+            deviation = self.module.frames.deviation
+            figures["timbre"] = float(((predicted - batch.target).abs() / deviation)[..., 1:].mean())
+            constant = (batch.target - batch.target.mean(1, keepdim=True)).abs() / deviation
+            figures["constant"] = float(constant[..., 1:].mean())
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / len(self.validation)
         return sums
