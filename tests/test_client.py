@@ -23,7 +23,7 @@ from streamst.server.seam import Acknowledged, Closed, Settings, Welcome
 from streamst.server.transport import PoliteServer
 from streamst.tls import self_signed
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 PIECE = np.zeros(1600, np.float32)
 
 

@@ -25,7 +25,7 @@ from streamst.events import Words
 from streamst.server.native import SUBPROTOCOL, pack_audio
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SERVE = "from streamst.cli import main; main()"
 
 

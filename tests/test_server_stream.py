@@ -34,7 +34,7 @@ from streamst.server.options import ServerOptions
 from streamst.server.seam import Closed, Configured, Latency, Settings, Welcome
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
