@@ -167,11 +167,10 @@ class SpeechTranslator:
             )
             for word in words
         ]
-        complete = final or self._silence_ms(state) >= self.config.word_pause_ms
-        split = len(spelled) if complete else len(spelled) - 1
-        shown = [word for word in spelled if word.text]
-        unstable = [word for word in spelled[max(0, split) :] if word.text]
-        return Transcript(tuple(shown[: len(shown) - len(unstable)]), tuple(unstable))
+        shown = tuple(word for word in spelled if word.text)
+        if final or self._silence_ms(state) >= self.config.word_pause_ms:
+            return Transcript(shown)
+        return Transcript(shown[:-1], shown[-1:])
 
     @torch.inference_mode()
     def hypothesise(self, state: Hearing, prefix: Sequence[int], final: bool = False) -> Hypothesis:
