@@ -150,10 +150,10 @@ def _smooth(pitch: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def pad(rows: Sequence[Tensor], length: int = 0) -> Tensor:
-    """(B, longest, ...) with zeros after each row."""
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True) if not length else torch.stack(
-        [torch.nn.functional.pad(row, (0, length - len(row))) for row in rows]
-    )  # fmt: skip
+    """(B, longest, ...) with zeros after each row; at least `length` long."""
+    padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+    missing = length - padded.shape[1]
+    return torch.nn.functional.pad(padded, (0, 0) * (padded.dim() - 2) + (0, missing)) if missing > 0 else padded
 
 
 def load_or_read(config: DataConfig, split: str, cache: Path) -> list[Recording]:
