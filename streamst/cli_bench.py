@@ -38,6 +38,12 @@ AllOption = Annotated[bool, typer.Option("--all", help="Show every metric, not o
 FormatOption = Annotated[str | None, typer.Option(help="Of the log, where it is not to be detected.")]
 ReferencesOption = Annotated[Path | None, typer.Option(help="Text file, one reference a line.")]
 SegmentsOption = Annotated[Path | None, typer.Option(help="YAML of the references' places: wav, offset, duration.")]
+RecogniserOption = Annotated[
+    str | None, typer.Option(help="Command with {wav} that prints a transcript: ASR-BLEU and ASR-WER of the speech.")
+]
+CometOption = Annotated[
+    str | None, typer.Option(help="Command with {source}, {hypothesis}, {reference} that prints COMET.")
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures there.")]
 
 
@@ -58,6 +64,8 @@ def run(
     threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
+    recogniser: RecogniserOption = None,
+    comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
@@ -65,11 +73,13 @@ def run(
 
     A run that was stopped goes on where it was: finished recordings are not played again.
     """
+    from streamst.evaluate.judge import Judges
     from streamst.evaluate.manifest import read_manifest
     from streamst.evaluate.report import metrics_table, score_run, write_report
     from streamst.evaluate.runner import RunOptions
     from streamst.evaluate.runner import run as run_all
 
+    judges = Judges(recogniser, comet)
     options = RunOptions(
         model=model,
         device=device,
@@ -94,7 +104,7 @@ def run(
             f"Went on with {out_dir}: {result.resumed} recordings were finished"
             + (f", {result.cut_lines} lines of unfinished ones were dropped." if result.cut_lines else ".")
         )
-    report = score_run(out_dir, resamples)
+    report = score_run(out_dir, resamples, judges)
     write_report(report)
     out.print(metrics_table(report.score, everything))
     _say_notes(report.score.notes)
@@ -110,16 +120,21 @@ def score(
     segments: SegmentsOption = None,
     source: Annotated[str, typer.Option(help="Language that is spoken.")] = "en",
     target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
+    recogniser: RecogniserOption = None,
+    comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
     """Every metric that a log allows, ours or another tool's."""
+    from streamst.evaluate.judge import Judges, judged
     from streamst.evaluate.report import metrics_table
     from streamst.evaluate.runlog import write_json
     from streamst.evaluate.score import ScoreOptions
     from streamst.evaluate.score import score as score_log
 
+    judges = Judges(recogniser, comet)
     found = score_log(_read(log, format, references, segments), ScoreOptions(source, target, resamples))
+    found = judged(found, judges, target)
     if json_file is not None:
         write_json(json_file, found.as_json())
     out.print(metrics_table(found, everything))
@@ -207,10 +222,13 @@ def compare(
 @bench_app.command()
 def report(
     directory: Annotated[Path, typer.Argument(help="Of a run or a sweep.")],
+    recogniser: RecogniserOption = None,
+    comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
     """Score a run or a sweep again and write its report.json and report.html."""
+    from streamst.evaluate.judge import Judges
     from streamst.evaluate.report import (
         SWEEP,
         metrics_table,
@@ -226,7 +244,7 @@ def report(
         write_sweep_report(directory, members, f"Sweep in {directory.name}")
         out.print(sweep_table(members))
         return
-    found = score_run(directory, resamples)
+    found = score_run(directory, resamples, Judges(recogniser, comet))
     write_report(found)
     out.print(metrics_table(found.score, everything))
     _say_notes(found.score.notes)

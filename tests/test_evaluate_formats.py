@@ -181,7 +181,7 @@ def test_speech_is_exported_with_the_pauses_that_a_listener_hears(tmp_path: Path
     assert entry["prediction_offset"] == 500.0
     assert entry["prediction_length"] == pytest.approx(0.7)
     pcm, rate = soundfile.read(tmp_path / "out" / entry["prediction"])
-    assert (rate, len(pcm)) == (16_000, 11_200)
+    assert (rate, len(pcm)) == (16_000, 11_200)  # 700 ms: both chunks and the pause between them
     assert pcm[800] == pytest.approx(0.5, abs=1e-3)
     assert not pcm[1600:8000].any()
     assert pcm[9000] == pytest.approx(-0.5, abs=1e-3)

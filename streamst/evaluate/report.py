@@ -15,6 +15,7 @@ from streamst.errors import InputError
 from streamst.evaluate.compare import Comparison
 from streamst.evaluate.formats.detect import read_log
 from streamst.evaluate.formats.jsonl import write_objects
+from streamst.evaluate.judge import Judges, judged
 from streamst.evaluate.report_html import Point, write_html
 from streamst.evaluate.rows import elapsed_of
 from streamst.evaluate.runlog import read_config, write_json
@@ -25,7 +26,8 @@ SWEEP_COLUMNS = (
     "BLEU", "chrF", "WER", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "NE", "RTF", "empty",
 )  # fmt: skip
 HEADLINES = (
-    "BLEU", "chrF", "TER", "WER", "CER", "AP", "AL", "LAAL", "DAL", "ATD", "YAAL", "StreamLAAL_fbk",
+    "BLEU", "chrF", "TER", "COMET", "WER", "CER", "ASR-BLEU", "ASR-BLEU_silences", "ASR-chrF",
+    "ASR-WER", "ASR-CER", "AP", "AL", "LAAL", "DAL", "ATD", "YAAL", "StreamLAAL_fbk",
     "StreamLAAL_simulstream", "LongYAAL", "LongLAAL", "LAAL_CA_queue", "LAAL_CA_wallclock",
     "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue", "StartOffset", "EndOffset", "StartOffset_CA_queue",
     "EndOffset_CA_queue", "StartOffset_speech_CA_queue", "EndOffset_speech_CA_queue", "ATD_speech_CA_queue",
@@ -58,12 +60,15 @@ class Member:
     run: RunReport
 
 
-def score_run(folder: Path, resamples: int = 1000) -> RunReport:
+def score_run(folder: Path, resamples: int = 1000, judges: Judges | None = None) -> RunReport:
     """Score what a run's directory holds. InputError where it holds no run."""
     config = read_config(folder)
     options = config["options"]
     log = read_log(folder, "streamst")
-    return RunReport(folder, config, score(log, ScoreOptions(options["source"], options["target"], resamples)))
+    found = score(log, ScoreOptions(options["source"], options["target"], resamples))
+    if judges is not None:
+        found = judged(found, judges, options["target"], folder / "transcripts")
+    return RunReport(folder, config, found)
 
 
 def write_report(run: RunReport, name: str | None = None) -> None:

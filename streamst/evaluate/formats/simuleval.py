@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from streamst.audio import WavWriter, read_audio
+from streamst.audio import read_audio, write_wav
 from streamst.errors import InputError
 from streamst.evaluate.formats.jsonl import Object, number_of, numbers_of, read_objects, text_of, write_objects
 from streamst.evaluate.manifest import Reference
 from streamst.evaluate.recording import Recording, SpeechChunk
+from streamst.evaluate.speech import playback
+from streamst.evaluate.speech_quality import RATE_HZ, arrange
 from streamst.evaluate.units import split_units
 
 LOG, CONFIG = "instances.log", "config.yaml"
@@ -113,22 +113,21 @@ def write_speech(recordings: Sequence[Recording], folder: Path) -> None:
     (folder / CONFIG).write_text("source_type: speech\ntarget_type: speech\n", encoding="utf-8")
     lines: list[Object] = []
     for index, recording in enumerate(recordings):
-        intervals: list[list[float]] = []
-        end_ms = 0.0
-        for chunk in recording.speech:
-            start_ms = max(end_ms, chunk.delay_ms)
-            intervals.append([start_ms, chunk.duration_ms])
-            end_ms = start_ms + chunk.duration_ms
+        durations = [float(chunk.duration_ms) for chunk in recording.speech]
+        delays = [float(chunk.delay_ms) for chunk in recording.speech]
+        heard = playback(delays, durations)
+        intervals = [[interval.start_ms, length] for interval, length in zip(heard, durations, strict=True)]
+        end_ms = heard[-1].end_ms if heard else 0.0
         wav = folder / "wavs" / f"{index}_pred.wav"
         offset_ms = intervals[0][0] if intervals else 0.0
         if intervals:
-            _write_playback(recording, intervals, wav)
+            _write_playback(recording, wav)
         lines.append(
             {
                 "index": index,
                 "prediction": str(wav.relative_to(folder)) if intervals else "",
-                "delays": [float(chunk.delay_ms) for chunk in recording.speech],
-                "durations": [float(chunk.duration_ms) for chunk in recording.speech],
+                "delays": delays,
+                "durations": durations,
                 "prediction_offset": offset_ms,
                 "elapsed": [],
                 "intervals": intervals,
@@ -139,18 +138,13 @@ def write_speech(recordings: Sequence[Recording], folder: Path) -> None:
     write_objects(folder / LOG, lines)
 
 
-def _write_playback(recording: Recording, intervals: Sequence[Sequence[float]], wav: Path) -> None:
-    if recording.speech_path is None:
-        raise InputError(f"{recording.where}: the log has speech of {recording.name} but not its audio")
-    rate_hz = 16_000
-    pcm = read_audio(recording.speech_path, rate_hz)
-    read = 0
-    with WavWriter(wav, rate_hz) as out:
-        for start_ms, duration_ms in intervals:
-            out.pad_to(round((start_ms - intervals[0][0]) * rate_hz / 1000.0))
-            size = round(duration_ms * rate_hz / 1000.0)
-            out.write(np.asarray(pcm[read : read + size], np.float32))
-            read += size
+def _write_playback(recording: Recording, wav: Path) -> None:
+    if recording.speech_path is None or not recording.speech_path.is_file():
+        raise InputError(f"{recording.where}: the audio of its speech is missing: {recording.speech_path}")
+    delays = [chunk.delay_ms for chunk in recording.speech]
+    durations = [chunk.duration_ms for chunk in recording.speech]
+    pcm = arrange(read_audio(recording.speech_path, RATE_HZ), delays, durations, "kept")
+    write_wav(wav, pcm, RATE_HZ)
 
 
 def _common(recording: Recording) -> Object:
