@@ -27,6 +27,14 @@ def test_quality_intervals_are_those_of_sacrebleu(key):
     assert (interval.n, interval.resamples, interval.seed) == (60, 1000, 12345)
 
 
+def test_a_system_that_is_almost_always_wrong_has_an_interval_too():
+    """Most resamples of one good output among twenty empty ones score exactly 0."""
+    hypotheses = [REFERENCES[0], *[""] * 19]
+    interval = confidence.quality_interval("BLEU", hypotheses, REFERENCES[:20], resamples=100)
+    assert interval.low <= interval.value <= interval.high
+    assert (confidence.quality_interval("BLEU", [""] * 20, REFERENCES[:20], resamples=100).high) == 0.0
+
+
 @pytest.mark.parametrize(("name", "key"), [("BLEU", "BLEU"), ("chrF", "chrF2")])
 def test_paired_bootstrap_of_quality_is_that_of_sacrebleu(name, key):
     a, b, p_value = confidence.quality_difference(name, SYSTEM_A, SYSTEM_B, REFERENCES, "bs")

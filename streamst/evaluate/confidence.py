@@ -135,7 +135,7 @@ def quality_interval(
 ) -> Interval:
     """sacrebleu's own bootstrap of BLEU, chrF, chrF++ or TER: mean of the resamples +- half width of its 95 %.
 
-    Its `corpus_score(n_bootstrap=...)` (2.6) fails where some resamples score exactly 0, so its two steps are done here.
+    Its `corpus_score(n_bootstrap=...)` (2.6) fails where some resamples score exactly 0: its two steps are done here.
     """
     check_pairs(hypotheses, references)
     metric = scorer(name, tokenize)
