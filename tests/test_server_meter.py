@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,8 @@ def write(meter: Meter, source_ms: float, *words: str, compute_ms: float = 0.0, 
 
 
 def begin(meter: Meter, segment: int, start_ms: float) -> None:
-    times = {"start_ms": start_ms, "source_ms": start_ms, "compute_ms": 0.0}
-    meter.caption(Caption(lang="en", segment=segment, revision=0, stable="", **times))
+    shown = Caption(lang="en", segment=segment, revision=0, stable="", source_ms=start_ms, compute_ms=0.0)
+    meter.caption(replace(shown, start_ms=start_ms))
 
 
 def test_nothing_is_known_before_the_first_word() -> None:
