@@ -17,7 +17,7 @@ from streamst.models.voice import GermanVoice, say
 from streamst.text_de import INDEX, START, normalise
 from streamst.train.loop import LoopConfig, train
 from streamst.train.voice import Phrase, VoiceTask, VoiceTraining, collate, cut, join, phrase_of, task
-from streamst.train.voice_data import LEVEL, DataConfig, Recording, pitch_and_energy, prepare, read_recordings
+from streamst.train.voice_data import LEVEL, DataConfig, Recording, pad, pitch_and_energy, prepare, read_recordings
 
 CODEC = NeuralCodecConfig(encoder_dim=16, encoder_blocks=1, decoder_dim=16, decoder_blocks=1)
 SMALL = {"text_dim": 16, "word_blocks": 1, "phrase_blocks": 1, "frame_dim": 16, "frame_blocks": 1}
@@ -107,6 +107,14 @@ def test_pitch_per_symbol_is_that_of_its_voiced_frames() -> None:
     assert float(prosody[4, 0]) == pytest.approx(0.0, abs=1e-5)
     assert float(prosody[2, 0]) == pytest.approx(0.5 * 2 / 3, abs=1e-5)  # unvoiced: between its neighbours
     assert prosody[[1, 2, 4], 2].tolist() == pytest.approx([1.0, 0.1, 0.55])
+
+
+def test_rows_are_padded_in_time_and_only_there() -> None:
+    assert pad([torch.ones(2, 64)], 5).shape == (1, 5, 64)
+    both = pad([torch.ones(2, 64), torch.ones(3, 64)])
+    assert both.shape == (2, 3, 64)
+    assert both.sum((1, 2)).tolist() == [128, 192]
+    assert pad([torch.ones(7)], 5).shape == (1, 7)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from streamst import checkpoint
 from streamst.errors import CheckpointError
 from streamst.models.aligner import (
     Aligner,
@@ -129,5 +130,11 @@ def align_recordings(
         task = AlignerTask(recordings, held_out, AlignerConfig())
         train(task, loop, directory, device, resume=(directory / "last.pt").exists())
         aligner = load_aligner(model)
-    align(aligner, [*recordings, *held_out])
+    cache = directory / f"durations-{checkpoint.file_sha256(model / checkpoint.WEIGHTS)[:12]}.pt"
+    known: dict[str, Tensor] = torch.load(cache, weights_only=True) if cache.exists() else {}
+    everything = [*recordings, *held_out]
+    for recording in everything:
+        recording.durations = known.get(recording.id)
+    align(aligner, [recording for recording in everything if recording.durations is None])
+    torch.save({recording.id: recording.durations for recording in everything}, cache)
     return aligner
