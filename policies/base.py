@@ -31,6 +31,7 @@ class Heard:
     source_tokens: int = 0  # tokens in the collapsed source CTC
     target_tokens: int = 0  # tokens in the collapsed target CTC (0 where the translator has none)
     final: bool = False  # the segment, or the stream, has ended: nothing more will be heard of it
+    start_ms: float = 0.0  # where the segment begins [ms from the stream's start]
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ class Session(Generic[T, V]):
         shown = max(count, min(self.policy.shown(heard, said, candidate), len(candidate.tokens)))
         kept = [*segment.previous, candidate][-self.policy.history :] if self.policy.history else []
         self._segment = replace(segment, heard=heard, previous=tuple(kept))
-        self._commit(candidate, count, shown, final=False)
+        self._commit(heard, candidate, count, shown)
 
     def _close_segment(self) -> None:
         """Say everything that is held of the segment, and begin the next."""
@@ -203,13 +203,13 @@ class Session(Generic[T, V]):
             self._caption_source(final=True)
             candidate = self.translator.hypothesise(self._hearing, self._segment.committed, final=True)
             self._decoder_calls += 1
-            self._commit(candidate, len(candidate.tokens), len(candidate.tokens), final=True)
+            self._commit(heard, candidate, len(candidate.tokens), len(candidate.tokens))
             self._segment = Segment(self._segment.number + 1)
             self._hearing = self.translator.next_segment(self._hearing)
 
-    def _commit(self, candidate: Hypothesis, count: int, shown: int, final: bool) -> None:
+    def _commit(self, heard: Heard, candidate: Hypothesis, count: int, shown: int) -> None:
         """Commit `count` tokens of `candidate`, show `shown`, and speak the new words."""
-        before = self._segment
+        before, final = self._segment, heard.final
         committed = (*before.committed, *candidate.tokens[:count])
         words = self.translator.detokenize(committed).split()
         fresh = tuple(words[before.words :])
@@ -226,8 +226,11 @@ class Session(Generic[T, V]):
         whole = self.translator.detokenize((*committed, *candidate.tokens[count:shown]))
         self._caption(1, self.options.target, stable, whole[len(stable) :].strip(), final)
         if fresh:
+            aligned_ms = tuple(min(at, self._source_ms) for at in _aligned_ms(heard, candidate, count, len(fresh)))
             target = self.options.target
-            self._events.append(Words(**self._now(), lang=target, segment=before.number, words=fresh, aligned_ms=()))
+            self._events.append(
+                Words(**self._now(), lang=target, segment=before.number, words=fresh, aligned_ms=aligned_ms)
+            )
         if fresh or final:
             self._speak(fresh, final)
 
@@ -273,6 +276,14 @@ class Session(Generic[T, V]):
         captions[side] = (stable, unstable)
         revisions[side] += 1
         self._segment = replace(segment, captions=tuple(captions), revisions=(revisions[0], revisions[1]))
+
+
+def _aligned_ms(heard: Heard, candidate: Hypothesis, count: int, words: int) -> tuple[float, ...]:
+    """Source time that each of the `words` words in the first `count` tokens was read from; () where nobody knows."""
+    ends = sorted({*(end for end in candidate.word_ends if end < count), count})
+    if len(candidate.alignment) < count or len(ends) != words:
+        return ()
+    return tuple(heard.start_ms + (candidate.alignment[end - 1] + 1) * heard.frame_ms for end in ends)
 
 
 def _name(policy: Policy) -> str:

@@ -116,6 +116,15 @@ def test_words_are_the_stable_captions_and_never_change(tiny_pipeline: Pipeline)
     assert {n: " ".join(words) for n, words in by_segment.items()} == {n: text for n, text in shown.items() if text}
 
 
+def test_words_tell_what_they_were_read_from_and_never_the_future(tiny_pipeline: Pipeline) -> None:
+    events = run(tiny_pipeline.session(policy="wait-k:k=1"), [talk(15, 5)])
+    words = [event for event in events if isinstance(event, Words)]
+    assert any(event.aligned_ms for event in words)
+    for event in words:
+        assert len(event.aligned_ms) in (0, len(event.words))
+        assert all(0 < at_ms <= event.source_ms for at_ms in event.aligned_ms)
+
+
 def test_every_segment_is_closed_and_counted(tiny_pipeline: Pipeline) -> None:
     events = run(tiny_pipeline.session(policy="wait-k"), [talk(20, 6)])
     finished = events[-1]

@@ -149,8 +149,14 @@ class SpeechTranslator:
     def heard(self, state: Hearing, final: bool = False) -> Heard:
         """Counts of the current segment."""
         words = len(self.source_text(state, final).stable)
-        frames = state.frames - state.segment_frame
-        return Heard(frames, self.frame_ms, source_words=words, source_tokens=len(state.tokens), final=final)
+        return Heard(
+            state.frames - state.segment_frame,
+            self.frame_ms,
+            source_words=words,
+            source_tokens=len(state.tokens),
+            final=final,
+            start_ms=state.segment_frame * self.frame_ms,
+        )
 
     def source_text(self, state: Hearing, final: bool = False) -> Transcript:
         """The transcript of the current segment."""
