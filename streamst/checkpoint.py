@@ -31,6 +31,7 @@ def save(directory: Path, kind: str, config: dict[str, Any], module: nn.Module, 
         value = value.detach().cpu().contiguous().clone()
         weights[name] = value.half() if half and value.is_floating_point() else value
     save_file(weights, directory / WEIGHTS)
+    (directory / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner only
     described = {"kind": kind, "sha256": file_sha256(directory / WEIGHTS), "config": config}
     (directory / CONFIG).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
