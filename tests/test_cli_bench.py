@@ -6,21 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-import sentencepiece
-import torch
 from typer.testing import CliRunner
 
-from streamst import checkpoint
 from streamst.audio import read_audio, write_wav
 from streamst.cli_bench import bench_app
-from streamst.config import to_dict
 from streamst.errors import InputError, StreamstError
 from streamst.evaluate.formats.detect import read_log
-from streamst.models.conformer import ConformerConfig
-from streamst.models.listener import Listener, ListenerConfig
-from streamst.models.translator import TranslatorConfig
-from streamst.models.writer import Writer, WriterConfig
-from streamst.text import Tokenizer
 
 DATA = Path(__file__).parent / "data"
 LOGS = DATA / "logs"
@@ -38,28 +29,6 @@ def bench(*words: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with random networks of the shipped kind, small."""
-    root = tmp_path_factory.mktemp("model")
-    folder = root / "translator"
-    folder.mkdir()
-    for name, sentence in (("source", "where is the next train station"), ("target", "wo ist der nächste Bahnhof")):
-        sentencepiece.SentencePieceTrainer.train(  # type: ignore[attr-defined]
-            sentence_iterator=iter([sentence] * 20), model_prefix=str(folder / name), vocab_size=24,
-            hard_vocab_limit=False, unk_id=0, bos_id=1, eos_id=2, minloglevel=2,
-        )  # fmt: skip
-    source, target = (Tokenizer(folder / f"{name}.model") for name in ("source", "target"))
-    config = TranslatorConfig(
-        ListenerConfig(encoder=ConformerConfig(dim=16, layers=2, heads=2), source_tokens=source.size),
-        WriterConfig(source.size, target.size, 16, 16, 2, memory_layers=1, decoder_layers=2, max_tokens=10),
-    )
-    torch.manual_seed(3)
-    networks = torch.nn.ModuleDict({"listener": Listener(config.listener), "writer": Writer(config.writer)})
-    checkpoint.save(folder, "translator", to_dict(config), networks)
-    return root
-
-
-@pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     pcm = read_audio(DATA / "station.flac")
@@ -73,10 +42,10 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(model: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tiny_model: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run."""
     out = tmp_path_factory.mktemp("runs") / "first"
-    printed = bench("run", manifest, "--model", model, "--policy", "wait-k:k=1", "--chunk-ms", 320, "--out", out,
+    printed = bench("run", manifest, "--model", tiny_model, "--policy", "wait-k:k=1", "--chunk-ms", 320, "--out", out,
                     "--resamples", 100)  # fmt: skip
     assert "LAAL_CA_queue" in printed
     assert "report.html" in printed
@@ -97,16 +66,16 @@ def test_a_run_leaves_everything_that_is_promised(finished: Path) -> None:
     assert config["manifest"]["clips"] == 3
 
 
-def test_the_same_command_again_plays_nothing_again(finished: Path, model: Path, manifest: Path) -> None:
+def test_the_same_command_again_plays_nothing_again(finished: Path, tiny_model: Path, manifest: Path) -> None:
     before = (finished / "events.jsonl").read_bytes()
-    printed = bench("run", manifest, "--model", model, "--policy", "wait-k:k=1", "--chunk-ms", 320, "--out", finished,
-                    "--resamples", 100)  # fmt: skip
+    printed = bench("run", manifest, "--model", tiny_model, "--policy", "wait-k:k=1", "--chunk-ms", 320,
+                    "--out", finished, "--resamples", 100)  # fmt: skip
     assert "3 recordings were finished" in printed
     assert (finished / "events.jsonl").read_bytes() == before
 
 
-def test_recognition_is_scored_without_a_translation(model: Path, manifest: Path, tmp_path: Path) -> None:
-    bench("run", manifest, "--model", model, "--task", "asr", "--limit", 1, "--out", tmp_path, "--resamples", 100)
+def test_recognition_is_scored_without_a_translation(tiny_model: Path, manifest: Path, tmp_path: Path) -> None:
+    bench("run", manifest, "--model", tiny_model, "--task", "asr", "--limit", 1, "--out", tmp_path, "--resamples", 100)
     metrics = json.loads((tmp_path / "report.json").read_text())["metrics"]
     assert "WER" in metrics
     assert "BLEU" not in metrics
@@ -134,8 +103,8 @@ def test_what_is_exported_scores_the_same_here(finished: Path, format: str, tmp_
         assert theirs[name]["value"] == pytest.approx(ours[name]["value"], rel=1e-9), name
 
 
-def test_a_sweep_reports_every_point_and_goes_on_where_it_was(model: Path, manifest: Path, tmp_path: Path) -> None:
-    command = ["sweep", manifest, "--model", model, "--policy", "wait-k:k=1/3", "--policy", "local-agreement",
+def test_a_sweep_reports_every_point_and_goes_on_where_it_was(tiny_model: Path, manifest: Path, tmp_path: Path) -> None:
+    command = ["sweep", manifest, "--model", tiny_model, "--policy", "wait-k:k=1/3", "--policy", "local-agreement",
                "--chunk-ms", 320, "--limit", 2, "--out", tmp_path, "--resamples", 100]  # fmt: skip
     printed = bench(*command)
     assert "wait-k_k=1_320ms" in printed

@@ -1,4 +1,4 @@
-"""Manifests, run logs, and runs of a real session (tiny, seeded networks) that are stopped and go on."""
+"""Manifests, run logs, and runs of a real session (tiny networks) that are stopped and go on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sentencepiece
 import soundfile
-import torch
 
-from streamst import checkpoint
 from streamst.audio import read_audio, write_wav
-from streamst.config import to_dict
 from streamst.errors import InputError
 from streamst.evaluate.clock import unit_times
 from streamst.evaluate.drive import Labels, drive, record
@@ -30,44 +26,10 @@ from streamst.evaluate.runlog import FORMAT, RunDirectory, event_json, read_even
 from streamst.evaluate.runner import RunOptions, run
 from streamst.evaluate.sweep import expand, plan
 from streamst.events import Caption, Event, Finished, Speech, Words
-from streamst.models.conformer import ConformerConfig
-from streamst.models.listener import Listener, ListenerConfig
-from streamst.models.translator import TranslatorConfig
-from streamst.models.writer import Writer, WriterConfig
-from streamst.text import Tokenizer
 
 STATION = Path(__file__).parent / "data" / "station.flac"
 HEADER = "path\tduration_s\tspeaker\ttext\ttranslation\n"
 LABELS = Labels("en", "de", "word", "words", "st", "simulated")
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model's directory: random networks that hear and write something of every recording."""
-    root = tmp_path_factory.mktemp("model")
-    folder = root / "translator"
-    folder.mkdir()
-    texts = {
-        "source": ["the house is big", "a dog comes home", "we go to the city today", "they drink coffee there"],
-        "target": ["das Haus ist groß", "ein Hund kommt heim", "wir gehen heute in die Stadt", "sie trinken Kaffee"],
-    }
-    for name, sentences in texts.items():
-        sentencepiece.SentencePieceTrainer.train(  # type: ignore[attr-defined]
-            sentence_iterator=iter(sentences * 5), model_prefix=str(folder / name), vocab_size=40,
-            hard_vocab_limit=False, unk_id=0, bos_id=1, eos_id=2, minloglevel=2,
-        )  # fmt: skip
-    source, target = (Tokenizer(folder / f"{name}.model") for name in texts)
-    config = TranslatorConfig(
-        listener=ListenerConfig(encoder=ConformerConfig(dim=16, layers=2, heads=2), source_tokens=source.size),
-        writer=WriterConfig(
-            source_tokens=source.size, target_tokens=target.size, state_dim=16, dim=16, heads=2, memory_layers=1,
-            decoder_layers=2, max_tokens=12,
-        ),
-    )  # fmt: skip
-    torch.manual_seed(3)
-    networks = torch.nn.ModuleDict({"listener": Listener(config.listener), "writer": Writer(config.writer)})
-    checkpoint.save(folder, "translator", to_dict(config), networks)
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +46,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def options(model: Path, policy: str = "wait-k:k=1", **changes: object) -> RunOptions:
-    return RunOptions(model=str(model), policy=policy, chunk_ms=320, **changes)  # type: ignore[arg-type]
+    return RunOptions(model=str(model), policy=policy, chunk_ms=320, speech=False, **changes)  # type: ignore[arg-type]
 
 
 def without_computation(folder: Path) -> dict:
@@ -198,8 +160,9 @@ def words(ms: float, *said: str) -> Words:
 
 
 def caption(ms: float, stable: str, unstable: str = "", lang: str = "de", segment: int = 0) -> Caption:
-    times = {"source_ms": ms, "compute_ms": 1.0}
-    return Caption(**times, lang=lang, segment=segment, revision=0, stable=stable, unstable=unstable)
+    return Caption(
+        source_ms=ms, compute_ms=1.0, lang=lang, segment=segment, revision=0, stable=stable, unstable=unstable
+    )
 
 
 def recorded(answers: list[list[Event]], tmp_path: Path, labels: Labels = LABELS, samples: int = 12_000) -> Recording:
@@ -321,7 +284,6 @@ def test_a_run_of_a_real_session_is_scored_with_every_metric_that_applies(
     scored = score_run(tmp_path, resamples=100).score
     promised = "BLEU chrF WER AP AL LAAL DAL ATD YAAL LAAL_CA_queue StartOffset EndOffset RTF NE empty"
     assert set(promised.split()) <= scored.metrics.keys()
-    assert "ATD_speech" not in scored.metrics  # that model has no voice
     assert "LAAL_CA_wallclock" not in scored.metrics  # it was not paced
     log = read_log(tmp_path)
     for recording, clip in zip(log.recordings, manifest.clips, strict=True):
@@ -367,7 +329,7 @@ from streamst.evaluate.manifest import read_manifest
 from streamst.evaluate.runner import RunOptions, run
 manifest, model, out = map(Path, sys.argv[1:])
 print("begun", flush=True)
-options = RunOptions(model=str(model), policy="wait-k:k=1", chunk_ms=320)
+options = RunOptions(model=str(model), policy="wait-k:k=1", chunk_ms=320, speech=False)
 run(read_manifest(manifest), options, out, progress=lambda done, _: print("finished one", flush=True))
 """
 
@@ -407,6 +369,11 @@ def test_another_run_does_not_go_into_a_directory_that_holds_one(
         run(nothing, options(tiny_model, "wait-k:k=3"), tmp_path)
     with pytest.raises(InputError, match=r"another run: manifest clips is 0 there, 4 now"):
         run(manifest, options(tiny_model), tmp_path)
+    config = json.loads((tmp_path / "run.json").read_text())
+    config["model"]["translator"] = "other weights"
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"another run: model translator is 'other weights' there, '[0-9a-f]{64}' now"):
+        run(nothing, options(tiny_model), tmp_path)
     (tmp_path / "run.json").unlink()
     (tmp_path / "events.jsonl").touch()
     with pytest.raises(InputError, match=r"has events\.jsonl but no run\.json"):

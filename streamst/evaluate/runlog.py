@@ -128,7 +128,8 @@ class RunDirectory:
     def open(cls, path: Path, config: Mapping[str, Any]) -> RunDirectory:
         """A new run in `path`, or the rest of the same run.
 
-        config: what makes a run the same: {"format", "manifest", "options"}; other keys are only remembered.
+        config: what makes a run the same: {"format", "manifest", "options", "model"}; other keys are only
+            remembered.
         Raises InputError when `path` holds another run, naming what differs.
         """
         path.mkdir(parents=True, exist_ok=True)
@@ -184,8 +185,8 @@ def speech_path(directory: Path, index: int) -> Path:
 
 def _check_same(path: Path, config: Mapping[str, Any]) -> None:
     before = read_config(path.parent)
-    for part in ("manifest", "options"):
-        old, new = before.get(part, {}), json.loads(json.dumps(config[part]))
+    for part in ("manifest", "options", "model"):
+        old, new = before.get(part, {}), json.loads(json.dumps(config.get(part, {})))
         for key in sorted(set(old) | set(new)):
             if old.get(key) != new.get(key):
                 raise InputError(

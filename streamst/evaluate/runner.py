@@ -8,6 +8,7 @@ behind a websocket. On the simulated clock audio is pushed as fast as it is comp
 from __future__ import annotations
 
 import functools
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -198,6 +199,7 @@ def describe_run(manifest: Manifest, options: RunOptions, workers: int) -> Line:
         "format": FORMAT,
         "manifest": {"sha256": manifest.sha256, "clips": len(manifest.clips)},
         "options": asdict(options),
+        "model": _weights(options),
         "manifest_path": str(manifest.path.resolve()),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "workers": workers,
@@ -234,6 +236,22 @@ def _end_with_parent() -> None:
 def _work(clip: Clip, out: Path) -> list[Line]:
     assert _player is not None, "the worker was not begun"
     return _player(clip, out)
+
+
+def _weights(options: RunOptions) -> dict[str, str]:
+    """SHA-256 of each network's weights; none for a server's, which it does not tell."""
+    if options.url:
+        return {}
+    from streamst.pipeline import ASSETS, MODELS
+
+    root = ASSETS if options.model in MODELS else Path(options.model)
+    found: dict[str, str] = {}
+    for path in sorted(root.glob("*/config.json")):
+        try:
+            found[path.parent.name] = str(json.loads(path.read_bytes())["sha256"])
+        except (ValueError, KeyError, TypeError):
+            continue  # loading it says what is wrong
+    return found
 
 
 def _versions() -> dict[str, str]:
