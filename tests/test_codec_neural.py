@@ -56,17 +56,19 @@ def pieces(total: int, seed: int, largest: int) -> list[int]:
     return sizes
 
 
-def streamed(module: CodecEncoder | CodecDecoder, x: Tensor, sizes: list[int]) -> Tensor:
-    if isinstance(module, CodecEncoder):
-        encoder_state, out = module.init_state(x.shape[0]), []
-        for piece in x.split([HOP * size for size in sizes], 1):
-            y, encoder_state = module.step(piece, encoder_state)
-            out.append(y)
-        return torch.cat(out, 1)
-    state, out = module.init_state(x.shape[0]), []
-    for piece in x.split(sizes, 1):
-        y, state = module.step(piece, state)
-        out.append(y)
+def encoded_in_chunks(encoder: CodecEncoder, pcm: Tensor, sizes: list[int]) -> Tensor:
+    state, out = encoder.init_state(pcm.shape[0]), []
+    for piece in pcm.split([HOP * size for size in sizes], 1):
+        latents, state = encoder.step(piece, state)
+        out.append(latents)
+    return torch.cat(out, 1)
+
+
+def decoded_in_chunks(decoder: CodecDecoder, latents: Tensor, sizes: list[int]) -> Tensor:
+    state, out = decoder.init_state(latents.shape[0]), []
+    for piece in latents.split(sizes, 1):
+        samples, state = decoder.step(piece, state)
+        out.append(samples)
     return torch.cat(out, 1)
 
 
@@ -75,7 +77,7 @@ def streamed(module: CodecEncoder | CodecDecoder, x: Tensor, sizes: list[int]) -
 @pytest.mark.parametrize("largest", [1, 13])
 def test_a_chunked_encoder_equals_offline(codec: NeuralCodec, batch: int, largest: int) -> None:
     pcm = speechlike(batch, 5)
-    chunked = streamed(codec.encoder, pcm, pieces(250, batch, largest))
+    chunked = encoded_in_chunks(codec.encoder, pcm, pieces(250, batch, largest))
     torch.testing.assert_close(chunked, codec.encoder(pcm), atol=1e-4, rtol=0)
 
 
@@ -88,7 +90,7 @@ def test_a_chunked_decoder_equals_offline(codec: NeuralCodec, batch: int, frames
     offline = codec.decode(latents)
     assert offline.shape == (batch, frames * HOP)
     assert 0.01 < float(offline.std()) < 1
-    chunked = streamed(codec.decoder, latents, pieces(frames, batch, largest))
+    chunked = decoded_in_chunks(codec.decoder, latents, pieces(frames, batch, largest))
     torch.testing.assert_close(chunked, offline, atol=1e-4, rtol=0)
 
 
