@@ -226,13 +226,13 @@ def test_two_recordings_of_one_file_name_are_not_exported_to_tools_that_mix_them
 
 
 BAD_LINES = [
-    ('{"index": 0, "prediction": "a b", "delays": [1], "source_length": 9}', r":1: 1 delays but the prediction has 2 wor"),
+    ('{"index": 0, "prediction": "a b", "delays": [1], "source_length": 9}', r":1: 1 delays but the prediction has 2"),
     ('{"index": 1, "prediction": "a", "delays": [1], "source_length": 9}', r":1: index is 1, 0 is expected"),
-    ('{"index": 0, "prediction": "a", "delays": [NaN], "source_length": 9}', r":1: delays\[0\] is nan; a finite number"),
+    ('{"index": 0, "prediction": "a", "delays": [NaN], "source_length": 9}', r":1: delays\[0\] is nan; a finite"),
     ('{"index": 0, "prediction": "a", "delays": [-1], "source_length": 9}', r":1: delays\[0\] is -1"),
     ('{"index": 0, "prediction": "a", "delays": [1]}', r":1: source_length is None"),
     ('{"index": 0, "prediction": 5, "delays": [1], "source_length": 9}', r":1: prediction is 5; a string"),
-    ('{"index": 0, "prediction": "a", "delays": [1], "elapsed": [1, 2], "source_length": 9}', r":1: 1 words but 2 elap"),
+    ('{"index": 0, "prediction": "a", "delays": [1], "elapsed": [1, 2], "source_length": 9}', r":1: 1 words but 2"),
     ('{"index": 0, "prediction": "a", "delays": 7, "source_length": 9}', r":1: delays is 7; a list of numbers"),
     ('{"index": 0, "prediction": "x.wav", "delays": [1], "durations": [], "source_length": 9}', r"1 delays but 0 dur"),
     ('{"id": 0, "total_audio_processed": 1.0, "computation_time": 0.1}', r":1: stream 0 has no line with metadata"),
@@ -250,7 +250,9 @@ def test_a_bad_line_is_refused_with_file_and_line(line: str, message: str, tmp_p
 
 
 STREAM = '{"id": 0, "metadata": {"wav_name": "a.wav"}}\n'
-CHUNK = '{"id": 0, "total_audio_processed": %s, "computation_time": 0.1, "generated_tokens": %s, "deleted_tokens": %s}\n'
+CHUNK = (
+    '{"id": 0, "total_audio_processed": %s, "computation_time": 0.1, "generated_tokens": %s, "deleted_tokens": %s}\n'
+)
 
 
 @pytest.mark.parametrize(
