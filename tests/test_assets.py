@@ -1,0 +1,68 @@
+"""The shipped model: whole, small enough, documented, silent where nobody speaks, talking where somebody does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import pytest
+
+from streamst.audio import read_audio
+from streamst.events import Caption, Event, Speech, Words
+from streamst.pipeline import ASSETS, Pipeline, load
+from streamst.text import spoken_english
+
+MODELS = ("translator", "codec", "voice-de")
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Pipeline:
+    return load("en-de", "cpu")
+
+
+def say(pipeline: Pipeline, audio: np.ndarray, policy: str = "wait-k") -> list[Event]:
+    session = pipeline.session(policy=policy)
+    return [*session.push(audio.astype(np.float32)), *session.finish()]
+
+
+def test_the_weights_are_at_most_45_mebibytes() -> None:
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 45 * 2**20
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_a_card_with_data_licences_command_and_quality(model: str) -> None:
+    card = (ASSETS / model / "MODEL_CARD.md").read_text(encoding="utf-8").lower()
+    for word in ("data", "licen", "streamst train", "command", "limits"):
+        assert word in card, word
+
+
+def noises() -> Iterator[tuple[str, np.ndarray]]:
+    """Ten seconds of what is not speech."""
+    rng = np.random.default_rng(0)
+    white = rng.standard_normal(10 * RATE_HZ)
+    yield "silence", np.zeros(10 * RATE_HZ)
+    for level in (0.001, 0.01, 0.1):
+        yield f"white noise at {level}", level * white
+    yield "rumble", np.cumsum(white) / np.abs(np.cumsum(white)).max() * 0.3
+    time_s = np.arange(10 * RATE_HZ) / RATE_HZ
+    yield "mains hum", 0.1 * np.sin(2 * np.pi * 50 * time_s) + 0.05 * np.sin(2 * np.pi * 150 * time_s)
+    yield "clicks", (rng.random(10 * RATE_HZ) < 0.0002) * 0.5
+
+
+@pytest.mark.parametrize(("name", "audio"), list(noises()), ids=lambda value: value if isinstance(value, str) else "")
+def test_nothing_is_said_where_nobody_speaks(shipped: Pipeline, name: str, audio: np.ndarray) -> None:
+    said = [event for event in say(shipped, audio) if isinstance(event, Words | Speech)]
+    assert not said, name
+
+
+def test_a_spoken_sentence_is_heard_written_and_spoken(shipped: Pipeline) -> None:
+    clip = Path(__file__).parent / "data" / "station.flac"
+    events = say(shipped, read_audio(clip))
+    english = " ".join(e.stable for e in events if isinstance(e, Caption) and e.lang == "en" and e.final)
+    truth = spoken_english("Good morning. Where is the nearest train station?")
+    assert jiwer.wer(truth, english) < 0.7
+    assert len([word for event in events if isinstance(event, Words) for word in event.words]) >= 4
+    spoken = np.concatenate([event.pcm for event in events if isinstance(event, Speech)])
+    assert len(spoken) > RATE_HZ
+    assert np.sqrt(np.mean(spoken**2)) > 0.01
