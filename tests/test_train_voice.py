@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from streamst.audio import write_wav
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
@@ -23,9 +24,10 @@ CODEC = NeuralCodecConfig(encoder_dim=16, encoder_blocks=1, decoder_dim=16, deco
 SMALL = {"text_dim": 16, "word_blocks": 1, "phrase_blocks": 1, "frame_dim": 16, "frame_blocks": 1}
 
 
-def tone(hz: float, seconds: float) -> np.ndarray:
+def tone(hz: float, seconds: float, loudness: float = 0.1) -> NDArray[np.float32]:
     t = np.arange(int(16_000 * seconds)) / 16_000
-    return (0.1 * sum(np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 6))).astype(np.float32)
+    harmonics = np.stack([np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 6)])
+    return (loudness * harmonics.sum(0)).astype(np.float32)
 
 
 def recording(text: str, frames_each: int = 4) -> Recording:
@@ -60,7 +62,7 @@ def test_noise_and_silence_have_no_pitch() -> None:
 
 def test_silence_around_the_speech_goes_and_the_level_becomes_that_of_all() -> None:
     quiet = np.zeros(16_000, np.float32)
-    cut_out = prepare(np.concatenate([quiet, 0.1 * tone(200, 1.0), quiet]), DataConfig(lead_ms=40, tail_ms=240))
+    cut_out = prepare(np.concatenate([quiet, tone(200, 1.0, loudness=0.01), quiet]), DataConfig(lead_ms=40, tail_ms=240))
     assert len(cut_out) % 320 == 0
     assert len(cut_out) / 16_000 == pytest.approx(1.28, abs=0.05)
     assert float(np.sqrt(np.square(cut_out[2000:14000]).mean())) == pytest.approx(LEVEL, rel=0.05)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import streamst.models.voice
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import InputError
+from streamst.evaluate.voice import hear
+from streamst.models.aligner import load_aligner
 from streamst.models.tts import TtsConfig, TtsNetwork
 from streamst.models.voice import GermanVoice, VoiceState, say
+from streamst.text_de import normalise
+
+ASSETS = Path(streamst.models.voice.__file__).parents[1] / "assets"
 
 TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute. Wer war das? Das weiß ich nicht"
 
@@ -40,7 +48,7 @@ def voice(codec: NeuralCodec) -> GermanVoice:
     return GermanVoice(network, codec.decoder)
 
 
-def speak_in_pieces(voice: GermanVoice, pieces: list[list[str]], state: VoiceState | None = None) -> np.ndarray:
+def speak_in_pieces(voice: GermanVoice, pieces: Sequence[Sequence[str]], state: VoiceState | None = None) -> np.ndarray:
     state = state or voice.init_state()
     heard = []
     for index, words in enumerate(pieces):
@@ -178,3 +186,47 @@ def test_a_thousand_words_at_once_are_spoken_and_the_memory_stays_bounded(voice:
 def test_an_endless_word_is_refused(voice: GermanVoice) -> None:
     with pytest.raises(InputError, match=r"1001 characters .* allowed: 1000"):
         voice.speak(["a" * 1001], voice.init_state(), final=False)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> GermanVoice:
+    return GermanVoice.load(ASSETS / "voice-de", NeuralCodec.load(ASSETS / "codec"))
+
+
+def test_the_shipped_voice_streams_as_it_speaks_at_once(shipped: GermanVoice) -> None:
+    words = ["Am", "3.", "Mai", "um", "14:30", "Uhr", "regnete", "es,", "und", "niemand", "kam."]
+    whole = say(shipped, " ".join(words))
+    streamed = speak_in_pieces(shipped, [[word] for word in words])
+    np.testing.assert_allclose(streamed, whole, atol=1e-4, rtol=0)
+    assert 2.0 < len(whole) / 16_000 < 8.0
+    assert 0.02 < float(np.sqrt(np.square(whole).mean())) < 0.2
+    assert float(np.abs(whole).max()) <= 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Der Zug nach Hamburg fährt heute zehn Minuten später.",
+        "Ich möchte gerne ein Glas Wasser und einen Kaffee.",
+        "Morgen gehen wir mit den Kindern in den Garten.",
+    ],
+)
+def test_the_shipped_voice_says_these_words_in_this_order(shipped: GermanVoice, text: str) -> None:
+    aligner = load_aligner(ASSETS / "voice-de" / "aligner")
+    heard = hear(
+        aligner, say(shipped, text), normalise(text), normalise("Das Wetter bleibt am Wochenende kalt und trocken."), 1
+    )
+    assert heard.own + 1.0 < heard.shuffled
+    assert heard.own + 1.0 < heard.other
+
+
+def test_the_shipped_voice_pauses_at_a_comma(shipped: GermanVoice) -> None:
+    assert len(say(shipped, "Heute, morgen, gestern.")) > len(say(shipped, "Heute morgen gestern.")) + 1600
+
+
+def test_the_shipped_voice_stays_bounded_over_many_words(shipped: GermanVoice) -> None:
+    _, state = shipped.speak(["Wasser"] * 100, shipped.init_state(), final=False)
+    pcm, _ = shipped.speak(["und", "Wein."], state, final=True)
+    fresh, _ = shipped.speak(["Wasser", "und", "Wein."], shipped.init_state(), final=True)
+    assert float(np.abs(pcm).max()) <= 1.0
+    assert len(pcm) == pytest.approx(len(fresh), rel=0.35)

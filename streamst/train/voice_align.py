@@ -49,7 +49,8 @@ class AlignerTask:
         self, recordings: Sequence[Recording], validation: Sequence[Recording], config: AlignerConfig, rows: int = 16
     ) -> None:
         self.recordings, self.validation, self.config, self.rows = recordings, validation, config, rows
-        self.module: nn.Module = Aligner(config)
+        self.aligner = Aligner(config)
+        self.module: nn.Module = self.aligner
         self._priors: dict[tuple[int, int], Tensor] = {}
 
     def batches(self, step: int) -> Iterator[Aligned]:
@@ -105,7 +106,7 @@ class AlignerTask:
 
     def export(self, directory: Path) -> None:
         """Write the aligner."""
-        save_aligner(directory, self.module)
+        save_aligner(directory, self.aligner)
 
 
 @torch.no_grad()
