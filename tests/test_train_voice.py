@@ -62,7 +62,8 @@ def test_noise_and_silence_have_no_pitch() -> None:
 
 def test_silence_around_the_speech_goes_and_the_level_becomes_that_of_all() -> None:
     quiet = np.zeros(16_000, np.float32)
-    cut_out = prepare(np.concatenate([quiet, tone(200, 1.0, loudness=0.01), quiet]), DataConfig(lead_ms=40, tail_ms=240))
+    speech = np.concatenate([quiet, tone(200, 1.0, loudness=0.01), quiet])
+    cut_out = prepare(speech, DataConfig(lead_ms=40, tail_ms=240))
     assert len(cut_out) % 320 == 0
     assert len(cut_out) / 16_000 == pytest.approx(1.28, abs=0.05)
     assert float(np.sqrt(np.square(cut_out[2000:14000]).mean())) == pytest.approx(LEVEL, rel=0.05)
