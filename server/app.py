@@ -220,10 +220,10 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then let sessions finish and return. Errors as in `prepare`.
 
-    announce: told the address once the server listens (port 0 is then a real one); printed when None.
+    announce: told the address once the server answers and minds signals (port 0 is then a real one); printed when None.
     """
     server, listener, address = prepare(pipeline, options or ServerOptions())
-    (announce or _print)(address)
+    server.on_started = lambda: (announce or _print)(address)
     server.run(sockets=[listener])
 
 

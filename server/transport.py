@@ -95,11 +95,14 @@ class PoliteServer(Server):
         self._drain = drain
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_started: Callable[[], None] | None = None  # called once the server answers and minds signals
 
     async def startup(self, sockets: Any = None) -> None:
         """Remember the loop, which a signal handler has to wake."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self.started and self.on_started is not None:
+            self.on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal module."""

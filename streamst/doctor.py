@@ -153,7 +153,7 @@ def _trial() -> Finding:
     loaded_s = time.perf_counter() - started
     step = pipeline.sample_rate_hz // 10
     samples = (round(TRIAL_S * pipeline.sample_rate_hz),)
-    noise = np.random.default_rng(0).standard_normal(samples, np.float32) / 100
+    noise = (np.random.default_rng(0).standard_normal(samples) / 100).astype(np.float32)
     started = time.perf_counter()
     for begin in range(0, len(noise), step):
         session.push(noise[begin : begin + step])
