@@ -15,7 +15,9 @@ PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(USABLE)
 # Browser tests run where there is a browser, tests on a GPU where there is a GPU.
 BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null)
-MARKS := not (none$(if $(BROWSER),, or browser)$(if $(GPU),, or gpu))
+EMPTY :=
+LEFT_OUT := $(strip $(if $(BROWSER),,browser) $(if $(GPU),,gpu))
+MARKS := $(if $(LEFT_OUT),-m "not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))")
 
 .PHONY: serve test lint wheel clean
 .DEFAULT_GOAL := serve
@@ -25,7 +27,7 @@ serve: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	@$(if $(BROWSER),,echo "No Chromium here: the browser's tests are left out.")
-	$(BIN)/python -m pytest -q -m "$(MARKS)"
+	$(BIN)/python -m pytest -q $(MARKS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
