@@ -148,3 +148,12 @@ def test_unequal_runs_and_nan_are_refused():
         confidence.quality_difference("BLEU", ["a"], ["a"], ["a"], "t")
     with pytest.raises(InputError, match="do not have the same segments"):
         confidence.compare_trade_off([1.0], [1.0, 2.0], ["a"], ["a"], ["a"])
+
+
+@pytest.mark.parametrize("test", ["bs", "ar"])
+def test_equal_outputs_do_not_differ(test):
+    same = ["the cat sat on the mat", "a dog barked loudly", "it rains again today"]
+    references = [sentence + " now" for sentence in same]
+    score_a, score_b, p_value = confidence.quality_difference("BLEU", same, same, references, test, resamples=50)
+    assert score_a == score_b
+    assert p_value == 1.0

@@ -176,7 +176,8 @@ def quality_difference(
     first, second = (r for key, results in scores.items() if key != "System" for r in results)
     if isinstance(first, str) or isinstance(second, str) or second.p_value is None:
         raise InputError(f"sacrebleu gave no p-value for {name}: {scores}")
-    return float(first.score), float(second.score), float(second.p_value)
+    p_value = 1.0 if list(a) == list(b) else float(second.p_value)  # sacrebleu's bootstrap takes equals for different
+    return float(first.score), float(second.score), p_value
 
 
 class BleuCounts:
