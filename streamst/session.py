@@ -1,11 +1,15 @@
-"""One speaker: push(pcm) -> events, finish() -> events. Server, command line, evaluator and tests drive this."""
+"""One speaker: push(pcm) -> events, finish() -> events. Server, command line, evaluator and tests drive this.
+
+What a session asks of the networks it yields as `Work`: `push` and `finish` do each piece at once; an engine drives
+`hearing` and `ending` of many sessions and does pieces of the same kind together.
+"""
 
 from __future__ import annotations
 
 import io
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +19,7 @@ import torch
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
-from streamst.models.seam import Pcm, Translator, Voice
+from streamst.models.seam import Encode, Hypothesise, Pcm, Speak, Translator, Voice, Work, perform
 from streamst.policies.base import Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
 from streamst.policies.catalog import POLICIES, make_policy
 
@@ -24,6 +28,8 @@ FASTEST = 1.25  # of speech that has fallen behind
 
 T = TypeVar("T")
 V = TypeVar("V")
+R = TypeVar("R")
+Steps = Generator[Work, Any, R]  # yields what the networks should do, is sent the results, returns an R
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,23 @@ class Session(Generic[T, V]):
 
     def push(self, pcm: Pcm) -> list[Event]:
         """Hear (samples,) float32 at `sample_rate_hz`, any number of them, and say what can be said."""
+        return self._alone(self.hearing(pcm))
+
+    def finish(self) -> list[Event]:
+        """Hear the end: say everything that is held, then `Finished`."""
+        return self._alone(self.ending())
+
+    def _alone(self, steps: Steps[list[Event]]) -> list[Event]:
+        result: Any = None
+        while True:
+            try:
+                work = steps.send(result)
+            except StopIteration as stop:
+                return stop.value
+            result = perform(work, self.translator, self.voice)
+
+    def hearing(self, pcm: Pcm) -> Steps[list[Event]]:
+        """`push` in steps. A session is at one step at a time."""
         if self._finished:
             raise InputError("the session is finished; open another one")
         pcm = np.asarray(pcm, dtype=np.float32)
@@ -98,20 +121,20 @@ class Session(Generic[T, V]):
         chunk = round(self.chunk_ms * self.sample_rate_hz / 1000)
         while len(pcm):
             piece, pcm = np.split(pcm, [chunk - self._samples % chunk])
-            self._hearing = self.translator.encode(piece, self._hearing)
+            self._hearing = yield Encode(piece, self._hearing)
             self._samples += len(piece)
             if self._samples % chunk == 0:
-                self._react()
+                yield from self._react()
         return self._end()
 
-    def finish(self) -> list[Event]:
-        """Hear the end: say everything that is held, then `Finished`."""
+    def ending(self) -> Steps[list[Event]]:
+        """`finish` in steps."""
         if self._finished:
             raise InputError("the session is finished already")
         self._begin()
         if self._samples:
-            self._hearing = self.translator.encode(np.zeros(0, np.float32), self._hearing, final=True)
-            self._close_segment()
+            self._hearing = yield Encode(np.zeros(0, np.float32), self._hearing, final=True)
+            yield from self._close_segment()
         self._finished = True
         events = self._end()
         closing = Finished(
@@ -176,10 +199,10 @@ class Session(Generic[T, V]):
     def _now(self) -> dict[str, float]:
         return {"source_ms": self._source_ms, "compute_ms": 1000 * (time.perf_counter() - self._begun_s)}
 
-    def _react(self) -> None:
+    def _react(self) -> Steps[None]:
         """What a chunk that was just encoded leads to."""
         if self.translator.endpoint(self._hearing):
-            self._close_segment()
+            yield from self._close_segment()
             return
         self._caption_source(final=False)
         heard = self.translator.heard(self._hearing)
@@ -187,27 +210,27 @@ class Session(Generic[T, V]):
         said = Said(segment.words, len(segment.committed), segment.heard, segment.previous, segment.aligned)
         if not heard.source_tokens or not self.policy.wants_decode(heard, said):
             return
-        candidate = self.translator.hypothesise(self._hearing, segment.committed)
+        candidate = yield Hypothesise(self._hearing, segment.committed)
         self._decoder_calls += 1
         decision = self.policy.decide(heard, said, candidate)
         count = whole_words(candidate, decision.commit)
         shown = max(count, min(self.policy.shown(heard, said, candidate), len(candidate.tokens)))
         kept = [*segment.previous, candidate][-self.policy.history :] if self.policy.history else []
         self._segment = replace(segment, heard=heard, previous=tuple(kept))
-        self._commit(heard, candidate, count, shown)
+        yield from self._commit(heard, candidate, count, shown)
 
-    def _close_segment(self) -> None:
+    def _close_segment(self) -> Steps[None]:
         """Say everything that is held of the segment, and begin the next."""
         heard = self.translator.heard(self._hearing, final=True)
         if heard.source_tokens:
             self._caption_source(final=True)
-            candidate = self.translator.hypothesise(self._hearing, self._segment.committed, final=True)
+            candidate = yield Hypothesise(self._hearing, self._segment.committed, final=True)
             self._decoder_calls += 1
-            self._commit(heard, candidate, len(candidate.tokens), len(candidate.tokens))
+            yield from self._commit(heard, candidate, len(candidate.tokens), len(candidate.tokens))
             self._segment = Segment(self._segment.number + 1)
             self._hearing = self.translator.next_segment(self._hearing)
 
-    def _commit(self, heard: Heard, candidate: Hypothesis, count: int, shown: int) -> None:
+    def _commit(self, heard: Heard, candidate: Hypothesis, count: int, shown: int) -> Steps[None]:
         """Commit `count` tokens of `candidate`, show `shown`, and speak the new words."""
         before, final = self._segment, heard.final
         committed = (*before.committed, *candidate.tokens[:count])
@@ -232,14 +255,14 @@ class Session(Generic[T, V]):
                 Words(**self._now(), lang=target, segment=before.number, words=fresh, aligned_ms=aligned_ms)
             )
         if fresh or final:
-            self._speak(fresh, final)
+            yield from self._speak(fresh, final)
 
-    def _speak(self, words: Sequence[str], final: bool) -> None:
+    def _speak(self, words: Sequence[str], final: bool) -> Steps[None]:
         if self.voice is None or self._speaking is None:
             return
         behind_s = max(0.0, self._spoken_until_ms - self._source_ms) / 1000
         rate = min(FASTEST, max(1.0, 1.0 + 0.125 * (behind_s - 1.0)))
-        pcm, self._speaking = self.voice.speak(words, self._speaking, final=final, rate=rate)
+        pcm, self._speaking = yield Speak(tuple(words), self._speaking, final, rate)
         if len(pcm):
             duration_ms = 1000 * len(pcm) / self.voice.sample_rate_hz
             self._spoken_until_ms = max(self._spoken_until_ms, self._source_ms) + duration_ms

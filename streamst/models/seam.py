@@ -1,4 +1,7 @@
-"""The translator and voice seams: what a session asks of the networks, shipped or third-party."""
+"""The translator and voice seams: what a session asks of the networks, shipped or third-party.
+
+A session asks by `Work`; whoever drives it does the work, alone (`perform`) or together with other sessions' work.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streamst.errors import InputError
 from streamst.policies.base import Heard, Hypothesis, Need
 
 Pcm = NDArray[np.float32]
@@ -109,3 +113,45 @@ class Voice(Protocol[V]):
     def unpack_state(self, packed: dict[str, Any]) -> V:
         """The inverse of `pack_state`; InputError when it does not fit."""
         ...
+
+
+@dataclass(frozen=True)
+class Encode:
+    """`Translator.encode`; its result is the next state."""
+
+    pcm: Pcm
+    state: Any
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Hypothesise:
+    """`Translator.hypothesise`; its result is a `Hypothesis`."""
+
+    state: Any
+    prefix: tuple[int, ...]
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Speak:
+    """`Voice.speak`; its result is (pcm, next state)."""
+
+    words: tuple[str, ...]
+    state: Any
+    final: bool
+    rate: float
+
+
+Work = Encode | Hypothesise | Speak
+
+
+def perform(work: Work, translator: Translator[Any], voice: Voice[Any] | None) -> Any:
+    """Do one piece of work by itself. Only a session with a voice asks to speak."""
+    if isinstance(work, Encode):
+        return translator.encode(work.pcm, work.state, work.final)
+    if isinstance(work, Hypothesise):
+        return translator.hypothesise(work.state, work.prefix, work.final)
+    if voice is None:
+        raise InputError("no voice is there to speak")
+    return voice.speak(work.words, work.state, final=work.final, rate=work.rate)
