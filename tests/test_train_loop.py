@@ -103,3 +103,20 @@ def test_a_wrong_recipe_is_refused_with_the_reason(tmp_path: Path, text: str, me
 def test_a_missing_recipe_names_the_shipped_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"shipped recipes: .*listener\.toml.*writer\.toml"):
         recipe.run(tmp_path / "none.toml", "cpu")
+
+
+def test_a_lengthened_run_forgets_the_average_of_the_shorter_one(tmp_path: Path) -> None:
+    shorter = loop.LoopConfig(**{**SETTINGS.__dict__, "steps": 40})
+    loop.train(Line(), shorter, tmp_path / "run")
+    raw: list[float] = []
+
+    class Watched(Line):
+        def loss(self, batch: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+            if step == 50:
+                raw.append(next(self.module.parameters()).item())
+            return super().loss(batch, step)
+
+    loop.train(Watched(), SETTINGS, tmp_path / "run", resume=True)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    at_50 = next(line["validation"] for line in lines if line.get("step") == 50)
+    assert at_50["weight"] == pytest.approx(raw[0], abs=1e-6)

@@ -11,6 +11,7 @@ import soxr
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from streamst.audio import SAMPLE_RATE_HZ, read_blocks
@@ -53,7 +54,7 @@ class Augmenter:
         c = self.config
         if self._responses and draw.random() < c.reverb * strength:
             response = self._responses[int(draw.integers(len(self._responses)))]
-            size = len(audio) + len(response)
+            size = next_fast_len(len(audio) + len(response), real=True)
             wet = np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(response, size), size)[: len(audio)]
             audio = (wet * (_rms(audio) / _rms(wet))).astype(np.float32)
         if draw.random() < c.telephone * strength:

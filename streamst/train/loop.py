@@ -116,6 +116,9 @@ def train(
         by_time = (spent_s + time.monotonic() - started) / config.budget_s if config.budget_s else 0.0
         return max(by_time, step / config.steps)
 
+    def averaging() -> bool:
+        return progress_now() > 1 - config.average_last
+
     def with_average(action: str) -> dict[str, float]:
         raw = {name: value.detach().clone() for name, value in module.state_dict().items()}
         if averaged:
@@ -130,6 +133,8 @@ def train(
         return figures
 
     started = last_save = time.monotonic()
+    if not averaging():
+        averaged = 0  # a longer run than the one that was resumed: its average begins anew
     figures: dict[str, float] = {}
     sums: dict[str, list[float]] = {}
     columns = (
@@ -158,7 +163,7 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 logged = {"loss": float(loss.detach()), "norm": float(norm), **logged}
             step += 1
-            if progress_now() > 1 - config.average_last:
+            if averaging():
                 averaged += 1
                 weight = max(1 / averaged, 0.002)
                 for name, value in module.state_dict().items():
