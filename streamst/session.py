@@ -210,7 +210,7 @@ class Session(Generic[T, V]):
         said = Said(segment.words, len(segment.committed), segment.heard, segment.previous, segment.aligned)
         if not heard.source_tokens or not self.policy.wants_decode(heard, said):
             return
-        candidate = yield Hypothesise(self._hearing, segment.committed)
+        candidate = yield Hypothesise(self._hearing, segment.committed, decoding=self.policy.decoding)
         self._decoder_calls += 1
         decision = self.policy.decide(heard, said, candidate)
         count = whole_words(candidate, decision.commit)
@@ -224,7 +224,7 @@ class Session(Generic[T, V]):
         heard = self.translator.heard(self._hearing, final=True)
         if heard.source_tokens:
             self._caption_source(final=True)
-            candidate = yield Hypothesise(self._hearing, self._segment.committed, final=True)
+            candidate = yield Hypothesise(self._hearing, self._segment.committed, True, self.policy.decoding)
             self._decoder_calls += 1
             yield from self._commit(heard, candidate, len(candidate.tokens), len(candidate.tokens))
             self._segment = Segment(self._segment.number + 1)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamst.errors import InputError
-from streamst.policies.base import Heard, Hypothesis, Need
+from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 
 Pcm = NDArray[np.float32]
+ATTENTION = Decoding()
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -64,8 +65,10 @@ class Translator(Protocol[T]):
         """The transcript of the current segment."""
         ...
 
-    def hypothesise(self, state: T, prefix: Sequence[int], final: bool = False) -> Hypothesis:
-        """Greedy continuation of the committed `prefix` given the current segment."""
+    def hypothesise(
+        self, state: T, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
+    ) -> Hypothesis:
+        """Continuation of the committed `prefix` given the current segment, by what the policy asks for."""
         ...
 
     def detokenize(self, tokens: Sequence[int]) -> str:
@@ -131,6 +134,7 @@ class Hypothesise:
     state: Any
     prefix: tuple[int, ...]
     final: bool = False
+    decoding: Decoding = ATTENTION
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def perform(work: Work, translator: Translator[Any], voice: Voice[Any] | None) -
     if isinstance(work, Encode):
         return translator.encode(work.pcm, work.state, work.final)
     if isinstance(work, Hypothesise):
-        return translator.hypothesise(work.state, work.prefix, work.final)
+        return translator.hypothesise(work.state, work.prefix, work.final, work.decoding)
     if voice is None:
         raise InputError("no voice is there to speak")
     return voice.speak(work.words, work.state, final=work.final, rate=work.rate)

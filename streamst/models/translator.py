@@ -15,9 +15,9 @@ from streamst import checkpoint
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
 from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
-from streamst.models.seam import Pcm, SourceWord, Transcript
+from streamst.models.seam import ATTENTION, Pcm, SourceWord, Transcript
 from streamst.models.writer import Writer, WriterConfig
-from streamst.policies.base import Heard, Hypothesis, Need
+from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.text import Tokenizer
 
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
@@ -179,7 +179,9 @@ class SpeechTranslator:
         return Transcript(shown[:-1], shown[-1:])
 
     @torch.inference_mode()
-    def hypothesise(self, state: Hearing, prefix: Sequence[int], final: bool = False) -> Hypothesis:
+    def hypothesise(
+        self, state: Hearing, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
+    ) -> Hypothesis:
         """Greedy continuation of `prefix`; nothing for a segment in which no word was heard."""
         if not state.tokens:
             return Hypothesis((), finished=True)
