@@ -8,13 +8,14 @@ that the decoder knows an open sentence from a finished one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamst.errors import ConfigError
 from streamst.models.conformer import FeedForward
 from streamst.nn.attention import AttentionState, ChunkAttention
 from streamst.text import Tokenizer
@@ -37,6 +38,7 @@ class WriterConfig:
     dropout: float = 0.1
     alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
     reads_states: bool = False  # whether the memory was trained with pooled encoder states
+    prompts: tuple[str, ...] = ()  # tasks and target languages that it was trained with: "st:de", "asr:en"; () is one
 
 
 class MemoryLayer(nn.Module):
@@ -132,11 +134,14 @@ class Writer(nn.Module):
         self.memory_layers = nn.ModuleList(MemoryLayer(c) for _ in range(c.memory_layers))
         self.memory_norm = nn.LayerNorm(c.dim)
         self.target = nn.Embedding(c.target_tokens, c.dim)
+        self.prompt = nn.Embedding(len(c.prompts), c.dim) if c.prompts else None  # joins <begin>
         self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.decoder_layers))
         self.norm = nn.LayerNorm(c.dim)
         self.dropout = nn.Dropout(c.dropout)
         nn.init.normal_(self.source.weight, std=c.dim**-0.5)
         nn.init.normal_(self.target.weight, std=c.dim**-0.5)
+        if self.prompt is not None:
+            nn.init.normal_(self.prompt.weight, std=c.dim**-0.5)
 
     def memory(self, tokens: Tensor, hidden: Tensor, pooled: Tensor | None = None) -> Tensor:
         """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding; pooled: (B, S, state_dim) or None."""
@@ -150,21 +155,57 @@ class Writer(nn.Module):
             x = layer(x, visible)
         return self.memory_norm(x)
 
-    def forward(self, memory: Tensor, hidden: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced, inputs (B, T) begin with <begin>: logits (B, T, target_tokens) and alignment (B, T, S)."""
-        x = self.dropout(self.target(inputs) * self.config.dim**0.5)
+    def forward(
+        self, memory: Tensor, hidden: Tensor, inputs: Tensor, prompts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Teacher-forced, inputs (B, T) begin with <begin>: logits (B, T, target_tokens) and alignment (B, T, S).
+
+        prompts: (B,) places in `config.prompts`, None for the first.
+        """
+        said, alignment = self.states(memory, hidden, inputs, prompts)
+        return F.linear(said, self.target.weight), alignment
+
+    def states(
+        self, memory: Tensor, hidden: Tensor, inputs: Tensor, prompts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, the decoder's states (B, T, D) in place of the logits."""
+        x = self.dropout(self._embedded(inputs, prompts))
         visible = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()[None]
         alignment = memory.new_zeros(())
         for number, layer in enumerate(self._layers()):
             x, weights = layer(x, visible, layer.cross_attention.project(memory), hidden)
             alignment = weights if number == self.config.alignment_layer else alignment
-        return F.linear(self.norm(x), self.target.weight), alignment
+        return self.norm(x), alignment
+
+    def prompt_number(self, prompt: str) -> int:
+        """The place of `prompt` in `config.prompts`, 0 for a writer without prompts; ConfigError for an unknown one."""
+        known = self.config.prompts
+        if known and prompt not in known:
+            raise ConfigError(f"the writer does not know the prompt {prompt!r}; allowed: {', '.join(known)}")
+        return known.index(prompt) if known else 0
+
+    def _embedded(self, inputs: Tensor, prompts: Tensor | None) -> Tensor:
+        x = self.target(inputs)
+        if self.prompt is not None:
+            prompts = inputs.new_zeros(len(inputs)) if prompts is None else prompts
+            begins = (inputs == Tokenizer.begin)[..., None]
+            x = x + self.prompt(prompts)[:, None] * begins
+        return x * self.config.dim**0.5
 
     @torch.no_grad()
-    def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int, first: Tensor | None = None) -> Continuation:
+    def greedy(
+        self,
+        memory: Tensor,
+        prefix: Sequence[int],
+        limit: int,
+        first: Tensor | None = None,
+        prompt: int = 0,
+        ending: Callable[[Tensor], Tensor] | None = None,
+    ) -> Continuation:
         """Continue `prefix` over `memory` (1, S, D) by at most `limit` tokens.
 
         first: (target_tokens,) True for what may follow the prefix directly (the end always may), None for anything.
+        prompt: a place in `config.prompts`. ending: what decoder states (1, 1, D) add to the logit of the end.
         A token sequence that would repeat the same three tokens a third time ends the sentence.
         """
         c = self.config
@@ -179,12 +220,17 @@ class Writer(nn.Module):
         rows: list[Tensor] = []
         finished = False
         while True:
-            x = self.target(torch.tensor([inputs], device=memory.device)) * c.dim**0.5
+            ids = torch.tensor([inputs], device=memory.device)
+            x = self._embedded(ids, torch.full((1,), prompt, device=memory.device))
             row = memory
             for number, layer in enumerate(self._layers()):
                 x, weights, states[number] = layer.step(x, states[number], projected[number], hidden)
                 row = weights if number == c.alignment_layer else row
-            scores = F.linear(self.norm(x[:, -1]), self.target.weight)[0].log_softmax(-1)
+            said = self.norm(x[:, -1:])
+            logits = F.linear(said[0, 0], self.target.weight)
+            if ending is not None:
+                logits[Tokenizer.end] += ending(said)[0, 0]
+            scores = logits.log_softmax(-1)
             scores[: Tokenizer.end] = float("-inf")
             if first is not None and not tokens:
                 scores[Tokenizer.end + 1 :].masked_fill_(~first[Tokenizer.end + 1 :], float("-inf"))
