@@ -18,7 +18,7 @@ from streamst.config import from_dict, to_dict
 from streamst.models.listener import BLANK, Listener, ListenerConfig
 from streamst.text import Tokenizer, spoken_english, train_tokenizer
 from streamst.train.loop import Task
-from streamst.train.speech import PHONEMES, SpeechBatch, SpeechBatches, SpeechDataConfig
+from streamst.train.speech import PAUSE, PHONEMES, SpeechBatch, SpeechBatches, SpeechDataConfig
 from streamst.train.synthesis import read_pairs
 
 
@@ -26,6 +26,7 @@ from streamst.train.synthesis import read_pairs
 class ListenerLossConfig:
     """Weights of the losses and the draws of chunk and left context."""
 
+    source_ctc: float = 1.0
     phoneme_ctc: float = 0.5
     phoneme_frames: float = 1.0
     companion_steps: int = 6000  # over which the companions decay linearly to `companion_floor` of their weight
@@ -106,35 +107,45 @@ class ListenerTask:
             if (labels >= 0).any()
             else phones.sum() * 0
         )
-        total = source + fade * (c.phoneme_ctc * phoneme + c.phoneme_frames * frame)
+        total = c.source_ctc * source + fade * (c.phoneme_ctc * phoneme + c.phoneme_frames * frame)
         logged = {"source": source.item(), "phoneme": phoneme.item(), "frame": frame.item()}
         return total, {**logged, "audio_s": float(batch.samples.sum()) / 16_000}
 
     def validate(self) -> dict[str, float]:
-        """Greedy WER [%] on each validation set, at the validation chunk."""
+        """Greedy word and phoneme error rates [%] on each validation set, at the validation chunk."""
         figures = {}
         for name, (source, cuts) in self._valid.items():
-            truth, heard = [], []
+            truth, heard, spoken, recognised = [], [], [], []
             for start in range(0, len(cuts), 10):
                 batch = source.collate([source.example(cut) for cut in cuts[start : start + 10]])
+                texts, phones = self.transcribe(batch)
                 truth += batch.texts
-                heard += self.transcribe(batch)
+                heard += texts
+                spoken += [_phonetic(row) for row in batch.phones.split(batch.phone_counts.tolist())]
+                recognised += [_phonetic(row) for row in phones]
             figures[f"WER {name}"] = 100 * float(jiwer.wer(truth, heard))
+            known = [pair for pair in zip(spoken, recognised, strict=True) if pair[0]]
+            if known:
+                figures[f"PER {name}"] = 100 * float(jiwer.wer(*map(list, zip(*known, strict=True))))
         return figures
 
-    def transcribe(self, batch: SpeechBatch) -> list[str]:
-        """Greedy transcripts of a batch."""
+    def transcribe(self, batch: SpeechBatch) -> tuple[list[str], list[Tensor]]:
+        """Greedy transcripts of a batch, and phonemes."""
         model = self.module
         device = model.source.weight.device
         mel = model.features(F.pad(batch.pcm, (0, 5120)).to(device))
         frames = (batch.samples + 5120) // model.frame_samples
-        states, _ = model.encoder(mel, frames.to(device), self.validation.chunk, model.config.encoder.left_frames)
+        states, middle = model.encoder(
+            mel, frames.to(device), self.validation.chunk, model.config.encoder.left_frames
+        )
         best = model.source(states).argmax(-1).cpu()
-        texts = []
-        for row, count in zip(best, frames.tolist(), strict=True):
+        sounds = model.phoneme_log_probs(middle).argmax(-1).cpu()
+        texts, phones = [], []
+        for row, sound, count in zip(best, sounds, frames.tolist(), strict=True):
             collapsed = torch.unique_consecutive(row[:count]).tolist()
             texts.append(self.tokenizer.decode([t for t in collapsed if t != BLANK]))
-        return texts
+            phones.append(torch.unique_consecutive(sound[: count * model.config.phonemes_per_frame]))
+        return texts, phones
 
     def export(self, directory: Path) -> None:
         """Write the listener and its tokenizer."""
@@ -164,6 +175,10 @@ def task(recipe: dict[str, object], device: str) -> Task:
     built = ListenerTask(Listener(config), tokenizer, data, loss, validation, seed=1)
     built.fit_normalisation()
     return built
+
+
+def _phonetic(labels: Tensor) -> str:
+    return " ".join(PHONEMES[i] for i in labels.tolist() if i not in (BLANK, PAUSE))
 
 
 def _table(recipe: dict[str, object], name: str) -> dict[str, object]:
