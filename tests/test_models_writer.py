@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from streamst.errors import ConfigError
 from streamst.models.writer import Writer, WriterConfig
 
 CONFIG = WriterConfig(
@@ -75,3 +76,41 @@ def test_a_loop_ends_the_sentence(writer: Writer) -> None:
     found = writer.greedy(memory_of(writer, [1, 2]), [], limit=100)
     assert found.finished
     assert len(found.tokens) < 9
+
+
+@torch.no_grad()
+def test_pooled_states_change_what_is_written(writer: Writer) -> None:
+    ids = torch.tensor([[1, 5, 2]])
+    hidden = torch.zeros(1, 3, dtype=torch.bool)
+    inputs = torch.tensor([[1, 6, 7]])
+    without, _ = writer(writer.memory(ids, hidden), hidden, inputs)
+    zeros, _ = writer(writer.memory(ids, hidden, torch.zeros(1, 3, 8)), hidden, inputs)
+    heard, _ = writer(writer.memory(ids, hidden, torch.randn(1, 3, 8)), hidden, inputs)
+    assert torch.equal(zeros, without)
+    assert not torch.allclose(heard, without, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_prompt_is_a_task_and_the_first_is_the_default() -> None:
+    torch.manual_seed(4)
+    model = Writer(WriterConfig(**{**CONFIG.__dict__, "prompts": ("st:de", "asr:en")})).eval()
+    model.prompt.weight.mul_(20)  # type: ignore[union-attr]
+    memory, hidden = memory_of(model, [1, 5, 9, 2]), torch.zeros(1, 4, dtype=torch.bool)
+    inputs = torch.tensor([[1, 6, 7]])
+    default, first, second = (
+        model(memory, hidden, inputs, prompts)[0] for prompts in (None, torch.tensor([0]), torch.tensor([1]))
+    )
+    assert torch.equal(default, first)
+    assert not torch.allclose(first, second, atol=1e-2)
+    number = model.prompt_number("asr:en")
+    written = model.greedy(memory, [6, 7], limit=1, prompt=number)
+    scores = second[0, 2].log_softmax(-1)[2:]
+    assert [int(scores.argmax()) + 2] == list(written.tokens or (2,))
+    with pytest.raises(ConfigError, match="'st:fr'.*st:de, asr:en"):
+        model.prompt_number("st:fr")
+
+
+@torch.no_grad()
+def test_a_writer_without_prompts_has_no_weights_for_them(writer: Writer) -> None:
+    assert not [name for name in writer.state_dict() if name.startswith("prompt")]
+    assert writer.prompt_number("st:anything") == 0

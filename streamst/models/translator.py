@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ from torch import Tensor
 from streamst import checkpoint
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
+from streamst.models.heads import Heads, HeadsConfig, HeadsState, drafted
 from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
 from streamst.models.seam import ATTENTION, Pcm, SourceWord, Transcript
+from streamst.models.taed import Taed
 from streamst.models.writer import Writer, WriterConfig
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.text import Tokenizer
 
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
+ALWAYS: frozenset[Need] = frozenset({"source-ctc", "alignment", "log-probs"})  # with any heads
 _PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best")  # fields of Hearing that are values
+_HEADS = ("context", "draft", "draft_frames")  # fields of HeadsState that are lists of them
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class TranslatorConfig:
 
     listener: ListenerConfig = field(default_factory=ListenerConfig)
     writer: WriterConfig = field(default_factory=WriterConfig)
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
     pause_ms: int = 800  # silence after words that ends a segment
@@ -54,6 +60,7 @@ class Hearing:
     listener: ListenerState
     pending: Tensor  # (samples,) not yet a chunk
     pooled: Tensor  # (tokens, D) mean encoder state of each token of the segment
+    heads: HeadsState
     chunk_samples: int
     target: str
     tokens: tuple[HeardToken, ...] = ()  # of the segment
@@ -65,10 +72,14 @@ class Hearing:
 class SpeechTranslator:
     """Implements `Translator` (models/seam.py) with the project's own networks."""
 
-    provides: frozenset[Need] = frozenset({"source-ctc", "alignment", "log-probs"})
-
     def __init__(
-        self, config: TranslatorConfig, listener: Listener, writer: Writer, source: Tokenizer, target: Tokenizer
+        self,
+        config: TranslatorConfig,
+        listener: Listener,
+        writer: Writer,
+        source: Tokenizer,
+        target: Tokenizer,
+        heads: Heads | None = None,
     ) -> None:
         if source.size != config.listener.source_tokens or source.size != config.writer.source_tokens:
             raise CheckpointError(
@@ -80,6 +91,8 @@ class SpeechTranslator:
             )
         self.config, self.source, self.targets = config, config.source, config.targets
         self.listener, self.writer = listener.eval(), writer.eval()
+        self.heads = (Heads(config.heads) if heads is None else heads).eval()
+        self.provides: frozenset[Need] = self.heads.provides | ALWAYS
         self.source_tokenizer, self.target_tokenizer = source, target
         self.sample_rate_hz = config.listener.features.sample_rate_hz
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
@@ -89,10 +102,16 @@ class SpeechTranslator:
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechTranslator:
         """The translator in a directory with `config.json`, `listener/`, `writer/` and the tokenizers."""
         config = from_dict(TranslatorConfig, checkpoint.read_config(directory, "translator"))
-        listener, writer = Listener(config.listener), Writer(config.writer)
-        checkpoint.load_weights(directory, torch.nn.ModuleDict({"listener": listener, "writer": writer}))
+        listener, writer, heads = Listener(config.listener), Writer(config.writer), Heads(config.heads)
+        checkpoint.load_weights(
+            directory, torch.nn.ModuleDict({"listener": listener, "writer": writer, "heads": heads})
+        )
         source, target = (Tokenizer(directory / name) for name in ("source.model", "target.model"))
-        return cls(config, listener.to(device), writer.to(device), source, target)
+        return cls(config, listener.to(device), writer.to(device), source, target, heads.to(device))
+
+    def networks(self) -> torch.nn.ModuleDict:
+        """All of it that has weights, as `load` expects them."""
+        return torch.nn.ModuleDict({"listener": self.listener, "writer": self.writer, "heads": self.heads})
 
     @property
     def device(self) -> torch.device:
@@ -111,7 +130,8 @@ class SpeechTranslator:
             )
         samples = chunk_ms // frame_ms * self.listener.frame_samples
         empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
-        return Hearing(self.listener.init_state(1, self.device), torch.zeros(0), empty, samples, target)
+        listener, heads = self.listener.init_state(1, self.device), self.heads.init_state(empty.shape[1], self.device)
+        return Hearing(listener, torch.zeros(0), empty, heads, samples, target)
 
     @torch.inference_mode()
     def encode(self, pcm: Pcm, state: Hearing, final: bool = False) -> Hearing:
@@ -126,8 +146,19 @@ class SpeechTranslator:
         while len(waiting) >= state.chunk_samples or (final and len(waiting)):
             chunk, waiting = waiting[: state.chunk_samples], waiting[state.chunk_samples :]
             states, listener = self.listener.step(chunk[None].to(self.device), state.listener)
-            state = self._collapse(replace(state, listener=listener), states[0])
+            state = self._hear(replace(state, listener=listener), states[0])
         return replace(state, pending=waiting.clone())
+
+    def _hear(self, state: Hearing, states: Tensor) -> Hearing:
+        """Take the encoder's frames (T, D) of one chunk: source tokens, and what the heads make of them."""
+        quiet = not state.tokens
+        emitted, heads = self.heads.heard(states, state.heads, state.frames, quiet)
+        state = replace(state, heads=heads)
+        if self.heads.captions is None:
+            return self._collapse(state, states)
+        tokens = (*state.tokens, *(HeardToken(e.label, e.frame, e.frame) for e in emitted))
+        pooled = torch.cat([state.pooled, *(states[e.frame - state.frames][None] for e in emitted)])
+        return replace(state, tokens=tokens, pooled=pooled, frames=state.frames + len(states))
 
     def _collapse(self, state: Hearing, states: Tensor) -> Hearing:
         """Greedy CTC over the frames (T, D) of one chunk: a token is a run of frames with the same best label."""
@@ -154,6 +185,7 @@ class SpeechTranslator:
             self.frame_ms,
             source_words=words,
             source_tokens=len(state.tokens),
+            target_tokens=len(state.heads.draft),
             final=final,
             start_ms=state.segment_frame * self.frame_ms,
         )
@@ -182,9 +214,19 @@ class SpeechTranslator:
     def hypothesise(
         self, state: Hearing, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
     ) -> Hypothesis:
-        """Greedy continuation of `prefix`; nothing for a segment in which no word was heard."""
+        """Greedy continuation of `prefix`; nothing for a segment in which no word was heard.
+
+        A mode whose head is missing is attention decoding, which every policy can use.
+        """
         if not state.tokens:
             return Hypothesis((), finished=True)
+        if decoding.mode == "transducer" and self.heads.transducer is not None:
+            emitted = self.heads.lattice(state.heads, state.frames, decoding.blank_penalty)[len(prefix) :]
+            log_probs = tuple(e.log_prob for e in emitted)
+            return self._read(state, [e.label for e in emitted], [e.frame for e in emitted], log_probs, final)
+        if decoding.mode == "target-ctc" and self.heads.draft is not None:
+            return self._read(state, *drafted(state.heads, prefix), (), final)
+        taed = self.heads.taed
         ending = [Tokenizer.end] if final else []
         ids = torch.tensor([[Tokenizer.begin, *(t.token for t in state.tokens), *ending]], device=self.device)
         pooled = None
@@ -193,15 +235,33 @@ class SpeechTranslator:
             pooled = torch.cat([edge, state.pooled, *([edge] if final else [])])[None]
         memory = self.writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool), pooled)
         limit = max(0, 2 * len(state.tokens) + 8 - len(prefix))
+        prompt = self.writer.prompt_number(f"st:{state.target}")
+        gate = None
+        if decoding.mode == "taed" and taed is not None and not final:
+            gate = partial(_gate, taed, memory[:, -1], decoding.blank_penalty)
         # What was said stays: after it comes a new word, never a piece that would change the last one.
-        found = self.writer.greedy(memory, prefix, limit, self._word_starts if prefix else None)
+        found = self.writer.greedy(memory, prefix, limit, self._word_starts if prefix else None, prompt, gate)
         tokens = found.tokens
         inner = found.attention[:, 1 : len(state.tokens) + 1]
         alignment = (
             tuple(state.tokens[i].last - state.segment_frame for i in inner.argmax(1).tolist()) if tokens else ()
         )
-        ends = self.target_tokenizer.word_ends(tokens, found.finished)
-        return Hypothesis(tokens, found.log_probs, alignment, word_ends=ends, finished=found.finished)
+        # Where a trained lattice reads on, the sentence has not ended.
+        finished = found.finished and gate is None
+        ends = self.target_tokenizer.word_ends(tokens, finished)
+        writes: tuple[tuple[float, ...], ...] = ()
+        if taed is not None and decoding.mode == "attention" and not final:
+            chances = taed.write_probability(self.writer, memory, [*prefix, *tokens])[len(prefix) : -1]
+            writes = tuple((chance,) for chance in chances)
+        return Hypothesis(tokens, found.log_probs, alignment, word_ends=ends, finished=finished, write_probs=writes)
+
+    def _read(
+        self, state: Hearing, tokens: Sequence[int], frames: Sequence[int], log_probs: tuple[float, ...], final: bool
+    ) -> Hypothesis:
+        """A hypothesis of labels that were read off the frames (of the stream) by themselves."""
+        alignment = tuple(frame - state.segment_frame for frame in frames)
+        ends = self.target_tokenizer.word_ends(tuple(tokens), final)
+        return Hypothesis(tuple(tokens), log_probs, alignment, word_ends=ends, finished=final)
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of target tokens."""
@@ -215,20 +275,22 @@ class SpeechTranslator:
 
     def next_segment(self, state: Hearing) -> Hearing:
         """Forget the segment's text and memory; keep what the encoder hears."""
-        return replace(state, tokens=(), pooled=state.pooled[:0], segment_frame=state.frames)
+        heads = self.heads.next_segment(state.heads)
+        return replace(state, tokens=(), pooled=state.pooled[:0], heads=heads, segment_frame=state.frames)
 
     def pack_state(self, state: Hearing) -> dict[str, Any]:
         """Plain values and tensors on the CPU."""
         tokens = [[t.token, t.first, t.last] for t in state.tokens]
         plain = {name: getattr(state, name) for name in _PLAIN}
-        tensors = [t.cpu().clone() for t in (state.pending, state.pooled, *state.listener.tensors())]
-        return {**plain, "tokens": tokens, "tensors": tensors}
+        heads = {name: list(getattr(state.heads, name)) for name in _HEADS} | {"draft_last": state.heads.draft_last}
+        kept = (state.pending, state.pooled, state.heads.states, *state.listener.tensors())
+        return {**plain, "tokens": tokens, "heads": heads, "tensors": [t.cpu().clone() for t in kept]}
 
     def unpack_state(self, packed: dict[str, Any]) -> Hearing:
         """The inverse of `pack_state`; InputError when it does not fit this translator."""
         try:
             fresh = self.init_state(round(1000 * packed["chunk_samples"] / self.sample_rate_hz), packed["target"])
-            pending, pooled, *tensors = packed["tensors"]
+            pending, pooled, states, *tensors = packed["tensors"]
             own = fresh.listener.tensors()
             if [t.shape for t in own] != [t.shape for t in tensors] or len(pooled) != len(packed["tokens"]):
                 raise InputError("a state of another translator or another version of it")
@@ -236,9 +298,15 @@ class SpeechTranslator:
             listener = fresh.listener.map(lambda old: next(remaining).to(old))
             tokens = tuple(HeardToken(*token) for token in packed["tokens"])
             plain = {name: packed[name] for name in _PLAIN}
-            return Hearing(listener, pending, pooled.to(self.device), tokens=tokens, **plain)
+            lists = {name: tuple(packed["heads"][name]) for name in _HEADS}
+            heads = HeadsState(states.to(self.device), draft_last=packed["heads"]["draft_last"], **lists)
+            return Hearing(listener, pending, pooled.to(self.device), heads, tokens=tokens, **plain)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a state of this translator: {error!r}") from error
 
     def _silence_ms(self, state: Hearing) -> float:
         return (state.frames - 1 - state.tokens[-1].last) * self.frame_ms if state.tokens else 0.0
+
+
+def _gate(taed: Taed, newest: Tensor, blank_penalty: float, said: Tensor) -> Tensor:
+    return taed(newest, said) - blank_penalty

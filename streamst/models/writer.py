@@ -162,10 +162,10 @@ class Writer(nn.Module):
 
         prompts: (B,) places in `config.prompts`, None for the first.
         """
-        said, alignment = self.states(memory, hidden, inputs, prompts)
+        said, alignment = self.decoder_states(memory, hidden, inputs, prompts)
         return F.linear(said, self.target.weight), alignment
 
-    def states(
+    def decoder_states(
         self, memory: Tensor, hidden: Tensor, inputs: Tensor, prompts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """As `forward`, the decoder's states (B, T, D) in place of the logits."""
