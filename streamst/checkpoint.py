@@ -23,6 +23,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_sha256(path: Path, expected: str | None) -> None:
+    """CheckpointError when the file is missing or another one."""
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist")
+    actual = file_sha256(path)
+    if actual != expected:
+        raise CheckpointError(f"{path} has SHA-256 {actual}, its configuration says {expected}")
+
+
 def save(directory: Path, kind: str, config: dict[str, Any], module: nn.Module, half: bool = True) -> None:
     """Write `module` as a model of `kind` with its `config`; floating-point weights as float16 if `half`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -55,11 +64,7 @@ def load_weights(directory: Path, module: nn.Module) -> None:
     """Fill `module` from `directory`, in the module's own precision, after checking the hash."""
     described = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     path = directory / WEIGHTS
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist")
-    actual = file_sha256(path)
-    if actual != described.get("sha256"):
-        raise CheckpointError(f"{path} has SHA-256 {actual}, its configuration says {described.get('sha256')}")
+    check_sha256(path, described.get("sha256"))
     weights: dict[str, Tensor] = load_file(path)
     own = module.state_dict()
     wrong = sorted(set(weights) ^ set(own)) or [n for n in own if own[n].shape != weights[n].shape]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = 0
+NUMBERS = ("label", "child_start", "children", "word_start", "endings")
 Ints = NDArray[np.int64]
 
 
@@ -47,6 +48,17 @@ class Lexicon:
             tuple(words), np.array(labels), np.cumsum([0, *map(len, children)]), np.array(flat, np.int64),
             np.cumsum([0, *map(len, endings)]), np.array(ends, np.int64),
         )  # fmt: skip
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """For a file."""
+        numbers = {name: getattr(self, name).astype(np.int32) for name in NUMBERS}
+        return {"spelled": np.frombuffer("\n".join(self.words).encode(), np.uint8), **numbers}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Lexicon:
+        """The inverse of `arrays`."""
+        words = arrays["spelled"].tobytes().decode().split("\n")
+        return cls(tuple(words), **{name: arrays[name].astype(np.int64) for name in NUMBERS})
 
     def best_below(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """(nodes,) the highest of `scores` (by word id) among the words at or below each node."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+FLOATS = ("unigram", "unigram_backoff", "bigram", "bigram_backoff", "trigram")
+KEYS = ("bigram_keys", "trigram_keys")
 UNKNOWN, BEGIN, END = 0, 1, 2  # word ids before the vocabulary's own
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -42,18 +44,17 @@ class NGram:
         return np.where(_find(self.bigram_keys, first * self.words + second)[1], first, UNKNOWN)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """For a file."""
-        return {name: np.asarray(value) for name, value in self.__dict__.items()}
+        """For a file: keys as differences, which pack well."""
+        floats = {name: getattr(self, name).astype(np.float16) for name in FLOATS}
+        keys = {name: np.diff(getattr(self, name), prepend=0) for name in KEYS}
+        return {"vocabulary": np.array(self.words), **floats, **keys}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> NGram:
         """The inverse of `arrays`."""
-        kinds = {"words": int(arrays["words"])}
-        for name in ("unigram", "unigram_backoff", "bigram", "bigram_backoff", "trigram"):
-            kinds[name] = arrays[name].astype(np.float32)  # type: ignore[assignment]
-        for name in ("bigram_keys", "trigram_keys"):
-            kinds[name] = arrays[name].astype(np.int64)  # type: ignore[assignment]
-        return cls(**kinds)  # type: ignore[arg-type]
+        floats = {name: arrays[name].astype(np.float32) for name in FLOATS}
+        keys = {name: np.cumsum(arrays[name].astype(np.int64)) for name in KEYS}
+        return cls(int(arrays["vocabulary"]), **floats, **keys)
 
 
 def _find(keys: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:

@@ -8,16 +8,22 @@ current node and are corrected where they end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from streamst.errors import CheckpointError
 from streamst.models.lexicon import ROOT, Lexicon
 from streamst.models.ngram import BEGIN, NGram
 
 BLANK = 0
+ARRAYS = ("node", "label", "first", "second", "score", "begun", "history")  # of SearchState
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -55,7 +61,7 @@ class SearchState:
     begun: Ints  # frame in which the current word began
     history: Ints  # index into `links`, -1 none
     links: tuple[tuple[int, Word], ...] = ()  # (the link before, a word)
-    frame: int = 0
+    frame: int = 0  # the next one
     certain: tuple[Word, ...] = ()  # what no later frame changes
 
 
@@ -67,10 +73,27 @@ class WordSearch:
         self.lexicon, self.model, self.config, self.silence = lexicon, model, config, silence
         self._ahead = config.language_weight * lexicon.best_below(model.unigram)
 
-    def init_state(self, frame: int = 0) -> SearchState:
-        """Nothing heard."""
+    @classmethod
+    def load(cls, path: Path, config: SearchConfig) -> WordSearch:
+        """Lexicon and language model from a file that `save_words` wrote; CheckpointError when it is none."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            lexicon = Lexicon.from_arrays(arrays)
+            return cls(lexicon, NGram.from_arrays(arrays), config, int(arrays["silence"]))
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise CheckpointError(f"{path} holds no lexicon and language model: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """What `load` reads."""
+        silence = np.array(self.silence)
+        np.savez_compressed(path, silence=silence, **self.lexicon.arrays(), **self.model.arrays())  # type: ignore[arg-type]
+
+    def init_state(self, frame: int = 0, certain: tuple[Word, ...] = ()) -> SearchState:
+        """Nothing heard since `frame`, but for the words `certain`."""
         one = np.zeros(1, np.int64)
-        return SearchState(one + ROOT, one, one + BEGIN, one + BEGIN, np.zeros(1, np.float32), one, one - 1, (), frame)
+        score = np.zeros(1, np.float32)
+        return SearchState(one + ROOT, one, one + BEGIN, one + BEGIN, score, one + frame, one - 1, (), frame, certain)
 
     def step(self, log_probs: Floats, state: SearchState) -> SearchState:
         """Hear frames (T, labels)."""
@@ -79,12 +102,27 @@ class WordSearch:
             state = self._frame(row, state, links)
         return self._settle(replace(state, links=tuple(links)))
 
-    def words(self, state: SearchState, final: bool = False) -> tuple[Word, ...]:
-        """The best hypothesis' words, the certain ones first; `final`: of those between words, if there are any."""
-        score = state.score
-        if final and (state.node == ROOT).any():
-            score = np.where(state.node == ROOT, score, -np.inf)
-        return (*state.certain, *self._trace(state, int(score.argmax())))
+    def words(self, state: SearchState) -> tuple[Word, ...]:
+        """The complete words of the best hypothesis, the certain ones first."""
+        return (*state.certain, *self._trace(state, int(state.score.argmax())))
+
+    def decide(self, state: SearchState) -> SearchState:
+        """Speech has paused: the best hypothesis that is between words is the truth."""
+        between = state.node == ROOT
+        if not between.any():
+            return self.init_state(state.frame, state.certain)
+        best = int(np.where(between, state.score, -np.inf).argmax())
+        alike = np.flatnonzero(between & (state.second == state.second[best]) & (state.first == state.first[best]))
+        said = [w.number for w in self._trace(state, best)]
+        kept = np.array([i for i in alike if [w.number for w in self._trace(state, int(i))] == said])
+        return self._forget(state, kept, tuple(self._trace(state, best)), len(said))
+
+    def next_segment(self, state: SearchState) -> SearchState:
+        """Forget the words; a word that is being heard goes on."""
+        best = self._trace(state, int(state.score.argmax()))
+        said = [w.number for w in best]
+        kept = [i for i in range(len(state.node)) if [w.number for w in self._trace(state, i)] == said]
+        return replace(self._forget(state, np.array(kept), tuple(best), len(said)), certain=())
 
     def _frame(self, row: Floats, state: SearchState, links: list[tuple[int, Word]]) -> SearchState:
         c, lexicon = self.config, self.lexicon
@@ -109,7 +147,8 @@ class WordSearch:
         word = lexicon.endings[lexicon.word_start[child[source]] + within]
         up = parent[source]
         language = self.model.score(state.first[up], state.second[up], word)
-        said = grown[source] + c.language_weight * language - self._ahead[child[source]] + self._ahead[ROOT] + c.word_bonus
+        known = c.language_weight * language - self._ahead[child[source]]  # in place of the best guess
+        said = grown[source] + known + self._ahead[ROOT] + c.word_bonus
         shorter = self.model.shorten(state.second[up], word)
         node = np.concatenate([state.node, state.node[repeating], child, np.full(len(word), ROOT)])
         label = np.concatenate([np.zeros(n, np.int64), state.label[repeating], into, into[source]])
@@ -144,27 +183,30 @@ class WordSearch:
             if any(word.number != column[0].number for word in column):
                 break
             shared += 1
-        best = traces[int(state.score[near].argmax())]
+        best = traces[int(state.score[near].argmax())][:shared]
+        said = [w.number for w in best]
+        every = range(len(state.node))
+        kept = [i for i in every if [w.number for w in self._trace(state, i)[:shared]] == said] if said else [*every]
+        return self._forget(state, np.array(kept), tuple(best), shared)
+
+    def _forget(self, state: SearchState, kept: Ints, said: tuple[Word, ...], shared: int) -> SearchState:
+        """Only the hypotheses `kept`, whose first `shared` words are `said`, which becomes certain; links that nobody
+        needs are dropped."""
         links: list[tuple[int, Word]] = []
-        kept, history = [], []
         known: dict[tuple[int, Word], int] = {}
-        for i in range(len(state.node)):
-            trace = self._trace(state, i)
-            if [w.number for w in trace[:shared]] != [w.number for w in best[:shared]]:
-                continue
+        history = []
+        for i in kept:
             at = -1
-            for word in trace[shared:]:
+            for word in self._trace(state, int(i))[shared:]:
                 if (at, word) not in known:
                     known[at, word] = len(links)
                     links.append((at, word))
                 at = known[at, word]
-            kept.append(i)
             history.append(at)
-        pick = np.array(kept)
+        score = state.score[kept]
         return SearchState(
-            state.node[pick], state.label[pick], state.first[pick], state.second[pick],
-            state.score[pick] - state.score.max(), state.begun[pick], np.array(history, np.int64), tuple(links),
-            state.frame, (*state.certain, *best[:shared]),
+            state.node[kept], state.label[kept], state.first[kept], state.second[kept], score - score.max(),
+            state.begun[kept], np.array(history, np.int64), tuple(links), state.frame, (*state.certain, *said),
         )  # fmt: skip
 
     def _trace(self, state: SearchState, index: int) -> list[Word]:
@@ -176,6 +218,16 @@ class WordSearch:
         return words[::-1]
 
 
-def spell(words: Sequence[Word], lexicon: Lexicon) -> str:
-    """The text of `words`."""
-    return " ".join(lexicon.words[word.number] for word in words)
+def pack(state: SearchState) -> dict[str, Any]:
+    """Plain values and tensors, for a snapshot."""
+    tensors = {name: torch.from_numpy(getattr(state, name).copy()) for name in ARRAYS}
+    links = [[at, word.number, word.first, word.last] for at, word in state.links]
+    certain = [[word.number, word.first, word.last] for word in state.certain]
+    return {**tensors, "links": links, "frame": state.frame, "certain": certain}
+
+
+def unpack(packed: Mapping[str, Any]) -> SearchState:
+    """The inverse of `pack`."""
+    arrays = {name: packed[name].numpy() for name in ARRAYS}
+    links = tuple((at, Word(*word)) for at, *word in packed["links"])
+    return SearchState(**arrays, links=links, frame=packed["frame"], certain=tuple(Word(*w) for w in packed["certain"]))

@@ -18,14 +18,17 @@ from streamst.errors import CheckpointError, InputError
 from streamst.models.heads import Heads, HeadsConfig, HeadsState, drafted
 from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
 from streamst.models.seam import ATTENTION, Pcm, SourceWord, Transcript
+from streamst.models.search import SearchConfig, SearchState, Word, WordSearch, pack, unpack
 from streamst.models.taed import Taed
 from streamst.models.writer import Writer, WriterConfig
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.text import Tokenizer
 
+WORDS = "words.npz"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
 ALWAYS: frozenset[Need] = frozenset({"source-ctc", "alignment", "log-probs"})  # with any heads
-_PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best")  # fields of Hearing that are values
+# Fields of Hearing that are values.
+_PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best", "last_sound")
 _HEADS = ("context", "draft", "draft_frames")  # fields of HeadsState that are lists of them
 
 
@@ -36,6 +39,8 @@ class TranslatorConfig:
     listener: ListenerConfig = field(default_factory=ListenerConfig)
     writer: WriterConfig = field(default_factory=WriterConfig)
     heads: HeadsConfig = field(default_factory=HeadsConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    words_sha256: str = ""  # of `words.npz`, lexicon and language model; "" where the source CTC spells the words
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
     pause_ms: int = 800  # silence after words that ends a segment
@@ -67,6 +72,8 @@ class Hearing:
     frames: int = 0  # encoded since the stream's start
     segment_frame: int = 0  # where the segment begins
     last_best: int = BLANK  # the last frame's best token, for collapsing
+    last_sound: int = -1  # the last frame in which a phoneme was heard, where words are searched for
+    words: SearchState | None = None  # hypotheses of the word search
 
 
 class SpeechTranslator:
@@ -80,6 +87,7 @@ class SpeechTranslator:
         source: Tokenizer,
         target: Tokenizer,
         heads: Heads | None = None,
+        search: WordSearch | None = None,
     ) -> None:
         if source.size != config.listener.source_tokens or source.size != config.writer.source_tokens:
             raise CheckpointError(
@@ -96,6 +104,10 @@ class SpeechTranslator:
         self.source_tokenizer, self.target_tokenizer = source, target
         self.sample_rate_hz = config.listener.features.sample_rate_hz
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
+        self.search = search
+        encoder = config.listener.encoder
+        if search is not None and (config.writer.reads_states or encoder.middle != encoder.layers):
+            raise CheckpointError("a word search needs phonemes of the last layer and a writer that reads tokens only")
         self._word_starts = torch.tensor(target.starts_word, device=self.device)
 
     @classmethod
@@ -107,7 +119,11 @@ class SpeechTranslator:
             directory, torch.nn.ModuleDict({"listener": listener, "writer": writer, "heads": heads})
         )
         source, target = (Tokenizer(directory / name) for name in ("source.model", "target.model"))
-        return cls(config, listener.to(device), writer.to(device), source, target, heads.to(device))
+        search = None
+        if config.words_sha256:
+            checkpoint.check_sha256(directory / WORDS, config.words_sha256)
+            search = WordSearch.load(directory / WORDS, config.search)
+        return cls(config, listener.to(device), writer.to(device), source, target, heads.to(device), search)
 
     def networks(self) -> torch.nn.ModuleDict:
         """All of it that has weights, as `load` expects them."""
@@ -131,7 +147,8 @@ class SpeechTranslator:
         samples = chunk_ms // frame_ms * self.listener.frame_samples
         empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
         listener, heads = self.listener.init_state(1, self.device), self.heads.init_state(empty.shape[1], self.device)
-        return Hearing(listener, torch.zeros(0), empty, heads, samples, target)
+        words = None if self.search is None else self.search.init_state()
+        return Hearing(listener, torch.zeros(0), empty, heads, samples, target, words=words)
 
     @torch.inference_mode()
     def encode(self, pcm: Pcm, state: Hearing, final: bool = False) -> Hearing:
@@ -154,11 +171,39 @@ class SpeechTranslator:
         quiet = not state.tokens
         emitted, heads = self.heads.heard(states, state.heads, state.frames, quiet)
         state = replace(state, heads=heads)
+        if self.search is not None:
+            return self._recognise(state, states)
         if self.heads.captions is None:
             return self._collapse(state, states)
         tokens = (*state.tokens, *(HeardToken(e.label, e.frame, e.frame) for e in emitted))
         pooled = torch.cat([state.pooled, *(states[e.frame - state.frames][None] for e in emitted)])
         return replace(state, tokens=tokens, pooled=pooled, frames=state.frames + len(states))
+
+    def _recognise(self, state: Hearing, states: Tensor) -> Hearing:
+        """Search for words in the phonemes of the frames (T, D) of one chunk."""
+        assert self.search is not None
+        assert state.words is not None
+        log_probs = self.listener.phoneme_log_probs(states[None])[0].float().cpu().numpy()
+        per_frame = self.config.listener.phonemes_per_frame
+        sounding = np.flatnonzero(~np.isin(log_probs.argmax(1), (BLANK, self.search.silence)))
+        if len(sounding):
+            state = replace(state, last_sound=state.frames + int(sounding[-1]) // per_frame)
+        words = self.search.step(log_probs, state.words)
+        state = replace(state, frames=state.frames + len(states))
+        if self._silence_ms(state) >= self.config.word_pause_ms:
+            words = self.search.decide(words)
+        tokens = [token for word in self.search.words(words) for token in self._tokens(word)]
+        pooled = state.pooled.new_zeros(len(tokens), states.shape[1])
+        return replace(state, words=words, tokens=tuple(tokens), pooled=pooled)
+
+    def _tokens(self, word: Word) -> list[HeardToken]:
+        """The source tokens of a word, its frames shared out among them."""
+        assert self.search is not None
+        ids = self.source_tokenizer.encode(self.search.lexicon.words[word.number])
+        per_frame = self.config.listener.phonemes_per_frame
+        first, last = word.first // per_frame, word.last // per_frame
+        edges = [first + (last + 1 - first) * i // len(ids) for i in range(len(ids) + 1)]
+        return [HeardToken(t, edges[i], max(edges[i], edges[i + 1] - 1)) for i, t in enumerate(ids)]
 
     def _collapse(self, state: Hearing, states: Tensor) -> Hearing:
         """Greedy CTC over the frames (T, D) of one chunk: a token is a run of frames with the same best label."""
@@ -208,6 +253,9 @@ class SpeechTranslator:
         shown = tuple(word for word in spelled if word.text)
         if final or self._silence_ms(state) >= self.config.word_pause_ms:
             return Transcript(shown)
+        if state.words is not None:
+            certain = len(state.words.certain)
+            return Transcript(shown[:certain], shown[certain:])
         return Transcript(shown[:-1], shown[-1:])
 
     @torch.inference_mode()
@@ -276,7 +324,8 @@ class SpeechTranslator:
     def next_segment(self, state: Hearing) -> Hearing:
         """Forget the segment's text and memory; keep what the encoder hears."""
         heads = self.heads.next_segment(state.heads)
-        return replace(state, tokens=(), pooled=state.pooled[:0], heads=heads, segment_frame=state.frames)
+        words = None if self.search is None or state.words is None else self.search.next_segment(state.words)
+        return replace(state, tokens=(), pooled=state.pooled[:0], heads=heads, words=words, segment_frame=state.frames)
 
     def pack_state(self, state: Hearing) -> dict[str, Any]:
         """Plain values and tensors on the CPU."""
@@ -284,7 +333,8 @@ class SpeechTranslator:
         plain = {name: getattr(state, name) for name in _PLAIN}
         heads = {name: list(getattr(state.heads, name)) for name in _HEADS} | {"draft_last": state.heads.draft_last}
         kept = (state.pending, state.pooled, state.heads.states, *state.listener.tensors())
-        return {**plain, "tokens": tokens, "heads": heads, "tensors": [t.cpu().clone() for t in kept]}
+        words = None if state.words is None else pack(state.words)
+        return {**plain, "tokens": tokens, "heads": heads, "words": words, "tensors": [t.cpu().clone() for t in kept]}
 
     def unpack_state(self, packed: dict[str, Any]) -> Hearing:
         """The inverse of `pack_state`; InputError when it does not fit this translator."""
@@ -300,12 +350,18 @@ class SpeechTranslator:
             plain = {name: packed[name] for name in _PLAIN}
             lists = {name: tuple(packed["heads"][name]) for name in _HEADS}
             heads = HeadsState(states.to(self.device), draft_last=packed["heads"]["draft_last"], **lists)
-            return Hearing(listener, pending, pooled.to(self.device), heads, tokens=tokens, **plain)
+            if (packed["words"] is None) != (self.search is None):
+                raise InputError("a state of another translator: one of the two searches for words")
+            words = None if packed["words"] is None else unpack(packed["words"])
+            return Hearing(listener, pending, pooled.to(self.device), heads, tokens=tokens, words=words, **plain)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a state of this translator: {error!r}") from error
 
     def _silence_ms(self, state: Hearing) -> float:
-        return (state.frames - 1 - state.tokens[-1].last) * self.frame_ms if state.tokens else 0.0
+        if not state.tokens and self.search is None:
+            return 0.0
+        last = state.last_sound if self.search is not None else state.tokens[-1].last
+        return (state.frames - 1 - last) * self.frame_ms
 
 
 def _gate(taed: Taed, newest: Tensor, blank_penalty: float, said: Tensor) -> Tensor:

@@ -10,15 +10,18 @@ import torch
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError
-from streamst.train import loop, prepare
+from streamst.train import loop, prepare, words
 
 KINDS = {
     "listener": "streamst.train.listener",
     "writer": "streamst.train.writer",
     "translator": "streamst.train.translator",
+    "heads": "streamst.train.heads",
+    "taed": "streamst.train.taed",
     "codec": "streamst.train.codec",
     "voice": "streamst.train.voice",
 }
+PREPARING = {"data": prepare, "words": words}  # what trains no network
 SHIPPED = Path(__file__).parent / "recipes"
 
 
@@ -37,12 +40,13 @@ def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, flo
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"recipe {path} is not TOML: {error}") from error
     kind = recipe.get("kind")
-    if kind not in (*KINDS, "data"):
-        raise ConfigError(f"recipe {path}: kind {kind!r} is not allowed; use one of data, {', '.join(KINDS)}")
+    if kind not in (*KINDS, *PREPARING):
+        allowed = ", ".join((*PREPARING, *KINDS))
+        raise ConfigError(f"recipe {path}: kind {kind!r} is not allowed; use one of {allowed}")
     if not isinstance(recipe.get("output"), str):
         raise ConfigError(f"recipe {path}: missing key 'output', the run directory")
-    if kind == "data":
-        return prepare.run(recipe)
+    if kind in PREPARING:
+        return PREPARING[kind].run(recipe)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = from_dict(loop.LoopConfig, recipe.get("loop", {}), "loop")

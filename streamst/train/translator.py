@@ -22,7 +22,8 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.models.listener import Listener, ListenerConfig
-from streamst.models.translator import SpeechTranslator, TranslatorConfig
+from streamst.models.search import SearchConfig, WordSearch
+from streamst.models.translator import WORDS, SpeechTranslator, TranslatorConfig
 from streamst.models.writer import Writer, WriterConfig
 from streamst.text import Tokenizer
 from streamst.train.loop import Task
@@ -54,9 +55,11 @@ class TranslatorTask:
         speech: SpeechBatches | None,
         config: JoinConfig,
         valid: SpeechBatches | None,
+        search: WordSearch | None = None,
     ) -> None:
         self.listener, self.module = listener.eval().requires_grad_(False), writer
         self.text, self.speech, self.config, self._valid = text, speech, config, valid
+        self.search = search
 
     def batches(self, step: int) -> Iterator[SpeechBatch | TextBatch]:
         """Speech and text batches in a drawn order."""
@@ -150,18 +153,26 @@ class TranslatorTask:
     def export(self, directory: Path) -> None:
         """Write the translator: both networks and both tokenizers."""
         translator = self._translator()
+        config = translator.config
+        if self.search is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            self.search.save(directory / WORDS)
+            config = replace(config, words_sha256=checkpoint.file_sha256(directory / WORDS))
         networks = torch.nn.ModuleDict({"listener": self.listener, "writer": self.module})
-        checkpoint.save(directory, "translator", to_dict(translator.config), networks)
+        checkpoint.save(directory, "translator", to_dict(config), networks)
         (directory / "source.model").write_bytes(self.text.source.model.read_bytes())
         (directory / "target.model").write_bytes(self.text.target.model.read_bytes())
 
     def _translator(self) -> SpeechTranslator:
-        config = TranslatorConfig(self.listener.config, self.module.config)
-        return SpeechTranslator(config, self.listener, self.module, self.text.source, self.text.target)
+        search = SearchConfig() if self.search is None else self.search.config
+        config = TranslatorConfig(self.listener.config, self.module.config, search=search)
+        tokenizers = self.text.source, self.text.target
+        return SpeechTranslator(config, self.listener, self.module, *tokenizers, search=self.search)
 
 
 def task(recipe: dict[str, object], device: str) -> Task:
-    """Build the task of a recipe of kind "translator"; `listener` and `writer` name exported models."""
+    """Build the task of a recipe of kind "translator"; `listener` and `writer` name exported models, `words` (optional)
+    the file that a recipe of kind "words" wrote, searched with the weights of the table `search`."""
     tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
     paths = {name: Path(str(recipe.get(name, ""))) for name in ("listener", "writer")}
     for name, path in paths.items():
@@ -170,6 +181,10 @@ def task(recipe: dict[str, object], device: str) -> Task:
     listener = Listener(from_dict(ListenerConfig, checkpoint.read_config(paths["listener"], "listener")))
     checkpoint.load_weights(paths["listener"], listener)
     config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"])
+    search = None
+    if recipe.get("words"):
+        search = WordSearch.load(Path(str(recipe["words"])), from_dict(SearchConfig, tables.get("search", {})))
+        config = replace(config, states=False)
     loop = tables.get("loop", {})
     learns = bool(loop.get("steps", 1))
     shape = from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer"))
@@ -182,6 +197,6 @@ def task(recipe: dict[str, object], device: str) -> Task:
     valid = None
     if config.validation_cuts:
         valid = SpeechBatches(SpeechDataConfig(cuts=(config.validation_cuts,), longest_s=30), source, 2, phone_frame)
-    if learns:
+    if writer.config.reads_states:
         torch.nn.init.zeros_(writer.states.weight)  # the states join a memory that was trained without them
-    return TranslatorTask(listener.to(device), writer, text, speech, config, valid)
+    return TranslatorTask(listener.to(device), writer, text, speech, config, valid, search)
