@@ -24,6 +24,7 @@ from streamst.models.ngram import BEGIN, NGram
 
 BLANK = 0
 ARRAYS = ("node", "label", "first", "second", "score", "begun", "history")  # of SearchState
+QUIET = -1e-3  # log-probability of the blank from which a frame can say nothing else
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -127,6 +128,8 @@ class WordSearch:
     def _frame(self, row: Floats, state: SearchState, links: list[tuple[int, Word]]) -> SearchState:
         c, lexicon = self.config, self.lexicon
         blank = row[BLANK] if self.silence == BLANK else np.logaddexp(row[BLANK], row[self.silence])
+        if blank > QUIET:
+            return replace(state, label=np.zeros_like(state.label), frame=state.frame + 1)
         n = len(state.node)
         every = np.arange(n)
         repeating = every[state.label != BLANK]
