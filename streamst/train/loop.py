@@ -114,7 +114,7 @@ def train(
 
     def progress_now() -> float:
         by_time = (spent_s + time.monotonic() - started) / config.budget_s if config.budget_s else 0.0
-        return max(by_time, step / config.steps)
+        return max(by_time, step / max(1, config.steps))
 
     def averaging() -> bool:
         return progress_now() > 1 - config.average_last
