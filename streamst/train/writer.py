@@ -60,9 +60,9 @@ class WriterTask:
         self.pairs = [(s, t) for s, t in self.pairs if len(s) < 96 and len(t) < 96]
         if not self.pairs:
             raise ConfigError("data.pairs holds no usable sentence pair")
-        self._validation: dict[str, list[str]] = {}
+        self.validation: dict[str, list[str]] = {}
         for english, german in read_pairs(Path(data.validation)):
-            self._validation.setdefault(english, []).append(german)
+            self.validation.setdefault(english, []).append(german)
 
     def batches(self, step: int) -> Iterator[TextBatch]:
         """Batches of like length from `step` on."""
@@ -146,7 +146,7 @@ class WriterTask:
 
     def validate(self) -> dict[str, float]:
         """BLEU and chrF of greedy translations of error-free validation sentences, and perplexity."""
-        sentences = list(self._validation)[:: max(1, len(self._validation) // self.config.validation_count)]
+        sentences = list(self.validation)[:: max(1, len(self.validation) // self.config.validation_count)]
         sentences = sentences[: self.config.validation_count]
         device = self.module.target.weight.device
         hypotheses = []
@@ -156,14 +156,14 @@ class WriterTask:
             )
             memory = self.module.memory(tokens, torch.zeros_like(tokens, dtype=torch.bool))
             hypotheses.append(self.target.decode(self.module.greedy(memory, [], 96).tokens))
-        most = max(len(self._validation[e]) for e in sentences)
+        most = max(len(self.validation[e]) for e in sentences)
         references = [
-            [self._validation[e][min(i, len(self._validation[e]) - 1)] for e in sentences] for i in range(most)
+            [self.validation[e][min(i, len(self.validation[e]) - 1)] for e in sentences] for i in range(most)
         ]
         pairs = [
             (self.source.encode(spoken_english(e)), self.target.encode(g))
             for e in sentences
-            for g in self._validation[e]
+            for g in self.validation[e]
         ]
         batch = self.collate(pairs, random.Random(0))
         hidden = batch.hidden.to(device)
