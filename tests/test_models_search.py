@@ -11,12 +11,14 @@ from streamst.errors import CheckpointError
 from streamst.models import search
 from streamst.models.lexicon import Lexicon
 from streamst.models.ngram import BEGIN, NGram, estimate
-from streamst.models.search import SearchConfig, Word, WordSearch
+from streamst.models.search import SearchConfig, WordSearch
 
 WORDS = ("<unk>", "<s>", "</s>", "ab", "a", "b", "ba", "see", "sea")
 SPELLINGS = {"ab": [[1, 2]], "a": [[1]], "b": [[2]], "ba": [[2, 1], [2, 2]], "see": [[3]], "sea": [[3]]}
 LABELS = 4
-EXHAUSTIVE = SearchConfig(language_weight=0.7, word_bonus=0.3, blank_penalty=0.2, beam=100_000, threshold=1e9)
+EXHAUSTIVE = SearchConfig(
+    language_weight=0.7, word_bonus=0.3, blank_penalty=0.2, beam=100_000, threshold=1e9, doubt=0.0
+)
 
 
 def model() -> NGram:
@@ -72,7 +74,8 @@ def test_the_search_finds_the_words_that_enumeration_finds(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_any_chunks_give_the_words_and_times_of_one(seed: int) -> None:
     log_probs = noise(200, seed)
-    finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(beam=300, agreeing=1e9, threshold=14))
+    wide = SearchConfig(beam=300, agreeing=1e9, threshold=14, doubt=0.0)
+    finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), wide)
     whole = finder.step(log_probs, finder.init_state())
     random, state, at = np.random.default_rng(seed), finder.init_state(), 0
     while at < len(log_probs):
@@ -85,7 +88,7 @@ def test_any_chunks_give_the_words_and_times_of_one(seed: int) -> None:
 
 def test_certain_words_never_change_and_stay_in_front() -> None:
     finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(agreeing=4.0))
-    state, before = finder.init_state(), ()  # type: tuple[search.SearchState, tuple[Word, ...]]
+    state, before = finder.init_state(), ()  # type: tuple[search.SearchState, tuple[search.Word, ...]]
     for row in noise(300, 3):
         state = finder.step(row[None], state)
         assert state.certain[: len(before)] == before
@@ -106,6 +109,19 @@ def test_a_pause_decides_and_a_new_segment_keeps_the_word_that_is_being_heard() 
     ended = finder.step(np.roll(rows[:2], 0, 0), going)  # an a: with the b before it "ba", or "b" was complete
     assert finder.words(going) == ()
     assert "".join(WORDS[w.number] for w in finder.words(finder.decide(ended))) in ("ba", "a")
+
+
+def test_what_silence_explains_nearly_as_well_is_no_word() -> None:
+    finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(doubt=3.0))
+    rows = np.full((3, LABELS), -20.0, np.float32)
+    rows[:, 0] = -0.01
+    rows[1] = (-0.7, -0.7, -20, -20)  # as likely a blank as an a
+    unsure = finder.step(rows, finder.init_state())
+    assert finder.words(unsure) == ()
+    assert finder.decide(unsure).certain == ()
+    rows[1] = (-9.0, -0.01, -20, -20)
+    sure = finder.decide(finder.step(rows, finder.init_state()))
+    assert [WORDS[w.number] for w in sure.certain] == ["a"]
 
 
 def test_probabilities_of_all_words_sum_to_one_after_any_context() -> None:

@@ -38,6 +38,7 @@ class SearchConfig:
     blank_penalty: float = 0.0  # taken from the blank's log-probability
     beam: int = 120
     threshold: float = 12.0  # hypotheses this much worse than the best are dropped
+    doubt: float = 5.0  # a segment's first words must be this much better than silence
     agreeing: float = 8.0  # words are certain when all hypotheses within this of the best share them
 
 
@@ -105,12 +106,14 @@ class WordSearch:
 
     def words(self, state: SearchState) -> tuple[Word, ...]:
         """The complete words of the best hypothesis, the certain ones first."""
+        if self._doubtful(state):
+            return ()
         return (*state.certain, *self._trace(state, int(state.score.argmax())))
 
     def decide(self, state: SearchState) -> SearchState:
         """Speech has paused: the best hypothesis that is between words is the truth."""
         between = state.node == ROOT
-        if not between.any():
+        if not between.any() or self._doubtful(state):
             return self.init_state(state.frame, state.certain)
         best = int(np.where(between, state.score, -np.inf).argmax())
         alike = np.flatnonzero(between & (state.second == state.second[best]) & (state.first == state.first[best]))
@@ -124,6 +127,13 @@ class WordSearch:
         said = [w.number for w in best]
         kept = [i for i in range(len(state.node)) if [w.number for w in self._trace(state, i)] == said]
         return replace(self._forget(state, np.array(kept), tuple(best), len(said)), certain=())
+
+    def _doubtful(self, state: SearchState) -> bool:
+        """Whether nothing is certain, and silence explains what was heard nearly as well as words do."""
+        silent = (state.node == ROOT) & (state.history < 0)
+        if state.certain or not silent.any():
+            return False
+        return bool(state.score.max() - state.score[silent].max() < self.config.doubt)
 
     def _frame(self, row: Floats, state: SearchState, links: list[tuple[int, Word]]) -> SearchState:
         c, lexicon = self.config, self.lexicon
