@@ -65,8 +65,12 @@ class Lexicon:
         best = np.full(len(self.label), -np.inf, np.float32)
         counts = np.diff(self.word_start)
         np.maximum.at(best, np.repeat(np.arange(len(counts)), counts), scores[self.endings])
-        for node in range(len(self.label) - 1, -1, -1):  # children have higher numbers than their parents
-            below = self.children[self.child_start[node] : self.child_start[node + 1]]
-            if len(below):
-                best[node] = max(best[node], best[below].max())
+        parent = np.zeros(len(self.label), np.int64)
+        parent[self.children] = np.repeat(np.arange(len(self.label)), np.diff(self.child_start))
+        depth = np.zeros(len(self.label), np.int64)
+        for node in range(1, len(depth)):  # children have higher numbers than their parents
+            depth[node] = depth[parent[node]] + 1
+        for level in range(int(depth.max()), 0, -1):
+            nodes = np.flatnonzero(depth == level)
+            np.maximum.at(best, parent[nodes], best[nodes])
         return best

