@@ -60,6 +60,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one and prints it.")] = 8000,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
     max_sessions: Annotated[int, typer.Option(help="Speakers at once.")] = 4,
@@ -103,7 +104,7 @@ def serve(
             from streamst.pipeline import load
             from streamst.server.app import serve as run_server
 
-            pipeline = load(model, device)
+            pipeline = load(model, device, precision)
         run_server(pipeline, options, announce=_announce)
 
 

@@ -25,6 +25,7 @@ bench_app = typer.Typer(
 ManifestArgument = Annotated[Path, typer.Argument(help="TSV: path, duration_s, speaker, text, translation.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Directory of the run; the same command goes on with it.")]
 ModelOption = Annotated[str, typer.Option(help="A model's name or directory.")]
+PrecisionOption = Annotated[str, typer.Option(help="float32, frozen, int8 or auto: speed on a CPU.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 TaskOption = Annotated[str, typer.Option(help="st: translations. asr: captions in the spoken language.")]
 LimitOption = Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)]
@@ -64,6 +65,7 @@ def run(
     threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     recogniser: RecogniserOption = None,
     comet: CometOption = None,
     resamples: ResamplesOption = 1000,
@@ -83,6 +85,7 @@ def run(
     options = RunOptions(
         model=model,
         device=device,
+        precision=precision,
         target=target,
         policy=policy,
         latency=latency,

@@ -73,6 +73,7 @@ def mic(
     insecure: opt.Insecure = False,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
 ) -> None:
     """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
     from streamst.sound import Loudspeaker, Microphone
@@ -99,7 +100,7 @@ def mic(
             with shown("Loading the model"):
                 from streamst.pipeline import load
 
-                pipeline = load(model, device)
+                pipeline = load(model, device, precision)
                 session = pipeline.session(target=to, policy=policy, latency=latency, chunk_ms=chunk_ms, speech=speak)
             if pipeline.voice is not None:
                 voice_is_known(pipeline.voice.sample_rate_hz)

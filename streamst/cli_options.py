@@ -24,6 +24,10 @@ ChunkMs = Annotated[int | None, typer.Option("--chunk-ms", help="Audio that the 
 Model = Annotated[str, typer.Option("--model", help="A model's name or directory.", rich_help_panel=_MODEL)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_MODEL)]
 
+Precision = Annotated[
+    str, typer.Option("--precision", help="float32, frozen, int8 or auto: speed on a CPU.", rich_help_panel=_MODEL)
+]
+
 _URL = "ws://HOST:PORT or wss://HOST:PORT."
 Url = Annotated[str, typer.Option("--url", help=_URL, rich_help_panel=_SERVER)]
 MaybeUrl = Annotated[str | None, typer.Option("--url", help=f"A server: {_URL}", rich_help_panel=_SERVER)]

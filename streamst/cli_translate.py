@@ -36,6 +36,7 @@ def translate(
     realtime: Annotated[bool, typer.Option("--realtime", help="Hear the file at the pace of a speaker.")] = False,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
+    precision: opt.Precision = "float32",
 ) -> None:
     """Translate an audio file, showing the captions while it is heard.
 
@@ -45,7 +46,7 @@ def translate(
     with shown("Loading the model"):
         from streamst.pipeline import load
 
-        pipeline = load(model, device)
+        pipeline = load(model, device, precision)
         session = pipeline.session(
             target=to, policy=policy, latency=latency, chunk_ms=chunk_ms, speech=output is not None
         )

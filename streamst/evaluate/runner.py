@@ -49,6 +49,7 @@ class RunOptions:
 
     model: str = "en-de"
     device: str = "cpu"
+    precision: str = "float32"
     source: str = "en"
     target: str = "de"
     policy: str | None = None
@@ -158,7 +159,7 @@ def in_processes(
 
 def player(options: RunOptions) -> Play:
     """A function that plays a clip to a session of this package's and returns its lines."""
-    pipeline = _pipeline(options.model, options.device)
+    pipeline = _pipeline(options.model, options.device, options.precision)
 
     def play(clip: Clip, out: Path) -> list[Line]:
         session = pipeline.session(
@@ -180,11 +181,11 @@ def player(options: RunOptions) -> Play:
 
 
 @functools.lru_cache(maxsize=1)
-def _pipeline(model: str, device: str) -> Pipeline:
+def _pipeline(model: str, device: str, precision: str) -> Pipeline:
     """The model; the points of a sweep share it."""
     from streamst.pipeline import load
 
-    return load(model, device)
+    return load(model, device, precision)
 
 
 def labels(options: RunOptions) -> Labels:

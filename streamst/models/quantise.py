@@ -1,0 +1,110 @@
+"""Faster networks on a CPU: the encoder's step as one frozen graph, and weights in 8 bits.
+
+A stream's step is small matrices, whose cost is reading weights and starting operations. A frozen graph starts them
+without Python and computes the same. 8-bit weights read a quarter; activations are quantised on the fly, by one scale
+for the whole batch, so numbers change a little and a stream's depend on its company: a choice for one stream, or for
+who would rather serve more of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from streamst.errors import InputError, UnavailableError
+from streamst.models.conformer import Conformer, EncoderState
+from streamst.models.translator import SpeechTranslator
+
+Precision = Literal["float32", "frozen", "int8"]  # int8 is frozen too
+
+
+class FrozenEncoder(nn.Module):
+    """A `Conformer` whose `step` runs as one graph, for any batch and chunk size; making it takes a second or two."""
+
+    def __init__(self, encoder: Conformer) -> None:
+        super().__init__()
+        self.encoder, self.config = encoder.eval(), encoder.config
+        rows, frames = 2, 4
+        x = torch.zeros(rows, frames * encoder.config.subsampling, encoder.config.bands)
+        state = encoder.init_state(rows)
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+            warnings.simplefilter("ignore")  # torch.jit announces its end, and that sizes were seen to be numbers
+            traced = torch.jit.trace(_Step(encoder, state).eval(), (x, *state.tensors()), check_trace=False)
+            self._graph = torch.jit.freeze(cast(torch.jit.ScriptModule, traced))
+            for _ in range(3):  # the first runs of a graph compile it
+                self._graph(x, *state.tensors())
+
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> EncoderState:
+        """A fresh stream."""
+        return self.encoder.init_state(batch, device, dtype)
+
+    def step(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
+        """x: (B, T, bands), exactly one chunk, of any size that is a multiple of the subsampling."""
+        if x.shape[1] % self.config.subsampling:
+            raise ValueError(f"{x.shape[1]} features are not a multiple of the subsampling {self.config.subsampling}")
+        y, *tensors = self._graph(x, *state.tensors())
+        parts = iter(tensors)
+        return y, state.map(lambda old: next(parts))
+
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, chunk: int = -1, left: int = -1
+    ) -> tuple[Tensor, Tensor]:
+        """The masked offline path of the encoder."""
+        return self.encoder(x, lengths, chunk, left)
+
+
+class _Step(nn.Module):
+    """`step` between plain tensors; `layout` is any state of the encoder."""
+
+    def __init__(self, encoder: Conformer, layout: EncoderState) -> None:
+        super().__init__()
+        self.encoder, self._layout = encoder, layout
+
+    def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        parts = iter(tensors)
+        y, after = self.encoder.step(x, self._layout.map(lambda old: next(parts)))
+        return (y, *after.tensors())
+
+
+def choose(precision: str, device: str) -> Precision:
+    """What `precision` means on `device`: "auto" is the frozen graph on a CPU, plain float32 elsewhere.
+
+    Raises InputError for an unknown name, and for "frozen" or "int8" on a GPU; UnavailableError where this PyTorch has
+    no 8-bit kernels.
+    """
+    if precision not in ("auto", *get_args(Precision)):
+        raise InputError(f"precision {precision!r} is not possible; allowed: auto, {', '.join(get_args(Precision))}")
+    if precision == "auto":
+        return "frozen" if device == "cpu" else "float32"
+    if precision != "float32" and device != "cpu":
+        raise InputError(f"precision {precision!r} is for the CPU, not for {device!r}; allowed there: auto, float32")
+    if precision == "int8" and all(name == "none" for name in torch.backends.quantized.supported_engines):
+        raise UnavailableError("this PyTorch has no 8-bit kernels: use precision auto")
+    return cast(Precision, precision)
+
+
+def prepare(translator: SpeechTranslator, precision: Precision) -> SpeechTranslator:
+    """Make `translator` (it is changed) ready to serve in `precision`; returns it."""
+    listener, writer = translator.listener.eval(), translator.writer.eval()
+    if precision == "int8":
+        listener.encoder = cast(Conformer, in_8_bits(listener.encoder))
+        writer.memory_layers = cast(nn.ModuleList, in_8_bits(writer.memory_layers))
+        writer.layers = cast(nn.ModuleList, in_8_bits(writer.layers))
+    if precision != "float32":
+        listener.encoder = cast(Conformer, FrozenEncoder(listener.encoder))
+    return translator
+
+
+def in_8_bits(module: nn.Module) -> nn.Module:
+    """A copy of `module` with the weights of every linear layer in 8 bits, one scale an output."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own future only
+        from torch.ao.quantization.qconfig import per_channel_dynamic_qconfig
+        from torch.ao.quantization.quantize import quantize_dynamic
+
+        return quantize_dynamic(module.eval(), {nn.Linear: per_channel_dynamic_qconfig}, dtype=torch.qint8)

@@ -1,0 +1,90 @@
+"""A frozen encoder is the encoder, and 8 bits change little, whatever the batch and the chunk."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from streamst.errors import InputError
+from streamst.models.conformer import Conformer, ConformerConfig
+from streamst.models.quantise import FrozenEncoder, choose, in_8_bits, prepare
+from streamst.models.translator import SpeechTranslator
+from streamst.pipeline import Pipeline
+
+CONFIG = ConformerConfig(bands=16, dim=32, layers=2, heads=2, kernel=5, max_distance=6, left_frames=6, middle=1)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Conformer:
+    torch.manual_seed(0)
+    return Conformer(CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def frozen(encoder: Conformer) -> FrozenEncoder:
+    return FrozenEncoder(encoder)
+
+
+@pytest.mark.parametrize(("rows", "chunk"), [(1, 1), (1, 4), (3, 2), (5, 8), (2, 20)])
+@torch.inference_mode()
+def test_one_graph_serves_every_batch_and_chunk(
+    encoder: Conformer, frozen: FrozenEncoder, rows: int, chunk: int
+) -> None:
+    x = torch.randn(rows, 8 * chunk * 6, 16)
+    before, after = encoder.init_state(rows), frozen.init_state(rows)
+    for piece in x.split(8 * chunk, 1):
+        expected, before = encoder.step(piece, before)
+        y, after = frozen.step(piece, after)
+        assert torch.allclose(y, expected, atol=1e-5)
+    for own, other in zip(after.tensors(), before.tensors(), strict=True):
+        assert own.dtype == other.dtype
+        assert torch.allclose(own.float(), other.float(), atol=1e-5)
+
+
+def test_a_frozen_encoder_refuses_what_the_encoder_refuses(encoder: Conformer, frozen: FrozenEncoder) -> None:
+    for model in (encoder, frozen):
+        with pytest.raises(ValueError, match="25"):
+            model.step(torch.zeros(1, 25, 16), model.init_state(1))
+
+
+@torch.inference_mode()
+def test_weights_of_8_bits_change_the_states_by_a_few_percent(encoder: Conformer) -> None:
+    small = in_8_bits(encoder)
+    x = torch.randn(1, 64, 16)
+    exact, near = encoder(x)[0], small(x)[0]
+    assert 0 < float((near - exact).norm() / exact.norm()) < 0.1
+    assert encoder(x)[0].equal(exact)  # the original stays
+
+
+@pytest.mark.parametrize("precision", ["frozen", "int8"])
+def test_a_translator_serves_in_every_precision(tiny_pipeline: Pipeline, precision: str) -> None:
+    exact = tiny_pipeline.translator
+    fast = SpeechTranslator(
+        exact.config,
+        copy.deepcopy(exact.listener),
+        copy.deepcopy(exact.writer),
+        exact.source_tokenizer,
+        exact.target_tokenizer,
+    )
+    prepare(fast, choose(precision, "cpu"))
+    rng = np.random.default_rng(0)
+    pcm = (0.1 * rng.standard_normal(40_000)).astype(np.float32)
+    states = [t.encode(pcm, t.init_state(320, "de"), final=True) for t in (exact, fast)]
+    assert states[0].frames == states[1].frames
+    said = [t.hypothesise(s, [], final=True) for t, s in zip((exact, fast), states, strict=True)]
+    if precision == "frozen":
+        assert states[0].tokens == states[1].tokens
+        assert said[0].tokens == said[1].tokens
+    packed = fast.unpack_state(fast.pack_state(states[1]))
+    assert packed.tokens == states[1].tokens
+
+
+def test_what_auto_means_and_what_is_refused() -> None:
+    assert choose("auto", "cpu") == "frozen"
+    assert choose("auto", "cuda") == "float32"
+    assert choose("float32", "cuda") == "float32"
+    with pytest.raises(InputError, match=r"'fp8'.*auto, float32, frozen, int8"):
+        choose("fp8", "cpu")
+    with pytest.raises(InputError, match="'int8' is for the CPU"):
+        choose("int8", "cuda")
