@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import Decision, Heard, Hypothesis, Need, Policy, Said, frames_of, news, whole_words
+from .base import Decision, Decoding, Heard, Hypothesis, Need, Policy, Said, frames_of, news, whole_words
 from .knobs import check, knob
 
 MIN_ROWS = 4  # standardising a column over fewer tokens tells nothing: over 2 every entry is +1 or -1, over 1 it is 0
@@ -58,6 +58,10 @@ class AlignAtt(Policy):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"alignment"}) if self.normalise == "translator" else frozenset({"attention"})
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(attention=self.normalise != "translator")
 
     def wants_decode(self, heard: Heard, said: Said) -> bool:
         """On news; and without news, as in a pause, once what the last decode held has become old enough."""

@@ -72,6 +72,25 @@ class Decoding:
     mode: Literal["attention", "transducer", "taed", "target-ctc"] = "attention"
     blank_penalty: float = 0.0  # subtracted from the log-probability of blank (transducers): above 0 is earlier
     bias: float = 0.0  # pull towards the hypothesis shown last, 0 none .. 1 copy (see retranslate.biased_choice)
+    attention: bool = False  # whether the policy reads `Hypothesis.attention`, which is large
+    shown: tuple[int, ...] = ()  # what was shown last after the committed tokens; the session fills it in
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The committed tokens of the current segment that are still kept as the decoder's prefix, oldest first."""
+
+    alignment: tuple[int, ...]  # source frame each token was read from
+    word_ends: tuple[int, ...]  # n for which the first n tokens end with a complete word, ascending
+    sentence_ends: tuple[int, ...] = ()  # n for which the first n tokens end a sentence (. ! ? : ; 。), ascending
+
+
+@dataclass(frozen=True)
+class Droppable:
+    """How much of the oldest history may be forgotten now."""
+
+    tokens: int  # committed target tokens
+    frames: int  # source frames: everything before this frame, counted like `Committed.alignment`
 
 
 class Policy(Protocol):
@@ -113,6 +132,10 @@ class Policy(Protocol):
         """How many tokens of `candidate` a caption may show, the uncommitted ones as unstable text."""
         return len(candidate.tokens)
 
+    def droppable(self, heard: Heard, committed: Committed, source_word_starts: Sequence[int] = ()) -> Droppable:
+        """What may be forgotten after a commit, in mid-segment: nothing. A segment's end forgets it."""
+        return Droppable(0, 0)
+
 
 def missing_needs(policy: Policy, provides: frozenset[Need]) -> frozenset[Need]:
     """What `policy` needs but neither the session nor a translator that `provides` these has; empty when it fits."""
@@ -120,11 +143,18 @@ def missing_needs(policy: Policy, provides: frozenset[Need]) -> frozenset[Need]:
 
 
 def news(heard: Heard, since: Heard | None) -> bool:
-    """True when the source grew since the decode at `since` (None: never decoded): by source tokens where the
-    translator has a source CTC, whose silence then costs no decode, else by frames."""
+    """True when the source grew, or was heard anew, since the decode at `since` (None: never decoded): by source tokens
+    where the translator has a source CTC, whose silence then costs no decode, else by frames."""
     if since is None:
         return heard.frames > 0
-    return heard.source_tokens > since.source_tokens if heard.source_tokens else heard.frames > since.frames
+    return heard.source_tokens != since.source_tokens if heard.source_tokens else heard.frames > since.frames
+
+
+def still_following(shown: Sequence[int], so_far: Sequence[int]) -> int | None:
+    """The token of the hypothesis shown last that continues `so_far`; None once the new one has left it or outgrown
+    it."""
+    n = len(so_far)
+    return shown[n] if n < len(shown) and tuple(shown[:n]) == tuple(so_far) else None
 
 
 def frames_of(duration_ms: float, frame_ms: float) -> int:

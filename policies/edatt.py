@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import Decision, Heard, Hypothesis, Need, Policy, Said, frames_of, news, whole_words
+from .base import Decision, Decoding, Heard, Hypothesis, Need, Policy, Said, frames_of, news, whole_words
 from .knobs import check, knob
 
 
@@ -41,6 +41,10 @@ class EDAtt(Policy):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"attention"})
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(attention=True)
 
     def wants_decode(self, heard: Heard, said: Said) -> bool:
         if heard.final or said.heard is None or news(heard, said.heard):

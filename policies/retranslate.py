@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,16 +9,9 @@ from .base import Decision, Decoding, Heard, Hypothesis, Need, Policy, Said, who
 from .knobs import check, knob
 
 
-def still_following(shown: Sequence[int], so_far: Sequence[int]) -> int | None:
-    """The token of the hypothesis shown last that continues `so_far`; None once the new one has left it or outgrown
-    it."""
-    n = len(so_far)
-    return shown[n] if n < len(shown) and tuple(shown[:n]) == tuple(so_far) else None
-
-
 def biased_choice(best: int, best_prob: float, kept: int | None, kept_prob: float, beta: float) -> int:
     """Greedy choice under (1 - beta) p(y) + beta [y = kept], eq. 1 of Arivazhagan et al. (IWSLT 2020): `best` is the
-    token that the decoder prefers now with `best_prob`, `kept` the one shown before (see `still_following`) with
+    token that the decoder prefers now with `best_prob`, `kept` the one shown before (see `base.still_following`) with
     `kept_prob`."""
     if kept is None or (1.0 - beta) * best_prob > (1.0 - beta) * kept_prob + beta:
         return best

@@ -8,25 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .alignatt import AlignAtt
-from .base import Heard, frames_of
+from .base import Committed, Droppable, Heard, frames_of
 from .knobs import check, knob
-
-
-@dataclass(frozen=True)
-class Committed:
-    """The committed tokens of the current segment that are still kept as the decoder's prefix, oldest first."""
-
-    alignment: tuple[int, ...]  # source frame each token was read from
-    word_ends: tuple[int, ...]  # n for which the first n tokens end with a complete word, ascending
-    sentence_ends: tuple[int, ...] = ()  # n for which the first n tokens end a sentence (. ! ? : ; 。), ascending
-
-
-@dataclass(frozen=True)
-class Droppable:
-    """How much of the oldest history may be forgotten now."""
-
-    tokens: int  # committed target tokens
-    frames: int  # source frames: everything before this frame, counted like `Committed.alignment`
 
 
 def source_tokens_before(ends: Sequence[int], frames: int) -> int:

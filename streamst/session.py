@@ -19,12 +19,21 @@ import torch
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
-from streamst.models.seam import Encode, Hypothesise, Pcm, Speak, Translator, Voice, Work, perform
-from streamst.policies.base import Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
+from streamst.models.glossary import make_glossary
+from streamst.models.seam import Encode, Hypothesise, Pcm, Speak, Transcript, Translator, Voice, Work, perform
+from streamst.policies.base import Committed, Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
 from streamst.policies.catalog import POLICIES, make_policy
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 FASTEST = 1.25  # of speech that has fallen behind
+LONG_CAPTION_WORDS = 30  # after which a segment without a pause goes on in another caption
+SENTENCE_WORDS = 8  # after which it does where a sentence ended
+SENTENCE_ENDS = (".", "!", "?", ":", ";", "。", "！", "？")
+
+# Fields of Session that are plain values.
+_COUNTERS = (
+    "_samples", "_of_chunk", "_utters", "_spoken_until_ms", "_decoder_calls", "_compute_s", "_finished",
+)  # fmt: skip
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -39,15 +48,26 @@ class SessionOptions:
     target: str = "de"
     chunk_ms: int = 320  # audio that the encoder takes at a time
     speech: bool = True  # speak the translation, where there is a voice
+    glossary: tuple[tuple[str, str], ...] = ()  # (source term, target term); see models/glossary.py
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What was said of the current segment."""
+    """What was said of the current segment.
 
-    number: int = 0
-    committed: tuple[int, ...] = ()  # target tokens
-    words: int = 0  # target words
+    Where nobody pauses a segment has several captions, one after the other, and forgets its beginning: `committed` is
+    the current caption's, `prefix` what the decoder goes on from.
+    """
+
+    number: int = 0  # of the caption
+    committed: tuple[int, ...] = ()  # target tokens of the caption
+    words: int = 0  # target words of the caption
+    prefix: tuple[int, ...] = ()  # target tokens that are kept
+    alignment: tuple[int, ...] = ()  # the source frame each of them was read from
+    word_ends: tuple[int, ...] = ()  # n for which the first n of them end with a complete word
+    sentence_ends: tuple[int, ...] = ()  # n for which the first n of them end a sentence
+    forgot: bool = False  # whether the beginning was forgotten
+    from_ms: float = 0.0  # source words that end later belong to the caption
     previous: tuple[Hypothesis, ...] = ()  # newest last, continuing `committed`
     heard: Heard | None = None  # at the last decode
     aligned: int = -1  # source frame of the last committed token
@@ -68,28 +88,56 @@ class Session(Generic[T, V]):
         """Raises InputError for a target, chunk or voice that is not possible, ConfigError for a policy that needs what
         the translator lacks."""
         self.options = options or SessionOptions()
-        lacking = missing_needs(policy, translator.provides)
-        if lacking:
-            raise ConfigError(
-                f"policy {_name(policy)} needs {', '.join(sorted(lacking))}, which this translator does not provide"
-            )
-        speaks = self.options.speech and not policy.captions_only
-        if voice is not None and speaks and voice.language != self.options.target:
+        _check_needs(policy, translator)
+        if voice is not None and self.options.speech and voice.language != self.options.target:
             raise InputError(f"the voice speaks {voice.language!r}, not the target {self.options.target!r}")
         self.translator, self.policy = translator, policy
-        self.voice = voice if speaks else None
+        self.voice = voice if self.options.speech else None
         self.sample_rate_hz = translator.sample_rate_hz
         self.chunk_ms = self.options.chunk_ms
-        self._hearing = translator.init_state(self.chunk_ms, self.options.target)
+        glossary = make_glossary(self.options.glossary)
+        self._hearing = translator.init_state(self.chunk_ms, self.options.target, glossary)
         self._speaking = None if self.voice is None else self.voice.init_state()
         self._segment = Segment()
+        self._next_policy: Policy | None = None  # from the next chunk or segment on
+        self._next_chunk_ms: int | None = None  # from the next chunk on
         self._samples = 0  # heard
+        self._of_chunk = 0  # heard of the current chunk [samples]
+        self._utters = False  # whether the voice was given words of the segment
         self._spoken_until_ms = 0.0  # when the listener will have heard all speech, in source time
         self._decoder_calls = 0
         self._compute_s = 0.0
         self._finished = False
         self._begun_s = 0.0
         self._events: list[Event] = []
+
+    def reconfigure(self, policy: Policy | None = None, chunk_ms: int | None = None) -> None:
+        """Go on with another policy, another chunk size, or both, from the next chunk on; nothing said is lost.
+
+        A policy that decodes in another way (such as `transducer` after `wait-k`) takes over with the next segment,
+        since its words would not continue those of this one. Raises ConfigError for a policy that needs what the
+        translator lacks, InputError for an impossible chunk and for a finished session; then nothing changes.
+        """
+        if self._finished:
+            raise InputError("the session is finished; open another one")
+        if policy is not None:
+            _check_needs(policy, self.translator)
+        if chunk_ms is not None:
+            self.translator.rechunk(self._hearing, chunk_ms)
+        self._next_policy = policy or self._next_policy
+        self._next_chunk_ms = chunk_ms or self._next_chunk_ms
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Take over what `reconfigure` wished, as far as now is the time."""
+        if self._of_chunk:
+            return
+        if self._next_chunk_ms is not None:
+            self._hearing = self.translator.rechunk(self._hearing, self._next_chunk_ms)
+            self.chunk_ms, self._next_chunk_ms = self._next_chunk_ms, None
+        wanted = self._next_policy
+        if wanted is not None and (not self._segment.prefix or wanted.decoding.mode == self.policy.decoding.mode):
+            self.policy, self._next_policy = wanted, None
 
     def push(self, pcm: Pcm) -> list[Event]:
         """Hear (samples,) float32 at `sample_rate_hz`, any number of them, and say what can be said."""
@@ -118,13 +166,15 @@ class Session(Generic[T, V]):
         if not np.isfinite(pcm).all():
             raise InputError(f"audio holds {int((~np.isfinite(pcm)).sum())} values that are not numbers")
         self._begin()
-        chunk = round(self.chunk_ms * self.sample_rate_hz / 1000)
         while len(pcm):
-            piece, pcm = np.split(pcm, [chunk - self._samples % chunk])
+            chunk = round(self.chunk_ms * self.sample_rate_hz / 1000)
+            piece, pcm = np.split(pcm, [chunk - self._of_chunk])
             self._hearing = yield Encode(piece, self._hearing)
             self._samples += len(piece)
-            if self._samples % chunk == 0:
+            self._of_chunk = (self._of_chunk + len(piece)) % chunk
+            if not self._of_chunk:
                 yield from self._react()
+                self._adopt()
         return self._end()
 
     def ending(self) -> Steps[list[Event]]:
@@ -148,11 +198,15 @@ class Session(Generic[T, V]):
         saved: dict[str, Any] = {
             "format": SNAPSHOT_FORMAT,
             "options": asdict(self.options),
-            "policy": [_name(self.policy), asdict(self.policy)],  # type: ignore[call-overload]
+            "policies": [
+                _pack_policy(self.policy),
+                None if self._next_policy is None else _pack_policy(self._next_policy),
+            ],
+            "chunks_ms": [self.chunk_ms, self._next_chunk_ms],
             "hearing": self.translator.pack_state(self._hearing),
             "speaking": None if self.voice is None else self.voice.pack_state(self._speaking),  # type: ignore[arg-type]
             "segment": _pack_segment(self._segment),
-            "counters": [self._samples, self._spoken_until_ms, self._decoder_calls, self._compute_s, self._finished],
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
         }
         buffer = io.BytesIO()
         torch.save(saved, buffer)
@@ -165,21 +219,17 @@ class Session(Generic[T, V]):
             saved = torch.load(io.BytesIO(data), weights_only=True)
             if saved["format"] != SNAPSHOT_FORMAT:
                 raise InputError(f"snapshot format {saved['format']!r} is not {SNAPSHOT_FORMAT}")
-            name, parameters = saved["policy"]
+            policy, *following = saved["policies"]
             options = from_dict(SessionOptions, saved["options"])
-            session = cls(translator, make_policy(name, **parameters), voice, options)
+            session = cls(translator, _unpack_policy(policy), voice, options)
+            session._next_policy = _unpack_policy(following[0]) if following else None
+            session.chunk_ms, session._next_chunk_ms = saved["chunks_ms"]
             session._hearing = translator.unpack_state(saved["hearing"])
             if session.voice is not None:
                 session._speaking = session.voice.unpack_state(saved["speaking"])
             session._segment = _unpack_segment(saved["segment"])
-            counters = saved["counters"]
-            (
-                session._samples,
-                session._spoken_until_ms,
-                session._decoder_calls,
-                session._compute_s,
-                session._finished,
-            ) = counters
+            for name in _COUNTERS:
+                setattr(session, name, saved["counters"][name])
             return session
         except (KeyError, TypeError, ValueError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
             raise InputError(f"not a snapshot of a session: {error}") from error
@@ -207,24 +257,36 @@ class Session(Generic[T, V]):
         self._caption_source(final=False)
         heard = self.translator.heard(self._hearing)
         segment = self._segment
-        said = Said(segment.words, len(segment.committed), segment.heard, segment.previous, segment.aligned)
-        if not heard.source_tokens or not self.policy.wants_decode(heard, said):
+        said = Said(len(segment.word_ends), len(segment.prefix), segment.heard, segment.previous, segment.aligned)
+        if not self._worth(heard) or not self.policy.wants_decode(heard, said):
             return
-        candidate = yield Hypothesise(self._hearing, segment.committed, decoding=self.policy.decoding)
+        candidate = yield self._decode()
         self._decoder_calls += 1
         decision = self.policy.decide(heard, said, candidate)
         count = whole_words(candidate, decision.commit)
         shown = max(count, min(self.policy.shown(heard, said, candidate), len(candidate.tokens)))
-        kept = [*segment.previous, candidate][-self.policy.history :] if self.policy.history else []
+        keep = max(self.policy.history, 1 if self.policy.decoding.bias else 0)
+        kept = [*segment.previous, candidate][-keep:] if keep else []
         self._segment = replace(segment, heard=heard, previous=tuple(kept))
         yield from self._commit(heard, candidate, count, shown)
+        self._forget(heard)
+
+    def _worth(self, heard: Heard) -> bool:
+        """False where no word was heard: nothing is said on noise. Who has no source CTC cannot tell."""
+        return bool(heard.source_tokens if "source-ctc" in self.translator.provides else heard.frames)
+
+    def _decode(self, final: bool = False) -> Hypothesise:
+        decoding = self.policy.decoding
+        if decoding.bias and self._segment.previous:
+            decoding = replace(decoding, shown=self._segment.previous[-1].tokens)
+        return Hypothesise(self._hearing, self._segment.prefix, final, decoding)
 
     def _close_segment(self) -> Steps[None]:
         """Say everything that is held of the segment, and begin the next."""
         heard = self.translator.heard(self._hearing, final=True)
-        if heard.source_tokens:
+        if self._worth(heard):
             self._caption_source(final=True)
-            candidate = yield Hypothesise(self._hearing, self._segment.committed, True, self.policy.decoding)
+            candidate = yield self._decode(final=True)
             self._decoder_calls += 1
             yield from self._commit(heard, candidate, len(candidate.tokens), len(candidate.tokens))
             self._segment = Segment(self._segment.number + 1)
@@ -239,7 +301,7 @@ class Session(Generic[T, V]):
         rebased = (rebase(h, candidate.tokens[:count]) for h in before.previous)
         aligned = candidate.alignment[count - 1] if count and len(candidate.alignment) >= count else before.aligned
         self._segment = replace(
-            before,
+            _continued(before, heard, candidate, count, self.translator),
             committed=committed,
             words=len(words),
             previous=tuple(h for h in rebased if h is not None),
@@ -257,9 +319,53 @@ class Session(Generic[T, V]):
         if fresh or final:
             yield from self._speak(fresh, final)
 
-    def _speak(self, words: Sequence[str], final: bool) -> Steps[None]:
-        if self.voice is None or self._speaking is None:
+    def _forget(self, heard: Heard) -> None:
+        """Forget what the policy says is no longer needed of a segment that goes on and on."""
+        segment = self._segment
+        starts = [round((w.start_ms - heard.start_ms) / heard.frame_ms) for w in self._source_text(final=True).stable]
+        committed = Committed(segment.alignment, segment.word_ends, segment.sentence_ends)
+        drop = self.policy.droppable(heard, committed, [start for start in starts if start >= 0])
+        if not drop.tokens and not drop.frames:
             return
+        n, frames = drop.tokens, drop.frames
+        self._hearing = self.translator.forget(self._hearing, frames, n)
+        self._segment = replace(
+            segment,
+            prefix=segment.prefix[n:],
+            alignment=tuple(max(frame - frames, 0) for frame in segment.alignment[n:]),
+            word_ends=tuple(end - n for end in segment.word_ends if end > n),
+            sentence_ends=tuple(end - n for end in segment.sentence_ends if end > n),
+            previous=tuple(_later(hypothesis, frames) for hypothesis in segment.previous),
+            aligned=max(segment.aligned - frames, -1),
+            heard=self.translator.heard(self._hearing),
+            forgot=segment.forgot or n > 0,
+        )
+        ended = segment.sentence_ends[-1:] == (len(segment.prefix),) and segment.words >= SENTENCE_WORDS
+        if self._segment.forgot and (ended or segment.words >= LONG_CAPTION_WORDS):
+            self._turn_caption()
+
+    def _turn_caption(self) -> None:
+        """Close the caption in the middle of the segment: what comes goes into another one."""
+        segment = self._segment
+        heard = self._source_text(final=False).stable
+        for side, lang in enumerate((self.translator.source, self.options.target)):
+            self._caption(side, lang, self._segment.captions[side][0], "", final=True)
+        fresh = Segment()
+        self._segment = replace(
+            self._segment,
+            number=segment.number + 1,
+            committed=(),
+            words=0,
+            captions=fresh.captions,
+            revisions=fresh.revisions,
+            from_ms=heard[-1].end_ms if heard else segment.from_ms,
+        )
+
+    def _speak(self, words: Sequence[str], final: bool) -> Steps[None]:
+        words = () if self.policy.captions_only else words
+        if self.voice is None or self._speaking is None or not (words or self._utters):
+            return
+        self._utters = not final
         behind_s = max(0.0, self._spoken_until_ms - self._source_ms) / 1000
         rate = min(FASTEST, max(1.0, 1.0 + 0.125 * (behind_s - 1.0)))
         pcm, self._speaking = yield Speak(tuple(words), self._speaking, final, rate)
@@ -271,16 +377,26 @@ class Session(Generic[T, V]):
             )
 
     def _caption_source(self, final: bool) -> None:
-        text = self.translator.source_text(self._hearing, final)
+        text = self._source_text(final)
         stable, unstable = (" ".join(word.text for word in words) for words in (text.stable, text.unstable))
         self._caption(0, self.translator.source, stable, unstable, final)
+
+    def _source_text(self, final: bool) -> Transcript:
+        """What was heard of the current caption."""
+        text, after = self.translator.source_text(self._hearing, final), self._segment.from_ms
+        if not after:
+            return text
+        stable, unstable = (
+            tuple(word for word in words if word.end_ms > after) for words in (text.stable, text.unstable)
+        )
+        return Transcript(stable, unstable)
 
     def _caption(self, side: int, lang: str, stable: str, unstable: str, final: bool) -> None:
         """Show text of the segment, if it differs from what was shown or is final. side: 0 source, 1 target."""
         segment = self._segment
         if (stable, unstable) == segment.captions[side] and not final:
             return
-        text = self.translator.source_text(self._hearing, final=True).stable
+        text = self._source_text(final=True).stable
         span = (text[0].start_ms, text[-1].end_ms) if text else (self._source_ms, self._source_ms)
         self._events.append(
             Caption(
@@ -307,6 +423,51 @@ def _aligned_ms(heard: Heard, candidate: Hypothesis, count: int, words: int) -> 
     if len(candidate.alignment) < count or len(ends) != words:
         return ()
     return tuple(heard.start_ms + (candidate.alignment[end - 1] + 1) * heard.frame_ms for end in ends)
+
+
+def _continued(
+    segment: Segment, heard: Heard, candidate: Hypothesis, count: int, translator: Translator[Any]
+) -> Segment:
+    """`segment` with the first `count` tokens of `candidate` in what the decoder goes on from."""
+    begin = len(segment.prefix)
+    known = candidate.alignment[:count]
+    alignment = known if len(known) == count else (max(heard.frames - 1, 0),) * count
+    ends = sorted({end for end in candidate.word_ends if end < count} | ({count} if count else set()))
+    sentences, start = [], 0
+    for end in ends:
+        if translator.detokenize(candidate.tokens[start:end]).endswith(SENTENCE_ENDS):
+            sentences.append(begin + end)
+        start = end
+    return replace(
+        segment,
+        prefix=(*segment.prefix, *candidate.tokens[:count]),
+        alignment=(*segment.alignment, *alignment),
+        word_ends=(*segment.word_ends, *(begin + end for end in ends)),
+        sentence_ends=(*segment.sentence_ends, *sentences),
+    )
+
+
+def _later(hypothesis: Hypothesis, frames: int) -> Hypothesis:
+    """`hypothesis` as counted from `frames` later on."""
+    alignment = tuple(max(frame - frames, 0) for frame in hypothesis.alignment)
+    return replace(hypothesis, alignment=alignment, attention=tuple(row[frames:] for row in hypothesis.attention))
+
+
+def _check_needs(policy: Policy, translator: Translator[Any]) -> None:
+    lacking = missing_needs(policy, translator.provides)
+    if lacking:
+        raise ConfigError(
+            f"policy {_name(policy)} needs {', '.join(sorted(lacking))}, which this translator does not provide"
+        )
+
+
+def _pack_policy(policy: Policy) -> list[Any]:
+    return [_name(policy), asdict(policy)]  # type: ignore[call-overload]
+
+
+def _unpack_policy(packed: list[Any]) -> Policy:
+    name, parameters = packed
+    return make_policy(name, **parameters)
 
 
 def _name(policy: Policy) -> str:

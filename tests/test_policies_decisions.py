@@ -16,6 +16,7 @@ from streamst.policies.base import (
     missing_needs,
     news,
     rebase,
+    still_following,
     whole_words,
 )
 from streamst.policies.confidence import Confidence
@@ -25,7 +26,7 @@ from streamst.policies.edatt import EDAtt, newest_mass
 from streamst.policies.hold_n import HoldN
 from streamst.policies.local_agreement import LocalAgreement
 from streamst.policies.monotonic import Monotonic
-from streamst.policies.retranslate import Retranslate, biased_choice, still_following
+from streamst.policies.retranslate import Retranslate, biased_choice
 from streamst.policies.taed import Taed
 from streamst.policies.transducer import Transducer
 from streamst.policies.wait_k import WaitK

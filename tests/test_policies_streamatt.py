@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamst.policies.base import Heard
-from streamst.policies.streamatt import Committed, Droppable, StreamAtt, source_tokens_before
+from streamst.policies.base import Committed, Droppable, Heard
+from streamst.policies.streamatt import StreamAtt, source_tokens_before
 
 # five words of 1, 2, 1, 1 and 2 tokens
 WORDS = Committed(alignment=(3, 10, 12, 8, 20, 26, 28), word_ends=(1, 3, 4, 5, 7))

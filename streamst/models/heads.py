@@ -105,6 +105,15 @@ class Heads(nn.Module):
         """Forget the segment."""
         return HeadsState(state.states[:0], draft_last=state.draft_last)
 
+    def forget(self, state: HeadsState, frames: int, tokens: int) -> HeadsState:
+        """Keep the newest `frames`; `tokens`: how many target tokens were forgotten."""
+        return replace(
+            state,
+            states=state.states[max(0, len(state.states) - frames) :].clone(),
+            draft=state.draft[tokens:],
+            draft_frames=state.draft_frames[tokens:],
+        )
+
     def lattice(self, state: HeadsState, frames: int, blank_penalty: float) -> list[Emission]:
         """All target labels of the segment by the transducer, by frames of the stream, of which `frames` were heard.
 

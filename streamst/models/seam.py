@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamst.errors import InputError
+from streamst.models.glossary import Glossary
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 
 Pcm = NDArray[np.float32]
 ATTENTION = Decoding()
+NO_GLOSSARY = Glossary()
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -49,8 +51,16 @@ class Translator(Protocol[T]):
     targets: tuple[str, ...]
     provides: frozenset[Need]
 
-    def init_state(self, chunk_ms: int, target: str) -> T:
-        """A fresh state that encodes in chunks of `chunk_ms`; InputError names the allowed chunks and targets."""
+    def init_state(self, chunk_ms: int, target: str, glossary: Glossary = NO_GLOSSARY) -> T:
+        """A fresh state that encodes in chunks of `chunk_ms`; InputError names the allowed chunks and targets.
+
+        The terms of `glossary` pull what is heard and what is said towards them, where the translator can do that.
+        """
+        ...
+
+    def rechunk(self, state: T, chunk_ms: int) -> T:
+        """The same state that encodes in chunks of `chunk_ms` from now on; only where nothing waits for a full chunk.
+        InputError names the allowed chunks."""
         ...
 
     def encode(self, pcm: Pcm, state: T, final: bool = False) -> T:
@@ -81,6 +91,13 @@ class Translator(Protocol[T]):
 
     def next_segment(self, state: T) -> T:
         """Forget the current segment's text and memory; keep what the encoder hears."""
+        ...
+
+    def forget(self, state: T, frames: int, tokens: int) -> T:
+        """Forget the current segment's first `frames` with the source text heard in them: it begins that much later.
+
+        tokens: how many target tokens were forgotten at its beginning.
+        """
         ...
 
     def pack_state(self, state: T) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from torch import Tensor
 from streamst import checkpoint
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
+from streamst.models.glossary import Glossary, Terms, make_glossary
 from streamst.models.heads import Heads, HeadsConfig, HeadsState, drafted
 from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
-from streamst.models.seam import ATTENTION, Pcm, SourceWord, Transcript
+from streamst.models.seam import ATTENTION, NO_GLOSSARY, Pcm, SourceWord, Transcript
 from streamst.models.search import SearchConfig, SearchState, Word, WordSearch, pack, unpack
+from streamst.models.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
+from streamst.models.steering import Steering
 from streamst.models.taed import Taed
 from streamst.models.writer import Writer, WriterConfig
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
@@ -26,7 +29,7 @@ from streamst.text import Tokenizer
 
 WORDS = "words.npz"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
-ALWAYS: frozenset[Need] = frozenset({"source-ctc", "alignment", "log-probs"})  # with any heads
+ALWAYS: frozenset[Need] = frozenset({"source-ctc", "alignment", "attention", "log-probs"})  # with any heads
 # Fields of Hearing that are values.
 _PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best", "last_sound")
 _HEADS = ("context", "draft", "draft_frames")  # fields of HeadsState that are lists of them
@@ -74,6 +77,8 @@ class Hearing:
     last_best: int = BLANK  # the last frame's best token, for collapsing
     last_sound: int = -1  # the last frame in which a phoneme was heard, where words are searched for
     words: SearchState | None = None  # hypotheses of the word search
+    spotter: Spotter | None = None  # of the session's glossary
+    spots: SpotState = NOTHING_SPOTTED  # terms that may be being said
 
 
 class SpeechTranslator:
@@ -109,6 +114,7 @@ class SpeechTranslator:
         if search is not None and (config.writer.reads_states or encoder.middle != encoder.layers):
             raise CheckpointError("a word search needs phonemes of the last layer and a writer that reads tokens only")
         self._word_starts = torch.tensor(target.starts_word, device=self.device)
+        self._spotter = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechTranslator:
@@ -134,21 +140,34 @@ class SpeechTranslator:
         """Where the weights are."""
         return self.listener.source.weight.device
 
-    def init_state(self, chunk_ms: int, target: str) -> Hearing:
+    def init_state(self, chunk_ms: int, target: str, glossary: Glossary = NO_GLOSSARY) -> Hearing:
         """A fresh state; InputError names the allowed chunks and targets."""
         if target not in self.targets:
             raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.targets)}")
+        samples = self._chunk_samples(chunk_ms)
+        empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
+        listener, heads = self.listener.init_state(1, self.device), self.heads.init_state(empty.shape[1], self.device)
+        words = None if self.search is None else self.search.init_state()
+        spotter = self._spotter(glossary) if glossary else None
+        return Hearing(listener, torch.zeros(0), empty, heads, samples, target, words=words, spotter=spotter)
+
+    def rechunk(self, state: Hearing, chunk_ms: int) -> Hearing:
+        """The same state that encodes in chunks of `chunk_ms` from now on; InputError names the allowed chunks."""
+        return replace(state, chunk_samples=self._chunk_samples(chunk_ms))
+
+    def _chunk_samples(self, chunk_ms: int) -> int:
         frame_ms = round(self.frame_ms)
         if chunk_ms % frame_ms or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
             raise InputError(
                 f"a chunk of {chunk_ms} ms is not possible; "
                 f"allowed: multiples of {frame_ms} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
             )
-        samples = chunk_ms // frame_ms * self.listener.frame_samples
-        empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
-        listener, heads = self.listener.init_state(1, self.device), self.heads.init_state(empty.shape[1], self.device)
-        words = None if self.search is None else self.search.init_state()
-        return Hearing(listener, torch.zeros(0), empty, heads, samples, target, words=words)
+        return chunk_ms // frame_ms * self.listener.frame_samples
+
+    def _compile(self, glossary: Glossary) -> Spotter:
+        pause = max(1, round(self.config.word_pause_ms / self.frame_ms))
+        terms = Terms(glossary, self.source_tokenizer, self.target_tokenizer)
+        return Spotter(terms, self.source_tokenizer.starts_word, pause)
 
     @torch.inference_mode()
     def encode(self, pcm: Pcm, state: Hearing, final: bool = False) -> Hearing:
@@ -174,10 +193,32 @@ class SpeechTranslator:
         if self.search is not None:
             return self._recognise(state, states)
         if self.heads.captions is None:
-            return self._collapse(state, states)
+            return self._spot(self._collapse(state, states), states)
         tokens = (*state.tokens, *(HeardToken(e.label, e.frame, e.frame) for e in emitted))
         pooled = torch.cat([state.pooled, *(states[e.frame - state.frames][None] for e in emitted)])
-        return replace(state, tokens=tokens, pooled=pooled, frames=state.frames + len(states))
+        return self._spot(replace(state, tokens=tokens, pooled=pooled, frames=state.frames + len(states)), states)
+
+    def _spot(self, state: Hearing, states: Tensor) -> Hearing:
+        """Look for the glossary's terms in the frames (T, D) just heard; those found replace what was heard."""
+        if state.spotter is None:
+            return state
+        log_probs = self.listener.source(states).log_softmax(-1).float().cpu().numpy()
+        found, spots = state.spotter.step(log_probs, state.spots, state.frames - len(states))
+        state = replace(state, spots=spots)
+        for spotted in found:
+            first, last = spotted.frames[0], spotted.last
+            inside = [i for i, token in enumerate(state.tokens) if first <= token.first <= last]
+            wanted = state.spotter.terms.sources[spotted.term]
+            if first < state.segment_frame or tuple(state.tokens[i].token for i in inside) == wanted:
+                continue
+            at = inside[0] if inside else sum(token.first < first for token in state.tokens)
+            end = at + len(inside)
+            fresh = tuple(HeardToken(t, frame, frame) for t, frame in zip(wanted, spotted.frames, strict=True))
+            near = [inside[len(inside) * i // len(fresh)] for i in range(len(fresh))] if inside else []
+            vectors = state.pooled[near] if near else state.pooled.new_zeros(len(fresh), state.pooled.shape[1])
+            pooled = torch.cat([state.pooled[:at], vectors, state.pooled[end:]])
+            state = replace(state, tokens=(*state.tokens[:at], *fresh, *state.tokens[end:]), pooled=pooled)
+        return state
 
     def _recognise(self, state: Hearing, states: Tensor) -> Hearing:
         """Search for words in the phonemes of the frames (T, D) of one chunk."""
@@ -237,11 +278,7 @@ class SpeechTranslator:
 
     def source_text(self, state: Hearing, final: bool = False) -> Transcript:
         """The transcript of the current segment."""
-        words: list[list[HeardToken]] = []
-        for token in state.tokens:
-            if not words or self.source_tokenizer.starts_word[token.token]:
-                words.append([])
-            words[-1].append(token)
+        words = self._words(state)
         spelled = [
             SourceWord(
                 self.source_tokenizer.decode([t.token for t in word]),
@@ -256,7 +293,20 @@ class SpeechTranslator:
         if state.words is not None:
             certain = len(state.words.certain)
             return Transcript(shown[:certain], shown[certain:])
-        return Transcript(shown[:-1], shown[-1:])
+        since = state.spots.since
+        sure = len(shown) - 1
+        if since is not None:
+            sure = min(sure, sum(word.end_ms <= since * self.frame_ms for word in shown))
+        return Transcript(shown[: max(sure, 0)], shown[max(sure, 0) :])
+
+    def _words(self, state: Hearing) -> list[list[HeardToken]]:
+        """The tokens of each word of the segment."""
+        words: list[list[HeardToken]] = []
+        for token in state.tokens:
+            if not words or self.source_tokenizer.starts_word[token.token]:
+                words.append([])
+            words[-1].append(token)
+        return words
 
     @torch.inference_mode()
     def hypothesise(
@@ -287,8 +337,9 @@ class SpeechTranslator:
         gate = None
         if decoding.mode == "taed" and taed is not None and not final:
             gate = partial(_gate, taed, memory[:, -1], decoding.blank_penalty)
+        steer = self._steering(state, prefix, decoding)
         # What was said stays: after it comes a new word, never a piece that would change the last one.
-        found = self.writer.greedy(memory, prefix, limit, self._word_starts if prefix else None, prompt, gate)
+        found = self.writer.greedy(memory, prefix, limit, self._word_starts if prefix else None, prompt, gate, steer)
         tokens = found.tokens
         inner = found.attention[:, 1 : len(state.tokens) + 1]
         alignment = (
@@ -301,7 +352,31 @@ class SpeechTranslator:
         if taed is not None and decoding.mode == "attention" and not final:
             chances = taed.write_probability(self.writer, memory, [*prefix, *tokens])[len(prefix) : -1]
             writes = tuple((chance,) for chance in chances)
-        return Hypothesis(tokens, found.log_probs, alignment, word_ends=ends, finished=finished, write_probs=writes)
+        attention = self._over_frames(inner, state) if decoding.attention and tokens else ()
+        return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
+
+    def _steering(self, state: Hearing, prefix: Sequence[int], decoding: Decoding) -> Steering | None:
+        """What the policy and the glossary wish of this decode."""
+        wishes = ()
+        if state.spotter is not None:
+            words, places, at = [], [], 1  # <begin> is first in the memory
+            for word in self._words(state):
+                words.append(self.source_tokenizer.decode([t.token for t in word]))
+                places.append((at, at + len(word) - 1))
+                at += len(word)
+            wishes = state.spotter.terms.wishes(words, places)
+        if not wishes and not decoding.bias:
+            return None
+        return Steering(len(prefix), decoding.bias, decoding.shown, wishes)
+
+    def _over_frames(self, weights: Tensor, state: Hearing) -> tuple[tuple[float, ...], ...]:
+        """Weights (tokens, source tokens) as weights over the segment's frames, each source token's on its frames."""
+        frames = torch.zeros(len(state.tokens), state.frames - state.segment_frame)
+        for row, token in zip(frames, state.tokens, strict=True):
+            first = max(token.first - state.segment_frame, 0)
+            row[first : token.last - state.segment_frame + 1] = 1 / (token.last - state.segment_frame + 1 - first)
+        spread = weights.float().cpu() @ frames
+        return tuple(tuple(row) for row in (spread / spread.sum(1, keepdim=True).clamp(min=1e-9)).tolist())
 
     def _read(
         self, state: Hearing, tokens: Sequence[int], frames: Sequence[int], log_probs: tuple[float, ...], final: bool
@@ -325,7 +400,30 @@ class SpeechTranslator:
         """Forget the segment's text and memory; keep what the encoder hears."""
         heads = self.heads.next_segment(state.heads)
         words = None if self.search is None or state.words is None else self.search.next_segment(state.words)
-        return replace(state, tokens=(), pooled=state.pooled[:0], heads=heads, words=words, segment_frame=state.frames)
+        return replace(
+            state, tokens=(), pooled=state.pooled[:0], heads=heads, words=words, spots=SpotState(last=state.last_best),
+            segment_frame=state.frames,
+        )  # fmt: skip
+
+    def forget(self, state: Hearing, frames: int, tokens: int) -> Hearing:
+        """Forget the segment's first `frames`, and the source tokens that end in them; `tokens`: how many target tokens
+        were forgotten at its beginning."""
+        segment_frame = state.segment_frame + frames
+        gone = sum(token.last < segment_frame for token in state.tokens)
+        words = state.words
+        if words is not None:
+            count = 0
+            for word in words.certain:
+                if word.last // self.config.listener.phonemes_per_frame >= segment_frame:
+                    break
+                count += 1
+            gone = sum(len(self._tokens(word)) for word in words.certain[:count])
+            words = replace(words, certain=words.certain[count:])
+        heads = self.heads.forget(state.heads, state.frames - segment_frame, tokens)
+        return replace(
+            state, tokens=state.tokens[gone:], pooled=state.pooled[gone:], heads=heads, words=words,
+            segment_frame=segment_frame,
+        )  # fmt: skip
 
     def pack_state(self, state: Hearing) -> dict[str, Any]:
         """Plain values and tensors on the CPU."""
@@ -334,12 +432,19 @@ class SpeechTranslator:
         heads = {name: list(getattr(state.heads, name)) for name in _HEADS} | {"draft_last": state.heads.draft_last}
         kept = (state.pending, state.pooled, state.heads.states, *state.listener.tensors())
         words = None if state.words is None else pack(state.words)
-        return {**plain, "tokens": tokens, "heads": heads, "words": words, "tensors": [t.cpu().clone() for t in kept]}
+        glossary = None if state.spotter is None else [list(pair) for pair in state.spotter.terms.glossary.terms]
+        return {
+            **plain, "tokens": tokens, "heads": heads, "words": words, "tensors": [t.cpu().clone() for t in kept],
+            "glossary": glossary, "spots": pack_spots(state.spots),
+        }  # fmt: skip
 
     def unpack_state(self, packed: dict[str, Any]) -> Hearing:
         """The inverse of `pack_state`; InputError when it does not fit this translator."""
         try:
-            fresh = self.init_state(round(1000 * packed["chunk_samples"] / self.sample_rate_hz), packed["target"])
+            chunk_ms = round(1000 * packed["chunk_samples"] / self.sample_rate_hz)
+            glossary = make_glossary(packed["glossary"] or ())
+            fresh = self.init_state(chunk_ms, packed["target"], glossary)
+            spots = unpack_spots(packed["spots"])
             pending, pooled, states, *tensors = packed["tensors"]
             own = fresh.listener.tensors()
             if [t.shape for t in own] != [t.shape for t in tensors] or len(pooled) != len(packed["tokens"]):
@@ -353,7 +458,10 @@ class SpeechTranslator:
             if (packed["words"] is None) != (self.search is None):
                 raise InputError("a state of another translator: one of the two searches for words")
             words = None if packed["words"] is None else unpack(packed["words"])
-            return Hearing(listener, pending, pooled.to(self.device), heads, tokens=tokens, words=words, **plain)
+            return Hearing(
+                listener, pending, pooled.to(self.device), heads, tokens=tokens, words=words, spotter=fresh.spotter,
+                spots=spots, **plain,
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a state of this translator: {error!r}") from error
 

@@ -113,6 +113,10 @@ class DecoderLayer(nn.Module):
         return x + self.feed_forward(x), weights, state
 
 
+# (log-probabilities (target_tokens,), the tokens before, weights over the memory (S,)) -> log-probabilities
+Steer = Callable[[Tensor, Sequence[int], Tensor], Tensor]
+
+
 @dataclass(frozen=True)
 class Continuation:
     """What greedy decoding wrote after a prefix."""
@@ -201,12 +205,14 @@ class Writer(nn.Module):
         first: Tensor | None = None,
         prompt: int = 0,
         ending: Callable[[Tensor], Tensor] | None = None,
+        steer: Steer | None = None,
     ) -> Continuation:
         """Continue `prefix` over `memory` (1, S, D) by at most `limit` tokens.
 
         first: (target_tokens,) True for what may follow the prefix directly (the end always may), None for anything.
         prompt: a place in `config.prompts`. ending: what decoder states (1, 1, D) add to the logit of the end.
-        A token sequence that would repeat the same three tokens a third time ends the sentence.
+        steer: changes the log-probabilities of each step. What would go round in circles (see `looping`) ends the
+        sentence, and is left out but for its first round.
         """
         c = self.config
         hidden = torch.zeros(1, memory.shape[1], dtype=torch.bool, device=memory.device)
@@ -234,8 +240,14 @@ class Writer(nn.Module):
             scores[: Tokenizer.end] = float("-inf")
             if first is not None and not tokens:
                 scores[Tokenizer.end + 1 :].masked_fill_(~first[Tokenizer.end + 1 :], float("-inf"))
+            if steer is not None:
+                scores = steer(scores, [*prefix, *tokens], row[0, -1])
             best = int(scores.argmax())
-            finished = best == Tokenizer.end or _loops([*prefix, *tokens, best])
+            finished = best == Tokenizer.end
+            again = 0 if finished else looping([*prefix, *tokens, best])
+            if again:
+                kept = max(0, len(tokens) + 1 - again)
+                tokens, log_probs, rows, finished = tokens[:kept], log_probs[:kept], rows[:kept], True
             if finished or len(tokens) == limit or len(prefix) + len(tokens) >= c.max_tokens - 1:
                 break
             tokens.append(best)
@@ -249,8 +261,13 @@ class Writer(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
 
 
-def _loops(tokens: Sequence[int], size: int = 3, times: int = 3) -> bool:
-    tail = tuple(tokens[-size:])
-    return len(tokens) >= size * times and all(
-        tuple(tokens[len(tokens) - size * (i + 1) : len(tokens) - size * i]) == tail for i in range(times)
-    )
+def looping(tokens: Sequence[int]) -> int:
+    """How many of the last `tokens` repeat what was before them, where the end goes round in circles: one token six
+    times in a row, two four times, three to eight three times. 0 where it does not."""
+    for size in range(1, 9):
+        times = {1: 6, 2: 4}.get(size, 3)
+        if len(tokens) >= size * times and tokens[-1] == tokens[-1 - size]:
+            end = list(tokens[-size * times :])
+            if end == end[:size] * times:
+                return size * (times - 1)
+    return 0

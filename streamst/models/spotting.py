@@ -1,0 +1,141 @@
+"""Terms of a glossary in the frames of a source CTC: word spotting beside greedy decoding (Andrusenko et al.,
+arXiv:2406.07096).
+
+A hypothesis walks the tree of the terms frame by frame and pays, in nats, what its labels are less probable than the
+best ones. A term that was said as greedy decoding hears it costs nothing. One that greedy decoding misheard replaces
+what was heard in its frames, if it costs no more than `Spotter.budget` a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamst.models.glossary import Terms
+
+BLANK = 0
+WIDTH = 400  # hypotheses kept
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A term, or its beginning: cost [nats] and the frames in which its tokens began."""
+
+    cost: float
+    frames: tuple[int, ...]
+
+
+Key = tuple[int, bool]  # node of the tree, and whether the last label was blank
+
+
+@dataclass(frozen=True)
+class SpotState:
+    """What one stream's search has come to."""
+
+    alive: tuple[tuple[Key, Hypothesis], ...] = ()
+    last: int = BLANK  # the best label of the last frame
+    quiet: int = 0  # frames since a label other than blank was best
+    done: tuple[tuple[int, int], ...] = ()  # (node, first frame) of what is alive and was reported
+
+    @property
+    def since(self) -> int | None:
+        """The frame since which a term may be being said, None where none is: what was heard since may be replaced."""
+        begun = [hypothesis.frames[0] for (node, _), hypothesis in self.alive if node]
+        return min(begun, default=None)
+
+
+NOTHING_SPOTTED = SpotState()
+
+
+@dataclass(frozen=True)
+class Spotted:
+    """A term that was said: its number, the frames in which its tokens began, and the last frame that it covers."""
+
+    term: int
+    frames: tuple[int, ...]
+    last: int
+    cost: float
+
+
+class Spotter:
+    """Finds terms; stateless.
+
+    word_starts: for every label, whether it begins a word. pause: frames of silence that end a word. budget: what a
+    token of a term may cost [nats].
+    """
+
+    def __init__(self, terms: Terms, word_starts: Sequence[bool], pause: int = 3, budget: float = 2.5) -> None:
+        self.terms, self.word_starts, self.pause, self.budget = terms, word_starts, pause, budget
+        self._roots = np.array(sorted(terms.children[0]), dtype=np.int64)
+
+    def step(self, log_probs: Floats, state: SpotState, offset: int) -> tuple[list[Spotted], SpotState]:
+        """Hear frames (T, labels), the first of which is number `offset` of the stream."""
+        alive, last, quiet, done = dict(state.alive), state.last, state.quiet, set(state.done)
+        found: list[Spotted] = []
+        for frame, row in enumerate(log_probs, offset):
+            best = int(row.argmax())
+            top = float(row[best])
+            quiet = quiet + 1 if best == BLANK else 0
+            if (best not in (BLANK, last) and self.word_starts[best]) or quiet == self.pause:
+                found += self._complete(alive, done, frame - 1)
+            last = best
+            alive = self._frame(row, top, alive, frame)
+        known = {(node, one.frames[0]) for (node, _), one in alive.items()}
+        return found, SpotState(tuple(alive.items()), last, quiet, tuple(sorted(done & known)))
+
+    def _frame(self, row: Floats, top: float, alive: dict[Key, Hypothesis], frame: int) -> dict[Key, Hypothesis]:
+        children, depth, budget = self.terms.children, self.terms.depth, self.budget
+        grown: dict[Key, Hypothesis] = {}
+
+        def enter(key: Key, cost: float, frames: tuple[int, ...]) -> None:
+            if cost <= budget * depth[key[0]] and (key not in grown or cost < grown[key].cost):
+                grown[key] = Hypothesis(cost, frames)
+
+        blank = top - float(row[BLANK])
+        for (node, quiet), one in alive.items():
+            token = self.terms.label[node]
+            enter((node, True), one.cost + blank, one.frames)
+            if not quiet:
+                enter((node, False), one.cost + top - float(row[token]), one.frames)
+            for label, child in children[node].items():
+                if quiet or label != token:
+                    enter((child, False), one.cost + top - float(row[label]), (*one.frames, frame))
+        for label in self._roots[row[self._roots] >= top - budget].tolist():
+            enter((children[0][label], False), top - float(row[label]), (frame,))
+        if len(grown) > WIDTH:
+            cheap = sorted(grown.items(), key=lambda item: item[1].cost - budget * depth[item[0][0]])
+            return dict(cheap[:WIDTH])
+        return grown
+
+    def _complete(self, alive: dict[Key, Hypothesis], done: set[tuple[int, int]], last: int) -> list[Spotted]:
+        """The term that a word's end at frame `last` completes: the longest, then the cheapest. None goes on beyond
+        this end but in a longer term."""
+        ended = [
+            ((-len(one.frames), one.cost), Spotted(self.terms.ends[node], one.frames, last, one.cost), key)
+            for key, one in alive.items()
+            if self.terms.ends[node := key[0]] >= 0 and (node, one.frames[0]) not in done
+        ]
+        for _, spotted, key in ended:
+            done.add((key[0], spotted.frames[0]))
+            if not self.terms.children[key[0]]:
+                del alive[key]
+        return [min(ended, key=lambda one: one[0])[1]] if ended else []
+
+
+def pack_spots(state: SpotState) -> dict[str, Any]:
+    """Plain values, for a snapshot."""
+    alive = [[node, quiet, one.cost, list(one.frames)] for (node, quiet), one in state.alive]
+    return {"alive": alive, "last": state.last, "quiet": state.quiet, "done": [list(pair) for pair in state.done]}
+
+
+def unpack_spots(packed: Mapping[str, Any]) -> SpotState:
+    """The inverse of `pack_spots`."""
+    alive = tuple(((node, quiet), Hypothesis(cost, tuple(frames))) for node, quiet, cost, frames in packed["alive"])
+    done = tuple((node, frame) for node, frame in packed["done"])
+    return SpotState(alive, packed["last"], packed["quiet"], done)
