@@ -7,7 +7,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamst.errors import InputError
+
 Pcm = NDArray[np.float32]
+
+
+def checked(pcm: Pcm) -> Pcm:
+    """`pcm` (samples,) as float32, clipped to -1..1; InputError for NaN, infinity or more than one dimension."""
+    pcm = np.asarray(pcm, np.float32)
+    if pcm.ndim != 1:
+        raise InputError(f"audio has the shape (samples,), not {pcm.shape}")
+    if not np.isfinite(pcm).all():
+        raise InputError("audio holds NaN or infinite samples")
+    return np.clip(pcm, -1, 1)
 
 
 class Encoder(Protocol):
@@ -42,6 +54,7 @@ class Codec(Protocol):
     frame_hz: float
     bitrates_bps: tuple[int, ...]
     latency_samples: int  # algorithmic: input needed beyond the first sample before its reconstruction is out
+    delay_samples: int  # how far the decoded signal runs behind the encoder's input
 
     def encoder(self, bitrate_bps: int | None = None) -> Encoder:
         """A fresh encoder; None is the codec's default rate, an unknown rate an InputError that names the allowed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamst.audio import from_pcm16, to_pcm16
-from streamst.codecs.base import Pcm
+from streamst.codecs.base import Pcm, checked
 from streamst.errors import InputError
 
 
@@ -14,9 +14,7 @@ class PcmEncoder:
 
     def push(self, pcm: Pcm) -> bytes:
         """The samples (samples,) as bytes; beyond -1..1 they are clipped. InputError for NaN or infinity."""
-        if not np.isfinite(pcm).all():
-            raise InputError("audio holds NaN or infinite samples")
-        return to_pcm16(pcm)
+        return to_pcm16(checked(pcm))
 
     def flush(self) -> bytes:
         """Nothing is left to send."""
@@ -42,7 +40,7 @@ class PcmCodec:
     """PCM at `sample_rate_hz`; frames of 20 ms serve only to count what was lost."""
 
     name = "pcm16"
-    latency_samples = 0
+    latency_samples = delay_samples = 0
 
     def __init__(self, sample_rate_hz: int = 16_000) -> None:
         if sample_rate_hz % 50:

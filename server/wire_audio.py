@@ -8,7 +8,7 @@ import numpy as np
 
 from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
 from streamst.codecs.base import Codec, Decoder, Encoder
-from streamst.codecs.bitstream import HEADER, packet_bytes
+from streamst.codecs.bitstream import spans
 from streamst.errors import InputError, ProtocolError
 
 from . import codes
@@ -36,19 +36,13 @@ def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
 
 def _packets(payload: bytes) -> Iterator[tuple[bytes, int]]:
     """The neural packets in `payload` with the frames that each claims; the rest, whatever it is, with none."""
-    at = 0
-    while len(payload) - at >= HEADER.size:
-        _, _, codebooks, frames, _ = HEADER.unpack_from(payload, at)
-        size = packet_bytes(frames, codebooks)
+    for start, end, frames in spans(payload):
         if frames > LONGEST_PACKET_FRAMES:
             raise ProtocolError(
                 f"a codec packet on the wire may hold {LONGEST_PACKET_FRAMES} frames; this one claims {frames}",
                 codes.TOO_BIG,
             )
-        yield payload[at : at + size], frames
-        at += size
-    if at < len(payload):
-        yield payload[at:], 0
+        yield payload[start:end], frames
 
 
 class Uplink:

@@ -1,0 +1,176 @@
+"""One speaker's side of a codec that sends codes: buffering, packets, rates and concealment, whatever the network."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamst.codecs.base import Pcm, checked
+from streamst.codecs.bitstream import (
+    CODE_BITS,
+    FRAME_NUMBERS,
+    MAX_FRAMES,
+    Codes,
+    EntropyCoder,
+    Packet,
+    pack,
+    unpack_all,
+)
+from streamst.errors import InputError
+
+FADE_FRAMES = 6  # concealment is silent after so many frames
+
+E = TypeVar("E")
+D = TypeVar("D")
+
+
+class Coder(Protocol[E, D]):
+    """What a network offers to the streams: batches of one, states in and out."""
+
+    name: str
+    hop_samples: int
+    frame_hz: float
+    codebooks: int  # codes a frame at most
+    tail_frames: int  # of silence that the decoder needs to say everything
+    bitrates_bps: tuple[int, ...]
+    entropy: EntropyCoder | None  # of the packets that encoders make; decoders read both kinds
+
+    def encoder_state(self) -> E:
+        """A fresh encoder's."""
+        ...
+
+    def decoder_state(self) -> D:
+        """A fresh decoder's."""
+        ...
+
+    def codes(self, pcm: Pcm, codebooks: int, state: E) -> tuple[Codes, E]:
+        """pcm (frames * hop,) -> codes (frames, codebooks) and the state after them."""
+        ...
+
+    def latents(self, codes: Codes) -> Tensor:
+        """codes (frames, n) -> latents (1, frames, D); InputError for a code that does not exist."""
+        ...
+
+    def samples(self, latents: Tensor, state: D) -> tuple[Pcm, D]:
+        """latents (1, frames, D) -> (frames * hop,) and the state after them."""
+        ...
+
+
+def bitrate_of(coder: Coder[E, D], codebooks: int) -> int:
+    """Rate [bit/s] of `codebooks` codes a frame, without headers."""
+    return round(codebooks * CODE_BITS * coder.frame_hz)
+
+
+def codebooks_for(coder: Coder[E, D], bitrate_bps: int) -> int:
+    """Codes a frame at a rate; InputError names the allowed rates."""
+    if bitrate_bps not in coder.bitrates_bps:
+        allowed = ", ".join(map(str, coder.bitrates_bps))
+        raise InputError(f"the {coder.name} codec has no rate of {bitrate_bps} bit/s; allowed: {allowed}")
+    return round(bitrate_bps / (CODE_BITS * coder.frame_hz))
+
+
+class CodeEncoder(Generic[E, D]):
+    """One speaker's sending side. `bitrate_bps` may be set at any time and holds from the next packet on."""
+
+    def __init__(self, coder: Coder[E, D], bitrate_bps: int) -> None:
+        self._coder = coder
+        self._codebooks = codebooks_for(coder, bitrate_bps)
+        self._fresh()
+
+    @property
+    def bitrate_bps(self) -> int:
+        """The rate of the next packet [bit/s], without headers and before entropy coding."""
+        return bitrate_of(self._coder, self._codebooks)
+
+    @bitrate_bps.setter
+    def bitrate_bps(self, value: int) -> None:
+        self._codebooks = codebooks_for(self._coder, value)
+
+    def push(self, pcm: Pcm) -> bytes:
+        """The packet for whatever frames `pcm` (samples,) completes; b"" when none, several after very many at once.
+
+        InputError, the state being that of before, for NaN, infinity or anything but one dimension. Samples beyond
+        -1..1 are clipped.
+        """
+        hop = self._coder.hop_samples
+        pending = np.concatenate([self._pending, checked(pcm)])
+        whole = len(pending) // hop * hop
+        self._pending = pending[whole:]
+        block = MAX_FRAMES * hop
+        return b"".join(self._encode(pending[i : min(i + block, whole)]) for i in range(0, whole, block))
+
+    def flush(self) -> bytes:
+        """The packet for the rest, padded with silence to a whole frame, and for what the decoder needs beyond it.
+
+        The encoder is fresh afterwards.
+        """
+        hop = self._coder.hop_samples
+        frames = -(-len(self._pending) // hop) + self._coder.tail_frames
+        rest = np.zeros(frames * hop, np.float32)
+        rest[: len(self._pending)] = self._pending
+        started = self._frame > 0 or len(self._pending) > 0
+        packet = self._encode(rest) if started and frames else b""
+        self._fresh()
+        return packet
+
+    def _encode(self, pcm: Pcm) -> bytes:
+        codes, self._state = self._coder.codes(pcm, self._codebooks, self._state)
+        packet = Packet(codes, self._frame % FRAME_NUMBERS)
+        self._frame += len(codes)
+        return pack(packet, self._coder.entropy)
+
+    def _fresh(self) -> None:
+        self._state = self._coder.encoder_state()
+        self._pending = np.zeros(0, np.float32)
+        self._frame = 0
+
+
+class CodeDecoder(Generic[E, D]):
+    """One speaker's receiving side, for packets of any rate. `next_frame` is the number of the frame due next."""
+
+    def __init__(self, coder: Coder[E, D]) -> None:
+        self._coder = coder
+        self._state = coder.decoder_state()
+        self._last: Tensor | None = None
+        self._lost = 0
+        self.next_frame = 0
+
+    def push(self, packet: bytes) -> Pcm:
+        """The samples in `packet` (or in several, one after the other).
+
+        Raises InputError for a damaged packet, or one with more codebooks than this codec has; the state is then that
+        of before.
+        """
+        packets = unpack_all(packet, self._coder.entropy)
+        for one in packets:
+            if one.codes.shape[1] > self._coder.codebooks:
+                raise InputError(f"packet of {one.codes.shape[1]} codebooks; this codec has {self._coder.codebooks}")
+        if not packets:
+            return np.zeros(0, np.float32)
+        with torch.inference_mode():
+            latents = torch.cat([self._coder.latents(one.codes) for one in packets], dim=1)
+        samples, self._state = self._coder.samples(latents, self._state)
+        if self._lost > FADE_FRAMES:  # the listener heard silence: the first frame comes in softly
+            rising = np.minimum(np.arange(1, len(samples) + 1, dtype=np.float32) / self._coder.hop_samples, 1)
+            samples = samples * rising
+        self._last, self._lost = latents[:, -1:], 0
+        self.next_frame = (packets[-1].first_frame + len(packets[-1].codes)) % FRAME_NUMBERS
+        return samples
+
+    def conceal(self, frames: int) -> Pcm:
+        """Samples in place of `frames` lost frames: the last sound held and faded out."""
+        if frames < 0:
+            raise InputError(f"{frames} lost frames; the number is 0 or more")
+        hop = self._coder.hop_samples
+        out = np.zeros(frames * hop, np.float32)
+        heard = min(frames, max(0, FADE_FRAMES - self._lost)) if self._last is not None else 0
+        if heard and self._last is not None:
+            held, self._state = self._coder.samples(self._last.expand(-1, heard, -1), self._state)
+            position = (self._lost * hop + np.arange(heard * hop)) / (FADE_FRAMES * hop)
+            out[: heard * hop] = held * (1 - position)
+        self._lost += frames
+        self.next_frame = (self.next_frame + frames) % FRAME_NUMBERS
+        return out
