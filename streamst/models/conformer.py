@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,12 +137,12 @@ class Conformer(nn.Module):
         return x, EncoderState(tuple(tails), tuple(blocks))
 
     def forward(
-        self, x: Tensor, lengths: Tensor | None = None, chunk: int = -1, left: int = -1
+        self, x: Tensor, lengths: Tensor | None = None, chunk: int | Sequence[int] = -1, left: int = -1
     ) -> tuple[Tensor, Tensor]:
         """The masked offline path.
 
         x: (B, T, bands), T a multiple of the subsampling; lengths: (B,) valid output frames;
-        chunk, left: frames, -1 is all.
+        chunk, left: frames, -1 is all; several chunks are one after the other (see `chunk_mask`).
         Returns the last layer's states and those of layer `middle`, both (B, T', dim).
         """
         for conv in self._convs():

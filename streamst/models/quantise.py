@@ -9,6 +9,7 @@ who would rather serve more of them.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
 import torch
@@ -52,7 +53,7 @@ class FrozenEncoder(nn.Module):
         return y, state.map(lambda old: next(parts))
 
     def forward(
-        self, x: Tensor, lengths: Tensor | None = None, chunk: int = -1, left: int = -1
+        self, x: Tensor, lengths: Tensor | None = None, chunk: int | Sequence[int] = -1, left: int = -1
     ) -> tuple[Tensor, Tensor]:
         """The masked offline path of the encoder."""
         return self.encoder(x, lengths, chunk, left)

@@ -7,6 +7,7 @@ and left context, however old the stream is. Positions enter only as a learned b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,16 +80,27 @@ class ChunkAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
-def chunk_mask(frames: int, chunk: int, left: int, device: torch.device | str = "cpu") -> Tensor:
+def chunk_mask(frames: int, chunk: int | Sequence[int], left: int, device: torch.device | str = "cpu") -> Tensor:
     """(T, T) True where query i may see key j: the whole of i's chunk and `left` frames before that chunk.
 
-    chunk or left < 0 means all.
+    chunk: frames of every chunk, or of one chunk after the other, which is adaptive lookahead: a frame sees as far
+    ahead as its own chunk goes on, and the last size holds for the rest. chunk or left < 0 means all.
+    Raises ValueError for a chunk of 0 frames, or none at all.
     """
     position = torch.arange(frames, device=device)
-    if chunk < 0:
+    sizes = [chunk] if isinstance(chunk, int) else list(chunk)
+    if not sizes or 0 in sizes:
+        raise ValueError(f"chunks of {sizes} frames: use 1 or more, or -1 for all")
+    if sizes == [-1] or min(sizes) < 0:
+        if len(sizes) > 1:
+            raise ValueError(f"chunks of {sizes} frames: -1, all, stands alone")
         return torch.ones(frames, frames, dtype=torch.bool, device=device)
-    start = position // chunk * chunk
-    visible = position[None, :] < (start + chunk)[:, None]
+    missing = max(0, frames - sum(sizes))
+    sizes += [sizes[-1]] * -(-missing // sizes[-1])
+    size = torch.tensor(sizes, device=device)
+    end = size.cumsum(0).repeat_interleave(size)[:frames]
+    start = end - size.repeat_interleave(size)[:frames]
+    visible = position[None, :] < end[:, None]
     if left >= 0:
         visible &= position[None, :] >= (start - left)[:, None]
     return visible
