@@ -1,0 +1,96 @@
+"""Words invented in ten minutes of silence and noise: `python tests/benchmarks/silence.py [--minutes M] [--noise DIR]`.
+
+A fifth of the time each: digital silence, a quiet room, white noise, brown noise, and mains hum with clicks; with
+--noise, recordings of a folder in turn (cries and voices among them are people: their words are counted apart).
+It prints words a minute, and whether what a session holds has grown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamst.audio import read_blocks
+from streamst.errors import InputError
+from streamst.events import Caption, Words
+from streamst.pipeline import Pipeline, load
+
+HZ = 16_000
+Pcm = NDArray[np.float32]
+
+
+def synthetic(seconds: float) -> Iterator[tuple[str, Pcm]]:
+    """Pieces of ten seconds with their names."""
+    draw = np.random.default_rng(0)
+    kinds = ("silence", "quiet room", "white noise", "brown noise", "hum and clicks")
+    pieces = max(1, round(seconds / 10 / len(kinds)))
+    for kind in kinds:
+        for _ in range(pieces):
+            time_s = np.arange(10 * HZ) / HZ
+            white = draw.standard_normal(len(time_s))
+            if kind == "brown noise":
+                walk = np.cumsum(white)
+                walk -= np.convolve(walk, np.ones(800) / 800, "same")
+                made = 0.05 * walk / walk.std()
+            else:
+                made = {
+                    "silence": 0.0 * white,
+                    "quiet room": 3e-4 * white,
+                    "white noise": 10 ** draw.uniform(-3, -0.7) * white,
+                    "hum and clicks": 0.1 * np.sin(2 * np.pi * 50 * time_s)
+                    + 0.8 * (np.arange(len(time_s)) % 9_000 == 0),
+                }[kind]
+            yield kind, made.astype(np.float32)
+
+
+def recorded(folder: Path) -> Iterator[tuple[str, Pcm]]:
+    """The recordings of `folder`, as far as they can be read."""
+    for path in sorted(folder.rglob("*.ogg")):
+        blocks: list[Pcm] = []
+        try:
+            for block in read_blocks(path, HZ):
+                blocks.append(block.astype(np.float32))
+        except InputError:
+            continue
+        if blocks:
+            yield path.stem, np.concatenate(blocks)
+
+
+def count(pipeline: Pipeline, pieces: Iterator[tuple[str, Pcm]], title: str) -> None:
+    """Play all pieces to one session, as one stream."""
+    session = pipeline.session(latency="medium", speech=False)
+    spoken: dict[str, list[str]] = {}
+    heard_s, sizes = 0.0, []
+    for name, pcm in pieces:
+        events = session.push(pcm)
+        heard_s += len(pcm) / HZ
+        sizes.append(len(session.snapshot()))
+        for event in events:
+            if isinstance(event, Words):
+                spoken.setdefault(name, []).extend(event.words)
+            elif isinstance(event, Caption) and event.final and event.lang == "en":
+                spoken.setdefault(f"{name} (English)", []).append(event.stable)
+    session.finish()
+    german = sum(len(words) for name, words in spoken.items() if not name.endswith("(English)"))
+    print(f"{title}: {heard_s / 60:.1f} min, {german} German words, {60 * german / heard_s:.2f} a minute;", end=" ")
+    print(f"a session holds {sizes[0] / 1000:.0f} kB at first, {max(sizes) / 1000:.0f} kB at most")
+    for name, words in spoken.items():
+        print(f"  {name}: {' '.join(words)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--noise", type=Path)
+    parser.add_argument("--model", default="en-de")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = load(options.model, "cpu")
+    count(model, synthetic(60 * options.minutes), "synthetic")
+    if options.noise is not None:
+        count(model, recorded(options.noise), "recorded")
