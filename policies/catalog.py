@@ -11,16 +11,18 @@ Which to choose:
 * `transducer`, `taed`, `monotonic` where the network was trained to decide by itself.
 * `retranslate` for captions only, to readers who accept text that changes.
 
-`describe()` has this as rows, with every parameter, its default and its range. The dial starts from published values:
-tune it on a development set with `streamst bench sweep`.
+`describe()` has this as rows, with every parameter, its default and its range. A model brings its own dial, tuned on a
+development set by `tests/benchmarks/dial.py`; `LATENCIES` is for models without one, from published values.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from streamst.errors import InputError
+from streamst.errors import CheckpointError, InputError
 
 from .alignatt import AlignAtt
 from .base import Need, Policy
@@ -69,6 +71,8 @@ class Setting:
         """The policy with its parameters."""
         return make_policy(self.policy, **self.params)
 
+
+Dial = Mapping[str, Mapping[str, Setting]]  # by language pair and position
 
 LATENCIES: dict[str, dict[str, Setting]] = {
     "en-de": {
@@ -163,7 +167,28 @@ def _value(text: str) -> Value:
     return text
 
 
-def latency_setting(source: str, target: str, latency: str, policy: str = "") -> Setting:
+def read_dial(path: Path) -> Dial:
+    """A model's dial: JSON, pair -> position -> {policy, chunk_ms, params}; CheckpointError names what is wrong."""
+    try:
+        pairs = json.loads(path.read_text(encoding="utf-8"))
+        dial = {
+            pair: {
+                name: Setting(str(one["policy"]), int(one["chunk_ms"]), dict(one["params"]))
+                for name, one in positions.items()
+            }
+            for pair, positions in pairs.items()
+        }
+        for pair, positions in dial.items():
+            if tuple(positions) != LATENCY_NAMES:
+                raise InputError(f"{pair} has the positions {', '.join(positions)}; needed: {', '.join(LATENCY_NAMES)}")
+            for setting in positions.values():
+                setting.make()
+        return dial
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise CheckpointError(f"{path} is no latency dial: {error}") from error
+
+
+def latency_setting(source: str, target: str, latency: str, policy: str = "", dial: Dial = LATENCIES) -> Setting:
     """The dial's setting for a language pair; or, where `policy` is given (as to `parse_policy`), that policy with its
     main knob at this position of the dial, unless the text of `policy` sets it.
 
@@ -173,9 +198,9 @@ def latency_setting(source: str, target: str, latency: str, policy: str = "") ->
     if latency not in LATENCY_NAMES:
         raise InputError(f"unknown latency {latency!r}; allowed: {', '.join(LATENCY_NAMES)}")
     if not policy:
-        if pair not in LATENCIES:
-            raise InputError(f"no latency dial for {pair!r}; allowed: {', '.join(LATENCIES)}; or name a policy")
-        return LATENCIES[pair][latency]
+        if pair not in dial:
+            raise InputError(f"no latency dial for {pair!r}; allowed: {', '.join(dial)}; or name a policy")
+        return dial[pair][latency]
     name, params = _split(policy)
     make_policy(name, **params)
     knob, positions = LADDERS[name]

@@ -15,7 +15,7 @@ import typer
 
 from streamst import cli_options as opt
 from streamst.audio import Pcm, probe, read_blocks
-from streamst.cli_translate import Sinks
+from streamst.cli_translate import Sinks, read_terms
 from streamst.cli_view import err, shown
 from streamst.errors import InputError
 from streamst.events import Event
@@ -67,6 +67,7 @@ def mic(
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
     chunk_ms: opt.ChunkMs = None,
+    glossary: opt.Glossary = None,
     microphone: Annotated[str | None, typer.Option("--microphone", help="A part of its name, or its number.")] = None,
     url: opt.MaybeUrl = None,
     codec: opt.Codec = "pcm16",
@@ -80,6 +81,9 @@ def mic(
 
     chosen = int(microphone) if microphone is not None and microphone.isdecimal() else microphone
     settings = _settings(to, policy, latency, codec, speech=speak)
+    terms = read_terms(glossary)
+    if terms and url is not None:
+        raise InputError("--glossary is not sent to a server: leave out --url")
     recorder = Microphone(chosen, settings.sample_rate_hz)
     sinks = Sinks("en", to, srt, bilingual)
     with ExitStack() as stack:
@@ -101,7 +105,7 @@ def mic(
                 from streamst.pipeline import load
 
                 pipeline = load(model, device, precision)
-                session = pipeline.session(target=to, policy=policy, latency=latency, chunk_ms=chunk_ms, speech=speak)
+                session = pipeline.session(to, policy, latency, chunk_ms, speak, terms)
             if pipeline.voice is not None:
                 voice_is_known(pipeline.voice.sample_rate_hz)
         err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", markup=False, soft_wrap=True)

@@ -20,6 +20,7 @@ Contiguous = Annotated[
 Policy = Annotated[str | None, typer.Option("--policy", help="When to speak: wait-k, local-agreement, ...")]
 Latency = Annotated[str, typer.Option("--latency", help="minimal, low, medium, high or xhigh.")]
 ChunkMs = Annotated[int | None, typer.Option("--chunk-ms", help="Audio that the model hears at once.")]
+Glossary = Annotated[Path | None, typer.Option("--glossary", help="Terms: a file with SOURCE TAB TARGET a line.")]
 
 Model = Annotated[str, typer.Option("--model", help="A model's name or directory.", rich_help_panel=_MODEL)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_MODEL)]

@@ -33,6 +33,7 @@ def translate(
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
     chunk_ms: opt.ChunkMs = None,
+    glossary: opt.Glossary = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Hear the file at the pace of a speaker.")] = False,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
@@ -43,12 +44,18 @@ def translate(
     A damaged file is translated up to the damage; what was written until then stays, and the error is told.
     """
     info = probe(file)
+    terms = read_terms(glossary)
     with shown("Loading the model"):
         from streamst.pipeline import load
 
         pipeline = load(model, device, precision)
         session = pipeline.session(
-            target=to, policy=policy, latency=latency, chunk_ms=chunk_ms, speech=output is not None
+            target=to,
+            policy=policy,
+            latency=latency,
+            chunk_ms=chunk_ms,
+            speech=output is not None,
+            glossary=terms,
         )
     voice_hz = pipeline.voice.sample_rate_hz if pipeline.voice is not None else None
     if output is not None and voice_hz is None:
@@ -67,6 +74,15 @@ def translate(
             raise
         sinks.take(session.finish())
     sinks.summary(output)
+
+
+def read_terms(path: Path | None) -> tuple[tuple[str, str], ...]:
+    """The terms of a glossary's file; InputError names the line that is wrong."""
+    if path is None:
+        return ()
+    from streamst.models.glossary import read_glossary
+
+    return read_glossary(path).terms
 
 
 class Sinks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import torch
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import CheckpointError, InputError
+from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import choose, prepare
 from streamst.models.translator import SpeechTranslator
 from streamst.models.voice import GermanVoice
-from streamst.policies.catalog import latency_setting
+from streamst.policies.catalog import LATENCIES, Dial, Setting, latency_setting, read_dial
 from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
+DIAL = "dial.json"  # beside the translator: the latency dial tuned for it
 MODELS = {"en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de"}}  # folders of `assets`
 
 
@@ -29,6 +31,7 @@ class Pipeline:
     translator: SpeechTranslator
     voice: GermanVoice | None
     codec: NeuralSpeechCodec | None
+    dial: Dial = field(default_factory=lambda: LATENCIES)  # the model's own, where it has one
 
     @property
     def sample_rate_hz(self) -> int:
@@ -42,18 +45,26 @@ class Pipeline:
         latency: str = "medium",
         chunk_ms: int | None = None,
         speech: bool = True,
+        glossary: Pairs = (),
     ) -> Session[Any, Any]:
         """A session at a position of the latency dial; `policy` ("wait-k", "wait-k:k=5") and `chunk_ms` override it.
 
-        Raises InputError naming what is allowed for an unknown target, policy, parameter, latency or chunk.
+        glossary: source term -> target term, as a mapping or pairs; captions and translation are pulled towards them.
+        Raises InputError naming what is allowed for an unknown target, policy, parameter, latency or chunk, or what is
+        wrong with the glossary.
         """
+        setting = self.setting(target, policy, latency)
+        terms = make_glossary(glossary).terms
+        options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech, terms)
+        return Session(self.translator, setting.make(), self.voice, options)
+
+    def setting(self, target: str = "de", policy: str | None = None, latency: str = "medium") -> Setting:
+        """What these words mean, for `session` and `Session.reconfigure`; InputError as there."""
         if target not in self.translator.targets:
             raise InputError(
                 f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}"
             )
-        setting = latency_setting(self.translator.source, target, latency, policy or "")
-        options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech)
-        return Session(self.translator, setting.make(), self.voice, options)
+        return latency_setting(self.translator.source, target, latency, policy or "", self.dial)
 
 
 def load(name: str = "en-de", device: str = "auto", precision: str = "float32") -> Pipeline:
@@ -82,4 +93,6 @@ def load(name: str = "en-de", device: str = "auto", precision: str = "float32") 
         voice = GermanVoice.load(root / folders["voice"], codec.to(device), device)
     if name in MODELS and (codec is None or voice is None):
         raise CheckpointError(f"the package is incomplete: {root} lacks the codec or the voice")
-    return Pipeline(name, translator, voice, None if codec is None else NeuralSpeechCodec(codec))
+    tuned = root / folders["translator"] / DIAL
+    dial = read_dial(tuned) if tuned.is_file() else LATENCIES
+    return Pipeline(name, translator, voice, None if codec is None else NeuralSpeechCodec(codec), dial)

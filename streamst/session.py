@@ -198,10 +198,7 @@ class Session(Generic[T, V]):
         saved: dict[str, Any] = {
             "format": SNAPSHOT_FORMAT,
             "options": asdict(self.options),
-            "policies": [
-                _pack_policy(self.policy),
-                None if self._next_policy is None else _pack_policy(self._next_policy),
-            ],
+            "policies": [_pack_policy(policy) for policy in (self.policy, self._next_policy) if policy is not None],
             "chunks_ms": [self.chunk_ms, self._next_chunk_ms],
             "hearing": self.translator.pack_state(self._hearing),
             "speaking": None if self.voice is None else self.voice.pack_state(self._speaking),  # type: ignore[arg-type]

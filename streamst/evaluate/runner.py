@@ -31,6 +31,7 @@ from streamst.evaluate.manifest import Clip, Manifest, check_audio
 from streamst.evaluate.recording import Written
 from streamst.evaluate.runlog import FORMAT, Line, RunDirectory
 from streamst.evaluate.units import unit_of
+from streamst.models.glossary import read_glossary
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
@@ -60,6 +61,7 @@ class RunOptions:
     realtime: bool = False
     url: str | None = None
     threads: int = 1  # of the networks, in each process
+    glossary: str | None = None  # a file of terms
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -160,6 +162,7 @@ def in_processes(
 def player(options: RunOptions) -> Play:
     """A function that plays a clip to a session of this package's and returns its lines."""
     pipeline = _pipeline(options.model, options.device, options.precision)
+    terms = read_glossary(Path(options.glossary)).terms if options.glossary else ()
 
     def play(clip: Clip, out: Path) -> list[Line]:
         session = pipeline.session(
@@ -168,6 +171,7 @@ def player(options: RunOptions) -> Play:
             latency=options.latency,
             chunk_ms=options.chunk_ms,
             speech=options.speech and options.task == "st",
+            glossary=terms,
         )
         rate = session.sample_rate_hz
         piece = round(rate * session.options.chunk_ms / 1000)

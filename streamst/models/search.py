@@ -8,7 +8,7 @@ current node and are corrected where they end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,24 @@ class SearchState:
 class WordSearch:
     """Stateless; one for all streams."""
 
-    def __init__(self, lexicon: Lexicon, model: NGram, config: SearchConfig, silence: int = BLANK) -> None:
-        """silence: a label that means the same as the blank."""
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        model: NGram,
+        config: SearchConfig,
+        silence: int = BLANK,
+        gains: Floats | None = None,
+    ) -> None:
+        """silence: a label that means the same as the blank. gains: (words,) what each word's score gains [nats]."""
         self.lexicon, self.model, self.config, self.silence = lexicon, model, config, silence
-        self._ahead = config.language_weight * lexicon.best_below(model.unigram)
+        self._gains = np.zeros(len(lexicon.words), np.float32) if gains is None else gains
+        self._ahead = lexicon.best_below(config.language_weight * model.unigram + self._gains)
+
+    def favouring(self, words: Collection[str], gain: float) -> WordSearch:
+        """The same search in which `words`, as far as the lexicon has them, gain `gain` nats each."""
+        favoured = frozenset(words)
+        gains = np.array([gain * (word in favoured) for word in self.lexicon.words], np.float32)
+        return WordSearch(self.lexicon, self.model, self.config, self.silence, gains)
 
     @classmethod
     def load(cls, path: Path, config: SearchConfig) -> WordSearch:
@@ -160,7 +174,9 @@ class WordSearch:
         word = lexicon.endings[lexicon.word_start[child[source]] + within]
         up = parent[source]
         language = self.model.score(state.first[up], state.second[up], word)
-        known = c.language_weight * language - self._ahead[child[source]]  # in place of the best guess
+        known = (
+            c.language_weight * language + self._gains[word] - self._ahead[child[source]]
+        )  # in place of the best guess
         said = grown[source] + known + self._ahead[ROOT] + c.word_bonus
         shorter = self.model.shorten(state.second[up], word)
         node = np.concatenate([state.node, state.node[repeating], child, np.full(len(word), ROOT)])

@@ -46,6 +46,8 @@ class TranslatorConfig:
     words_sha256: str = ""  # of `words.npz`, lexicon and language model; "" where the source CTC spells the words
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
+    term_budget: float = 2.5  # what hearing a glossary's term may cost, a token of it [nats]
+    term_gain: float = 3.0  # what a glossary's words gain in the word search [nats]
     pause_ms: int = 800  # silence after words that ends a segment
     word_pause_ms: int = 240  # silence after which the last word is complete
     longest_segment_tokens: int = 80  # source tokens
@@ -78,6 +80,7 @@ class Hearing:
     last_sound: int = -1  # the last frame in which a phoneme was heard, where words are searched for
     words: SearchState | None = None  # hypotheses of the word search
     spotter: Spotter | None = None  # of the session's glossary
+    search: WordSearch | None = None  # the word search that favours the words of the glossary
     spots: SpotState = NOTHING_SPOTTED  # terms that may be being said
 
 
@@ -114,7 +117,7 @@ class SpeechTranslator:
         if search is not None and (config.writer.reads_states or encoder.middle != encoder.layers):
             raise CheckpointError("a word search needs phonemes of the last layer and a writer that reads tokens only")
         self._word_starts = torch.tensor(target.starts_word, device=self.device)
-        self._spotter = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
+        self._biased = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> SpeechTranslator:
@@ -148,8 +151,10 @@ class SpeechTranslator:
         empty = torch.zeros(0, self.config.listener.encoder.dim, device=self.device)
         listener, heads = self.listener.init_state(1, self.device), self.heads.init_state(empty.shape[1], self.device)
         words = None if self.search is None else self.search.init_state()
-        spotter = self._spotter(glossary) if glossary else None
-        return Hearing(listener, torch.zeros(0), empty, heads, samples, target, words=words, spotter=spotter)
+        spotter, search = self._biased(glossary) if glossary else (None, None)
+        return Hearing(
+            listener, torch.zeros(0), empty, heads, samples, target, words=words, spotter=spotter, search=search
+        )
 
     def rechunk(self, state: Hearing, chunk_ms: int) -> Hearing:
         """The same state that encodes in chunks of `chunk_ms` from now on; InputError names the allowed chunks."""
@@ -164,10 +169,13 @@ class SpeechTranslator:
             )
         return chunk_ms // frame_ms * self.listener.frame_samples
 
-    def _compile(self, glossary: Glossary) -> Spotter:
+    def _compile(self, glossary: Glossary) -> tuple[Spotter, WordSearch | None]:
+        """What hears the terms of `glossary`: beside a source CTC, and in a word search."""
         pause = max(1, round(self.config.word_pause_ms / self.frame_ms))
         terms = Terms(glossary, self.source_tokenizer, self.target_tokenizer)
-        return Spotter(terms, self.source_tokenizer.starts_word, pause)
+        words = {word for term, _ in glossary.terms for word in term.split()}
+        search = None if self.search is None else self.search.favouring(words, self.config.term_gain)
+        return Spotter(terms, self.source_tokenizer.starts_word, pause, self.config.term_budget), search
 
     @torch.inference_mode()
     def encode(self, pcm: Pcm, state: Hearing, final: bool = False) -> Hearing:
@@ -200,15 +208,16 @@ class SpeechTranslator:
 
     def _spot(self, state: Hearing, states: Tensor) -> Hearing:
         """Look for the glossary's terms in the frames (T, D) just heard; those found replace what was heard."""
-        if state.spotter is None:
+        spotter = state.spotter
+        if spotter is None:
             return state
         log_probs = self.listener.source(states).log_softmax(-1).float().cpu().numpy()
-        found, spots = state.spotter.step(log_probs, state.spots, state.frames - len(states))
+        found, spots = spotter.step(log_probs, state.spots, state.frames - len(states))
         state = replace(state, spots=spots)
         for spotted in found:
             first, last = spotted.frames[0], spotted.last
             inside = [i for i, token in enumerate(state.tokens) if first <= token.first <= last]
-            wanted = state.spotter.terms.sources[spotted.term]
+            wanted = spotter.terms.sources[spotted.term]
             if first < state.segment_frame or tuple(state.tokens[i].token for i in inside) == wanted:
                 continue
             at = inside[0] if inside else sum(token.first < first for token in state.tokens)
@@ -223,13 +232,14 @@ class SpeechTranslator:
     def _recognise(self, state: Hearing, states: Tensor) -> Hearing:
         """Search for words in the phonemes of the frames (T, D) of one chunk."""
         assert self.search is not None
-        assert state.words is not None
+        words = state.words
+        assert words is not None
         log_probs = self.listener.phoneme_log_probs(states[None])[0].float().cpu().numpy()
         per_frame = self.config.listener.phonemes_per_frame
         sounding = np.flatnonzero(~np.isin(log_probs.argmax(1), (BLANK, self.search.silence)))
         if len(sounding):
             state = replace(state, last_sound=state.frames + int(sounding[-1]) // per_frame)
-        words = self.search.step(log_probs, state.words)
+        words = (state.search or self.search).step(log_probs, words)
         state = replace(state, frames=state.frames + len(states))
         if self._silence_ms(state) >= self.config.word_pause_ms:
             words = self.search.decide(words)
@@ -460,7 +470,7 @@ class SpeechTranslator:
             words = None if packed["words"] is None else unpack(packed["words"])
             return Hearing(
                 listener, pending, pooled.to(self.device), heads, tokens=tokens, words=words, spotter=fresh.spotter,
-                spots=spots, **plain,
+                search=fresh.search, spots=spots, **plain,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a state of this translator: {error!r}") from error
