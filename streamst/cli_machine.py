@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,8 +19,14 @@ MARKS = {"works": Text("works", "green"), "absent": Text("absent", "yellow"), "b
 def doctor(
     trial: Annotated[bool, typer.Option(help="Also load the model and let it hear three seconds.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watermark: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only say whether this recording was spoken by StreamST.")
+    ] = None,
 ) -> None:
     """Say what works on this machine, and how to mend what does not. Exit code 1 when translating cannot work."""
+    if watermark is not None:
+        _look_for_mark(watermark, as_json)
+        return
     from streamst.doctor import examine
 
     with shown("Looking around"):
@@ -38,6 +45,21 @@ def doctor(
     if not as_json:
         out.print(f"\nBroken: {', '.join(broken)}" if broken else "\nEverything that translating needs works here.")
     raise typer.Exit(1 if broken else 0)
+
+
+def _look_for_mark(path: Path, as_json: bool) -> None:
+    """Exit code 0 when the mark is there, 1 when it is not."""
+    from streamst.audio import read_audio
+    from streamst.watermark import detect
+
+    with shown(f"Listening to {path}"):
+        finding = detect(read_audio(path))
+    if as_json:
+        print(json.dumps(asdict(finding) | {"marked": finding.marked}))
+    else:
+        told = "synthetic: it carries StreamST's watermark" if finding.marked else "no watermark of StreamST's"
+        out.print(f"{path}: {told} (score {finding.score:.1f}, {finding.needed:.1f} needed)", soft_wrap=True)
+    raise typer.Exit(0 if finding.marked else 1)
 
 
 def models(

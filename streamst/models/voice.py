@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamst import checkpoint
+from streamst import checkpoint, watermark
 from streamst.codecs.neural import DecoderState, NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
@@ -49,6 +49,7 @@ class VoiceState:
     text: TextState
     frames: StackState
     decoder: DecoderState
+    mark: watermark.MarkState
 
 
 class GermanVoice:
@@ -56,7 +57,11 @@ class GermanVoice:
 
     language = "de"
 
-    def __init__(self, network: TtsNetwork, decoder: LatentDecoder, sample_rate_hz: int = 16_000) -> None:
+    def __init__(
+        self, network: TtsNetwork, decoder: LatentDecoder, sample_rate_hz: int = 16_000, marked: bool = True
+    ) -> None:
+        """marked: whether what it says carries the watermark of synthetic speech."""
+        self.marked = marked
         self.network, self.decoder, self.sample_rate_hz = network, decoder, sample_rate_hz
         self.device = next(network.parameters()).device
 
@@ -76,7 +81,7 @@ class GermanVoice:
         network = self.network
         return VoiceState(
             (), "", True, network.text.init_state(1, self.device), network.frames.init_state(1, self.device),
-            self.decoder.init_state(1, self.device),
+            self.decoder.init_state(1, self.device), watermark.init_state(self.sample_rate_hz),
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -112,7 +117,10 @@ class GermanVoice:
         pcm, text, frames, decoder = self._say(said, seen, state, rate)
         if final and count and closed:
             text, opening, previous = self.network.text.init_state(1, self.device), True, ""
-        return pcm, VoiceState(tuple(written[count:]), previous, opening, text, frames, decoder)
+        mark = state.mark
+        if self.marked:
+            pcm, mark = watermark.mark(pcm, mark, final)
+        return pcm, VoiceState(tuple(written[count:]), previous, opening, text, frames, decoder, mark)
 
     def _say(
         self, said: list[list[int]], seen: list[list[int]], state: VoiceState, rate: float
@@ -131,7 +139,11 @@ class GermanVoice:
     def pack_state(self, state: VoiceState) -> dict[str, Any]:
         """Plain strings, booleans and tensors, which `torch.save` and `torch.load(weights_only=True)` carry."""
         tensors = [tensor.cpu() for part in (state.text, state.frames, state.decoder) for tensor in part.tensors()]
-        return {"held": list(state.held), "previous": state.previous, "opening": state.opening, "tensors": tensors}
+        mark = [torch.from_numpy(state.mark.waiting), torch.from_numpy(state.mark.overlap)]
+        return {
+            "held": list(state.held), "previous": state.previous, "opening": state.opening, "tensors": tensors,
+            "mark": mark, "marked": [state.mark.frame, state.mark.skip],
+        }  # fmt: skip
 
     def unpack_state(self, packed: dict[str, Any]) -> VoiceState:
         """The inverse of `pack_state`; InputError when it does not fit this voice."""
@@ -140,7 +152,8 @@ class GermanVoice:
         try:
             tensors = list(packed["tensors"])
             held, previous, opening = tuple(packed["held"]), str(packed["previous"]), bool(packed["opening"])
-        except (KeyError, TypeError) as error:
+            mark = watermark.MarkState(*(tensor.numpy() for tensor in packed["mark"]), *packed["marked"])
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a state of this voice: {error!r}") from None
         own = [tensor for part in parts for tensor in part.tensors()]
         if [tensor.shape for tensor in own] != [getattr(tensor, "shape", None) for tensor in tensors]:
@@ -151,8 +164,9 @@ class GermanVoice:
             return next(remaining).to(old)
 
         return VoiceState(
-            held, previous, opening, fresh.text.map(restored), fresh.frames.map(restored), fresh.decoder.map(restored)
-        )
+            held, previous, opening, fresh.text.map(restored), fresh.frames.map(restored),
+            fresh.decoder.map(restored), mark,
+        )  # fmt: skip
 
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
