@@ -1,0 +1,154 @@
+"""A talk without an end: `python tests/benchmarks/endless.py TEST.tsv --minutes 120 [--gap-ms 0] [--policy streamatt]`.
+
+Joins the clips of a manifest, over and over, into one stream of that length, with silences of 0 to twice `--gap-ms`
+between them (0: the speaker never pauses), and plays it to one session. Prints memory and real-time factor on the way,
+their slopes after the first ten minutes, the largest snapshot, and quality and latency beside those of the same clips
+with a session each; the text of both is cut to the references by the same aligner, since that alone costs BLEU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from streamst.audio import read_blocks
+from streamst.evaluate.latency import Utterance, corpus
+from streamst.evaluate.longform import Recording, ReferenceSegment, long_corpus, resegment
+from streamst.evaluate.manifest import read_manifest
+from streamst.evaluate.quality import sacrebleu_score
+from streamst.events import Event, Finished, Words
+from streamst.pipeline import Pipeline, load
+
+MIB = 1 << 20
+
+
+class Ear:
+    """Collects the words that a session commits."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.delays_ms: list[float] = []
+        self.segments = self.calls = 0
+        self.compute_s = 0.0
+
+    def take(self, events: list[Event]) -> None:
+        """Hear what a session says."""
+        for event in events:
+            if isinstance(event, Words):
+                self.words += event.words
+                self.delays_ms += [event.source_ms] * len(event.words)
+            elif isinstance(event, Finished):
+                self.segments, self.calls, self.compute_s = event.segments, event.decoder_calls, event.compute_s
+
+
+def memory_bytes() -> int:
+    """What this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def slope(times: list[float], values: list[float]) -> float:
+    """Least squares, per unit of time; 0 where there are fewer than two values."""
+    return float(np.polyfit(times, values, 1)[0]) if len(times) > 1 else 0.0
+
+
+def hypotheses(
+    words: list[str], delays_ms: list[float], references: list[ReferenceSegment], end_ms: float
+) -> list[str]:
+    """The words cut to the references."""
+    recording = Recording(tuple(words), tuple(delays_ms), end_ms, tuple(references))
+    return [segment.hypothesis for segment in resegment(recording)]
+
+
+def segmented(pipeline: Pipeline, clips: list[np.ndarray], options: dict[str, Any]) -> list[Ear]:
+    """Each clip with a session of its own."""
+    ears = []
+    for pcm in clips:
+        ears.append(Ear())
+        session = pipeline.session(speech=False, **options)
+        ears[-1].take([*session.push(pcm), *session.finish()])
+    return ears
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--gap-ms", type=float, default=700.0, help="silence between clips, on average")
+    parser.add_argument("--policy", help="else the dial's")
+    parser.add_argument("--latency", default="medium")
+    parser.add_argument("--chunk-ms", type=int)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--model", default="en-de")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    pipeline = load(arguments.model, "cpu")
+    rate = pipeline.sample_rate_hz
+    options = {"policy": arguments.policy, "latency": arguments.latency, "chunk_ms": arguments.chunk_ms}
+    manifest = read_manifest(arguments.manifest, arguments.limit)
+    clips = [np.concatenate(list(read_blocks(clip.path, rate))) for clip in manifest.clips]
+    texts = [" ".join(str(r.translation) for r in clip.references) for clip in manifest.clips]
+    alone = segmented(pipeline, clips, options)
+    gaps, total = np.random.default_rng(1), round(arguments.minutes * 60 * rate)
+    session, ear = pipeline.session(speech=False, **options), Ear()
+    references: list[ReferenceSegment] = []
+    order: list[int] = []
+    samples, spent_s, snapshot = 0, 0.0, 0
+    marks: list[tuple[float, float, float]] = []  # minutes of audio, MiB, real-time factor since the last mark
+    marked_samples, marked_s = 0, 0.0
+    print("| minutes | memory MiB | snapshot kB | RTF |\n|---|---|---|---|")
+    while samples < total:
+        index = len(order) % len(clips)
+        quiet = np.zeros(round(gaps.uniform(0, 2) * arguments.gap_ms * rate / 1000), np.float32)
+        pcm = np.concatenate([clips[index], quiet])
+        references.append(ReferenceSegment(1000 * samples / rate, 1000 * len(clips[index]) / rate, texts[index]))
+        order.append(index)
+        begun_s = time.perf_counter()
+        ear.take(session.push(pcm))
+        spent_s += time.perf_counter() - begun_s
+        samples += len(pcm)
+        if samples >= total * (len(marks) + 1) / 20:
+            snapshot = max(snapshot, len(session.snapshot()))
+            factor = (spent_s - marked_s) / ((samples - marked_samples) / rate)
+            marks.append((samples / rate / 60, memory_bytes() / MIB, factor))
+            marked_samples, marked_s = samples, spent_s
+            print(f"| {marks[-1][0]:.1f} | {marks[-1][1]:.1f} | {snapshot / 1000:.0f} | {factor:.3f} |", flush=True)
+    ear.take(session.finish())
+    late = [mark for mark in marks if mark[0] >= min(10.0, arguments.minutes / 4)]
+    hours = [mark[0] / 60 for mark in late]
+    print(f"memory slope {slope(hours, [mark[1] for mark in late]):+.2f} MiB an hour, "
+          f"RTF slope {slope(hours, [mark[2] for mark in late]):+.4f} an hour")  # fmt: skip
+    words = [word for index in order for word in alone[index].words]
+    delays = [0.0] * len(words)
+    wanted = [texts[index] for index in order]
+    end_ms = 1000 * samples / rate
+    endless = hypotheses(ear.words, ear.delays_ms, references, end_ms)
+    cut = hypotheses(words, delays, references, end_ms)
+    for name in ("BLEU", "chrF"):
+        pieces = sacrebleu_score(name, [" ".join(alone[index].words) for index in order], wanted).value
+        one, other = (sacrebleu_score(name, texts_, wanted).value for texts_ in (endless, cut))
+        print(f"{name}: one stream {one:.2f}, a session a clip {other:.2f} cut alike ({pieces:.2f} as it is): "
+              f"ratio {one / max(other, 1e-9):.3f}")  # fmt: skip
+    print(f"words: one stream {len(ear.words)}, a session a clip {len(words)}")
+    utterances = [
+        Utterance(tuple(ear_.delays_ms), 1000 * len(pcm) / rate, len(text.split()))
+        for ear_, pcm, text in zip(alone, clips, texts, strict=True)
+    ]
+    laal = corpus("LAAL", utterances)
+    recording = Recording(tuple(ear.words), tuple(ear.delays_ms), end_ms, tuple(references))
+    for name, segmenter in (("StreamLAAL_fbk", "aswer"), ("LongYAAL", "soft")):
+        found = long_corpus(name, resegment(recording, segmenter), segmenter)
+        print(f"{name}: {found.value:.0f} ms" if found else f"{name}: undefined")
+    print(f"LAAL of a session a clip: {laal.value:.0f} ms" if laal else "LAAL undefined")
+    seconds = sum(len(clips[index]) for index in order) / rate
+    calls = sum(alone[index].calls for index in order)
+    print(f"decodes a second of speech: one stream {ear.calls / seconds:.2f}, a session a clip {calls / seconds:.2f}; "
+          f"RTF one stream {ear.compute_s / (end_ms / 1000):.3f}; captions {ear.segments}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

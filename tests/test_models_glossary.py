@@ -1,0 +1,175 @@
+"""Glossaries: what is refused, what is found, and how decoding is pulled towards a term and no further."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from streamst.errors import InputError
+from streamst.models.glossary import MAX_TERMS, Glossary, Terms, make_glossary, read_glossary
+from streamst.models.spotting import BLANK, SpotState, Spotter, pack_spots, unpack_spots
+from streamst.models.steering import Steering, Wish, occurrences, overlap
+from streamst.pipeline import Pipeline
+from streamst.policies.retranslate import biased_choice
+from streamst.text import Tokenizer
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (["Boston"], "entry 1: 'Boston' is not a pair of source and target"),
+        ([("a", "b", "c")], r"entry 1: \('a', 'b', 'c'\) is not a pair"),
+        ([("box", "Kiste"), ("cat", 5)], "entry 2: the target 5 is not text"),
+        ([("", "Kiste")], "entry 1: the source '' has not 1 to 100 printable characters"),
+        ([("box", " ")], "entry 1: the target '' has not 1 to 100"),
+        ([("box", "K\x00")], "the target .* has not 1 to 100 printable"),
+        ([("box", "K" * 101)], "has not 1 to 100 printable"),
+        ([("!?", "K")], "'!\\?' has no letter that can be spoken"),
+        ([("Box", "Kiste"), ("box", "Schachtel")], "entry 2: 'box' is 'Kiste' before and 'Schachtel' here"),
+        ([(f"a{'b' * i}", "x") for i in range(MAX_TERMS + 1)], f"{MAX_TERMS + 1} terms; at most {MAX_TERMS}"),
+        ("box=Kiste", "str is no list of"),
+        (7, "int is no list of"),
+    ],
+)
+def test_what_is_no_glossary_is_named_with_its_entry(pairs: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_glossary(pairs)  # type: ignore[arg-type]
+
+
+def test_terms_are_kept_as_they_are_spoken_and_the_same_twice_is_one() -> None:
+    found = make_glossary([("Dr. O'Neill", "Dr. O'Neill"), ("DR. O'NEILL ", "Dr. O'Neill"), ("2 boxes", "zwei Kisten")])
+    assert found == Glossary((("doctor o'neill", "Dr. O'Neill"), ("two boxes", "zwei Kisten")))
+    assert make_glossary({"box": "Kiste"}) == Glossary((("box", "Kiste"),))
+    assert not make_glossary(())
+
+
+def test_a_file_is_read_and_its_bad_lines_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "terms.tsv"
+    path.write_text("\ufeff# our words\n\nbox\tKiste\nnew york\tNew York\n", encoding="utf-8")
+    assert read_glossary(path).terms == (("box", "Kiste"), ("new york", "New York"))
+    for text, words in (
+        ("# nothing\n", "holds no terms"),
+        ("", "holds no terms"),
+        ("box\tKiste\ncat Katze\n", "line 2: 'cat Katze' is not SOURCE TAB TARGET"),
+        ("box\tKiste\tx\n", "line 1: .* is not SOURCE TAB TARGET"),
+        ("box\tKiste\nbox\tTruhe\n", "entry 2: 'box' is 'Kiste' before and 'Truhe' here"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=words):
+            read_glossary(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"terms\.tsv"):
+        read_glossary(path)
+    with pytest.raises(InputError, match="missing"):
+        read_glossary(tmp_path / "missing")
+
+
+@pytest.fixture
+def tokenizers(tiny_pipeline: Pipeline) -> tuple[Tokenizer, Tokenizer]:
+    return tiny_pipeline.translator.source_tokenizer, tiny_pipeline.translator.target_tokenizer
+
+
+def test_terms_are_found_in_words_the_longest_first(tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    source, target = tokenizers
+    terms = Terms(make_glossary({"cat": "Tag", "cat is": "Mai", "dog": "See", "a dog is in": "Tag"}), source, target)
+    words = ["the", "cat", "is", "on", "a", "dog", "cat"]
+    wishes = terms.wishes(words, [(i + 1, i + 1) for i in range(7)])
+    assert [(wish.first, wish.last, target.decode(wish.tokens)) for wish in wishes] == [
+        (2, 3, "Mai"), (6, 6, "See"), (7, 7, "Tag"),
+    ]  # fmt: skip
+
+
+def frames_of(spelled: Sequence[tuple[int, float]], labels: int) -> np.ndarray:
+    """A row of log-probabilities a frame: (label, probability), the rest shared out among all."""
+    rows = np.empty((len(spelled), labels), np.float32)
+    for row, (label, chance) in zip(rows, spelled, strict=True):
+        row[:] = (1 - chance) / (labels - 1)
+        row[label] = chance
+    return np.log(rows)
+
+
+def spot(spotter: Spotter, log_probs: np.ndarray, piece: int) -> list[tuple[int, tuple[int, ...], int]]:
+    state, found = SpotState(), []
+    for at in range(0, len(log_probs), piece):
+        some, state = spotter.step(log_probs[at : at + piece], state, at)
+        found += some
+        state = unpack_spots(pack_spots(state))
+    return [(one.term, one.frames, one.last) for one in found]
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100])
+def test_a_misheard_term_is_spotted_in_its_frames_however_they_arrive(
+    tokenizers: tuple[Tokenizer, Tokenizer], piece: int
+) -> None:
+    source, target = tokenizers
+    terms = Terms(make_glossary({"dog box": "See", "mat": "Tag"}), source, target)
+    spotter = Spotter(terms, source.starts_word, pause=3, budget=2.5)
+    wanted = terms.sources[0]
+    other, following = source.encode("go")[0], source.encode("the")[0]
+    clear = [(following, 0.9), (BLANK, 0.9), *((token, 0.9) for token in wanted), (BLANK, 0.9), (following, 0.9)]
+    whole = [(0, tuple(range(2, 2 + len(wanted))), 2 + len(wanted))]
+    assert spot(spotter, frames_of(clear, source.size), piece) == whole
+    log_probs = frames_of(clear, source.size)
+    log_probs[3] = frames_of([(other, 0.6)], source.size)[0]
+    log_probs[3, wanted[1]] = np.log(0.3)  # second best: costs ln 2
+    assert spot(spotter, log_probs, piece) == whole
+    log_probs[3, wanted[1]] = np.log(1e-9)  # not heard at all
+    assert spot(spotter, log_probs, piece) == []
+
+
+def test_a_term_that_is_only_the_beginning_of_a_word_is_not_spotted(tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    source, target = tokenizers
+    terms = Terms(make_glossary({"cat": "Tag"}), source, target)
+    spotter = Spotter(terms, source.starts_word)
+    inside = next(i for i in range(3, source.size) if not source.starts_word[i])
+    spelled = [(token, 0.99999) for token in (*terms.sources[0], inside)] + [(BLANK, 0.9)] * 4
+    assert spot(spotter, frames_of(spelled, source.size), 100) == []
+    ended = [(token, 0.99999) for token in terms.sources[0]] + [(BLANK, 0.9)] * 4
+    assert [one[0] for one in spot(spotter, frames_of(ended, source.size), 100)] == [0]
+
+
+def test_decoding_begins_a_term_where_its_source_is_read_goes_on_with_it_and_says_it_once() -> None:
+    steering = Steering(0, wishes=(Wish(2, 3, (7, 8)),))
+    scores = torch.full((10,), -5.0).log_softmax(-1)
+    here, elsewhere = torch.tensor([0.1, 0.1, 0.4, 0.4]), torch.tensor([0.9, 0.1, 0.0, 0.0])
+    assert int(steering(scores, [4], here).argmax()) == 7
+    assert torch.equal(steering(scores, [4], elsewhere), scores.log_softmax(-1))
+    assert int(steering(scores, [4, 7], here).argmax()) == 8
+    assert torch.equal(steering(scores, [4, 7, 8], here), scores)
+    twice = Steering(0, wishes=(Wish(2, 3, (7, 8)), Wish(5, 5, (7, 8))))
+    later = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    assert int(twice(scores, [4, 7, 8], later).argmax()) == 7
+    assert float(steering(scores, [4], here).exp().sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "count", "begun"), [((), 0, 0), ((1, 2, 3), 1, 0), ((2, 3, 1), 0, 1), ((1, 2, 3, 1, 2), 1, 2)]
+)
+def test_a_term_is_counted_and_its_beginning_known(said: tuple[int, ...], count: int, begun: int) -> None:
+    assert occurrences((1, 2, 3), said) == count
+    assert overlap((1, 2, 3), said) == begun
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.4, 0.9])
+def test_biased_decoding_chooses_as_the_formula_does(beta: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(50):
+        scores = (3 * torch.randn(6, generator=generator)).log_softmax(-1)
+        best = int(scores.argmax())
+        chosen = Steering(1, beta, (4, 5))(scores, [9, 4], scores)
+        expected = biased_choice(best, float(scores[best].exp()), 5, float(scores[5].exp()), beta)
+        assert int(chosen.argmax()) == expected
+        assert torch.equal(Steering(1, beta, (4, 5))(scores, [9, 3], scores), scores)
+
+
+def test_ten_thousand_terms_cost_a_frame_little_more_than_one(tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    source, target = tokenizers
+    rng = np.random.default_rng(2)
+    letters = list("abcdefghiklmnopstuwxy")
+    words = {"".join(rng.choice(letters, 8)) for _ in range(10_000)}
+    terms = Terms(make_glossary(dict.fromkeys(words, "Tag")), source, target)
+    log_probs = np.log(rng.dirichlet(np.full(source.size, 0.1), 200) + 1e-6).astype(np.float32)
+    _, state = Spotter(terms, source.starts_word).step(log_probs, SpotState(), 0)
+    assert len(state.alive) <= 400  # what a frame costs is bounded by this, not by the glossary
