@@ -26,7 +26,7 @@ PIECE = 375  # frames looked at together (6 s); a recording is searched in such 
 SHIFTS = 4  # places within half a window that are tried
 LEAST = 16  # frames in which a mark can be looked for
 
-PATTERN = np.random.default_rng(20_261_121).integers(0, 2, (PERIOD, BANDS)) * 2 - 1
+PATTERN = np.random.default_rng(20_261_121).integers(0, 2, (PERIOD, BANDS)) * 2.0 - 1.0
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def mark(pcm: Pcm, state: MarkState, final: bool = False) -> tuple[Pcm, MarkStat
         return np.zeros(0, np.float32), MarkState(waiting, state.overlap, state.frame, state.skip)
     frames = waiting[hop * np.arange(count)[:, None] + np.arange(size)] * _window(size)
     gains = _gains(size)[(state.frame + np.arange(count)) % PERIOD]
-    changed = np.fft.irfft(np.fft.rfft(frames) * gains, size).astype(np.float32) * _window(size)
+    changed = (np.fft.irfft(np.fft.rfft(frames) * gains, size) * _window(size)).astype(np.float32)
     lead = np.concatenate([state.overlap[None], changed[:-1, hop:]])
-    done = (lead + changed[:, :hop]).reshape(-1)[state.skip :]
+    done: Pcm = (lead + changed[:, :hop]).astype(np.float32).reshape(-1)[state.skip :]
     if final:
         return done[:due], MarkState(np.zeros(hop, np.float32), np.zeros(hop, np.float32), 0, hop)
     return done, MarkState(waiting[hop * count :], changed[-1, hop:], state.frame + count, 0)
@@ -127,7 +127,7 @@ def _score(loud: NDArray[np.float64]) -> float:
     if len(loud) < LEAST or not heard.any() or level.max() < -6:
         return 0.0
     # What the frames before and after predict is speech; the rest may be the mark.
-    rest = _sharpened(np.pad(loud, ((2, 2), (0, 0)), "edge"))[2:-2]
+    rest = _sharpened(np.concatenate([loud[:1], loud[:1], loud, loud[-1:], loud[-1:]]))[2:-2]
     rest = np.clip(rest / (np.median(np.abs(rest[heard])) + 1e-9), -3, 3) * heard[:, None]
     folded = np.zeros((PERIOD, BANDS))
     np.add.at(folded, np.arange(len(rest)) % PERIOD, rest)
@@ -137,6 +137,6 @@ def _score(loud: NDArray[np.float64]) -> float:
     return score if math.isfinite(score) else 0.0
 
 
-def _sharpened(cells: NDArray[np.generic]) -> NDArray[np.float64]:
+def _sharpened(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every cell less the mean of the same band two frames before and after."""
     return cells - 0.5 * (np.roll(cells, 2, 0) + np.roll(cells, -2, 0))

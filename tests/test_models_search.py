@@ -88,7 +88,8 @@ def test_any_chunks_give_the_words_and_times_of_one(seed: int) -> None:
 
 def test_certain_words_never_change_and_stay_in_front() -> None:
     finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(agreeing=4.0))
-    state, before = finder.init_state(), ()  # type: tuple[search.SearchState, tuple[search.Word, ...]]
+    state = finder.init_state()
+    before: tuple[search.Word, ...] = ()
     for row in noise(300, 3):
         state = finder.step(row[None], state)
         assert state.certain[: len(before)] == before

@@ -29,7 +29,8 @@ class Lexicon:
     def build(cls, words: Sequence[str], spellings: Mapping[str, Sequence[Sequence[int]]]) -> Lexicon:
         """words: by id, those without a spelling cannot be found; spellings: label sequences of each word."""
         children: list[dict[int, int]] = [{}]
-        labels, endings = [0], [[]]  # type: tuple[list[int], list[list[int]]]
+        labels: list[int] = [0]
+        endings: list[list[int]] = [[]]
         for number, word in enumerate(words):
             for spelling in spellings.get(word, ()):
                 node = ROOT

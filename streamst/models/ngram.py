@@ -52,9 +52,12 @@ class NGram:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> NGram:
         """The inverse of `arrays`."""
-        floats = {name: arrays[name].astype(np.float32) for name in FLOATS}
-        keys = {name: np.cumsum(arrays[name].astype(np.int64)) for name in KEYS}
-        return cls(int(arrays["vocabulary"]), **floats, **keys)
+        unigram, unigram_backoff, bigram, bigram_backoff, trigram = (arrays[name].astype(np.float32) for name in FLOATS)
+        bigram_keys, trigram_keys = (np.cumsum(arrays[name].astype(np.int64)) for name in KEYS)
+        return cls(
+            int(arrays["vocabulary"]), unigram, unigram_backoff, bigram_keys, bigram, bigram_backoff, trigram_keys,
+            trigram,
+        )  # fmt: skip
 
 
 def _find(keys: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:

@@ -126,7 +126,7 @@ class ListenerTask:
             figures[f"WER {name}"] = 100 * float(jiwer.wer(truth, heard))
             known = [pair for pair in zip(spoken, recognised, strict=True) if pair[0]]
             if known:
-                figures[f"PER {name}"] = 100 * float(jiwer.wer(*map(list, zip(*known, strict=True))))
+                figures[f"PER {name}"] = 100 * float(jiwer.wer([row for row, _ in known], [row for _, row in known]))
         return figures
 
     def transcribe(self, batch: SpeechBatch) -> tuple[list[str], list[Tensor]]:
