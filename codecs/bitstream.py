@@ -117,11 +117,8 @@ def unpack_all(data: bytes, entropy: EntropyCoder | None = None) -> list[Packet]
     return [unpack(data[start:end], entropy) for start, end, _ in spans(data)]
 
 
-def unpack(data: bytes, entropy: EntropyCoder | None = None) -> Packet:
-    """The packet in `data`; InputError, saying what is wrong, for anything that `pack` did not make.
-
-    entropy: what reads entropy-coded packets; without it they are an InputError, too.
-    """
+def _checked(data: bytes) -> tuple[int, int, int, int]:
+    """Version, codebooks, frames and first frame of a packet whose header, length and check sum are right."""
     if len(data) < HEADER.size + CHECK.size:
         raise InputError(f"a codec packet has at least {HEADER.size + CHECK.size} bytes, this one {len(data)}")
     magic, version, codebooks, frames, first_frame = HEADER.unpack_from(data)
@@ -140,6 +137,21 @@ def unpack(data: bytes, entropy: EntropyCoder | None = None) -> Packet:
     body, (check,) = data[: -CHECK.size], CHECK.unpack_from(data, len(data) - CHECK.size)
     if zlib.crc32(body) != check:
         raise InputError("codec packet is damaged: its check sum does not match")
+    return version, codebooks, frames, first_frame
+
+
+def first_frame_of(data: bytes) -> int:
+    """The number of the first frame in the packet `data`; InputError as in `unpack`, but for codes nobody reads."""
+    return _checked(data)[3]
+
+
+def unpack(data: bytes, entropy: EntropyCoder | None = None) -> Packet:
+    """The packet in `data`; InputError, saying what is wrong, for anything that `pack` did not make.
+
+    entropy: what reads entropy-coded packets; without it they are an InputError, too.
+    """
+    version, codebooks, frames, first_frame = _checked(data)
+    body = data[: -CHECK.size]
     if version == VERSION:
         return Packet(_plain(body[HEADER.size :], frames, codebooks), first_frame)
     number, _ = CODED.unpack_from(body, HEADER.size)

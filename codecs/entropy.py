@@ -18,6 +18,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from streamst.codecs.bitstream import Codes
@@ -60,7 +61,7 @@ class EntropyModel:
         """From a safetensors file; its number is the check sum of the weights modulo 256. CheckpointError otherwise."""
         try:
             weights = EntropyWeights(**load_file(path))
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError, SafetensorError) as error:
             raise CheckpointError(f"{path} is not an entropy model: {error}") from error
         return cls(weights, int(weights.second.astype(np.int64).sum()) % 256)
 

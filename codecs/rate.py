@@ -1,0 +1,59 @@
+"""Which bit rate to send at, from how much waits to be sent: a pure rule, one decision after another.
+
+A queue longer than `lower_above_ms` means that the network is slower than the stream: one rate down, and further down
+while the queue stays long, but not before the last change could show. One that stays below `raise_below_ms` for
+`calm_ms` means that there may be room: one rate up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streamst.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True)
+class RateRule:
+    """Thresholds of the rule."""
+
+    lower_above_ms: float = 400.0
+    raise_below_ms: float = 100.0
+    calm_ms: float = 4_000.0  # of a short queue before the rate rises
+    settle_ms: float = 600.0  # after a change down before the next
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.raise_below_ms < self.lower_above_ms:
+            raise ConfigError(
+                f"raise_below_ms {self.raise_below_ms:g} must lie between 0 and lower_above_ms {self.lower_above_ms:g}"
+            )
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The rate in use, and since when the queue has been short and the rate unchanged."""
+
+    bitrate_bps: int
+    calm_ms: float = 0.0
+    unchanged_ms: float = float("inf")
+
+
+def adapted(
+    rate: Rate, queue_ms: float, elapsed_ms: float, allowed_bps: Sequence[int], rule: RateRule | None = None
+) -> Rate:
+    """The rate from now on.
+
+    queue_ms: audio that waits to be sent. elapsed_ms: since the last decision. allowed_bps: rising, the highest being
+    what the client chose. InputError when the rate in use is not among them.
+    """
+    rule = rule or RateRule()
+    if rate.bitrate_bps not in allowed_bps:
+        raise InputError(f"a rate of {rate.bitrate_bps} bit/s; allowed: {', '.join(map(str, allowed_bps))}")
+    place = list(allowed_bps).index(rate.bitrate_bps)
+    unchanged_ms = rate.unchanged_ms + elapsed_ms
+    calm_ms = rate.calm_ms + elapsed_ms if queue_ms < rule.raise_below_ms else 0.0
+    if queue_ms > rule.lower_above_ms and place > 0 and unchanged_ms >= rule.settle_ms:
+        return Rate(allowed_bps[place - 1], 0.0, 0.0)
+    if calm_ms >= rule.calm_ms and place + 1 < len(allowed_bps):
+        return Rate(allowed_bps[place + 1], 0.0, 0.0)
+    return replace(rate, calm_ms=calm_ms, unchanged_ms=unchanged_ms)

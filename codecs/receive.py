@@ -1,0 +1,103 @@
+"""Packets as a bad network delivers them: put in order, freed of duplicates and damage, and with gaps concealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from streamst.codecs import bitstream, opus
+from streamst.codecs.base import Pcm
+from streamst.errors import InputError
+
+FRAME_NUMBERS = bitstream.FRAME_NUMBERS
+LONGEST_GAP_FRAMES = 500  # a longer one is not filled: the stream goes on at the next packet
+
+
+class NumberedDecoder(Protocol):
+    """A decoder whose packets say which frames they hold."""
+
+    next_frame: int
+
+    def push(self, packet: bytes) -> Pcm:
+        """The samples in `packet`; InputError for a damaged one."""
+        ...
+
+    def conceal(self, frames: int) -> Pcm:
+        """Samples in place of `frames` lost frames."""
+        ...
+
+
+@dataclass
+class Delivery:
+    """What became of the packets."""
+
+    played: int = 0
+    damaged: int = 0
+    late: int = 0  # duplicates, and what came after its place was concealed
+    concealed_frames: int = 0
+
+
+def first_frame_of(packet: bytes) -> int:
+    """The number of the first frame in a whole packet of the neural codec, EnCodec or Opus; InputError otherwise."""
+    if packet[:1] == bytes([opus.MAGIC]):
+        return opus.unpack_one(packet)[0].first_frame
+    start, end, _ = next(bitstream.spans(packet), (0, 0, 0))
+    return bitstream.first_frame_of(packet[start:end])
+
+
+class PacketReceiver:
+    """Plays packets through a decoder: waits for at most `wait_packets` later ones before it conceals a missing one.
+
+    Nothing that arrives raises: damaged packets count as lost.
+    """
+
+    def __init__(self, decoder: NumberedDecoder, wait_packets: int = 2) -> None:
+        if wait_packets < 0:
+            raise InputError(f"wait_packets {wait_packets}; it is 0 or more")
+        self._decoder, self._wait = decoder, wait_packets
+        self._waiting: dict[int, bytes] = {}  # by the number of their first frame, counted on beyond 65535
+        self._next = decoder.next_frame  # the frame due next, counted on likewise
+        self.delivery = Delivery()
+
+    def push(self, packet: bytes) -> Pcm:
+        """What can be heard now that `packet` has arrived: nothing, its samples, or more."""
+        try:
+            ahead = (first_frame_of(packet) - self._next) % FRAME_NUMBERS
+        except InputError:
+            self.delivery.damaged += 1
+            return np.zeros(0, np.float32)
+        if ahead >= FRAME_NUMBERS // 2 or self._next + ahead in self._waiting:
+            self.delivery.late += 1
+            return np.zeros(0, np.float32)
+        self._waiting[self._next + ahead] = packet
+        return self._play(self._wait)
+
+    def flush(self) -> Pcm:
+        """Everything that still waits; what is missing between is concealed."""
+        return self._play(0)
+
+    def _play(self, patience: int) -> Pcm:
+        heard = [np.zeros(0, np.float32)]
+        while self._waiting:
+            place = min(self._waiting)
+            gap = place - self._next
+            if gap > 0 and len(self._waiting) <= patience:
+                break
+            packet = self._waiting.pop(place)
+            if gap < 0:  # overlaps what was played
+                self.delivery.late += 1
+                continue
+            if 0 < gap <= LONGEST_GAP_FRAMES:
+                self.delivery.concealed_frames += gap
+                heard.append(self._decoder.conceal(gap))
+            self._next = place
+            try:
+                heard.append(self._decoder.push(packet))
+            except InputError:
+                self.delivery.damaged += 1
+                continue
+            self.delivery.played += 1
+            self._next += (self._decoder.next_frame - place) % FRAME_NUMBERS
+        return np.concatenate(heard)
