@@ -338,7 +338,9 @@ class Session(Generic[T, V]):
             forgot=segment.forgot or n > 0,
         )
         ended = segment.sentence_ends[-1:] == (len(segment.prefix),) and segment.words >= SENTENCE_WORDS
-        if self._segment.forgot and (ended or segment.words >= LONG_CAPTION_WORDS):
+        full = ended or segment.words >= LONG_CAPTION_WORDS
+        # Nothing kept is nothing to go on from: what comes may begin in mid-word, and must not join the word before.
+        if self._segment.forgot and (full or not self._segment.prefix):
             self._turn_caption()
 
     def _turn_caption(self) -> None:
