@@ -24,10 +24,10 @@ def _opus() -> Codec:
     return OpusCodec()
 
 
-def _neural() -> Codec:
+def _neural(coded: bool = False) -> Codec:
     from streamst.codecs.neural_stream import NeuralSpeechCodec
 
-    return NeuralSpeechCodec.load(ASSETS / "codec")
+    return NeuralSpeechCodec.load(ASSETS / "codec", sends_coded=coded)
 
 
 def _encodec() -> Codec:
@@ -39,11 +39,14 @@ def _encodec() -> Codec:
 CODECS: dict[str, Callable[[], Codec]] = {"neural": _neural, "opus": _opus, "encodec": _encodec, "pcm16": _pcm16}
 
 
-def open_codec(name: str) -> Codec:
+def open_codec(name: str, coded: bool = False) -> Codec:
     """The codec `name` with its shipped or published weights; InputError names the allowed.
 
+    coded: its packets are to be entropy coded, which only the neural codec can.
     UnavailableError where what it needs is not installed.
     """
     if name not in CODECS:
         raise InputError(f"codec {name!r} is not known; allowed: {', '.join(CODECS)}")
-    return CODECS[name]()
+    if coded and name != "neural":
+        raise InputError(f"codec {name!r} has no entropy coding; allowed: neural")
+    return _neural(coded=True) if coded else CODECS[name]()

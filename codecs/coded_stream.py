@@ -36,7 +36,8 @@ class Coder(Protocol[E, D]):
     codebooks: int  # codes a frame at most
     tail_frames: int  # of silence that the decoder needs to say everything
     bitrates_bps: tuple[int, ...]
-    entropy: EntropyCoder | None  # of the packets that encoders make; decoders read both kinds
+    entropy: EntropyCoder | None  # what decoders read entropy-coded packets with
+    sends_coded: bool  # encoders make such packets
 
     def encoder_state(self) -> E:
         """A fresh encoder's."""
@@ -120,7 +121,7 @@ class CodeEncoder(Generic[E, D]):
         codes, self._state = self._coder.codes(pcm, self._codebooks, self._state)
         packet = Packet(codes, self._frame % FRAME_NUMBERS)
         self._frame += len(codes)
-        return pack(packet, self._coder.entropy)
+        return pack(packet, self._coder.entropy if self._coder.sends_coded else None)
 
     def _fresh(self) -> None:
         self._state = self._coder.encoder_state()

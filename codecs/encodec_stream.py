@@ -20,10 +20,12 @@ class EncodecSpeechCodec:
     name = "encodec"
     tail_frames = 0
     delay_samples = 0
+    sends_coded = False  # our entropy model knows other codes
+    entropy: EntropyCoder | None = None
 
-    def __init__(self, module: Encodec, entropy: EntropyCoder | None = None) -> None:
+    def __init__(self, module: Encodec) -> None:
         config = module.config
-        self.module, self.entropy = module.eval(), entropy
+        self.module = module.eval()
         self.device = module.codes.device
         self.sample_rate_hz, self.hop_samples = config.sample_rate_hz, config.hop_samples
         self.frame_hz = config.sample_rate_hz / config.hop_samples

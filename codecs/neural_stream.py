@@ -11,10 +11,13 @@ from torch import Tensor
 from streamst.codecs.base import Pcm
 from streamst.codecs.bitstream import Codes, EntropyCoder
 from streamst.codecs.coded_stream import FADE_FRAMES, CodeDecoder, CodeEncoder, bitrate_of
+from streamst.codecs.entropy import EntropyModel
 from streamst.codecs.neural import DecoderState, EncoderState, NeuralCodec
+from streamst.errors import InputError
 
 __all__ = ["FADE_FRAMES", "NeuralDecoder", "NeuralEncoder", "NeuralSpeechCodec"]
 
+ENTROPY = "entropy.safetensors"
 NeuralEncoder = CodeEncoder[EncoderState, DecoderState]
 NeuralDecoder = CodeDecoder[EncoderState, DecoderState]
 
@@ -22,17 +25,19 @@ NeuralDecoder = CodeDecoder[EncoderState, DecoderState]
 class NeuralSpeechCodec:
     """The `Codec` of a trained `NeuralCodec`.
 
-    entropy: packs what the encoders send some more; decoders need the same to read it.
+    entropy: what reads entropy-coded packets; encoders make them where `sends_coded`.
     """
 
     name = "neural"
     codebook_counts = (3, 6, 12)
     tail_frames = 1  # the decoder runs one hop behind
 
-    def __init__(self, module: NeuralCodec, entropy: EntropyCoder | None = None) -> None:
+    def __init__(self, module: NeuralCodec, entropy: EntropyCoder | None = None, sends_coded: bool = False) -> None:
+        if sends_coded and entropy is None:
+            raise InputError("entropy-coded packets need an entropy model, and this codec has none")
         config = module.config
         self.module = module.eval()
-        self.entropy = entropy
+        self.entropy, self.sends_coded = entropy, sends_coded
         self.device = next(module.parameters()).device
         self.sample_rate_hz, self.frame_hz = config.sample_rate_hz, config.frame_hz
         self.hop_samples, self.codebooks = config.hop_samples, config.codebooks
@@ -41,9 +46,11 @@ class NeuralSpeechCodec:
         self.bitrates_bps: tuple[int, ...] = tuple(bitrate_of(self, n) for n in counts)
 
     @classmethod
-    def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:
-        """The codec whose model is in `directory`."""
-        return cls(NeuralCodec.load(directory, device))
+    def load(cls, directory: Path, device: torch.device | str = "cpu", sends_coded: bool = False) -> Self:
+        """The codec whose model, and entropy model if it has one, is in `directory`."""
+        weights = directory / ENTROPY
+        entropy = EntropyModel.load(weights) if weights.is_file() else None
+        return cls(NeuralCodec.load(directory, device), entropy, sends_coded)
 
     def encoder(self, bitrate_bps: int | None = None) -> NeuralEncoder:
         """A fresh encoder; None is the middle rate."""

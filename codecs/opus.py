@@ -229,7 +229,7 @@ class OpusCodec:
     name = "opus"
     sample_rate_hz = RATE_HZ
     frame_hz = RATE_HZ / FRAME
-    bitrates_bps = (6_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000, 64_000)
+    bitrates_bps: tuple[int, ...] = (6_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000, 64_000)
     delay_samples = LOOKAHEAD + TAPS // 6
     latency_samples = FRAME + delay_samples
 

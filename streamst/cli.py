@@ -16,6 +16,7 @@ import typer
 from streamst import __version__
 from streamst import cli_options as opt
 from streamst.cli_bench import bench_app
+from streamst.cli_codec import bench_codec, codec_app
 from streamst.cli_live import mic, stream
 from streamst.cli_machine import doctor, models
 from streamst.cli_translate import translate
@@ -180,6 +181,8 @@ def train(
     out.print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()), soft_wrap=True)
 
 
+bench_app.command("codec")(bench_codec)
 app.add_typer(bench_app)
+app.add_typer(codec_app)
 for command in (translate, mic, stream, models, doctor):
     app.command()(command)

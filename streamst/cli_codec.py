@@ -1,0 +1,174 @@
+"""`streamst codec encode|decode|compare` on files, and `streamst bench codec` on a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from streamst import cli_options as opt
+from streamst.cli_view import err, out, shown
+
+if TYPE_CHECKING:
+    from streamst.audio import Pcm
+    from streamst.evaluate.codec_bench import Coded, Row
+
+codec_app = typer.Typer(name="codec", help="Speech in a few kbit/s: encode, decode, compare.", no_args_is_help=True)
+
+USUAL = ("neural:1500", "neural:3000", "neural+entropy:3000", "neural:6000", "opus:6000", "opus:8000", "opus:12000")
+CodecsOption = Annotated[
+    list[str] | None,
+    typer.Option("--codec", help="NAME:BITRATE, such as neural:3000 or opus:6000; may be repeated."),
+]
+PictureOption = Annotated[Path | None, typer.Option("--picture", help="Write spectrograms to this image file.")]
+PIECE_MS = 100
+
+
+@codec_app.command()
+def encode(
+    source: opt.File,
+    target: Annotated[Path, typer.Argument(help="The file of packets to write.")],
+    codec: Annotated[str, typer.Option(help="neural, opus or encodec.")] = "neural",
+    bitrate: Annotated[int | None, typer.Option(help="Bits a second; none is the codec's usual rate.")] = None,
+    entropy: Annotated[bool, typer.Option("--entropy", help="Entropy-code the neural codec's packets.")] = False,
+    packet_ms: Annotated[int, typer.Option(help="Audio in a packet.", min=20, max=10_000)] = PIECE_MS,
+) -> None:
+    """Code a recording."""
+    import numpy as np
+
+    from streamst.audio import read_blocks
+    from streamst.codecs.catalog import open_codec
+    from streamst.codecs.container import write_coded
+    from streamst.errors import InputError
+
+    if codec == "pcm16":
+        raise InputError("pcm16 codes nothing: write a WAV file; allowed: neural, opus, encodec")
+    chosen = open_codec(codec, coded=entropy)
+    encoder = chosen.encoder(bitrate)
+    size = chosen.sample_rate_hz * packet_ms // 1000
+    packets: list[bytes] = []
+    samples, rest = 0, np.zeros(0, np.float32)
+    for block in read_blocks(source, chosen.sample_rate_hz):
+        rest = np.concatenate([rest, block])
+        samples += len(block)
+        while len(rest) >= size:
+            packets.append(encoder.push(rest[:size]))
+            rest = rest[size:]
+    packets += [encoder.push(rest), encoder.flush()]
+    written = write_coded(target, codec, samples, [packet for packet in packets if packet])
+    seconds = samples / chosen.sample_rate_hz
+    out.print(
+        f"{target}: {seconds:.1f} s in {written} bytes, {written * 8 / seconds / 1000:.2f} kbit/s", soft_wrap=True
+    )
+
+
+@codec_app.command()
+def decode(
+    source: Annotated[Path, typer.Argument(help="A file that `encode` wrote.")],
+    target: Annotated[Path, typer.Argument(help="The WAV file to write.")],
+) -> None:
+    """Decode a recording. What is missing or damaged in the middle is concealed."""
+    from streamst.audio import WavWriter
+    from streamst.codecs.catalog import open_codec
+    from streamst.codecs.container import read_coded
+    from streamst.codecs.receive import PacketReceiver
+    from streamst.errors import InputError
+
+    coded = read_coded(source)
+    if coded.codec == "pcm16":
+        raise InputError(f"{source} names pcm16, which has no packets; allowed: neural, opus, encodec")
+    codec = open_codec(coded.codec)
+    receiver = PacketReceiver(codec.decoder())  # type: ignore[arg-type]
+    skip, left = codec.delay_samples, coded.samples
+    with WavWriter(target, codec.sample_rate_hz) as file:
+        for heard in (*(receiver.push(packet) for packet in coded.packets), receiver.flush()):
+            piece = heard[skip:][:left]
+            skip, left = max(0, skip - len(heard)), left - len(piece)
+            file.write(piece)
+        seconds = file.samples / codec.sample_rate_hz
+    out.print(f"{target}: {seconds:.1f} s of speech", soft_wrap=True)
+    told = receiver.delivery
+    if told.damaged or told.concealed_frames:
+        err.print(f"{told.damaged} damaged packets; {told.concealed_frames} frames concealed", style="yellow")
+    if coded.cut:
+        raise InputError(coded.cut)
+
+
+@codec_app.command()
+def compare(
+    source: opt.File,
+    codec: CodecsOption = None,
+    picture: PictureOption = None,
+) -> None:
+    """Put one recording through several codecs: quality, rate, speed."""
+    from streamst.audio import read_audio
+
+    _show(_measured([(read_audio(source), "")], codec or USUAL, False, picture))
+
+
+def bench_codec(
+    manifest: Annotated[Path, typer.Argument(help="TSV: path, duration_s, text; other columns are ignored.")],
+    codec: CodecsOption = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)] = None,
+    recognise: Annotated[bool, typer.Option("--wer/--no-wer", help="WER of our recogniser (English).")] = True,
+    picture: PictureOption = None,
+) -> None:
+    """PESQ, STOI, SI-SDR, mel distance, WER, kbit/s, real-time factor and latency of codecs on recordings."""
+    from streamst.audio import read_audio
+    from streamst.evaluate.manifest import read_manifest
+
+    clips = [
+        (read_audio(clip.path), " ".join(r.text or "" for r in clip.references).strip())
+        for clip in read_manifest(manifest, limit).clips
+    ]
+    _show(_measured(clips, codec or USUAL, recognise, picture))
+
+
+def _measured(clips: list[tuple[Pcm, str]], codecs: Sequence[str], recognise: bool, picture: Path | None) -> list[Row]:
+    from streamst.evaluate.codec_bench import condition, draw, measure
+
+    pictures = [("original", clips[0][0])]
+    with shown("Coding"):
+        rows = measure(
+            [condition(text) for text in codecs],
+            clips,
+            _recogniser() if recognise else None,
+            lambda name, coded: _keep(pictures, name, coded),
+        )
+        if picture is not None:
+            draw(picture, pictures)
+    return rows
+
+
+def _keep(pictures: list[tuple[str, Pcm]], name: str, coded: list[Coded]) -> None:
+    pictures.append((name, coded[0].pcm))
+
+
+def _recogniser() -> Callable[[Pcm], str]:
+    """Our listener: pcm at 16 kHz to English text."""
+    from streamst.events import Caption
+    from streamst.pipeline import load
+
+    pipeline = load(device="cpu")
+
+    def recognise(pcm: Pcm) -> str:
+        session = pipeline.session(latency="high", speech=False)
+        said: dict[int, str] = {}
+        for event in (*session.push(pcm), *session.finish()):
+            if isinstance(event, Caption) and event.lang == "en":
+                said[event.segment] = event.stable + event.unstable
+        return " ".join(said.values())
+
+    return recognise
+
+
+def _show(rows: list[Row]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name, value in row.figures.items() if value is not None))
+    table = Table("codec", *names)
+    for row in rows:
+        values = [row.figures.get(name) for name in names]
+        table.add_row(row.name, *("" if value is None else f"{value:.3g}" for value in values))
+    out.print(table)
