@@ -33,12 +33,12 @@ Floats = NDArray[np.float32]
 class SearchConfig:
     """Weights and widths of the search."""
 
-    language_weight: float = 0.8
-    word_bonus: float = 0.5
-    blank_penalty: float = 0.0  # taken from the blank's log-probability
+    language_weight: float = 0.7
+    word_bonus: float = 0.0
+    blank_penalty: float = 2.0  # taken from the blank's log-probability
     beam: int = 120
     threshold: float = 12.0  # hypotheses this much worse than the best are dropped
-    doubt: float = 5.0  # a segment's first words must be this much better than silence
+    doubt: float = 8.0  # a segment's first words must be this much better than silence
     agreeing: float = 8.0  # words are certain when all hypotheses within this of the best share them
 
 
