@@ -172,4 +172,4 @@ def test_ten_thousand_terms_cost_a_frame_little_more_than_one(tokenizers: tuple[
     terms = Terms(make_glossary(dict.fromkeys(words, "Tag")), source, target)
     log_probs = np.log(rng.dirichlet(np.full(source.size, 0.1), 200) + 1e-6).astype(np.float32)
     _, state = Spotter(terms, source.starts_word).step(log_probs, SpotState(), 0)
-    assert len(state.alive) <= 400  # what a frame costs is bounded by this, not by the glossary
+    assert len(state.alive) <= 100  # what a frame costs is bounded by this, not by the glossary

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from streamst.models.glossary import Terms
 
 BLANK = 0
-WIDTH = 400  # hypotheses kept
+WIDTH = 100  # hypotheses kept
+STEP = 2.0  # budgets that one label may cost: the rest are not looked at
 
 Floats = NDArray[np.float32]
 
@@ -72,7 +73,6 @@ class Spotter:
 
     def __init__(self, terms: Terms, word_starts: Sequence[bool], pause: int = 3, budget: float = 2.5) -> None:
         self.terms, self.word_starts, self.pause, self.budget = terms, word_starts, pause, budget
-        self._roots = np.array(sorted(terms.children[0]), dtype=np.int64)
 
     def step(self, log_probs: Floats, state: SpotState, offset: int) -> tuple[list[Spotted], SpotState]:
         """Hear frames (T, labels), the first of which is number `offset` of the stream."""
@@ -98,16 +98,20 @@ class Spotter:
                 grown[key] = Hypothesis(cost, frames)
 
         blank = top - float(row[BLANK])
+        near = np.flatnonzero(row >= top - STEP * budget)
+        costs = {int(label): top - float(row[label]) for label in near}
         for (node, quiet), one in alive.items():
             token = self.terms.label[node]
             enter((node, True), one.cost + blank, one.frames)
             if not quiet:
                 enter((node, False), one.cost + top - float(row[token]), one.frames)
-            for label, child in children[node].items():
-                if quiet or label != token:
-                    enter((child, False), one.cost + top - float(row[label]), (*one.frames, frame))
-        for label in self._roots[row[self._roots] >= top - budget].tolist():
-            enter((children[0][label], False), top - float(row[label]), (frame,))
+            below = children[node]
+            for label in below if len(below) < len(costs) else costs:
+                if label in costs and label in below and (quiet or label != token):
+                    enter((below[label], False), one.cost + costs[label], (*one.frames, frame))
+        for label, cost in costs.items():
+            if label in children[0]:
+                enter((children[0][label], False), cost, (frame,))
         if len(grown) > WIDTH:
             cheap = sorted(grown.items(), key=lambda item: item[1].cost - budget * depth[item[0][0]])
             return dict(cheap[:WIDTH])
