@@ -14,6 +14,7 @@ from streamst.codecs.coded_stream import FADE_FRAMES, CodeDecoder, CodeEncoder, 
 from streamst.codecs.entropy import EntropyModel
 from streamst.codecs.neural import DecoderState, EncoderState, NeuralCodec
 from streamst.errors import InputError
+from streamst.nn.vq import FusedQuantiser
 
 __all__ = ["FADE_FRAMES", "NeuralDecoder", "NeuralEncoder", "NeuralSpeechCodec"]
 
@@ -37,6 +38,7 @@ class NeuralSpeechCodec:
             raise InputError("entropy-coded packets need an entropy model, and this codec has none")
         config = module.config
         self.module = module.eval()
+        self.fused = FusedQuantiser(module.quantiser)
         self.entropy, self.sends_coded = entropy, sends_coded
         self.device = next(module.parameters()).device
         self.sample_rate_hz, self.frame_hz = config.sample_rate_hz, config.frame_hz
@@ -73,12 +75,30 @@ class NeuralSpeechCodec:
     def codes(self, pcm: Pcm, codebooks: int, state: EncoderState) -> tuple[Codes, EncoderState]:
         """pcm (frames * hop,) -> codes (frames, codebooks) and the state after them."""
         latents, state = self.module.encoder.step(torch.from_numpy(pcm)[None].to(self.device), state)
-        return self.module.quantise(latents, codebooks)[1][0].cpu().numpy(), state
+        return self.quantise(latents, codebooks)[0].cpu().numpy(), state
+
+    def quantise(self, latents: Tensor, codebooks: int) -> Tensor:
+        """latents (B, T, D) -> codes (B, T, codebooks): what `NeuralCodec.quantise` gives, faster."""
+        flat = latents.reshape(-1, latents.shape[2])
+        codes = self.fused.codes(flat[:, 1:], codebooks)
+        codes[:, 0] += self.module.pitch_level(flat[:, 0]) * self.module.quantiser.sizes[0]
+        return codes.reshape(*latents.shape[:2], codebooks)
+
+    def dequantise(self, codes: Tensor) -> Tensor:
+        """codes (B, T, n), each inside its codebook -> latents (B, T, D)."""
+        flat = codes.reshape(-1, codes.shape[2])
+        first = self.module.quantiser.sizes[0]
+        pitch = self.module.level_pitch(flat[:, :1] // first)
+        timbre = self.fused.latents(torch.cat([flat[:, :1] % first, flat[:, 1:]], dim=1))
+        return torch.cat([pitch.to(timbre), timbre], dim=1).reshape(*codes.shape[:2], -1)
 
     @torch.inference_mode()
     def latents(self, codes: Codes) -> Tensor:
         """codes (frames, n) -> latents (1, frames, D); InputError for a code that does not exist."""
-        return self.module.dequantise(torch.from_numpy(codes)[None].to(self.device))
+        given = torch.from_numpy(codes)[None].to(self.device)
+        if codes.min() < 0 or codes.max() >= self.module.config.codebook_size:
+            return self.module.dequantise(given)  # which says what is wrong
+        return self.dequantise(given)
 
     @torch.inference_mode()
     def samples(self, latents: Tensor, state: DecoderState) -> tuple[Pcm, DecoderState]:

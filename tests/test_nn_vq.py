@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from streamst.errors import InputError
-from streamst.nn.vq import ResidualLearner, ResidualQuantiser
+from streamst.nn.vq import FusedQuantiser, ResidualLearner, ResidualQuantiser
 
 
 @pytest.fixture
@@ -96,3 +96,17 @@ def test_gradients_pass_straight_through_the_choice_of_codes(quantiser: Residual
     assert float(latents.grad.abs().sum()) > 0
     with torch.no_grad():
         torch.testing.assert_close(used, quantiser.quantise(latents)[0], atol=1e-5, rtol=0)
+
+
+def test_fused_codes_and_latents_are_those_of_the_quantiser() -> None:
+    torch.manual_seed(6)
+    quantiser = ResidualQuantiser(10, (8, 32, 32), 4)
+    for stage in quantiser.first(None):
+        torch.nn.init.normal_(stage.up.bias, std=0.1)
+    fused, latents = FusedQuantiser(quantiser), torch.randn(200, 10)
+    with torch.inference_mode():
+        expected, codes = quantiser.quantise(latents[None])
+        found = fused.codes(latents, 3)
+        assert float((found == codes[0]).double().mean()) > 0.99
+        torch.testing.assert_close(fused.latents(codes[0]), expected[0], atol=1e-5, rtol=0)
+        assert torch.equal(fused.codes(latents, 2), found[:, :2])

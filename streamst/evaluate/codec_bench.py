@@ -18,6 +18,7 @@ from streamst.codecs.base import Codec
 from streamst.codecs.catalog import open_codec
 from streamst.errors import InputError
 from streamst.evaluate.codec_quality import corpus
+from streamst.evaluate.normalise import normaliser_for
 from streamst.evaluate.quality import error_rate
 
 FRAMES_MS = 80  # of audio in a packet
@@ -119,7 +120,7 @@ def measure(
         if recognise is None or not any(texts):
             return None
         told = [(recognise(pcm), text) for pcm, text in zip(signals, texts, strict=True) if text]
-        found = error_rate("WER", [h for h, _ in told], [t for _, t in told], "en")
+        found = error_rate("WER", [h for h, _ in told], [t for _, t in told], normaliser_for("en"))
         return None if found is None else found.value
 
     rows = [Row("original", {"WER": wer([pcm for pcm, _ in clips])})]
