@@ -32,21 +32,20 @@ from streamst.policies.catalog import LATENCY_NAMES, Setting, latency_setting, p
 from streamst.session import Session, SessionOptions
 
 BUDGETS_MS = (800.0, 1200.0, 1700.0, 2300.0, 3200.0)  # LAAL at the positions of the dial
-CHUNKS_MS = (160, 320, 640, 960)
+CHUNKS_MS = (320, 640, 960)
 POLICIES = (
-    *(f"wait-k:k={k}" for k in (1, 2, 3, 5, 7, 9)),
-    "wait-k:k=3,boundaries=fixed",
+    *(f"wait-k:k={k}" for k in (1, 3, 5, 7)),
     *(f"local-agreement:n={n}" for n in (2, 3)),
-    *(f"hold-n:n={n}" for n in (2, 4, 6, 8, 12)),
-    *(f"edatt:alpha={a},window_ms=400,sink_frames=0" for a in (0.6, 0.3, 0.1, 0.03)),
-    *(f"alignatt:hold_ms={h}" for h in (80, 240, 480, 800, 1200)),
-    *(f"streamatt:hold_ms={h}" for h in (80, 240, 480, 800, 1200)),
-    *(f"ctc-guided:lag={n}" for n in (0, 2, 4)),
-    *(f"transducer:blank_penalty={p}" for p in (0.0, 1.0)),
-    *(f"taed:blank_penalty={p}" for p in (0.0, 1.0)),
+    *(f"hold-n:n={n}" for n in (2, 4, 8)),
+    *(f"edatt:alpha={a},window_ms=400,sink_frames=0" for a in (0.6, 0.1)),
+    *(f"alignatt:hold_ms={h}" for h in (80, 240, 480, 960)),
+    *(f"streamatt:hold_ms={h}" for h in (240, 480)),  # alignatt where talks are short
+    *(f"ctc-guided:lag={n}" for n in (0, 2)),
+    "transducer",
+    "taed",
     *(f"confidence:tau={t}" for t in (0.3, 0.5, 0.7, 0.9)),
-    *(f"consensus:gamma={g}" for g in (0.5, 0.75, 0.9)),
-    *(f"monotonic:threshold={t}" for t in (0.3, 0.5, 0.7)),
+    *(f"consensus:gamma={g}" for g in (0.5, 0.75)),
+    *(f"monotonic:threshold={t}" for t in (0.3, 0.5)),
 )
 OFFLINE = "wait-k:k=1000"
 
@@ -67,8 +66,8 @@ class Remembering:
         def remembered(*arguments: Any) -> Any:
             key = (name, *map(_place, arguments))
             if key not in self._known:
-                begun_s = time.perf_counter()
-                self._known[key] = found(*arguments), time.perf_counter() - begun_s, arguments
+                begun_s = time.process_time()
+                self._known[key] = found(*arguments), time.process_time() - begun_s, arguments
             result, cost_s, _ = self._known[key]
             self.spent_s += cost_s
             return result
@@ -151,7 +150,7 @@ def measure(
         for point in points:
             play(point, translator, pcm, references[-1])
         translator.next_clip()
-        if number % 10 == 0:
+        if number % 5 == 0:
             told(f"{number} of {len(manifest.clips)} clips")
     for point in points:
         point.bleu = sacrebleu_score("BLEU", point.hypotheses, references).value

@@ -107,9 +107,9 @@ def main() -> None:
         pcm = np.concatenate([clips[index], quiet])
         references.append(ReferenceSegment(1000 * samples / rate, 1000 * len(clips[index]) / rate, texts[index]))
         order.append(index)
-        begun_s = time.perf_counter()
+        begun_s = time.process_time()
         ear.take(session.push(pcm))
-        spent_s += time.perf_counter() - begun_s
+        spent_s += time.process_time() - begun_s
         samples += len(pcm)
         if samples >= total * (len(marks) + 1) / 20:
             snapshot = max(snapshot, len(session.snapshot()))
