@@ -89,7 +89,7 @@ def test_a_melody_is_not_taken_for_a_talk(shipped: Pipeline) -> None:
 
 
 def test_clipped_and_telephone_speech_is_translated_without_an_error(shipped: Pipeline, station: Pcm) -> None:
-    telephone = soxr.resample(soxr.resample(station, HZ, 8_000), 8_000, HZ).astype(np.float32)
+    telephone = np.asarray(soxr.resample(soxr.resample(station, HZ, 8_000), 8_000, HZ), np.float32)
     assert len(SAID & set(heard(run(shipped, telephone)))) >= 2
     for loud in (
         np.clip(20 * station, -1, 1).astype(np.float32),
@@ -102,7 +102,8 @@ def test_clipped_and_telephone_speech_is_translated_without_an_error(shipped: Pi
 
 def test_two_speakers_at_once_give_no_more_text_than_they_said(shipped: Pipeline, station: Pcm) -> None:
     pause = np.zeros(HZ // 2, np.float32)
-    events = run(shipped, (np.concatenate([station, pause]) + np.concatenate([pause, station])) / 2)
+    both = np.concatenate([station, pause]) + np.concatenate([pause, station])
+    events = run(shipped, np.asarray(both / 2, np.float32))
     assert len(heard(events)) <= 2 * len(SAID) + 4
     assert len(said(events)) <= 30
 

@@ -90,12 +90,14 @@ def choose(precision: str, device: str) -> Precision:
 
 
 def prepare(translator: SpeechTranslator, precision: Precision) -> SpeechTranslator:
-    """Make `translator` (it is changed) ready to serve in `precision`; returns it."""
-    listener, writer = translator.listener.eval(), translator.writer.eval()
+    """Make `translator` (it is changed) ready to serve in `precision`; returns it.
+
+    Only the encoder runs in 8 bits: on the writer they cost BLEU (2.9 points with the first checkpoint), and it is not
+    where the time goes.
+    """
+    listener = translator.listener.eval()
     if precision == "int8":
         listener.encoder = cast(Conformer, in_8_bits(listener.encoder))
-        writer.memory_layers = cast(nn.ModuleList, in_8_bits(writer.memory_layers))
-        writer.layers = cast(nn.ModuleList, in_8_bits(writer.layers))
     if precision != "float32":
         listener.encoder = cast(Conformer, FrozenEncoder(listener.encoder))
     return translator
