@@ -39,7 +39,7 @@ class SearchConfig:
     beam: int = 120
     threshold: float = 12.0  # hypotheses this much worse than the best are dropped
     doubt: float = 8.0  # a segment's first words must be this much better than silence
-    agreeing: float = 8.0  # words are certain when all hypotheses within this of the best share them
+    agreeing: float = 3.0  # words are certain when all hypotheses within this of the best share them
 
 
 @dataclass(frozen=True)
