@@ -26,7 +26,7 @@ PIECE = 375  # frames looked at together (6 s); a recording is searched in such 
 SHIFTS = 4  # places within half a window that are tried
 LEAST = 16  # frames in which a mark can be looked for
 
-PATTERN = np.random.default_rng(20_261_121).integers(0, 2, (PERIOD, BANDS)) * 2.0 - 1.0
+PATTERN = (np.random.default_rng(20_261_121).integers(0, 2, (PERIOD, BANDS)) * 2 - 1).astype(np.float64)
 
 
 @dataclass(frozen=True)

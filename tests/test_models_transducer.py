@@ -107,7 +107,8 @@ def test_a_wide_beam_finds_the_most_probable_labels_and_their_probability() -> N
     for labels in itertools.product(range(9), repeat=3):  # one label or blank a frame
         said, total = [0, 0], torch.tensor(0.0)
         for frame, label in zip(states, labels, strict=True):
-            total = total + model.join(model.frame(frame), model.predict(torch.tensor(said[-2:]))).log_softmax(-1)[label]
+            joined = model.join(model.frame(frame), model.predict(torch.tensor(said[-2:])))
+            total = total + joined.log_softmax(-1)[label]
             said += [label] if label else []
         key = tuple(label for label in labels if label)
         scores[key] = torch.logaddexp(scores[key], total) if key in scores else total

@@ -106,7 +106,7 @@ def test_a_prompt_is_a_task_and_the_first_is_the_default() -> None:
     written = model.greedy(memory, [6, 7], limit=1, prompt=number)
     scores = second[0, 2].log_softmax(-1)[2:]
     assert [int(scores.argmax()) + 2] == list(written.tokens or (2,))
-    with pytest.raises(ConfigError, match="'st:fr'.*st:de, asr:en"):
+    with pytest.raises(ConfigError, match=r"'st:fr'.*st:de, asr:en"):
         model.prompt_number("st:fr")
 
 

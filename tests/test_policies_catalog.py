@@ -134,8 +134,9 @@ def test_a_named_policy_moves_its_main_knob_with_the_dial_unless_it_is_set() -> 
     ],
 )
 def test_an_unknown_pair_position_or_policy_is_named_with_the_allowed(arguments: tuple[str, ...], words: str) -> None:
+    source, target, latency, *policy = arguments
     with pytest.raises(InputError, match=words):
-        latency_setting(*arguments)
+        latency_setting(source, target, latency, "".join(policy))
 
 
 def test_the_description_tells_when_to_choose_a_policy_and_what_it_takes() -> None:

@@ -47,7 +47,9 @@ def main(rounds: int) -> None:
     warnings.simplefilter("ignore")
     theirs = torchaudio_loss()
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, 1 thread, CPU seconds")
-    print(f"{'B, T, U, V':>20} {'padding':>8} {'torchaudio':>11} {'ours':>8} {'ratio':>6} {'am + lm':>8} {'ratio':>6}  values")
+    names = ("B, T, U, V", "padding", "torchaudio", "ours", "ratio", "am + lm", "ratio")
+    columns = zip(names, (20, 8, 11, 8, 6, 8, 6), strict=True)
+    print(" ".join(f"{name:>{width}}" for name, width in columns) + "  values")
     for rows, times, said, classes in SIZES:
         for padded in (False, True):
             torch.manual_seed(0)
