@@ -24,7 +24,7 @@ LAYERS = (
     ("streamst", "streamst.errors"),
     ("streamst.config", "streamst.audio", "streamst.events", "streamst.policies.base", "streamst.codecs.base"),
     ("streamst.nn", "streamst.checkpoint", "streamst.inventory"),
-    ("streamst.codecs", "streamst.features", "streamst.text", "streamst.text_de"),
+    ("streamst.codecs", "streamst.features", "streamst.text", "streamst.text_de", "streamst.watermark"),
     ("streamst.models", "streamst.backends"),
     ("streamst.policies",),
     ("streamst.session",),
