@@ -128,7 +128,8 @@ def bench_codec(
 
 
 def _measured(clips: list[tuple[Pcm, str]], codecs: Sequence[str], recognise: bool, picture: Path | None) -> list[Row]:
-    from streamst.evaluate.codec_bench import condition, draw, measure
+    from streamst.evaluate.codec_bench import QUALITY, condition, draw, measure
+    from streamst.evaluate.codec_quality import missing
 
     pictures = [("original", clips[0][0])]
     with shown("Coding"):
@@ -140,6 +141,8 @@ def _measured(clips: list[tuple[Pcm, str]], codecs: Sequence[str], recognise: bo
         )
         if picture is not None:
             draw(picture, pictures)
+    for name, package in missing(QUALITY).items():
+        err.print(f"No {name}: {package} is not installed; get it with: pip install {package}", style="dim")
     return rows
 
 

@@ -114,5 +114,17 @@ def test_compare_prints_a_row_for_each_codec_and_a_picture(tmp_path: Path, capsy
     assert run("compare", STATION, *codecs, "--picture", tmp_path / "p.png") == 0
     table = capsys.readouterr().out
     assert "opus:6000" in table
+    assert "STOI" in table
     assert "neural:1500" in table
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_compare_without_pesq_says_so_and_measures_the_rest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamst.evaluate.codec_quality.PACKAGES", {"PESQ": "no_such_package", "STOI": "pystoi"})
+    assert run("compare", STATION, "--codec", "opus:6000") == 0
+    told = capsys.readouterr()
+    assert "No PESQ: no_such_package is not installed" in told.err
+    assert "STOI" in told.out
+    assert "PESQ" not in told.out

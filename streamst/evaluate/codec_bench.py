@@ -17,12 +17,13 @@ from streamst.audio import SAMPLE_RATE_HZ, Pcm, resample
 from streamst.codecs.base import Codec
 from streamst.codecs.catalog import open_codec
 from streamst.errors import InputError
-from streamst.evaluate.codec_quality import corpus
+from streamst.evaluate.codec_quality import corpus, missing
 from streamst.evaluate.normalise import normaliser_for
 from streamst.evaluate.quality import error_rate
 
 FRAMES_MS = 80  # of audio in a packet
 FFT, MELS = 512, 80
+QUALITY = ("PESQ", "STOI", "SI-SDR")
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,13 @@ def measure(
 ) -> list[Row]:
     """A row for each condition over clips of (pcm at 16 kHz, text or ""); the first row is the original.
 
-    tell: called with each condition's name and its decoded clips.
+    tell: called with each condition's name and its decoded clips. Measures of QUALITY whose package is not installed
+    are left out.
     """
     if not clips:
         raise InputError("there is no recording to code")
+    lacking = missing(QUALITY)
+    measured = [name for name in QUALITY if name not in lacking]
     seconds = sum(len(pcm) for pcm, _ in clips) / SAMPLE_RATE_HZ
     texts = [text for _, text in clips]
 
@@ -130,7 +134,7 @@ def measure(
             tell(one.name, coded)
         pairs = [(pcm, c.pcm) for (pcm, _), c in zip(clips, coded, strict=True)]
         figures: dict[str, float | None] = {"kbit/s": sum(c.wire_bytes for c in coded) * 8 / seconds / 1000}
-        for name in ("PESQ", "STOI", "SI-SDR"):
+        for name in measured:
             metric = corpus(name, pairs)
             figures[name] = None if metric is None else metric.value
         figures["mel dB"] = float(np.mean([mel_distance_db(a, b) for a, b in pairs]))

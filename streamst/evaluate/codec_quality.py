@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +20,7 @@ from streamst.evaluate.result import Metric, signature
 
 SI_SDR_CAP_DB = 100.0
 NAMES = {"SI-SDR": "dB", "PESQ": "MOS-LQO", "STOI": "ratio", "ESTOI": "ratio"}
+PACKAGES = {"PESQ": "pesq", "STOI": "pystoi", "ESTOI": "pystoi"}  # that compute them
 
 Signal = NDArray[np.float32] | NDArray[np.float64]
 
@@ -90,13 +92,18 @@ def corpus(name: str, pairs: Sequence[tuple[Signal, Signal]], sample_rate_hz: in
     if not defined:
         return None
     fields: dict[str, object] = {"rate": f"{sample_rate_hz}Hz"}
-    package = {"PESQ": "pesq", "STOI": "pystoi", "ESTOI": "pystoi"}.get(name)
+    package = PACKAGES.get(name)
     if package:
         fields[package] = metadata.version(package)
     if name == "PESQ":
         fields["band"] = "wide" if sample_rate_hz == 16_000 else "narrow"
     fields |= {"n": len(values), "undefined": len(values) - len(defined)}
     return Metric(math.fsum(defined) / len(defined), NAMES[name], signature(fields))
+
+
+def missing(names: Iterable[str]) -> dict[str, str]:
+    """Those of `names` that cannot be computed here, each with the package that would."""
+    return {name: PACKAGES[name] for name in names if name in PACKAGES and find_spec(PACKAGES[name]) is None}
 
 
 def _package(name: str) -> ModuleType:
