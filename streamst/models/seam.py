@@ -165,14 +165,29 @@ class Speak:
 
 
 Work = Encode | Hypothesise | Speak
+KINDS: dict[type, str] = {Encode: "encode", Hypothesise: "hypothesise", Speak: "speak"}
 
 
 def perform(work: Work, translator: Translator[Any], voice: Voice[Any] | None) -> Any:
-    """Do one piece of work by itself. Only a session with a voice asks to speak."""
-    if isinstance(work, Encode):
-        return translator.encode(work.pcm, work.state, work.final)
-    if isinstance(work, Hypothesise):
-        return translator.hypothesise(work.state, work.prefix, work.final, work.decoding)
-    if voice is None:
+    """Do one piece of work by itself."""
+    return perform_all([work], translator, voice)[0]
+
+
+def perform_all(work: Sequence[Work], translator: Translator[Any], voice: Voice[Any] | None) -> list[Any]:
+    """Do pieces of work, all of one kind: together, where translator or voice can (`encode_all`, `hypothesise_all`,
+    `speak_all`), else one after the other. Only a session with a voice asks to speak."""
+    kind, doer = KINDS[type(work[0])], voice if isinstance(work[0], Speak) else translator
+    if doer is None:
         raise InputError("no voice is there to speak")
-    return voice.speak(work.words, work.state, final=work.final, rate=work.rate)
+    together = getattr(doer, f"{kind}_all", None)
+    if together is not None:
+        return together(work)
+    return [_alone(one, doer) for one in work]
+
+
+def _alone(work: Work, doer: Any) -> Any:
+    if isinstance(work, Encode):
+        return doer.encode(work.pcm, work.state, work.final)
+    if isinstance(work, Hypothesise):
+        return doer.hypothesise(work.state, work.prefix, work.final, work.decoding)
+    return doer.speak(work.words, work.state, final=work.final, rate=work.rate)

@@ -11,19 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from streamst import checkpoint
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
 from streamst.models.glossary import Glossary, Terms, make_glossary
+from streamst.models.greedy import Continuation, Draft, write
 from streamst.models.heads import Heads, HeadsConfig, HeadsState, drafted
 from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
-from streamst.models.seam import ATTENTION, NO_GLOSSARY, Pcm, SourceWord, Transcript
+from streamst.models.seam import ATTENTION, NO_GLOSSARY, Encode, Hypothesise, Pcm, SourceWord, Transcript
 from streamst.models.search import SearchConfig, SearchState, Word, WordSearch, pack, unpack
 from streamst.models.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
 from streamst.models.steering import Steering
 from streamst.models.taed import Taed
 from streamst.models.writer import Writer, WriterConfig
+from streamst.nn.state import stacked
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.text import Tokenizer
 
@@ -177,21 +181,38 @@ class SpeechTranslator:
         search = None if self.search is None else self.search.favouring(words, self.config.term_gain)
         return Spotter(terms, self.source_tokenizer.starts_word, pause, self.config.term_budget), search
 
-    @torch.inference_mode()
     def encode(self, pcm: Pcm, state: Hearing, final: bool = False) -> Hearing:
         """Hear `pcm` (samples,), any number of them; `final` flushes what is buffered with a tail of silence."""
-        new = torch.from_numpy(np.ascontiguousarray(pcm, dtype=np.float32))
-        frame = self.listener.frame_samples
-        if final:
-            tail = int(self.config.tail_ms * self.sample_rate_hz / 1000)
-            rest = -(len(state.pending) + len(new) + tail) % frame
-            new = torch.cat([new, torch.zeros(tail + rest)])
-        waiting = torch.cat([state.pending, new])
-        while len(waiting) >= state.chunk_samples or (final and len(waiting)):
-            chunk, waiting = waiting[: state.chunk_samples], waiting[state.chunk_samples :]
-            states, listener = self.listener.step(chunk[None].to(self.device), state.listener)
-            state = self._hear(replace(state, listener=listener), states[0])
-        return replace(state, pending=waiting.clone())
+        return self.encode_all([Encode(pcm, state, final)])[0]
+
+    @torch.inference_mode()
+    def encode_all(self, work: Sequence[Encode]) -> list[Hearing]:
+        """`encode` for several speakers: chunks of one size go through the encoder together."""
+        heard = [one.state for one in work]
+        waiting = [self._waiting(one) for one in work]
+        while True:
+            ready: dict[int, list[int]] = {}  # rows by the size of their next chunk
+            for row, (one, rest) in enumerate(zip(work, waiting, strict=True)):
+                size = min(len(rest), one.state.chunk_samples)
+                if size == one.state.chunk_samples or (one.final and size):
+                    ready.setdefault(size, []).append(row)
+            if not ready:
+                return [replace(h, pending=rest.clone()) for h, rest in zip(heard, waiting, strict=True)]
+            for size, rows in ready.items():
+                chunks = torch.stack([waiting[row][:size] for row in rows]).to(self.device)
+                states, listener = self.listener.step(chunks, stacked([heard[row].listener for row in rows]))
+                for place, row in enumerate(rows):
+                    waiting[row] = waiting[row][size:]
+                    own = listener if len(rows) == 1 else listener.select([place])
+                    heard[row] = self._hear(replace(heard[row], listener=own), states[place])
+
+    def _waiting(self, work: Encode) -> Tensor:
+        """The samples that are to be encoded, with silence to the next whole frame where they are the last."""
+        samples = torch.cat([work.state.pending, torch.from_numpy(np.ascontiguousarray(work.pcm, dtype=np.float32))])
+        if not work.final:
+            return samples
+        tail = int(self.config.tail_ms * self.sample_rate_hz / 1000)
+        return F.pad(samples, (0, tail + -(len(samples) + tail) % self.listener.frame_samples))
 
     def _hear(self, state: Hearing, states: Tensor) -> Hearing:
         """Take the encoder's frames (T, D) of one chunk: source tokens, and what the heads make of them."""
@@ -318,7 +339,6 @@ class SpeechTranslator:
             words[-1].append(token)
         return words
 
-    @torch.inference_mode()
     def hypothesise(
         self, state: Hearing, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
     ) -> Hypothesis:
@@ -326,41 +346,82 @@ class SpeechTranslator:
 
         A mode whose head is missing is attention decoding, which every policy can use.
         """
+        return self.hypothesise_all([Hypothesise(state, tuple(prefix), final, decoding)])[0]
+
+    @torch.inference_mode()
+    def hypothesise_all(self, work: Sequence[Hypothesise]) -> list[Hypothesis]:
+        """`hypothesise` for several speakers: the writer decodes for all of them together."""
+        found = [self._without_writer(one) for one in work]
+        rows = [row for row, hypothesis in enumerate(found) if hypothesis is None]
+        if rows:
+            for row, hypothesis in zip(rows, self._written([work[row] for row in rows]), strict=True):
+                found[row] = hypothesis
+        return [hypothesis for hypothesis in found if hypothesis is not None]
+
+    def _without_writer(self, work: Hypothesise) -> Hypothesis | None:
+        """What needs no attention decoder: silence, and labels that the heads read off the frames."""
+        state, prefix, mode = work.state, work.prefix, work.decoding.mode
         if not state.tokens:
             return Hypothesis((), finished=True)
-        if decoding.mode == "transducer" and self.heads.transducer is not None:
-            emitted = self.heads.lattice(state.heads, state.frames, decoding.blank_penalty)[len(prefix) :]
+        if mode == "transducer" and self.heads.transducer is not None:
+            emitted = self.heads.lattice(state.heads, state.frames, work.decoding.blank_penalty)[len(prefix) :]
             log_probs = tuple(e.log_prob for e in emitted)
-            return self._read(state, [e.label for e in emitted], [e.frame for e in emitted], log_probs, final)
-        if decoding.mode == "target-ctc" and self.heads.draft is not None:
-            return self._read(state, *drafted(state.heads, prefix), (), final)
-        taed = self.heads.taed
-        ending = [Tokenizer.end] if final else []
-        ids = torch.tensor([[Tokenizer.begin, *(t.token for t in state.tokens), *ending]], device=self.device)
+            return self._read(state, [e.label for e in emitted], [e.frame for e in emitted], log_probs, work.final)
+        if mode == "target-ctc" and self.heads.draft is not None:
+            return self._read(state, *drafted(state.heads, prefix), (), work.final)
+        return None
+
+    def _written(self, work: Sequence[Hypothesise]) -> list[Hypothesis]:
+        """What the writer says, for speakers of whom something was heard."""
+        ids = []
+        for one in work:
+            closing = [Tokenizer.end] if one.final else []
+            ids.append(torch.tensor([Tokenizer.begin, *(t.token for t in one.state.tokens), *closing]))
+        lengths = torch.tensor([len(row) for row in ids], device=self.device)
+        tokens = pad_sequence(ids, batch_first=True, padding_value=Tokenizer.end).to(self.device)
+        hidden = torch.arange(tokens.shape[1], device=self.device) >= lengths[:, None]
         pooled = None
         if self.config.writer.reads_states:
-            edge = state.pooled.new_zeros(1, state.pooled.shape[1])
-            pooled = torch.cat([edge, state.pooled, *([edge] if final else [])])[None]
-        memory = self.writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool), pooled)
-        limit = max(0, 2 * len(state.tokens) + 8 - len(prefix))
-        prompt = self.writer.prompt_number(f"st:{state.target}")
-        gate = None
-        if decoding.mode == "taed" and taed is not None and not final:
-            gate = partial(_gate, taed, memory[:, -1], decoding.blank_penalty)
-        steer = self._steering(state, prefix, decoding)
-        # What was said stays: after it comes a new word, never a piece that would change the last one.
-        found = self.writer.greedy(memory, prefix, limit, self._word_starts if prefix else None, prompt, gate, steer)
-        tokens = found.tokens
+            edges = [F.pad(one.state.pooled, (0, 0, 1, int(one.final))) for one in work]
+            pooled = pad_sequence(edges, batch_first=True)
+        memory = self.writer.memory(tokens, hidden, pooled)
+        drafts = [
+            self._draft(one, row[int(length) - 1]) for one, row, length in zip(work, memory, lengths, strict=True)
+        ]
+        written = write(self.writer, memory, hidden, drafts)
+        rows = zip(work, memory, lengths, drafts, written, strict=True)
+        return [self._hypothesis(one, row[None, : int(n)], draft, found) for one, row, n, draft, found in rows]
+
+    def _draft(self, work: Hypothesise, newest: Tensor) -> Draft:
+        """What the policy, the glossary and what was said wish of a decode; newest: the memory's last vector (D,)."""
+        state, prefix, decoding = work.state, work.prefix, work.decoding
+        taed, gate = self.heads.taed, None
+        if decoding.mode == "taed" and taed is not None and not work.final:
+            gate = partial(_gate, taed, newest[None], decoding.blank_penalty)
+        return Draft(
+            prefix,
+            max(0, 2 * len(state.tokens) + 8 - len(prefix)),
+            # What was said stays: after it comes a new word, never a piece that would change the last one.
+            self._word_starts if prefix else None,
+            self.writer.prompt_number(f"st:{state.target}"),
+            gate,
+            self._steering(state, prefix, decoding),
+        )
+
+    def _hypothesis(self, work: Hypothesise, memory: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
+        """What was found, with where each token was read from."""
+        state, decoding, tokens = work.state, work.decoding, found.tokens
         inner = found.attention[:, 1 : len(state.tokens) + 1]
         alignment = (
             tuple(state.tokens[i].last - state.segment_frame for i in inner.argmax(1).tolist()) if tokens else ()
         )
         # Where a trained lattice reads on, the sentence has not ended.
-        finished = found.finished and gate is None
+        finished = found.finished and draft.ending is None
         ends = self.target_tokenizer.word_ends(tokens, finished)
         writes: tuple[tuple[float, ...], ...] = ()
-        if taed is not None and decoding.mode == "attention" and not final:
-            chances = taed.write_probability(self.writer, memory, [*prefix, *tokens])[len(prefix) : -1]
+        taed = self.heads.taed
+        if taed is not None and decoding.mode == "attention" and not work.final:
+            chances = taed.write_probability(self.writer, memory, [*work.prefix, *tokens])[len(work.prefix) : -1]
             writes = tuple((chance,) for chance in chances)
         attention = self._over_frames(inner, state) if decoding.attention and tokens else ()
         return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)

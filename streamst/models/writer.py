@@ -8,8 +8,9 @@ that the decoder knows an open sentence from a finished one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ from torch.nn import functional as F
 
 from streamst.errors import ConfigError
 from streamst.models.conformer import FeedForward
+from streamst.models.greedy import Continuation, Draft, write
 from streamst.nn.attention import AttentionState, ChunkAttention
+from streamst.nn.state import State
 from streamst.text import Tokenizer
 
 
@@ -103,28 +106,24 @@ class DecoderLayer(nn.Module):
         return x + self.feed_forward(x), weights
 
     def step(
-        self, x: Tensor, state: AttentionState, memory: tuple[Tensor, Tensor], hidden: Tensor
+        self, x: Tensor, state: AttentionState, memory: tuple[Tensor, Tensor], hidden: Tensor, real: Tensor | None
     ) -> tuple[Tensor, Tensor, AttentionState]:
-        """x: (B, T, D) the next T positions."""
-        said, state = self.self_attention.step(self.self_norm(x), state)
+        """x: (B, T, D) the next T positions; real: see `ChunkAttention.step`."""
+        said, state = self.self_attention.step(self.self_norm(x), state, real, grow=True)
         x = x + said
         read, weights = self.cross_attention(self.cross_norm(x), memory, hidden)
         x = x + read
         return x + self.feed_forward(x), weights, state
 
 
-# (log-probabilities (target_tokens,), the tokens before, weights over the memory (S,)) -> log-probabilities
-Steer = Callable[[Tensor, Sequence[int], Tensor], Tensor]
-
-
 @dataclass(frozen=True)
-class Continuation:
-    """What greedy decoding wrote after a prefix."""
+class DecoderState(State):
+    """What decoding carries on: keys and values of the memory (B, H, S, D / H) and of what was said, a pair and a state
+    a layer; hidden: (B, S) True at the memory's padding."""
 
-    tokens: tuple[int, ...]
-    log_probs: tuple[float, ...]
-    attention: Tensor  # (tokens, S) weights over the memory, <begin> and <end> included
-    finished: bool
+    memory: tuple[tuple[Tensor, Tensor], ...]
+    said: tuple[AttentionState, ...]
+    hidden: Tensor
 
 
 class Writer(nn.Module):
@@ -196,78 +195,41 @@ class Writer(nn.Module):
             x = x + self.prompt(prompts)[:, None] * begins
         return x * self.config.dim**0.5
 
-    @torch.no_grad()
-    def greedy(
-        self,
-        memory: Tensor,
-        prefix: Sequence[int],
-        limit: int,
-        first: Tensor | None = None,
-        prompt: int = 0,
-        ending: Callable[[Tensor], Tensor] | None = None,
-        steer: Steer | None = None,
-    ) -> Continuation:
-        """Continue `prefix` over `memory` (1, S, D) by at most `limit` tokens.
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the longest sentence."""
+        return self.config.max_tokens
 
-        first: (target_tokens,) True for what may follow the prefix directly (the end always may), None for anything.
-        prompt: a place in `config.prompts`. ending: what decoder states (1, 1, D) add to the logit of the end.
-        steer: changes the log-probabilities of each step. What would go round in circles (see `looping`) ends the
-        sentence, and is left out but for its first round.
-        """
-        c = self.config
+    def begin(self, memory: Tensor, hidden: Tensor) -> DecoderState:
+        """Nothing said over `memory` (B, S, D); hidden: (B, S) padding."""
+        batch, layers = len(memory), self._layers()
+        return DecoderState(
+            tuple(layer.cross_attention.project(memory) for layer in layers),
+            tuple(layer.self_attention.init_state(batch, 0, memory.device, memory.dtype) for layer in layers),
+            hidden,
+        )
+
+    def step(
+        self, inputs: Tensor, state: DecoderState, prompts: Tensor | None = None, real: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, DecoderState]:
+        """inputs: (B, T) tokens; real: (B,) how many of the last of them are real where rows differ, at the beginning
+        only. Returns the decoder's states (B, D) and the weights over the memory (B, S) at the last token."""
+        x = self._embedded(inputs, prompts)
+        row, after = x, []
+        for number, (layer, memory, said) in enumerate(zip(self._layers(), state.memory, state.said, strict=True)):
+            x, weights, said = layer.step(x, said, memory, state.hidden, real)
+            row = weights if number == self.config.alignment_layer else row
+            after.append(said)
+        return self.norm(x[:, -1]), row[:, -1], DecoderState(state.memory, tuple(after), state.hidden)
+
+    def logits(self, said: Tensor) -> Tensor:
+        """Decoder states (..., D) to (..., target_tokens)."""
+        return F.linear(said, self.target.weight)
+
+    def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int, **wishes: Any) -> Continuation:
+        """`write` for one speaker: continue `prefix` over `memory` (1, S, D) by at most `limit` tokens."""
         hidden = torch.zeros(1, memory.shape[1], dtype=torch.bool, device=memory.device)
-        projected = [layer.cross_attention.project(memory) for layer in self._layers()]
-        states = [
-            layer.self_attention.init_state(1, c.max_tokens, memory.device, memory.dtype) for layer in self._layers()
-        ]
-        inputs = [Tokenizer.begin, *prefix][-c.max_tokens :]
-        tokens: list[int] = []
-        log_probs: list[float] = []
-        rows: list[Tensor] = []
-        finished = False
-        while True:
-            ids = torch.tensor([inputs], device=memory.device)
-            x = self._embedded(ids, torch.full((1,), prompt, device=memory.device))
-            row = memory
-            for number, layer in enumerate(self._layers()):
-                x, weights, states[number] = layer.step(x, states[number], projected[number], hidden)
-                row = weights if number == c.alignment_layer else row
-            said = self.norm(x[:, -1:])
-            logits = F.linear(said[0, 0], self.target.weight)
-            if ending is not None:
-                logits[Tokenizer.end] += ending(said)[0, 0]
-            scores = logits.log_softmax(-1)
-            scores[: Tokenizer.end] = float("-inf")
-            if first is not None and not tokens:
-                scores[Tokenizer.end + 1 :].masked_fill_(~first[Tokenizer.end + 1 :], float("-inf"))
-            if steer is not None:
-                scores = steer(scores, [*prefix, *tokens], row[0, -1])
-            best = int(scores.argmax())
-            finished = best == Tokenizer.end
-            again = 0 if finished else looping([*prefix, *tokens, best])
-            if again:
-                kept = max(0, len(tokens) + 1 - again)
-                tokens, log_probs, rows, finished = tokens[:kept], log_probs[:kept], rows[:kept], True
-            if finished or len(tokens) == limit or len(prefix) + len(tokens) >= c.max_tokens - 1:
-                break
-            tokens.append(best)
-            log_probs.append(float(scores[best]))
-            rows.append(row[0, -1])
-            inputs = [best]
-        attention = torch.stack(rows) if rows else memory.new_zeros(0, memory.shape[1])
-        return Continuation(tuple(tokens), tuple(log_probs), attention, finished)
+        return write(self, memory, hidden, [Draft(prefix, limit, **wishes)])[0]
 
     def _layers(self) -> list[DecoderLayer]:
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
-
-
-def looping(tokens: Sequence[int]) -> int:
-    """How many of the last `tokens` repeat what was before them, where the end goes round in circles: one token six
-    times in a row, two four times, three to eight three times. 0 where it does not."""
-    for size in range(1, 9):
-        times = {1: 6, 2: 4}.get(size, 3)
-        if len(tokens) >= size * times and tokens[-1] == tokens[-1 - size]:
-            end = list(tokens[-size * times :])
-            if end == end[:size] * times:
-                return size * (times - 1)
-    return 0

@@ -43,21 +43,31 @@ class ChunkAttention(nn.Module):
         empty = torch.zeros(batch, left, self.heads, self.dim // self.heads, device=device, dtype=dtype)
         return AttentionState(empty, empty, torch.zeros(batch, dtype=torch.long, device=device))
 
-    def step(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
-        """x: (B, T, D), one chunk."""
+    def step(
+        self, x: Tensor, state: AttentionState, real: Tensor | None = None, grow: bool = False
+    ) -> tuple[Tensor, AttentionState]:
+        """x: (B, T, D), one chunk.
+
+        real: (B,) how many of the chunk's last frames are real where rows differ, from a fresh state only.
+        grow: keep every key, in place of the last `left`.
+        """
         frames = x.shape[1]
         left = state.keys.shape[1]
         query, key, value = self._heads(x)
         keys = torch.cat([state.keys.to(x.dtype), key], 1)
         values = torch.cat([state.values.to(x.dtype), value], 1)
+        length = state.length + (frames if real is None else real)
         position = torch.arange(left + frames, device=x.device)
-        hidden = (position < left - state.length[:, None])[:, None]  # (B, 1, left + T)
+        hidden = (position < left + frames - length[:, None])[:, None]  # (B, 1, left + T)
         if self.causal:
             hidden = hidden | (position[None] > position[left:, None])
+        if real is not None:  # what is not real sees itself: no row of the softmax may be empty
+            hidden = hidden & (position[None] != position[left:, None])
         mask = self._distance_bias(position[left:], position).masked_fill(hidden[:, None], float("-inf"))
-        kept = torch.clamp(state.length + frames, max=left)
         y = self._attend(query, keys, values, mask)
-        return y, AttentionState(keys[:, frames:], values[:, frames:], kept)
+        if grow:
+            return y, AttentionState(keys, values, length)
+        return y, AttentionState(keys[:, frames:], values[:, frames:], torch.clamp(length, max=left))
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
         """x: (B, T, D); visible: (B or 1, T, T) True where query i may see key j."""

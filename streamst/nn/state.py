@@ -63,6 +63,12 @@ class State:
         return replace(self, **changed)
 
 
+def stacked(states: Sequence[S]) -> S:
+    """The rows of `states` one after the other, as one state."""
+    first, *others = states
+    return first._zip(torch.cat, *others) if others else first
+
+
 def _combine(function: Callable[[list[Tensor]], Tensor], values: list[Any]) -> Any:
     first = values[0]
     if isinstance(first, Tensor):
