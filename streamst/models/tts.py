@@ -280,13 +280,29 @@ class TtsNetwork(nn.Module):
         """Frames (1, T, features) of `words` (symbols each) of a phrase; `ahead` is the next word, empty if unknown."""
         letters = batch_of([[*words, ahead]], len(words) + 1).to(state.context.device)
         encodings, prosody, state = self.text.step(letters, state)
-        own = letters[0, :-1] > 0  # (W, L)
-        figures = beside(prosody[0, ..., 1:], own.sum(1))
+        return self._laid_out(encodings[0], prosody[0], letters[0], words, rate), state
+
+    def plan_all(
+        self, words: Sequence[Sequence[int]], ahead: Sequence[Sequence[int]], state: TextState, rates: Sequence[float]
+    ) -> tuple[list[Tensor], TextState]:
+        """`plan` of one word each for several speakers, the rows of `state`."""
+        letters = batch_of([[word, following] for word, following in zip(words, ahead, strict=True)], 2)
+        letters = letters.to(state.context.device)
+        encodings, prosody, state = self.text.step(letters, state)
+        rows = zip(encodings, prosody, letters, words, rates, strict=True)
+        return [self._laid_out(e, p, own, [word], rate) for e, p, own, word, rate in rows], state
+
+    def _laid_out(
+        self, encodings: Tensor, prosody: Tensor, letters: Tensor, words: Sequence[Sequence[int]], rate: float
+    ) -> Tensor:
+        """One speaker's frames (1, T, features)."""
+        own = letters[:-1] > 0  # (W, L)
+        figures = beside(prosody[..., 1:], own.sum(1))
         durations = [
-            whole_frames(prosody[0, index, : len(word), 0], rate, self.config.longest_letter_frames)
+            whole_frames(prosody[index, : len(word), 0], rate, self.config.longest_letter_frames)
             for index, word in enumerate(words)
         ]
-        return lay_out(encodings[0][own], figures[own], torch.cat(durations))[None], state
+        return lay_out(encodings[own], figures[own], torch.cat(durations))[None]
 
 
 def batch_of(rows: Sequence[Sequence[Sequence[int]]], words: int = 0) -> Tensor:

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamst import checkpoint, watermark
 from streamst.codecs.neural import DecoderState, NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
+from streamst.models.seam import Pcm, Speak
 from streamst.models.tts import TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
+from streamst.nn.state import stacked
 from streamst.text_de import closes, encode, spoken
-
-Pcm = NDArray[np.float32]
 
 SLOWEST, FASTEST = 0.8, 1.25
 LONGEST_WORD = 1000  # characters
@@ -84,7 +83,6 @@ class GermanVoice:
             self.decoder.init_state(1, self.device), watermark.init_state(self.sample_rate_hz),
         )  # fmt: skip
 
-    @torch.inference_mode()
     def speak(
         self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0
     ) -> tuple[Pcm, VoiceState]:
@@ -94,47 +92,45 @@ class GermanVoice:
         punctuation is forgotten, an open phrase is remembered and goes on. InputError for a rate outside 0.8 to 1.25,
         or a word of more than 1000 characters.
         """
-        _check(words, rate)
-        written = [*state.held, *(piece for word in words for piece in word.split() if spoken(piece))]
-        count, ahead = len(written), ()
-        while not final and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
-            count -= 1
-            ahead = spoken(written[count], written[count - 1] if count else state.previous or None)
-        said: list[list[int]] = []  # symbols of each word
-        seen: list[list[int]] = []  # what each sees of the next: never more than a voice that goes word by word knows
-        opening, previous, closed = state.opening, state.previous, False
-        for index in range(count):
-            following = written[index + 1] if index + 1 < len(written) else None
-            pieces = spoken(written[index], previous or None, following)
-            guess = spoken(written[index], previous or None)
-            for place, piece in enumerate(pieces):
-                if said:
-                    seen.append(encode(piece if place or not guess else guess[0]))
-                said.append(encode(piece, opening))
-                opening, closed = False, closes(piece)
-            previous = written[index]
-        seen.append(encode(ahead[0]) if ahead else [])
-        pcm, text, frames, decoder = self._say(said, seen, state, rate)
-        if final and count and closed:
-            text, opening, previous = self.network.text.init_state(1, self.device), True, ""
-        mark = state.mark
-        if self.marked:
-            pcm, mark = watermark.mark(pcm, mark, final)
-        return pcm, VoiceState(tuple(written[count:]), previous, opening, text, frames, decoder, mark)
+        return self.speak_all([Speak(tuple(words), state, final, rate)])[0]
 
-    def _say(
-        self, said: list[list[int]], seen: list[list[int]], state: VoiceState, rate: float
-    ) -> tuple[Pcm, TextState, StackState, DecoderState]:
-        """One word a pass, however many there are: the same sums in the same order give the same samples to the bit."""
-        text, frames, decoder = state.text, state.frames, state.decoder
-        pieces = [np.zeros(0, np.float32)]
-        for word, ahead in zip(said, seen, strict=False):
-            planned, text = self.network.plan([word], ahead, text, rate)
-            if planned.shape[1]:
-                latents, frames = self.network.frames.step(planned, frames)
-                samples, decoder = self.decoder.step(latents, decoder)
-                pieces.append(samples[0].cpu().numpy())
-        return np.concatenate(pieces), text, frames, decoder
+    @torch.inference_mode()
+    def speak_all(self, work: Sequence[Speak]) -> list[tuple[Pcm, VoiceState]]:
+        """`speak` for several speakers: what their words sound like is planned together."""
+        lines = [_line(one) for one in work]
+        says = self._say(lines)
+        return [self._end(one, line, say) for one, line, say in zip(work, lines, says, strict=True)]
+
+    def _say(self, lines: Sequence[_Line]) -> list[_Saying]:
+        """One word of each a pass, however many there are: the same sums in the same order give the same samples."""
+        says = [_Saying(line.state.text, line.state.frames, line.state.decoder) for line in lines]
+        for index in range(max((len(line.said) for line in lines), default=0)):
+            rows = [row for row, line in enumerate(lines) if index < len(line.said)]
+            text = stacked([says[row].text for row in rows])
+            planned, text = self.network.plan_all(
+                [lines[row].said[index] for row in rows], [lines[row].seen[index] for row in rows], text,
+                [lines[row].rate for row in rows],
+            )  # fmt: skip
+            for place, row in enumerate(rows):
+                says[row].text = text if len(rows) == 1 else text.select([place])
+                self._sound(planned[place], says[row])
+        return says
+
+    def _sound(self, planned: Tensor, say: _Saying) -> None:
+        """Frames (1, T, features) to samples."""
+        if planned.shape[1]:
+            latents, say.frames = self.network.frames.step(planned, say.frames)
+            samples, say.decoder = self.decoder.step(latents, say.decoder)
+            say.pieces.append(samples[0].cpu().numpy())
+
+    def _end(self, work: Speak, line: _Line, say: _Saying) -> tuple[Pcm, VoiceState]:
+        pcm = np.concatenate([np.zeros(0, np.float32), *say.pieces])
+        text, opening, previous, mark = say.text, line.opening, line.previous, line.state.mark
+        if work.final and line.said and line.closed:
+            text, opening, previous = self.network.text.init_state(1, self.device), True, ""
+        if self.marked:
+            pcm, mark = watermark.mark(pcm, mark, work.final)
+        return pcm, VoiceState(line.held, previous, opening, text, say.frames, say.decoder, mark)
 
     def pack_state(self, state: VoiceState) -> dict[str, Any]:
         """Plain strings, booleans and tensors, which `torch.save` and `torch.load(weights_only=True)` carry."""
@@ -167,6 +163,56 @@ class GermanVoice:
             held, previous, opening, fresh.text.map(restored), fresh.frames.map(restored),
             fresh.decoder.map(restored), mark,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What is to be said now."""
+
+    state: VoiceState
+    said: list[list[int]]  # symbols of each word
+    seen: list[list[int]]  # what each sees of the next: never more than a voice that goes word by word knows
+    held: tuple[str, ...]
+    previous: str
+    opening: bool
+    closed: bool
+    rate: float
+
+
+@dataclass
+class _Saying:
+    """The networks' part of the state while a line is being said, and what was said."""
+
+    text: TextState
+    frames: StackState
+    decoder: DecoderState
+    pieces: list[Pcm] = field(default_factory=list)
+
+
+def _line(work: Speak) -> _Line:
+    """Which words can be spoken now, and how they are spelled out."""
+    state: VoiceState = work.state
+    _check(work.words, work.rate)
+    written = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
+    count, ahead = len(written), ()
+    while not work.final and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
+        count -= 1
+        ahead = spoken(written[count], written[count - 1] if count else state.previous or None)
+    said: list[list[int]] = []
+    seen: list[list[int]] = []
+    opening, previous, closed = state.opening, state.previous, False
+    for index in range(count):
+        following = written[index + 1] if index + 1 < len(written) else None
+        pieces = spoken(written[index], previous or None, following)
+        guess = spoken(written[index], previous or None)
+        for place, piece in enumerate(pieces):
+            if said:
+                seen.append(encode(piece if place or not guess else guess[0]))
+            said.append(encode(piece, opening))
+            opening, closed = False, closes(piece)
+        previous = written[index]
+    seen.append(encode(ahead[0]) if ahead else [])
+    return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, work.rate)
 
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
