@@ -18,6 +18,7 @@ from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import InputError
 from streamst.evaluate.voice import hear
 from streamst.models.aligner import load_aligner
+from streamst.models.seam import Speak
 from streamst.models.tts import TtsConfig, TtsNetwork
 from streamst.models.voice import GermanVoice, VoiceState, say
 from streamst.text_de import normalise
@@ -201,6 +202,27 @@ def test_the_shipped_voice_streams_as_it_speaks_at_once(shipped: GermanVoice) ->
     assert 2.0 < len(whole) / 16_000 < 8.0
     assert 0.02 < float(np.sqrt(np.square(whole).mean())) < 0.2
     assert float(np.abs(whole).max()) <= 1.0
+
+
+def test_eight_speakers_together_sound_as_each_alone(shipped: GermanVoice) -> None:
+    texts = (
+        "Ich habe gestern einen Freund getroffen.", "Das ist gut, aber es regnet.", "Wo ist der Bahnhof?", "Ja.",
+        "Vielen Dank für Ihre Hilfe.", "Sie hat 3 Kinder.", "Kannst du mir helfen?", "Wir gehen morgen ins Kino.",
+    )  # fmt: skip
+    lines = [text.split() for text in texts]
+    states = [shipped.init_state() for _ in lines]
+    heard: list[list[np.ndarray]] = [[] for _ in lines]
+    for index in range(max(map(len, lines))):
+        rows = [row for row, line in enumerate(lines) if index < len(line)]
+        work = [Speak((lines[row][index],), states[row], index == len(lines[row]) - 1, 1.0) for row in rows]
+        for row, (pcm, state) in zip(rows, shipped.speak_all(work), strict=True):
+            heard[row].append(pcm)
+            states[row] = state
+    for line, pieces in zip(lines, heard, strict=True):
+        alone = speak_in_pieces(shipped, [[word] for word in line])
+        together = np.concatenate(pieces)
+        assert len(together) == len(alone)
+        assert np.allclose(together, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize(
