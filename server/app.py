@@ -39,6 +39,7 @@ from .options import ServerOptions
 from .seam import Failure, Settings, Welcome
 from .sessions import RETRY_MS, Sessions
 from .transport import PoliteServer, Transport
+from .wire_audio import codecs_offered
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Service:
     def __init__(self, pipeline: Pipeline, options: ServerOptions) -> None:
         self.pipeline, self.options = pipeline, options
         self.metrics = Metrics()
-        self.worker = Worker(self.metrics)
+        self.worker = Worker(pipeline, self.metrics)
         self.sessions = Sessions(options, self.metrics)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
 
@@ -92,7 +93,7 @@ class Service:
             "targets": list(translator.targets),
             "policies": fitting,
             "latencies": list(LATENCY_NAMES),
-            "codecs": ["pcm16"] if pipeline.codec is None else ["pcm16", "neural"],
+            "codecs": codecs_offered(pipeline.codec),
             "output": ["captions"] if voice is None else ["captions", "audio"],
             "sample_rate_hz": pipeline.sample_rate_hz,
             "defaults": {

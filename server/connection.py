@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamst.errors import ProtocolError
+from streamst.session import Steps
 
 from . import codes
 from .inbox import Inbox
@@ -156,29 +156,33 @@ class Connection:
     async def _answer_ping(self, ping: Ping) -> None:
         meter = self.live.meter
         if ping.rtt_ms is not None:
-            meter.network_ms = ping.rtt_ms / 2
+            meter.pinged(ping.rtt_ms)
         if ping.playback_ms is not None:
             meter.playback_ms = ping.playback_ms
         await self._answer(Pong(ping.id, (time.perf_counter() - self._began_s) * 1000))
 
     async def _hear(self) -> Ending:
-        live, run = self.live, self.worker.run
+        live = self.live
         while True:
             item = await self._inbox.get()
             match item:
                 case Configure():
-                    answers = await run(_call(live.configure, item.settings))
+                    answers = await self._run(live.configure(item.settings))
                 case Arrived():
-                    answers = await run(_call(live.hear, item.audio, item.at_s))
+                    answers = await self._run(live.hear(item.audio, item.at_s))
                     while live.waiting:
                         await self._answer(*answers)
-                        answers = await run(live.step)
+                        answers = await self._run(live.step())
                 case Ending():
-                    await self._answer(*await run(live.finish))
+                    await self._answer(*await self._run(live.finish()))
                     await self._answer(Closed(self._summary(item)))
                     await self._outbox.join()
                     return item
             await self._answer(*answers)
+
+    async def _run(self, steps: Steps[list[Answer]]) -> list[Answer]:
+        address = self.websocket.client
+        return await self.worker.run(steps, self.session_id, address.host if address else None)
 
     async def _write(self) -> Ending:
         while True:
@@ -299,6 +303,3 @@ def _gone(code: int | None) -> Ending:
         return Ending(code, "refused by the transport", told=True)
     return Ending(GONE, "the client went away")
 
-
-def _call(function: Callable[..., list[Answer]], *arguments: Any) -> Callable[[], list[Answer]]:
-    return lambda: function(*arguments)

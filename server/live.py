@@ -1,4 +1,7 @@
-"""One connection's translation: audio messages in, answers out. Runs in the worker's thread, knows no sockets."""
+"""One stream's translation: audio messages in, answers out. Knows no sockets.
+
+What takes time is in steps (`streamst.session.Steps`), which an engine runs, in its thread.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from streamst.audio import Pcm
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.session import Steps
 
 from . import codes
 from .meter import Meter
@@ -68,6 +72,7 @@ class LiveStream:
         self._samples = 0  # heard, at the session's rate
         self._segments = 0  # seen
         self._spoken_samples = 0
+        self._concealed_ms = 0.0  # lost on the way here, and filled
         self._decoder_calls = 0
         self._held_text: list[str] = []  # of speech whose codec frame is not complete
 
@@ -76,9 +81,10 @@ class LiveStream:
         """Whether pieces of the last message are still to be heard."""
         return bool(self._pieces)
 
-    def configure(self, settings: Settings) -> list[Answer]:
+    def configure(self, settings: Settings) -> Steps[list[Answer]]:
         """Finish what was begun, then translate with `settings`. ProtocolError 4400 names what is not allowed."""
-        answers = self.finish() if self._running and self._samples > self._running.base_samples else []
+        begun = self._running is not None and self._samples > self._running.base_samples
+        answers = (yield from self.finish()) if begun else []
         source = self.pipeline.translator.source
         if settings.source not in (None, source):
             raise ProtocolError(f"config.source: {settings.source!r}; allowed: {source}", codes.BAD_PARAMETER)
@@ -95,41 +101,42 @@ class LiveStream:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)
-        downlink = Downlink(settings.output_codec, codec)
+        downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps)
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
         self.settings = settings
         return [*answers, Configured(self.settings, session.chunk_ms)]
 
-    def hear(self, audio: Audio, arrived_s: float) -> list[Answer]:
+    def hear(self, audio: Audio, arrived_s: float) -> Steps[list[Answer]]:
         """Take a message in that arrived at `arrived_s` (time.perf_counter) and hear its first piece."""
-        answers = self.configure(self.settings) if self._running is None else []
+        answers = (yield from self.configure(self.settings)) if self._running is None else []
         running = self._require()
         self.meter.buffer_ms = (time.perf_counter() - arrived_s) * 1000
         self._pieces.extend(running.uplink.split(audio.payload, running.session.chunk_ms))
         self._sequence, self._arrived_s = audio.sequence, arrived_s
-        return [*answers, *self.step()]
+        return [*answers, *(yield from self.step())]
 
-    def step(self) -> list[Answer]:
+    def step(self) -> Steps[list[Answer]]:
         """Hear the next piece."""
         answers: list[Answer] = []
         if self._pieces:
             part = self._pieces.popleft()
             begun_s = time.perf_counter()
             pcm = self._require().uplink.decode(part)
-            answers = self._say(self._push(pcm), begun_s)
+            answers = self._say((yield from self._push(pcm)), begun_s)
         if not self._pieces:
             answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
         return answers
 
-    def finish(self) -> list[Answer]:
+    def finish(self) -> Steps[list[Answer]]:
         """Hear the end: everything that was held back."""
         running = self._running
         if running is None:
             return []
         begun_s = time.perf_counter()
         rest = running.uplink.flush()
-        events = self._push(rest) if len(rest) else []
-        answers = self._say([*events, *running.session.finish()], begun_s, last=True)
+        events = (yield from self._push(rest)) if len(rest) else []
+        answers = self._say([*events, *(yield from running.session.ending())], begun_s, last=True)
+        self._concealed_ms += running.uplink.concealed_ms
         payload, samples = running.downlink.flush()
         if payload:
             answers.append(self._spoken(payload, samples, "", self._heard_ms, 0.0))
@@ -140,7 +147,8 @@ class LiveStream:
         """What the end of the stream says about it."""
         speech_ms = 1000 * self._spoken_samples / self.output_sample_rate_hz
         counts = {"samples": self._samples, "segments": self._segments, "decoder_calls": self._decoder_calls}
-        return self.meter.summary() | counts | {"speech_ms": speech_ms, "dropped_ms": 0}
+        lost = {"dropped_ms": 0, "concealed_ms": self._concealed_ms}
+        return self.meter.summary() | counts | lost | {"speech_ms": speech_ms}
 
     @property
     def _heard_ms(self) -> float:
@@ -150,11 +158,11 @@ class LiveStream:
         assert self._running is not None, "configured before anything is heard"
         return self._running
 
-    def _push(self, pcm: Pcm) -> list[Event]:
+    def _push(self, pcm: Pcm) -> Steps[list[Event]]:
         session = self._require().session
         self._samples += len(pcm)
         self.metrics.heard_s.inc(len(pcm) / session.sample_rate_hz)
-        return session.push(pcm)
+        return (yield from session.hearing(pcm))
 
     def _say(self, events: list[Event], begun_s: float, last: bool = False) -> list[Answer]:
         """Answers for the events of one push that began at `begun_s`; after words, and at last, the meter's reading."""
@@ -186,7 +194,9 @@ class LiveStream:
         return [*answers, self.meter.reading()] if wrote or last else answers
 
     def _encode(self, speech: Speech) -> list[Answer]:
-        payload, samples = self._require().downlink.encode(speech.pcm)
+        downlink = self._require().downlink
+        downlink.follow(self.meter.queue_ms, time.perf_counter())
+        payload, samples = downlink.encode(speech.pcm)
         self._held_text += [speech.text] if speech.text else []
         if not payload:
             return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+_SIZES = (1, 2, 4, 8, 16, 32)
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -26,8 +27,11 @@ class Metrics:
         self.words = Counter("streamst_words", "Target words committed", registry=r)
         self.bytes_in = Counter("streamst_bytes_in", "Websocket payload received", registry=r)
         self.bytes_out = Counter("streamst_bytes_out", "Websocket payload sent", registry=r)
-        self.queue_s = _histogram(r, "streamst_queue_seconds", "How long a job waited for the model")
-        self.compute_s = _histogram(r, "streamst_compute_seconds", "How long a job took")
+        self.queue_s = _histogram(r, "streamst_queue_seconds", "How long a step waited for the networks")
+        self.compute_s = _histogram(r, "streamst_compute_seconds", "How long a batch of steps took")
+        self.batch_size = Histogram(
+            "streamst_batch_size", "Sessions that went through a network together", ["kind"], buckets=_SIZES, registry=r
+        )
         self.lag_s = _histogram(r, "streamst_lag_seconds", "From the arrival of audio until its words left the model")
 
     def exposition(self) -> bytes:

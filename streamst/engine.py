@@ -19,7 +19,6 @@ from streamst.scheduler import SIZES, Scheduler, Task
 from streamst.session import Steps
 
 R = TypeVar("R")
-Observe = Callable[[str, int, float], None]  # (kind, size of the batch, seconds)
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,15 @@ class EngineOptions:
     sizes: tuple[int, ...] = SIZES  # of batches, ascending from 1
     window_ms: float = 0.0  # how long work may wait for company; a CPU that is busy gathers company by itself
     patience_ms: float = 250.0  # after which a step that was asked for is late
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Work that went through a network together."""
+
+    kind: str  # "encode", "hypothesise", "speak"
+    seconds: float
+    waited_s: tuple[float, ...]  # of each piece
 
 
 @dataclass
@@ -41,6 +49,7 @@ class _Job:
     client: Hashable
     deadline_us: int
     work: Work | None = None  # what it waits for
+    since_us: int = 0  # how long already
 
 
 class Engine:
@@ -51,11 +60,11 @@ class Engine:
         translator: Translator[Any],
         voice: Voice[Any] | None = None,
         options: EngineOptions | None = None,
-        observe: Observe | None = None,
+        observe: Callable[[Batch], None] | None = None,
     ) -> None:
         """observe: told of every batch, in the engine's thread."""
         self.translator, self.voice, self.options = translator, voice, options or EngineOptions()
-        self._observe = observe or (lambda kind, size, seconds: None)
+        self._observe = observe or (lambda batch: None)
         self._scheduler = Scheduler(self.options.sizes, round(1000 * self.options.window_ms))
         self._jobs: dict[Hashable, _Job] = {}  # that wait for a network
         self._new: list[_Job] = []
@@ -123,10 +132,10 @@ class Engine:
         return []
 
     def _do(self, batch: list[_Job]) -> None:
-        begun_s = time.perf_counter()
+        begun_us = _now_us()
         results = self._results(batch)
-        took_s = time.perf_counter() - begun_s
-        self._observe(_kind(batch[0]), len(batch), took_s)
+        took_s = (_now_us() - begun_us) / 1e6
+        self._observe(Batch(_kind(batch[0]), took_s, tuple((begun_us - job.since_us) / 1e6 for job in batch)))
         with self._changed:
             for job in batch:
                 self._scheduler.account(job.client, round(1e6 * took_s / len(batch)))
@@ -157,8 +166,9 @@ class Engine:
             job.future.set_exception(error)
             return
         self._jobs[job.session] = job
+        job.since_us = _now_us()
         with self._changed:
-            self._scheduler.add(Task(job.session, job.client, _kind(job), job.deadline_us, _now_us()))
+            self._scheduler.add(Task(job.session, job.client, _kind(job), job.deadline_us, job.since_us))
 
     def _fail(self, job: _Job, error: Exception) -> None:
         job.steps.close()

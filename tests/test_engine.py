@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamst.engine import Engine, EngineOptions
+from streamst.engine import Batch, Engine, EngineOptions
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.models.seam import Encode, Hypothesise, Speak
@@ -66,9 +66,9 @@ def test_many_sessions_together_say_what_each_says_alone(tiny_pipeline: Pipeline
         events = [event for start in range(0, len(talk), CHUNK) for event in session.push(talk[start : start + CHUNK])]
         alone.append(told([*events, *session.finish()]))
     assert any(lines for lines, _ in alone)
-    batches: list[tuple[str, int]] = []
     options = EngineOptions(window_ms=5)
-    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice, options, lambda k, n, s: batches.append((k, n)))
+    seen: list[Batch] = []
+    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice, options, seen.append)
     try:
         found = together(engine, [tiny_pipeline.session(policy=policy) for _ in talks], talks)
     finally:
@@ -78,6 +78,7 @@ def test_many_sessions_together_say_what_each_says_alone(tiny_pipeline: Pipeline
         assert own == lines
         assert len(spoken) == len(audio)
         assert np.allclose(spoken, audio, atol=1e-3)  # random weights; the shipped voice is held to 1e-4 elsewhere
+    batches = [(batch.kind, len(batch.waited_s)) for batch in seen]
     assert {kind for kind, _ in batches} == {"encode", "hypothesise", "speak"}
     assert max(size for kind, size in batches if kind == "encode") > 1
     assert max(size for kind, size in batches if kind == "hypothesise") > 1
