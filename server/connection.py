@@ -26,6 +26,7 @@ from .live import LiveStream
 from .metrics import Metrics
 from .options import ServerOptions
 from .seam import (
+    Alive,
     Answer,
     Audio,
     Closed,
@@ -36,6 +37,7 @@ from .seam import (
     Message,
     Ping,
     Pong,
+    Reply,
     Settings,
     WireProtocol,
 )
@@ -131,16 +133,21 @@ class Connection:
             for command in self.protocol.receive(content):
                 if isinstance(command, Ping):
                     await self._answer_ping(command)
+                elif isinstance(command, Reply):
+                    await self._outbox.put(list(command.messages))
                 elif not self._ending:
                     await self._take(command, size)
 
-    async def _take(self, command: Audio | Configure | End, size: int) -> None:
+    async def _take(self, command: Audio | Configure | End | Alive, size: int) -> None:
         """Put a command into the inbox, if it is not too fast."""
         match command:
             case Audio():
                 now_s = time.perf_counter()
                 audio_ms = duration_ms(command, self._settings, self.live.pipeline.codec)
-                self._gate.take(audio_ms, now_s)
+                if self.protocol.patient:
+                    await asyncio.sleep(self._gate.delay_s(audio_ms, now_s))
+                else:
+                    self._gate.take(audio_ms, now_s)
                 self._audio_ms += audio_ms
                 if self._first_audio_s is None:
                     self._first_audio_s = now_s
@@ -152,6 +159,8 @@ class Connection:
                 await self._inbox.put(command, size)
             case End():
                 await self._finish(Ending(codes.DONE))
+            case Alive():
+                self._last_audio_s = time.perf_counter()
 
     async def _answer_ping(self, ping: Ping) -> None:
         meter = self.live.meter
@@ -289,7 +298,8 @@ async def say_and_close(
     if code != codes.DONE:
         for said in protocol.render(Failure(code, brief(message), retry_after_ms), 0.0):
             await websocket.send({"type": "websocket.send", "text" if isinstance(said, str) else "bytes": said})
-    await websocket.close(code, brief(message, CLOSE_REASON_BYTES))
+    code, reason = protocol.closing(code, message)
+    await websocket.close(code, brief(reason, CLOSE_REASON_BYTES))
 
 
 def brief(text: str, max_bytes: int = 400) -> str:

@@ -25,18 +25,22 @@ class SpeedGate:
 
     def take(self, audio_ms: float, now_s: float) -> None:
         """Let `audio_ms` in at `now_s` (a monotonic clock [s]); ProtocolError 4413 when it comes too fast."""
-        if not self.speed:
-            return
-        if self._at_s is not None:
-            self._level_ms = max(0.0, self._level_ms - (now_s - self._at_s) * 1000 * self.speed)
-        self._at_s = now_s
-        self._level_ms += audio_ms
-        if self._level_ms > self.burst_ms:
+        if self.delay_s(audio_ms, now_s) > 0:
             raise ProtocolError(
                 f"audio comes faster than allowed: {self.speed:g} times real time after the first "
                 f"{self.burst_ms / 1000:g} s; slow down, or have the server allow more (speed_limit)",
                 codes.TOO_FAST,
             )
+
+    def delay_s(self, audio_ms: float, now_s: float) -> float:
+        """Let `audio_ms` in at `now_s`: how much later it should have come [s]."""
+        if not self.speed:
+            return 0.0
+        if self._at_s is not None:
+            self._level_ms = max(0.0, self._level_ms - (now_s - self._at_s) * 1000 * self.speed)
+        self._at_s = now_s
+        self._level_ms += audio_ms
+        return max(0.0, self._level_ms - self.burst_ms) / 1000 / self.speed
 
 
 def origin_allowed(origin: str | None, host: str | None, options: ServerOptions) -> bool:

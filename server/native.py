@@ -107,9 +107,11 @@ def read_settings(fields: dict[str, Any]) -> Settings:
 
 
 class NativeProtocol:
-    """One connection's `streamst.v1`: counts the audio messages of both directions."""
+    """One session's `streamst.v1`: counts the messages of both directions."""
 
     subprotocol: str | None = SUBPROTOCOL
+    resumable = True
+    patient = False
 
     def __init__(self, max_text_bytes: int = 1 << 16) -> None:
         self.max_text_bytes = max_text_bytes
@@ -176,6 +178,10 @@ class NativeProtocol:
                 return [_text("error", **dataclasses.asdict(answer), name=known.name, retryable=known.retryable)]
             case Closed():
                 return [_text("closed", summary=answer.summary)]
+
+    def closing(self, code: int, reason: str) -> tuple[int, str]:
+        """See `WireProtocol.closing`."""
+        return code, reason
 
     def _render_speech(self, speech: Spoken, emit_ms: float) -> list[Message]:
         sequence = self._spoken % SEQUENCES

@@ -61,7 +61,19 @@ class End:
     """Nothing more will be said: flush everything, then close."""
 
 
-Command = Configure | Audio | Ping | End
+@dataclass(frozen=True)
+class Alive:
+    """The client is there, though it sends no audio: no reason to call it idle."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the protocol itself answers, in the order in which it was asked."""
+
+    messages: tuple[Message, ...]
+
+
+Command = Configure | Audio | Ping | End | Alive | Reply
 
 
 @dataclass(frozen=True)
@@ -156,9 +168,11 @@ Answer = Welcome | Configured | Acknowledged | Caption | Words | Spoken | Latenc
 
 
 class WireProtocol(Protocol):
-    """One connection's language."""
+    """One session's language, over one connection or, where it is `resumable`, several one after the other."""
 
     subprotocol: str | None  # what the handshake agrees on
+    resumable: bool  # whether a session outlives its connection
+    patient: bool  # audio that comes too fast is read later, not refused
 
     def receive(self, message: Message) -> list[Command]:
         """What a message asks for; raises ProtocolError, with the close code, for one that breaks the protocol."""
@@ -167,6 +181,14 @@ class WireProtocol(Protocol):
     def render(self, answer: Answer, emit_ms: float) -> list[Message]:
         """The messages that say `answer` (none where the protocol has no word for it).
 
-        emit_ms: wall time since the connection's first audio arrived [ms].
+        emit_ms: wall time since the session's first audio arrived [ms].
         """
+        ...
+
+    def reconnected(self) -> None:
+        """The client comes back over a new connection, and may repeat what came already."""
+        ...
+
+    def closing(self, code: int, reason: str) -> tuple[int, str]:
+        """The close code and reason with which this protocol says one of `codes`."""
         ...
