@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -97,6 +97,24 @@ def unpack_all(data: bytes) -> list[Chunk]:
         chunk, start = unpack_one(data, start)
         chunks.append(chunk)
     return chunks
+
+
+def spans(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where each chunk in `data` starts and ends by what it claims, and its frames (see `bitstream.spans`)."""
+    start = 0
+    while start < len(data):
+        end, frames = len(data), 0
+        if end - start >= HEADER.size:
+            frames = data[start + 2]
+            at = start + HEADER.size
+            for _ in range(frames):
+                if at + 1 >= len(data):
+                    break
+                size = data[at]
+                at += 1 + size if size < 252 else 2 + size + 4 * data[at + 1]
+            end = min(end, at + CHECK.size)
+        yield start, end, frames
+        start = end
 
 
 class OpusEncoder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from streamst.errors import ConfigError, InputError
 
@@ -57,3 +58,34 @@ def adapted(
     if calm_ms >= rule.calm_ms and place + 1 < len(allowed_bps):
         return Rate(allowed_bps[place + 1], 0.0, 0.0)
     return replace(rate, calm_ms=calm_ms, unchanged_ms=unchanged_ms)
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """An encoder whose rate can be set while it runs."""
+
+    bitrate_bps: int
+
+
+class RateFollower:
+    """Sets one encoder's rate by the rule; the rate that it has at first is the highest."""
+
+    def __init__(self, encoder: object, allowed_bps: Sequence[int], rule: RateRule | None = None) -> None:
+        assert isinstance(encoder, Adjustable)
+        self._encoder, self._rule = encoder, rule
+        self._allowed = sorted(rate for rate in allowed_bps if rate <= encoder.bitrate_bps)
+        self._rate = Rate(encoder.bitrate_bps)
+        self._last_s: float | None = None
+
+    @property
+    def bitrate_bps(self) -> int:
+        """The rate in use."""
+        return self._rate.bitrate_bps
+
+    def follow(self, queue_ms: float, now_s: float) -> None:
+        """Decide anew: `queue_ms` of audio waits to be sent at the time `now_s`, which only grows."""
+        elapsed_ms = 0.0 if self._last_s is None else (now_s - self._last_s) * 1000
+        self._last_s = now_s
+        self._rate = adapted(self._rate, queue_ms, elapsed_ms, self._allowed, self._rule)
+        if self._encoder.bitrate_bps != self._rate.bitrate_bps:
+            self._encoder.bitrate_bps = self._rate.bitrate_bps

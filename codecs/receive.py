@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ FRAME_NUMBERS = bitstream.FRAME_NUMBERS
 LONGEST_GAP_FRAMES = 500  # a longer one is not filled: the stream goes on at the next packet
 
 
+@runtime_checkable
 class NumberedDecoder(Protocol):
     """A decoder whose packets say which frames they hold."""
 
@@ -50,23 +51,29 @@ def first_frame_of(packet: bytes) -> int:
 class PacketReceiver:
     """Plays packets through a decoder: waits for at most `wait_packets` later ones before it conceals a missing one.
 
-    Nothing that arrives raises: damaged packets count as lost.
+    Nothing that arrives raises: damaged packets count as lost. Gaps of more than `longest_gap_frames`, and those that
+    would make the concealed exceed what was played by more than so many frames, are not filled: the stream goes on at
+    the next packet, and nobody gets hours of sound out of a few packets.
     """
 
-    def __init__(self, decoder: NumberedDecoder, wait_packets: int = 2) -> None:
+    def __init__(
+        self, decoder: NumberedDecoder, wait_packets: int = 2, longest_gap_frames: int = LONGEST_GAP_FRAMES
+    ) -> None:
         if wait_packets < 0:
             raise InputError(f"wait_packets {wait_packets}; it is 0 or more")
-        self._decoder, self._wait = decoder, wait_packets
+        self._decoder, self._wait, self._longest = decoder, wait_packets, longest_gap_frames
+        self._allowance = longest_gap_frames  # frames that may still be concealed
         self._waiting: dict[int, bytes] = {}  # by the number of their first frame, counted on beyond 65535
         self._next = decoder.next_frame  # the frame due next, counted on likewise
         self.delivery = Delivery()
+        self.trouble = ""  # with the last damaged packet
 
     def push(self, packet: bytes) -> Pcm:
         """What can be heard now that `packet` has arrived: nothing, its samples, or more."""
         try:
             ahead = (first_frame_of(packet) - self._next) % FRAME_NUMBERS
-        except InputError:
-            self.delivery.damaged += 1
+        except InputError as error:
+            self._damaged(error)
             return np.zeros(0, np.float32)
         if ahead >= FRAME_NUMBERS // 2 or self._next + ahead in self._waiting:
             self.delivery.late += 1
@@ -77,6 +84,10 @@ class PacketReceiver:
     def flush(self) -> Pcm:
         """Everything that still waits; what is missing between is concealed."""
         return self._play(0)
+
+    def _damaged(self, error: InputError) -> None:
+        self.delivery.damaged += 1
+        self.trouble = str(error)
 
     def _play(self, patience: int) -> Pcm:
         heard = [np.zeros(0, np.float32)]
@@ -89,15 +100,18 @@ class PacketReceiver:
             if gap < 0:  # overlaps what was played
                 self.delivery.late += 1
                 continue
-            if 0 < gap <= LONGEST_GAP_FRAMES:
+            if 0 < gap <= min(self._longest, self._allowance):
                 self.delivery.concealed_frames += gap
+                self._allowance -= gap
                 heard.append(self._decoder.conceal(gap))
             self._next = place
             try:
                 heard.append(self._decoder.push(packet))
-            except InputError:
-                self.delivery.damaged += 1
+            except InputError as error:
+                self._damaged(error)
                 continue
             self.delivery.played += 1
-            self._next += (self._decoder.next_frame - place) % FRAME_NUMBERS
+            frames = (self._decoder.next_frame - place) % FRAME_NUMBERS
+            self._allowance += frames
+            self._next += frames
         return np.concatenate(heard)

@@ -52,7 +52,8 @@ class Meter:
         self.compute_ms = 0.0  # spent on it
         self.words = 0
         self.buffer_ms: float | None = None  # how long the last audio waited for the model
-        self.network_ms: float | None = None  # told by the client
+        self.network_ms: float | None = None  # one way, told by the client
+        self._ways_ms: list[float] = []  # the shortest round trip so far, the last but one, the last
         self.playback_ms: float | None = None
         self._finish_ms = 0.0  # of the `queue` clock
         self._delays_ms: list[float] = []
@@ -93,6 +94,17 @@ class Meter:
         self._finish_ms = max(source_ms, self._finish_ms) + compute_ms
         self.source_ms = source_ms
         self.compute_ms += compute_ms
+
+    def pinged(self, rtt_ms: float) -> None:
+        """The client measured a round trip."""
+        self.network_ms = rtt_ms / 2
+        shortest = min([rtt_ms, *self._ways_ms[:1]])
+        self._ways_ms = [shortest, *self._ways_ms[-1:], rtt_ms]
+
+    @property
+    def queue_ms(self) -> float:
+        """How much longer messages take than they could: what waits on the way; one slow ping alone does not count."""
+        return 0.0 if len(self._ways_ms) < 3 else min(self._ways_ms[1:]) - self._ways_ms[0]
 
     def reading(self) -> Latency:
         """The values now."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from streamst.events import Caption, Words
 
 Message = str | bytes  # a text or a binary websocket message
-AudioCodec = Literal["pcm16", "neural"]
+AudioCodec = Literal["pcm16", "opus", "neural"]
 Output = Literal["captions", "audio"]
 
 
@@ -27,6 +27,7 @@ class Settings:
     output: tuple[Output, ...] = ("captions", "audio")
     codec: AudioCodec = "pcm16"  # of the audio that the client sends
     output_codec: AudioCodec = "pcm16"
+    output_bitrate_bps: int | None = None  # of speech in `output_codec`, at most: it falls while the network is slow
     sample_rate_hz: int = 16_000  # of pcm16 that the client sends
 
 

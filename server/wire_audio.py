@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import numpy as np
 
 from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
-from streamst.codecs.base import Codec, Decoder, Encoder
-from streamst.codecs.bitstream import spans
-from streamst.errors import InputError, ProtocolError
+from streamst.codecs import bitstream, opus
+from streamst.codecs.base import Codec, Encoder
+from streamst.codecs.rate import RateFollower
+from streamst.codecs.receive import NumberedDecoder, PacketReceiver, first_frame_of
+from streamst.errors import InputError, ProtocolError, UnavailableError
 
 from . import codes
 from .seam import Audio, AudioCodec, Settings
@@ -17,6 +20,30 @@ from .seam import Audio, AudioCodec, Settings
 LONGEST_MESSAGE_MS = 120_000.0
 LONGEST_PACKET_FRAMES = 150  # 3 s: more would keep the model's thread from everybody else
 LOWEST_HZ, HIGHEST_HZ = 8_000, 48_000  # of pcm16 from a client
+WAIT_PACKETS = 2  # later ones that may come before a missing one is concealed
+DAMAGED_PACKETS = 50  # one after the other, with none that can be read between them: this is no noisy line
+
+
+def codecs_offered(codec: Codec | None) -> list[AudioCodec]:
+    """What can be spoken here, the model's own codec being `codec`."""
+    found: list[AudioCodec] = ["pcm16"]
+    found += ["opus"] if find_spec("av") is not None else []
+    return found + (["neural"] if codec is not None else [])
+
+
+def codec_for(name: AudioCodec, codec: Codec | None) -> Codec | None:
+    """The codec `name`, None for pcm16; `codec` is the model's own. ProtocolError 4400 when it is not to be had."""
+    if name == "pcm16":
+        return None
+    if name == "neural" and codec is not None:
+        return codec
+    try:
+        if name == "opus":
+            return opus.OpusCodec()
+    except UnavailableError:
+        pass
+    allowed = ", ".join(codecs_offered(codec))
+    raise ProtocolError(f"this server does not speak the codec {name!r}; allowed: {allowed}", codes.BAD_PARAMETER)
 
 
 def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
@@ -24,8 +51,8 @@ def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
     if audio.codec == "pcm16":
         held_ms = len(audio.payload) / 2 / settings.sample_rate_hz * 1000
     else:
-        frames = sum(count for _, count in _packets(audio.payload))
-        held_ms = frames / _require(codec).frame_hz * 1000
+        frames = sum(count for _, count in packets(audio.payload, audio.codec))
+        held_ms = frames / _frame_hz(audio.codec, codec) * 1000
     if held_ms > LONGEST_MESSAGE_MS:
         raise ProtocolError(
             f"a message may hold {LONGEST_MESSAGE_MS / 1000:g} s of audio; this one has {held_ms / 1000:.1f} s",
@@ -34,10 +61,15 @@ def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
     return held_ms
 
 
-def _packets(payload: bytes) -> Iterator[tuple[bytes, int]]:
-    """The neural packets in `payload` with the frames that each claims; the rest, whatever it is, with none."""
-    for start, end, frames in spans(payload):
+def packets(payload: bytes, codec: AudioCodec) -> Iterator[tuple[bytes, int]]:
+    """The packets in `payload` with the frames that each claims; damage may stand among them, and counts little."""
+    for start, end, frames in (opus if codec == "opus" else bitstream).spans(payload):
         if frames > LONGEST_PACKET_FRAMES:
+            try:
+                first_frame_of(payload[start:end])
+            except InputError:  # what it claims is damage, too
+                yield payload[start:end], 0
+                continue
             raise ProtocolError(
                 f"a codec packet on the wire may hold {LONGEST_PACKET_FRAMES} frames; this one claims {frames}",
                 codes.TOO_BIG,
@@ -45,20 +77,34 @@ def _packets(payload: bytes) -> Iterator[tuple[bytes, int]]:
         yield payload[start:end], frames
 
 
+def _frame_hz(name: AudioCodec, codec: Codec | None) -> float:
+    if name == "opus":
+        return opus.OpusCodec.frame_hz
+    found = codec_for(name, codec)
+    assert found is not None
+    return found.frame_hz
+
+
 class Uplink:
-    """The client's audio: decoded and resampled, one object a stream."""
+    """The client's audio: decoded and resampled, one object a stream.
+
+    Opus and neural packets may be lost, doubled, damaged or out of order: what is missing is concealed.
+    """
 
     def __init__(self, settings: Settings, sample_rate_hz: int, codec: Codec | None) -> None:
-        self._decoder: Decoder | None = None
-        if settings.codec == "neural":
-            codec = _require(codec)
-            if settings.sample_rate_hz != codec.sample_rate_hz:
+        self._name: AudioCodec = settings.codec
+        self._receiver: PacketReceiver | None = None
+        self._damaged = 0  # in a row
+        self._frame_ms = 0.0
+        found = codec_for(settings.codec, codec)
+        if found is not None:
+            if settings.sample_rate_hz != found.sample_rate_hz:
                 raise ProtocolError(
-                    f"config.sample_rate_hz: {settings.sample_rate_hz} with the neural codec; "
-                    f"it has {codec.sample_rate_hz} Hz",
+                    f"config.sample_rate_hz: {settings.sample_rate_hz} with codec {settings.codec}; "
+                    f"it has {found.sample_rate_hz} Hz",
                     codes.BAD_PARAMETER,
                 )
-            self._decoder = codec.decoder()
+            self._receiver, self._frame_ms = receiver(found), 1000 / found.frame_hz
         elif not LOWEST_HZ <= settings.sample_rate_hz <= HIGHEST_HZ:
             raise ProtocolError(
                 f"config.sample_rate_hz: {settings.sample_rate_hz}; allowed: {LOWEST_HZ} to {HIGHEST_HZ}",
@@ -68,35 +114,67 @@ class Uplink:
 
     def split(self, payload: bytes, chunk_ms: int) -> Iterator[bytes]:
         """`payload` in parts that can be decoded one after the other: of `chunk_ms`, or single packets."""
-        if self._decoder is not None:
-            yield from (packet for packet, _ in _packets(payload))
+        if self._receiver is not None:
+            yield from (packet for packet, _ in packets(payload, self._name))
         else:
             size = 2 * max(1, self._resampler.source_hz * chunk_ms // 1000)
             yield from (payload[at : at + size] for at in range(0, len(payload), size))
 
     def decode(self, payload: bytes) -> Pcm:
-        """The samples (samples,) that a part completes; ProtocolError 1007 for a damaged one."""
-        try:
-            pcm = from_pcm16(payload) if self._decoder is None else self._decoder.push(payload)
-        except InputError as error:
-            raise ProtocolError(str(error), codes.BAD_DATA) from error
-        return self._resampler.push(pcm)
+        """The samples (samples,) that a part completes.
+
+        ProtocolError 1007 where damage is no accident: the first packet that comes, or very many in a row.
+        """
+        return self._resampler.push(from_pcm16(payload) if self._receiver is None else self._received(payload))
 
     def flush(self) -> Pcm:
-        """What the resampler still holds."""
-        return self._resampler.push(np.zeros(0, np.float32), final=True)
+        """What still waits for a packet that never came, and what the resampler holds."""
+        rest = np.zeros(0, np.float32) if self._receiver is None else self._receiver.flush()
+        return self._resampler.push(rest, final=True)
+
+    @property
+    def concealed_ms(self) -> float:
+        """How much was lost on the way so far, and filled."""
+        return 0.0 if self._receiver is None else self._receiver.delivery.concealed_frames * self._frame_ms
+
+    def _received(self, packet: bytes) -> Pcm:
+        assert self._receiver is not None
+        delivery = self._receiver.delivery
+        before = delivery.damaged
+        pcm = self._receiver.push(packet)
+        if delivery.damaged == before:
+            self._damaged = 0
+            return pcm
+        self._damaged += delivery.damaged - before
+        if delivery.played == 0 or self._damaged > DAMAGED_PACKETS:
+            raise ProtocolError(f"{self._name} audio: {self._receiver.trouble}", codes.BAD_DATA)
+        return pcm
 
 
 class Downlink:
-    """The target speech: encoded, one object a stream."""
+    """The target speech: encoded, one object a stream.
 
-    def __init__(self, codec_name: AudioCodec, codec: Codec | None) -> None:
+    bitrate_bps: the highest, None for the codec's own choice; ProtocolError 4400 for one that the codec does not have.
+    """
+
+    def __init__(self, codec_name: AudioCodec, codec: Codec | None, bitrate_bps: int | None = None) -> None:
+        self._name: AudioCodec = codec_name
         self._encoder: Encoder | None = None
         self._frame_samples = 0
-        if codec_name == "neural":
-            codec = _require(codec)
-            self._encoder = codec.encoder()
-            self._frame_samples = round(codec.sample_rate_hz / codec.frame_hz)
+        found = codec_for(codec_name, codec)
+        if found is not None:
+            try:
+                encoder = found.encoder(bitrate_bps)
+            except InputError as error:
+                raise ProtocolError(f"config.output_bitrate_bps: {error}", codes.BAD_PARAMETER) from error
+            self._encoder = encoder
+            self.rate = RateFollower(encoder, found.bitrates_bps)
+            self._frame_samples = round(found.sample_rate_hz / found.frame_hz)
+
+    def follow(self, queue_ms: float, now_s: float) -> None:
+        """Choose the rate of what is encoded next: `queue_ms` of the connection's traffic waits to be delivered."""
+        if self._encoder is not None:
+            self.rate.follow(queue_ms, now_s)
 
     def encode(self, pcm: Pcm) -> tuple[bytes, int]:
         """The payload for the frames that `pcm` completes, and how many samples a client will hear from it."""
@@ -109,10 +187,12 @@ class Downlink:
         return (b"", 0) if self._encoder is None else self._with_samples(self._encoder.flush())
 
     def _with_samples(self, payload: bytes) -> tuple[bytes, int]:
-        return payload, sum(frames for _, frames in _packets(payload)) * self._frame_samples
+        spans = (opus if self._name == "opus" else bitstream).spans(payload)
+        return payload, sum(frames for _, _, frames in spans) * self._frame_samples
 
 
-def _require(codec: Codec | None) -> Codec:
-    if codec is None:
-        raise ProtocolError("this server's model has no neural codec; allowed: pcm16", codes.BAD_PARAMETER)
-    return codec
+def receiver(codec: Codec) -> PacketReceiver:
+    """What plays a codec's packets as a bad network delivers them."""
+    decoder = codec.decoder()
+    assert isinstance(decoder, NumberedDecoder)
+    return PacketReceiver(decoder, WAIT_PACKETS, LONGEST_PACKET_FRAMES)

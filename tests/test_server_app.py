@@ -54,7 +54,7 @@ def test_info_tells_what_a_client_may_choose_and_what_happens_if_it_does_not(cli
     assert (info["source"], info["targets"]) == ("en", ["de"])
     assert {"wait-k", "local-agreement"} <= set(info["policies"])
     assert info["latencies"] == ["minimal", "low", "medium", "high", "xhigh"]
-    assert info["codecs"] == ["pcm16", "neural"]
+    assert info["codecs"] == ["pcm16", "opus", "neural"]
     assert info["defaults"] == {"target": "de", "policy": "wait-k", "latency": "low"}
     assert info["limits"]["max_text_bytes"] == 1000
     assert info["sample_rate_hz"] == 16_000
@@ -109,7 +109,7 @@ def test_a_place_can_be_reserved_until_none_is_left(client: Client) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        (b'{"codec":"mp3"}', 400, "pcm16, neural"),
+        (b'{"codec":"mp3"}', 400, "pcm16, opus, neural"),
         (b'{"sauce":"en"}', 400, "unknown key 'sauce'"),
         (b"[]", 400, "must be an object, not list"),
         (b"\xff", 400, "must be JSON"),

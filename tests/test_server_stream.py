@@ -353,10 +353,11 @@ def test_ten_megabytes_in_fragments_are_too_big_as_well(server: str) -> None:
     assert [error["code"] for error in told(said, "error")] == [1009]
 
 
-def test_damaged_neural_packets_are_bad_data(server: str, codec: NeuralSpeechCodec, speech: Pcm) -> None:
+def test_neural_audio_that_begins_with_damage_is_bad_data(server: str, codec: NeuralSpeechCodec, speech: Pcm) -> None:
     packet = codec.encoder().push(speech[:3200])
     damaged = packet[:-1] + bytes([packet[-1] ^ 1])
-    for payload in (damaged, packet[:-3], b"\0\0", packet + b"\7"):
+    version = packet[:1] + b"\3" + packet[2:]
+    for payload in (damaged, packet[:-3], b"\0\0", version):
         said, code = asyncio.run(
             talk(server, '{"type":"config","codec":"neural"}', pack_audio("neural", 0, 0, payload), END)
         )
