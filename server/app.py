@@ -25,17 +25,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 import streamst
-from streamst.errors import ProtocolError, UnavailableError
+from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 
 from . import codes
 from .connection import Connection, say_and_close
 from .limits import origin_allowed
-from .live import LiveStream, open_session
+from .live import open_session
 from .metrics import Metrics
 from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings
 from .options import ServerOptions
+from .processes import Loader, Processes
 from .seam import Failure, Settings, Welcome
 from .sessions import RETRY_MS, Sessions
 from .transport import PoliteServer, Transport
@@ -69,10 +70,15 @@ DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to
 class Service:
     """What the routes share: one pipeline, one worker, the sessions."""
 
-    def __init__(self, pipeline: Pipeline, options: ServerOptions) -> None:
+    def __init__(self, pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None) -> None:
         self.pipeline, self.options = pipeline, options
         self.metrics = Metrics()
-        self.worker = Worker(pipeline, self.metrics)
+        if options.workers > 1 and loader is None:
+            raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
+        one = loader is None or options.workers == 1
+        self.worker = (
+            Worker(pipeline, self.metrics) if one else Processes(loader, pipeline, self.metrics, options.workers)
+        )
         self.sessions = Sessions(options, self.metrics)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
 
@@ -169,8 +175,8 @@ class Service:
             retry_ms = RETRY_MS if codes.meaning(error.code).retryable else None
             await say_and_close(websocket, protocol, error.code, str(error), retry_ms)
             return
+        live = self.worker.open(self.defaults)
         try:
-            live = LiveStream(self.pipeline, self.metrics, self.defaults)
             connection = Connection(
                 websocket, protocol, kept.session_id, live, self.worker, self.sessions, self.options, self.metrics
             )
@@ -178,6 +184,7 @@ class Service:
             await connection.run(None if token is None else kept.settings, welcome)
         finally:
             self.sessions.leave(kept.session_id)
+            self.worker.release(live)
 
     def _same_origin(self, request: Request | WebSocket) -> bool:
         return origin_allowed(request.headers.get("origin"), request.headers.get("host"), self.options)
@@ -190,9 +197,14 @@ class Service:
         return JSONResponse(body, STATUS.get(error.code, 503), headers)
 
 
-def create_app(pipeline: Pipeline, options: ServerOptions | None = None) -> Starlette:
-    """The ASGI application. The connections' `drain` is `app.state.service.sessions.drain`."""
-    service = Service(pipeline, options or ServerOptions())
+def create_app(
+    pipeline: Pipeline, options: ServerOptions | None = None, loader: Loader | None = None
+) -> Starlette:
+    """The ASGI application. The connections' `drain` is `app.state.service.sessions.drain`.
+
+    loader: makes `pipeline` again in each of `options.workers` processes; picklable.
+    """
+    service = Service(pipeline, options or ServerOptions(), loader)
     mimetypes.add_type("text/javascript", ".js")  # some systems call it something that browsers do not run
 
     @contextlib.asynccontextmanager
@@ -217,24 +229,29 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None) -> Star
 
 
 def serve(
-    pipeline: Pipeline, options: ServerOptions | None = None, announce: Callable[[str], None] | None = None
+    pipeline: Pipeline,
+    options: ServerOptions | None = None,
+    announce: Callable[[str], None] | None = None,
+    loader: Loader | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then let sessions finish and return. Errors as in `prepare`.
 
     announce: told the address once the server answers and minds signals (port 0 is then a real one); printed when None.
     """
-    server, listener, address = prepare(pipeline, options or ServerOptions())
+    server, listener, address = prepare(pipeline, options or ServerOptions(), loader)
     server.on_started = lambda: (announce or _print)(address)
     server.run(sockets=[listener])
 
 
-def prepare(pipeline: Pipeline, options: ServerOptions) -> tuple[PoliteServer, socket.socket, str]:
+def prepare(
+    pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None
+) -> tuple[PoliteServer, socket.socket, str]:
     """A server that `run(sockets=[listener])` starts, its listener, and the address under which a page reaches it.
 
     Raises InputError when the options name a policy or latency that there is not, UnavailableError when the address
     cannot be bound or the certificate cannot be read.
     """
-    app = create_app(pipeline, options)
+    app = create_app(pipeline, options, loader)
     service: Service = app.state.service
     service.warm_up()
     config = uvicorn.Config(

@@ -8,17 +8,20 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamst.audio import Pcm
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.policies.catalog import Setting, parse_policy
 from streamst.session import Steps
 
 from . import codes
 from .meter import Meter
-from .metrics import Metrics
+from .metrics import Metrics, Tally
+from .pressure import CHEAPER_POLICY, RELAXED, RELIEF_CHUNK_MS, RELIEF_POLICY, WIDER_CHUNKS
 from .seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
 from .wire_audio import Downlink, Uplink
 
@@ -51,6 +54,12 @@ def open_session(pipeline: Pipeline, settings: Settings) -> Session:
     )
 
 
+def _setting(pipeline: Pipeline, settings: Settings) -> Setting:
+    assert settings.target is not None
+    assert settings.latency is not None
+    return pipeline.setting(settings.target, settings.policy, settings.latency)
+
+
 class LiveStream:
     """A stream of one or, when it is set anew in its midst, several sessions one after the other; and its meter.
 
@@ -58,8 +67,16 @@ class LiveStream:
     nobody: `hear` takes a message in, `step` hears its next piece while `waiting`.
     """
 
-    def __init__(self, pipeline: Pipeline, metrics: Metrics, defaults: Settings | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        metrics: Metrics | Tally,
+        defaults: Settings | None = None,
+        pressure: Callable[[], int] = lambda: RELAXED,
+    ) -> None:
+        """pressure: the level of `pressure.py`, at which chunks get wider and the policy cheaper."""
         self.pipeline, self.metrics = pipeline, metrics
+        self._pressure, self._relieved = pressure, RELAXED
         self.meter = Meter()
         self.defaults = defaults or Settings()  # where a client leaves policy or latency open
         self.settings = Settings()
@@ -102,6 +119,7 @@ class LiveStream:
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)
         downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps)
+        self._relieved = RELAXED
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
         self.settings = settings
         return [*answers, Configured(self.settings, session.chunk_ms)]
@@ -119,6 +137,7 @@ class LiveStream:
         """Hear the next piece."""
         answers: list[Answer] = []
         if self._pieces:
+            self._relieve()
             part = self._pieces.popleft()
             begun_s = time.perf_counter()
             pcm = self._require().uplink.decode(part)
@@ -126,6 +145,17 @@ class LiveStream:
         if not self._pieces:
             answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
         return answers
+
+    def _relieve(self) -> None:
+        """Ask less of the device while it is under pressure, and what the client asked for again when it is not."""
+        level, running = self._pressure(), self._require()
+        if level == self._relieved:
+            return
+        self._relieved = level
+        setting = _setting(self.pipeline, self.settings)
+        chunk_ms = max(setting.chunk_ms, RELIEF_CHUNK_MS) if level >= WIDER_CHUNKS else setting.chunk_ms
+        cheap = level >= CHEAPER_POLICY and not setting.make().captions_only
+        running.session.reconfigure(parse_policy(RELIEF_POLICY) if cheap else setting.make(), chunk_ms)
 
     def finish(self) -> Steps[list[Answer]]:
         """Hear the end: everything that was held back."""
@@ -221,7 +251,10 @@ class LiveStream:
         match event:
             case Caption():
                 start_ms, end_ms = event.start_ms + ms, event.end_ms + ms
-                return dataclasses.replace(event, segment=event.segment + segment, start_ms=start_ms, end_ms=end_ms)
+                spans_ms = tuple((start + ms, end + ms) for start, end in event.spans_ms)
+                return dataclasses.replace(
+                    event, segment=event.segment + segment, start_ms=start_ms, end_ms=end_ms, spans_ms=spans_ms
+                )
             case Words():
                 aligned_ms = tuple(at + ms for at in event.aligned_ms)
                 return dataclasses.replace(event, segment=event.segment + segment, aligned_ms=aligned_ms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -41,3 +43,39 @@ class Metrics:
 
 def _histogram(registry: CollectorRegistry, name: str, about: str) -> Histogram:
     return Histogram(name, about, buckets=_SECONDS, registry=registry)
+
+
+class Tally:
+    """Stands for `Metrics` in another process: remembers what to tell the real ones."""
+
+    def __init__(self) -> None:
+        self._told: list[tuple[str, str, dict[str, str], float]] = []
+        self._lock = threading.Lock()
+
+    def take(self) -> list[tuple[str, str, dict[str, str], float]]:
+        """(metric, method, labels, value) since the last time."""
+        with self._lock:
+            told, self._told = self._told, []
+        return told
+
+    def __getattr__(self, name: str) -> _Told:
+        return _Told(self, name, {})
+
+    def note(self, name: str, method: str, labels: dict[str, str], value: float) -> None:
+        """Remember one."""
+        with self._lock:
+            self._told.append((name, method, labels, value))
+
+
+class _Told:
+    def __init__(self, tally: Tally, name: str, labels: dict[str, str]) -> None:
+        self._tally, self._name, self._labels = tally, name, labels
+
+    def labels(self, **labels: str) -> _Told:
+        return _Told(self._tally, self._name, labels)
+
+    def inc(self, value: float = 1.0) -> None:
+        self._tally.note(self._name, "inc", self._labels, value)
+
+    def observe(self, value: float) -> None:
+        self._tally.note(self._name, "observe", self._labels, value)

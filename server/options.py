@@ -16,6 +16,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: the system picks a free one, which is printed
     max_sessions: int = 4
+    workers: int = 1  # processes that translate; 1 is a thread of this one
     policy: str | None = None  # for clients that name none; None is the latency dial's own
     latency: str = "medium"  # for clients that name none
     allowed_origins: tuple[str, ...] = ()  # beside the page's own, e.g. "https://talks.example.org"; "*" is any
@@ -31,19 +32,23 @@ class ServerOptions:
     send_timeout_s: float = 10.0  # a client that does not read for so long is dropped [s]
     drain_s: float = 5.0  # on SIGTERM, sessions have this long to end by themselves before they are finished [s]
     reservation_s: float = 20.0  # how long POST /v1/sessions keeps a place free [s]
+    park_s: float = 60.0  # how long a session waits for a client whose connection dropped; 0: not at all [s]
+    max_parked: int = 16  # sessions that wait so, which take no place; the oldest gives way
+    replay_bytes: int = 4 << 20  # of what one session said and its client may not have got
+    credit_s: float = 10.0  # audio that a client may have on its way, not yet heard [s]
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port {self.port} is not a port; allowed: 0 to 65535")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("TLS needs a certificate and its key: give both tls_cert and tls_key, or neither")
-        for name in ("max_sessions", "max_message_bytes", "max_text_bytes", "queue_bytes"):
+        for name in ("max_sessions", "workers", "max_message_bytes", "max_text_bytes", "queue_bytes", "replay_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("idle_s", "max_duration_s", "send_timeout_s", "reservation_s"):
+        for name in ("idle_s", "max_duration_s", "send_timeout_s", "reservation_s", "credit_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("speed_limit", "burst_s", "drain_s"):
+        for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         if 0 < self.speed_limit < 1:

@@ -7,13 +7,18 @@ for goes through the networks together (streamst/engine.py).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Hashable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from streamst.engine import Batch, Engine, EngineOptions
 from streamst.session import Steps
 
-from .metrics import Metrics
+from .live import LiveStream
+from .metrics import Metrics, Tally
+from .pressure import Pressure
+from .seam import Settings
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
@@ -24,13 +29,35 @@ T = TypeVar("T")
 class Worker:
     """The engine of all sessions, as the event loop sees it."""
 
-    def __init__(self, pipeline: Pipeline, metrics: Metrics, options: EngineOptions | None = None) -> None:
-        self._metrics = metrics
+    def __init__(self, pipeline: Pipeline, metrics: Metrics | Tally, options: EngineOptions | None = None) -> None:
+        self._pipeline, self._metrics = pipeline, metrics
+        self._pressure = Pressure(time.monotonic)
         self._engine = Engine(pipeline.translator, pipeline.voice, options, self._observe)
+
+    def open(self, defaults: Settings) -> LiveStream:
+        """A stream whose steps `run` takes; `release` it in the end."""
+        return LiveStream(self._pipeline, self._metrics, defaults, lambda: self._pressure.level)
+
+    def release(self, stream: LiveStream) -> None:
+        """The stream is over."""
 
     async def run(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> T:
         """What `steps` return, or raise. Cancelled before its turn, it never runs. client: see `Engine.submit`."""
-        return await asyncio.wrap_future(self._engine.submit(steps, session, client))
+        return await asyncio.wrap_future(self.submit(steps, session, client))
+
+    def submit(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> Future[T]:
+        """The same without a loop."""
+        return self._engine.submit(steps, session, client)
+
+    @property
+    def level(self) -> int:
+        """How far what gives way under pressure has given way (pressure.py)."""
+        return self._pressure.level
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the last seconds in which the networks worked."""
+        return self._pressure.utilisation
 
     def forget(self, client: Hashable) -> None:
         """The client has no session any more."""
@@ -41,6 +68,7 @@ class Worker:
         self._engine.close()
 
     def _observe(self, batch: Batch) -> None:
+        self._pressure.note(batch)
         self._metrics.batch_size.labels(kind=batch.kind).observe(len(batch.waited_s))
         self._metrics.compute_s.observe(batch.seconds)
         for waited_s in batch.waited_s:

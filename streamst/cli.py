@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,7 @@ def serve(
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
     max_sessions: Annotated[int, typer.Option(help="Speakers at once.")] = 4,
+    workers: Annotated[int, typer.Option(help="Processes that translate; more than one only helps many speakers.")] = 1,
     origin: Annotated[
         list[str] | None, typer.Option(help="A web origin whose pages may connect, beside our own. May be repeated.")
     ] = None,
@@ -95,6 +97,7 @@ def serve(
             host=host,
             port=port,
             max_sessions=max_sessions,
+            workers=workers,
             allowed_origins=tuple(origin or ()),
             tls_cert=tls_cert,
             tls_key=tls_key,
@@ -102,11 +105,15 @@ def serve(
             latency=latency,
         )
         with shown("Loading the model"):
+            import torch
+
             from streamst.pipeline import load
             from streamst.server.app import serve as run_server
 
-            pipeline = load(model, device, precision)
-        run_server(pipeline, options, announce=_announce)
+            torch.set_num_threads(1)  # small steps: a second thread would only wait
+            loader = partial(load, model, device, precision)
+            pipeline = loader()
+        run_server(pipeline, options, announce=_announce, loader=loader)
 
 
 def _announce(address: str) -> None:

@@ -1,0 +1,284 @@
+"""Several worker processes behind the face of one `Worker`: each has the model, an engine and the streams it was given.
+
+Python computes in one thread at a time, so more cores are more processes. A stream stays where it was opened, in the
+process that had least to do. Messages are pickled over a pipe; a process that dies takes its own streams with it and
+is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+from typing import TYPE_CHECKING, Any
+
+from streamst.engine import EngineOptions
+from streamst.errors import StreamstError
+
+from .live import LiveStream
+from .metrics import Metrics, Tally
+from .seam import Answer, Audio, Settings
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from streamst.pipeline import Pipeline
+
+log = logging.getLogger("streamst.server")
+
+Loader = Callable[[], "Pipeline"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A method of a stream that runs elsewhere, with what the client measured meanwhile."""
+
+    stream: int
+    method: str
+    arguments: tuple[Any, ...] = ()
+    network_ms: float | None = None
+    playback_ms: float | None = None
+    client: Hashable = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of it."""
+
+    stream: int
+    answers: list[Answer] | None
+    error: Exception | None
+    settings: Settings
+    waiting: bool
+    summary: dict[str, Any]
+    level: int
+    utilisation: float
+    tally: list[tuple[str, str, dict[str, str], float]]
+
+
+@dataclass
+class Measured:
+    """What only the client can measure."""
+
+    network_ms: float | None = None
+    playback_ms: float | None = None
+
+
+class RemoteStream:
+    """A `LiveStream` in another process: its steps are `Asked`, which `Processes.run` sends there."""
+
+    def __init__(self, number: int, process: _Process, pipeline: Pipeline) -> None:
+        self.number, self.process, self.pipeline = number, process, pipeline
+        self.settings = Settings()
+        self.waiting = False
+        self.meter = Measured()
+        self._summary: dict[str, Any] = {}
+
+    def configure(self, settings: Settings) -> Asked:
+        """See `LiveStream`."""
+        return self._ask("configure", settings)
+
+    def hear(self, audio: Audio, arrived_s: float) -> Asked:
+        """See `LiveStream`. perf_counter is one clock for all processes of a machine."""
+        return self._ask("hear", audio, arrived_s)
+
+    def step(self) -> Asked:
+        """See `LiveStream`."""
+        return self._ask("step")
+
+    def finish(self) -> Asked:
+        """See `LiveStream`."""
+        return self._ask("finish")
+
+    def summary(self) -> dict[str, Any]:
+        """As of the last answer."""
+        return self._summary
+
+    def heard(self, told: Told) -> None:
+        """Take over what the other process knows."""
+        self.settings, self.waiting, self._summary = told.settings, told.waiting, told.summary
+
+    def _ask(self, method: str, *arguments: Any) -> Asked:
+        return Asked(self.number, method, arguments, self.meter.network_ms, self.meter.playback_ms)
+
+
+@dataclass
+class _Process:
+    """One worker process, seen from outside."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Pipe
+    streams: dict[int, RemoteStream] = field(default_factory=dict)
+    pending: dict[int, asyncio.Future[Told]] = field(default_factory=dict)
+    level: int = 0
+    utilisation: float = 0.0
+    sending: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Processes:
+    """`count` worker processes; the same methods as `Worker`."""
+
+    def __init__(
+        self, loader: Loader, pipeline: Pipeline, metrics: Metrics, count: int, options: EngineOptions | None = None
+    ) -> None:
+        """loader: makes the model in each process, picklable; pipeline: the same model here, to ask it what it can."""
+        self._loader, self._pipeline, self._metrics, self._options = loader, pipeline, metrics, options
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+        self._numbers = 0
+        self._processes = [self._start() for _ in range(count)]
+
+    def open(self, defaults: Settings) -> RemoteStream:
+        """A stream in the process that has least to do."""
+        least = min(self._processes, key=lambda one: (one.utilisation + 0.05 * len(one.streams), len(one.streams)))
+        self._numbers += 1
+        stream = RemoteStream(self._numbers, least, self._pipeline)
+        least.streams[stream.number] = stream
+        self._send(least, Asked(stream.number, "open", (defaults,)))
+        return stream
+
+    def release(self, stream: RemoteStream) -> None:
+        """The stream is over."""
+        if stream.process.streams.pop(stream.number, None) is not None:
+            self._send(stream.process, Asked(stream.number, "release"))
+
+    async def run(self, asked: Asked, session: Hashable, client: Hashable = None) -> list[Answer]:
+        """What the stream answers, or raises."""
+        process = next((one for one in self._processes if asked.stream in one.streams), None)
+        if process is None:
+            raise RuntimeError("the worker process of this session has died")
+        self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Told] = self._loop.create_future()
+        process.pending[asked.stream] = future
+        self._send(process, dataclasses.replace(asked, client=client))
+        told = await future
+        process.streams[asked.stream].heard(told)
+        if told.error is not None:
+            raise told.error
+        return told.answers or []
+
+    def forget(self, client: Hashable) -> None:
+        """Each process forgets its clients by itself."""
+
+    @property
+    def level(self) -> int:
+        """The pressure of the process that a new stream would go to."""
+        return min(one.level for one in self._processes)
+
+    @property
+    def utilisation(self) -> float:
+        """Mean over the processes."""
+        return sum(one.utilisation for one in self._processes) / len(self._processes)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._closing = True
+        for one in self._processes:
+            one.pipe.close()
+        for one in self._processes:
+            one.process.join(5)
+            if one.process.is_alive():
+                one.process.terminate()
+
+    def _start(self) -> _Process:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self._loader, self._options), daemon=True)
+        process.start()
+        theirs.close()
+        if ours.recv() != "ready":
+            raise RuntimeError("a worker process did not start")
+        made = _Process(process, ours)
+        threading.Thread(target=self._read, args=(made,), daemon=True).start()
+        return made
+
+    def _send(self, process: _Process, asked: Asked) -> None:
+        try:
+            with process.sending:
+                process.pipe.send(asked)
+        except OSError:
+            log.warning("a worker process is gone")
+
+    def _read(self, process: _Process) -> None:
+        """In a thread: hand what a process tells to the event loop."""
+        while True:
+            try:
+                told = process.pipe.recv()
+            except (EOFError, OSError):
+                if not self._closing:
+                    self._replace(process)
+                return
+            for name, method, labels, value in told.tally:
+                metric = getattr(self._metrics, name)
+                getattr(metric.labels(**labels) if labels else metric, method)(value)
+            process.level, process.utilisation = told.level, told.utilisation
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(_resolve, process.pending.pop(told.stream, None), told)
+
+    def _replace(self, process: _Process) -> None:
+        log.error("a worker process died with %d sessions; another takes its place", len(process.streams))
+        for future in process.pending.values():
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(_fail, future)
+        fresh = self._start()
+        self._processes = [fresh if one is process else one for one in self._processes]
+
+
+def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
+    """The life of a worker process: until the pipe is closed."""
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    pipeline = loader()
+    tally = Tally()
+    worker = Worker(pipeline, tally, options)
+    streams: dict[int, LiveStream] = {}
+    sending = threading.Lock()
+
+    def tell(asked: Asked, answers: list[Answer] | None, error: BaseException | None) -> None:
+        live = streams[asked.stream]
+        wrapped = error if error is None or isinstance(error, StreamstError) else RuntimeError(repr(error))
+        if error is not None and wrapped is not error:
+            log.error("a stream failed", exc_info=error)
+        told = Told(
+            asked.stream, answers, wrapped, live.settings, live.waiting,  # type: ignore[arg-type]
+            live.summary() if asked.method == "finish" else {}, worker.level, worker.utilisation, tally.take(),
+        )  # fmt: skip
+        with sending:
+            pipe.send(told)
+
+    pipe.send("ready")
+    while True:
+        try:
+            asked: Asked = pipe.recv()
+        except (EOFError, OSError):
+            worker.close()
+            return
+        if asked.method == "open":
+            streams[asked.stream] = worker.open(*asked.arguments)
+        elif asked.method == "release":
+            streams.pop(asked.stream, None)
+        else:
+            live = streams[asked.stream]
+            live.meter.network_ms = asked.network_ms
+            live.meter.playback_ms = asked.playback_ms
+            future = worker.submit(getattr(live, asked.method)(*asked.arguments), asked.stream, asked.client)
+            future.add_done_callback(
+                lambda done, asked=asked: tell(asked, None if done.exception() else done.result(), done.exception())
+            )
+
+
+def _resolve(future: asyncio.Future[Told] | None, told: Told) -> None:
+    if future is not None and not future.done():
+        future.set_result(told)
+
+
+def _fail(future: asyncio.Future[Told]) -> None:
+    if not future.done():
+        future.set_exception(RuntimeError("the worker process of this session has died"))
