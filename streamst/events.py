@@ -32,6 +32,7 @@ class Caption(Event):
     start_ms: float = 0.0  # where the segment's speech begins
     end_ms: float = 0.0  # how far the speech behind this text reaches
     final: bool = False  # nothing more comes for this segment and language
+    spans_ms: tuple[tuple[float, float], ...] = ()  # where each word, stable or not, was heard; in the source language
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -348,7 +348,9 @@ class Session(Generic[T, V]):
         segment = self._segment
         heard = self._source_text(final=False).stable
         for side, lang in enumerate((self.translator.source, self.options.target)):
-            self._caption(side, lang, self._segment.captions[side][0], "", final=True)
+            stable = self._segment.captions[side][0]
+            shown = () if side else heard[: len(stable.split())]
+            self._caption(side, lang, stable, "", True, tuple((word.start_ms, word.end_ms) for word in shown))
         fresh = Segment()
         self._segment = replace(
             self._segment,
@@ -378,7 +380,8 @@ class Session(Generic[T, V]):
     def _caption_source(self, final: bool) -> None:
         text = self._source_text(final)
         stable, unstable = (" ".join(word.text for word in words) for words in (text.stable, text.unstable))
-        self._caption(0, self.translator.source, stable, unstable, final)
+        spans = tuple((word.start_ms, word.end_ms) for word in (*text.stable, *text.unstable))
+        self._caption(0, self.translator.source, stable, unstable, final, spans)
 
     def _source_text(self, final: bool) -> Transcript:
         """What was heard of the current caption."""
@@ -390,7 +393,9 @@ class Session(Generic[T, V]):
         )
         return Transcript(stable, unstable)
 
-    def _caption(self, side: int, lang: str, stable: str, unstable: str, final: bool) -> None:
+    def _caption(
+        self, side: int, lang: str, stable: str, unstable: str, final: bool, spans: tuple[tuple[float, float], ...] = ()
+    ) -> None:
         """Show text of the segment, if it differs from what was shown or is final. side: 0 source, 1 target."""
         segment = self._segment
         if (stable, unstable) == segment.captions[side] and not final:
@@ -408,6 +413,7 @@ class Session(Generic[T, V]):
                 start_ms=span[0],
                 end_ms=min(span[1], self._source_ms),
                 final=final,
+                spans_ms=tuple((start, min(end, self._source_ms)) for start, end in spans),
             )
         )
         captions, revisions = list(segment.captions), list(segment.revisions)
