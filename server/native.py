@@ -164,7 +164,9 @@ class NativeProtocol:
             case Acknowledged():
                 return [_text("ack", **dataclasses.asdict(answer))]
             case Caption():
-                return [_text("caption", **dataclasses.asdict(answer), emit_ms=emit_ms)]
+                told = dataclasses.asdict(answer)
+                del told["spans_ms"]
+                return [_text("caption", **told, emit_ms=emit_ms)]
             case Words():
                 return [_text("words", **dataclasses.asdict(answer), emit_ms=emit_ms)]
             case Spoken():
