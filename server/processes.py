@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamst.server")
 
+DIED = "the worker process of this session has died"
 Loader = Callable[[], "Pipeline"]
 
 
@@ -67,6 +68,10 @@ class Measured:
 
     network_ms: float | None = None
     playback_ms: float | None = None
+
+    def pinged(self, rtt_ms: float) -> None:
+        """See `Meter`."""
+        self.network_ms = rtt_ms / 2
 
 
 class RemoteStream:
@@ -151,11 +156,12 @@ class Processes:
         """What the stream answers, or raises."""
         process = next((one for one in self._processes if asked.stream in one.streams), None)
         if process is None:
-            raise RuntimeError("the worker process of this session has died")
+            raise RuntimeError(DIED)
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Told] = self._loop.create_future()
         process.pending[asked.stream] = future
-        self._send(process, dataclasses.replace(asked, client=client))
+        if not self._send(process, dataclasses.replace(asked, client=client)):
+            raise RuntimeError(DIED)
         told = await future
         process.streams[asked.stream].heard(told)
         if told.error is not None:
@@ -197,12 +203,13 @@ class Processes:
         threading.Thread(target=self._read, args=(made,), daemon=True).start()
         return made
 
-    def _send(self, process: _Process, asked: Asked) -> None:
+    def _send(self, process: _Process, asked: Asked) -> bool:
         try:
             with process.sending:
                 process.pipe.send(asked)
         except OSError:
-            log.warning("a worker process is gone")
+            return False
+        return True
 
     def _read(self, process: _Process) -> None:
         """In a thread: hand what a process tells to the event loop."""
@@ -281,4 +288,4 @@ def _resolve(future: asyncio.Future[Told] | None, told: Told) -> None:
 
 def _fail(future: asyncio.Future[Told]) -> None:
     if not future.done():
-        future.set_exception(RuntimeError("the worker process of this session has died"))
+        future.set_exception(RuntimeError(DIED))

@@ -1,0 +1,109 @@
+"""Streams in worker processes say what they say in this one; a process that dies takes only its own along."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamst.audio import read_audio
+from streamst.errors import ProtocolError
+from streamst.events import Words
+from streamst.pipeline import Pipeline, load
+from streamst.server.metrics import Metrics
+from streamst.server.processes import Processes
+from streamst.server.seam import Answer, Audio, Settings, Spoken
+from streamst.server.worker import Worker
+
+STATION = Path(__file__).parent / "data" / "station.flac"
+PIECE = 5120
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Pipeline:
+    return load(device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def processes(shipped: Pipeline) -> Iterator[Processes]:
+    made = Processes(partial(load, "en-de", "cpu", "float32"), shipped, Metrics(), 2)
+    yield made
+    made.close()
+
+
+async def translate(worker: Worker | Processes, settings: Settings) -> list[Answer]:
+    live = worker.open(Settings(target="de", latency="low"))
+    answers = list(await worker.run(live.configure(settings), "s"))  # type: ignore[arg-type]
+    pcm = (read_audio(STATION) * 32767).astype("<i2")
+    for number, start in enumerate(range(0, len(pcm), PIECE)):
+        audio = Audio("pcm16", number, start, pcm[start : start + PIECE].tobytes())
+        answers += await worker.run(live.hear(audio, 0.0), "s")  # type: ignore[arg-type]
+        while live.waiting:
+            answers += await worker.run(live.step(), "s")  # type: ignore[arg-type]
+    answers += await worker.run(live.finish(), "s")  # type: ignore[arg-type]
+    assert live.summary()["samples"] == len(pcm)
+    worker.release(live)  # type: ignore[arg-type]
+    return answers
+
+
+def words(answers: list[Answer]) -> list[str]:
+    return [word for answer in answers if isinstance(answer, Words) for word in answer.words]
+
+
+def samples(answers: list[Answer]) -> int:
+    return sum(answer.samples for answer in answers if isinstance(answer, Spoken))
+
+
+def test_streams_in_processes_say_what_one_says_here(shipped: Pipeline, processes: Processes) -> None:
+    here = Worker(shipped, Metrics())
+    try:
+        own = asyncio.run(translate(here, Settings()))
+    finally:
+        here.close()
+    assert words(own)
+
+    async def both() -> list[list[Answer]]:
+        return list(await asyncio.gather(translate(processes, Settings()), translate(processes, Settings())))
+
+    for answers in asyncio.run(both()):
+        assert words(answers) == words(own)
+        assert samples(answers) == samples(own)
+    told = processes._metrics.exposition().decode()
+    assert 'streamst_batch_size_count{kind="encode"}' in told
+    assert "streamst_audio_heard_seconds_total 0.0" not in told
+
+
+def test_an_error_keeps_its_kind_and_code_on_the_way_back(processes: Processes) -> None:
+    async def ask() -> None:
+        live = processes.open(Settings(target="de", latency="low"))
+        await processes.run(live.configure(Settings(target="fr")), "s")
+
+    with pytest.raises(ProtocolError, match="'fr'") as caught:
+        asyncio.run(ask())
+    assert caught.value.code == 4400
+
+
+def test_a_process_that_dies_is_replaced_and_others_go_on(processes: Processes) -> None:
+    async def scene() -> None:
+        one, other = processes.open(Settings()), processes.open(Settings())
+        assert one.process is not other.process
+        silence = Audio("pcm16", 0, 0, np.zeros(PIECE, "<i2").tobytes())
+        for stream in (one, other):
+            await processes.run(stream.configure(Settings(target="de", latency="low")), "s")
+        pid = one.process.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match="has died"):
+            for _ in range(200):
+                await processes.run(one.hear(silence, 0.0), "s")
+        await processes.run(other.hear(silence, 0.0), "s")
+        assert (await processes.run(other.finish(), "s"))
+        while len([p for p in processes._processes if p.process.is_alive()]) < 2:
+            await asyncio.sleep(0.05)
+        assert words(await translate(processes, Settings()))
+
+    asyncio.run(asyncio.wait_for(scene(), 120))
