@@ -1,0 +1,268 @@
+"""How many people may speak at once: a real server, N real websocket clients in real time, until the lag breaks.
+
+    python tests/benchmarks/streams.py MANIFEST [--counts 1 2 4 8 16] [--seconds 60] [--workers 2] [--captions]
+                                       [--baseline] [--overload 3] [--limit-ms 500]
+
+The clients take turns at four talks made of the manifest's clips. Lag is from when a client has sent an audio message
+until the server says that it was heard (`ack`), so it has the network and every wait in it. The words that each client
+got are compared with those of the same talk translated alone. `--baseline` runs, in place of the server, one process a
+stream with a model of its own. `--overload 3` lets three times as many come as the last count that held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from streamst.audio import read_audio
+from streamst.server.native import SUBPROTOCOL, pack_audio
+
+TALKS = 4
+PIECE_MS = 160
+RATE_HZ = 16_000
+
+
+@dataclass
+class Speaker:
+    """One client and what it saw."""
+
+    number: int
+    sent_s: dict[int, float] = field(default_factory=dict)
+    lags_ms: list[float] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    speech_samples: int = 0
+    refused: str = ""
+    refused_after_ms: float = 0.0
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def talks(manifest: Path, seconds: float) -> list[np.ndarray]:
+    """Four talks (samples,) int16 of `seconds`."""
+    with manifest.open(encoding="utf-8") as file:
+        paths = [manifest.parent / row["path"] for row in csv.DictReader(file, delimiter="\t")]
+    made = []
+    for number in range(TALKS):
+        pieces, total = [], 0
+        for path in paths[number::TALKS] * 20:
+            if total >= seconds * RATE_HZ:
+                break
+            pcm = read_audio(path)
+            pieces += [pcm, np.zeros(RATE_HZ // 2, np.float32)]
+            total += len(pcm) + RATE_HZ // 2
+        talk = np.concatenate(pieces)[: int(seconds * RATE_HZ)]
+        made.append((talk * 32767).astype("<i2"))
+    return made
+
+
+def alone(talk: np.ndarray, latency: str) -> list[str]:
+    """The words of a talk that has the machine for itself, and chunks as the server gets them."""
+    import torch
+
+    from streamst.events import Words
+    from streamst.pipeline import load
+
+    torch.set_num_threads(1)
+    session = load(device="cpu").session(latency=latency, speech=False)
+    pcm = talk.astype(np.float32) / 32768
+    events = [*session.push(pcm), *session.finish()]
+    return [word for event in events if isinstance(event, Words) for word in event.words]
+
+
+async def speak(speaker: Speaker, talk: np.ndarray, url: str, config: dict[str, Any]) -> None:
+    """Send `talk` in real time, and note what comes."""
+    begun_s = time.perf_counter()
+    try:
+        async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None, compression=None) as socket:  # type: ignore[list-item]
+            await socket.send(json.dumps({"type": "config", **config}))
+            reader = asyncio.create_task(listen(speaker, socket, begun_s))
+            size = RATE_HZ * PIECE_MS // 1000
+            start_s = time.perf_counter()
+            for number, at in enumerate(range(0, len(talk), size)):
+                await asyncio.sleep(max(0.0, start_s + (at + size) / RATE_HZ - time.perf_counter()))
+                if reader.done():
+                    break
+                speaker.sent_s[number] = time.perf_counter()
+                await socket.send(pack_audio("pcm16", number, at, talk[at : at + size].tobytes()))
+            else:
+                await socket.send('{"type":"end"}')
+            await reader
+    except InvalidStatus as error:
+        speaker.refused = f"HTTP {error.response.status_code}"
+        speaker.refused_after_ms = (time.perf_counter() - begun_s) * 1000
+    except ConnectionClosed as error:
+        speaker.refused = speaker.refused or f"closed with {error.rcvd.code if error.rcvd else 1006}"
+
+
+async def listen(speaker: Speaker, socket: Any, begun_s: float) -> None:
+    async for message in socket:
+        now_s = time.perf_counter()
+        if isinstance(message, bytes):
+            speaker.speech_samples += (len(message) - 12) // 2
+            continue
+        told = json.loads(message)
+        match told["type"]:
+            case "ack":
+                sent_s = speaker.sent_s.get(told["sequence"])
+                if sent_s is not None:
+                    speaker.lags_ms.append((now_s - sent_s) * 1000)
+            case "words":
+                speaker.words += told["words"]
+            case "error":
+                speaker.refused = f"{told['code']} {told['message']}"
+                speaker.refused_after_ms = (now_s - begun_s) * 1000
+            case "closed":
+                speaker.summary = told["summary"]
+            case _:
+                pass
+
+
+async def crowd(count: int, made: list[np.ndarray], url: str, config: dict[str, Any]) -> list[Speaker]:
+    """`count` speakers who come one after the other within three seconds."""
+    speakers = [Speaker(number) for number in range(count)]
+
+    async def come(speaker: Speaker) -> None:
+        await asyncio.sleep(3.0 * speaker.number / count)
+        await speak(speaker, made[speaker.number % TALKS], url, config)
+
+    await asyncio.gather(*(come(speaker) for speaker in speakers))
+    return speakers
+
+
+def percentile(values: list[float], q: float) -> float:
+    return float(np.percentile(values, q)) if values else float("nan")
+
+
+def server(options: argparse.Namespace, places: int) -> tuple[subprocess.Popen[str], str]:
+    command = [
+        sys.executable, "-m", "streamst", "serve", "--port", "0", "--device", options.device,
+        "--max-sessions", str(places), "--workers", str(options.workers),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "http" in line:
+            return process, "ws" + line.split("http")[1].split()[0] + "/v1/stream"
+    raise SystemExit("the server did not start")
+
+
+def memory_mb(process: subprocess.Popen[str]) -> float:
+    """Resident memory of the server with its worker processes (Linux)."""
+    total, family = 0.0, [process.pid]
+    for pid in family:
+        root = Path("/proc") / str(pid)
+        for line in (root / "status").read_text().splitlines():
+            total += float(line.split()[1]) / 1024 if line.startswith("VmRSS") else 0.0
+        family += [int(child) for path in root.glob("task/*/children") for child in path.read_text().split()]
+    return total
+
+
+def one_process_a_stream(number: int, talk: np.ndarray, latency: str, speech: bool, found: Any) -> None:
+    """The baseline: its own model and interpreter, the same talk in real time; lag of a piece from when it was said."""
+    import torch
+
+    from streamst.pipeline import load
+
+    torch.set_num_threads(1)
+    session = load(device="cpu").session(latency=latency, speech=speech)
+    session.push(np.zeros(RATE_HZ, np.float32))
+    found.put(("ready", number))
+    time.sleep(3)
+    pcm, size, lags = talk.astype(np.float32) / 32768, RATE_HZ * PIECE_MS // 1000, []
+    start_s = time.perf_counter()
+    for at in range(0, len(pcm), size):
+        said_s = start_s + (at + size) / RATE_HZ
+        time.sleep(max(0.0, said_s - time.perf_counter()))
+        session.push(pcm[at : at + size])
+        lags.append((time.perf_counter() - said_s) * 1000)
+    found.put(("lags", lags))
+
+
+def baseline(options: argparse.Namespace, made: list[np.ndarray]) -> None:
+    context = multiprocessing.get_context("spawn")
+    for count in options.counts:
+        found = context.Queue()
+        arguments = [(n, made[n % TALKS], options.latency, not options.captions, found) for n in range(count)]
+        family = [context.Process(target=one_process_a_stream, args=a) for a in arguments]
+        for one in family:
+            one.start()
+        lags = [lag for kind, value in (found.get() for _ in range(2 * count)) if kind == "lags" for lag in value]
+        for one in family:
+            one.join()
+        p95 = percentile(lags, 95)
+        print(f"baseline {count:3d} processes: lag p50 {percentile(lags, 50):6.0f} p95 {p95:6.0f} ms", flush=True)
+        if p95 > options.limit_ms:
+            return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8, 12, 16, 24, 32, 40, 48])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--latency", default="low")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--captions", action="store_true", help="no speech")
+    parser.add_argument("--baseline", action="store_true")
+    parser.add_argument("--overload", type=int, default=0)
+    parser.add_argument("--limit-ms", type=float, default=500)
+    options = parser.parse_args()
+    made = talks(options.manifest, options.seconds)
+    if options.baseline:
+        baseline(options, made)
+        return
+    expected = [alone(talk, options.latency) for talk in made]
+    config = {"latency": options.latency, "output": ["captions"] if options.captions else ["captions", "audio"]}
+    held = 0
+    process, url = server(options, max(options.counts) * max(1, options.overload))
+    try:
+        for count in options.counts:
+            speakers = asyncio.run(crowd(count, made, url, config))
+            p95 = report(f"{count:3d} speakers", speakers, expected, process)
+            if p95 > options.limit_ms:
+                break
+            held = count
+        cores = len(os.sched_getaffinity(0))
+        print(f"{held} speakers at p95 lag under {options.limit_ms:.0f} ms on {cores} cores: {held / cores:g} a core")
+        if options.overload and held:
+            before = memory_mb(process)
+            speakers = asyncio.run(crowd(held * options.overload, made, url, config))
+            report(f"{held * options.overload:3d} speakers", speakers, expected, process)
+            refused = [s for s in speakers if s.refused]
+            slowest = max((s.refused_after_ms for s in refused), default=0.0)
+            print(f"  {len(refused)} refused, the slowest after {slowest:.0f} ms: {[s.refused for s in refused][:1]}")
+            print(f"  memory {before:.0f} -> {memory_mb(process):.0f} MB")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def report(name: str, speakers: list[Speaker], expected: list[list[str]], process: subprocess.Popen[str]) -> float:
+    served = [s for s in speakers if not s.refused]
+    lags = [lag for s in served for lag in s.lags_ms]
+    same = sum(s.words == expected[s.number % TALKS] for s in served)
+    print(
+        f"{name}: {len(served)} served, lag p50 {percentile(lags, 50):6.0f} p95 {percentile(lags, 95):6.0f} "
+        f"p99 {percentile(lags, 99):6.0f} ms, text as alone {same}/{len(served)}, "
+        f"memory {memory_mb(process):.0f} MB",
+        flush=True,
+    )
+    return percentile(lags, 95)
+
+
+if __name__ == "__main__":
+    main()
