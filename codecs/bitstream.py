@@ -102,7 +102,7 @@ def spans(data: bytes) -> Iterator[tuple[int, int, int]]:
     start = 0
     while start < len(data):
         end, frames = len(data), 0
-        if end - start >= HEADER.size:
+        if end - start >= HEADER.size and data[start] == MAGIC:
             _, version, codebooks, frames, _ = HEADER.unpack_from(data, start)
             size = packet_bytes(frames, codebooks)
             if version == CODED_VERSION and end - start >= HEADER.size + CODED.size:

@@ -104,7 +104,7 @@ def spans(data: bytes) -> Iterator[tuple[int, int, int]]:
     start = 0
     while start < len(data):
         end, frames = len(data), 0
-        if end - start >= HEADER.size:
+        if end - start >= HEADER.size and data[start] == MAGIC:
             frames = data[start + 2]
             at = start + HEADER.size
             for _ in range(frames):

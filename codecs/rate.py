@@ -13,6 +13,8 @@ from typing import Protocol, runtime_checkable
 
 from streamst.errors import ConfigError, InputError
 
+LATE_MS = 1_000.0  # an answer that is missing for so long counts as a slow one
+
 
 @dataclass(frozen=True)
 class RateRule:
@@ -58,6 +60,29 @@ def adapted(
     if calm_ms >= rule.calm_ms and place + 1 < len(allowed_bps):
         return Rate(allowed_bps[place + 1], 0.0, 0.0)
     return replace(rate, calm_ms=calm_ms, unchanged_ms=unchanged_ms)
+
+
+class RoundTrips:
+    """How long questions to the other side take: what exceeds the shortest time is the queue that they stood in.
+
+    One slow answer alone does not count: a computer that was busy for a moment is not a slow network.
+    """
+
+    def __init__(self) -> None:
+        self._shortest_ms = float("inf")
+        self._last_ms: list[float] = []
+
+    def add(self, round_trip_ms: float) -> None:
+        """A question was answered after so long."""
+        self._shortest_ms = min(self._shortest_ms, round_trip_ms)
+        self._last_ms = [*self._last_ms[-1:], round_trip_ms]
+
+    def queue_ms(self, open_ms: float = 0.0) -> float:
+        """The queue now. open_ms: how long the answer to the last question has been missing."""
+        if not self._last_ms:
+            return 0.0
+        found = [min(self._last_ms), open_ms if open_ms > LATE_MS else 0.0]
+        return max(0.0, max(found) - self._shortest_ms)
 
 
 @runtime_checkable

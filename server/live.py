@@ -225,7 +225,7 @@ class LiveStream:
 
     def _encode(self, speech: Speech) -> list[Answer]:
         downlink = self._require().downlink
-        downlink.follow(self.meter.queue_ms, time.perf_counter())
+        downlink.follow(self.meter.round_trips.queue_ms(), time.perf_counter())
         payload, samples = downlink.encode(speech.pcm)
         self._held_text += [speech.text] if speech.text else []
         if not payload:

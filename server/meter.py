@@ -21,6 +21,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamst.codecs.rate import RoundTrips
 from streamst.evaluate.latency import running
 from streamst.events import Caption, Words
 
@@ -53,7 +54,7 @@ class Meter:
         self.words = 0
         self.buffer_ms: float | None = None  # how long the last audio waited for the model
         self.network_ms: float | None = None  # one way, told by the client
-        self._ways_ms: list[float] = []  # the shortest round trip so far, the last but one, the last
+        self.round_trips = RoundTrips()
         self.playback_ms: float | None = None
         self._finish_ms = 0.0  # of the `queue` clock
         self._delays_ms: list[float] = []
@@ -98,13 +99,7 @@ class Meter:
     def pinged(self, rtt_ms: float) -> None:
         """The client measured a round trip."""
         self.network_ms = rtt_ms / 2
-        shortest = min([rtt_ms, *self._ways_ms[:1]])
-        self._ways_ms = [shortest, *self._ways_ms[-1:], rtt_ms]
-
-    @property
-    def queue_ms(self) -> float:
-        """How much longer messages take than they could: what waits on the way; one slow ping alone does not count."""
-        return 0.0 if len(self._ways_ms) < 3 else min(self._ways_ms[1:]) - self._ways_ms[0]
+        self.round_trips.add(rtt_ms)
 
     def reading(self) -> Latency:
         """The values now."""

@@ -26,9 +26,9 @@ DAMAGED_PACKETS = 50  # one after the other, with none that can be read between 
 
 def codecs_offered(codec: Codec | None) -> list[AudioCodec]:
     """What can be spoken here, the model's own codec being `codec`."""
-    found: list[AudioCodec] = ["pcm16"]
-    found += ["opus"] if find_spec("av") is not None else []
-    return found + (["neural"] if codec is not None else [])
+    found: list[AudioCodec] = ["pcm16", "opus", "neural"]
+    missing = {"opus"} if find_spec("av") is None else set[AudioCodec]()
+    return [name for name in found if name not in missing and (name != "neural" or codec is not None)]
 
 
 def codec_for(name: AudioCodec, codec: Codec | None) -> Codec | None:

@@ -23,8 +23,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from streamst.audio import Pcm, from_pcm16, to_pcm16
+from streamst.audio import Pcm
+from streamst.client_audio import Exchange, Listening, Sending
 from streamst.codecs.base import Codec
+from streamst.codecs.rate import RoundTrips
 from streamst.config import from_dict
 from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech, Words
@@ -32,7 +34,6 @@ from streamst.server.native import SUBPROTOCOL, pack_audio, unpack_audio
 from streamst.server.options import LOOPBACK
 from streamst.server.seam import Acknowledged, Closed, Configured, GoAway, Latency, Settings, Welcome
 
-PIECE_MS = 100  # of audio in one message when it is paced
 PING_S = 2.0
 MAX_MESSAGE_BYTES = 16 << 20  # from the server: a long phrase's speech
 BURST_SHARE, SPEED_SHARE = 0.8, 0.95  # of what the server allows, to be on the safe side of its clock
@@ -59,36 +60,47 @@ async def stream(
     codec: Codec | None = None,
     tls: ssl.SSLContext | None = None,
     token: str | None = None,
+    bitrate_bps: int | None = None,
+    exchange: Exchange | None = None,
 ) -> AsyncIterator[ServerEvent]:
     """Send audio, (samples,) float32 pieces at `settings.sample_rate_hz`, and yield what the server says until its end.
 
     realtime: no piece is sent before it could have been spoken; else as fast as the server's limits allow. What comes
     from a microphone paces itself: then either is right. codec: needed where `settings` say "neural". tls: for a
-    certificate that the system does not trust. token: from POST /v1/sessions.
+    certificate that the system does not trust. token: from POST /v1/sessions. bitrate_bps: of the codec that is sent,
+    at most: sent in real time, or from an asynchronous source, it falls while the network is slower. exchange: is kept
+    up to date with what is carried.
     The last event is `Finished`, after `Closed`. An InputError of `pcm_chunks` passes on once the server has said all
     about the audio before it. Raises UnavailableError when there is no server, it refuses, or the connection drops;
     ProtocolError, with the close code, for what the server calls our mistake.
     """
     settings = settings or Settings()
-    if codec is None and "neural" in (settings.codec, settings.output_codec):
-        raise InputError("settings ask for the neural codec: give it as `codec`")
     address = stream_url(url)
+    exchange = exchange or Exchange()
+    exchange.up.tls = exchange.down.tls = address.startswith("wss")
+    live = realtime or isinstance(pcm_chunks, AsyncIterable)
+    sending = Sending(settings, codec, bitrate_bps, live, exchange)
+    listening = Listening(settings, codec, exchange)
     offered = [SUBPROTOCOL, *([f"token.{token}"] if token else [])]
     async with _connected(address, offered, tls) as socket:
-        reader = _Reader(codec)
+        reader = _Reader(listening)
         link = _Link()
         sender: asyncio.Task[None] | None = None
         pinger: asyncio.Task[None] | None = None
         try:
             async for message in socket:
+                exchange.down.add(message)
                 event = reader.read(message)
                 if isinstance(event, _Pong):
                     link.pong(event)
                 elif event is not None:
                     if isinstance(event, Welcome):
                         pace = _Pace(1.0, 0.0) if realtime else _allowed(event.limits)
-                        sender = asyncio.create_task(_send(socket, pcm_chunks, settings, pace, codec))
-                        pinger = asyncio.create_task(_ping(socket, link))
+                        sender = asyncio.create_task(_send(socket, pcm_chunks, settings, pace, sending, exchange, link))
+                        pinger = asyncio.create_task(_ping(socket, link, exchange))
+                    rest = listening.rest() if isinstance(event, Closed) else None
+                    if rest is not None:
+                        yield rest
                     yield event
         except ConnectionClosed:
             pass  # what it means is said below
@@ -137,12 +149,21 @@ class _Link:
     def __init__(self) -> None:
         self.rtt_ms: float | None = None
         self.sent_s: dict[int, float] = {}
+        self._round_trips = RoundTrips()
 
     def pong(self, pong: _Pong) -> None:
         """An answer came."""
-        sent_s = self.sent_s.pop(pong.id, None)
+        sent_s = self.sent_s.get(pong.id)
+        self.sent_s = {number: at for number, at in self.sent_s.items() if number > pong.id}
         if sent_s is not None:
             self.rtt_ms = (time.monotonic() - sent_s) * 1000
+            self._round_trips.add(self.rtt_ms)
+
+    @property
+    def queue_ms(self) -> float:
+        """What waits on the way."""
+        asked_s = min(self.sent_s.values(), default=time.monotonic())
+        return self._round_trips.queue_ms((time.monotonic() - asked_s) * 1000)
 
 
 @contextlib.asynccontextmanager
@@ -176,33 +197,42 @@ async def _send(
     pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
     settings: Settings,
     pace: _Pace,
-    codec: Codec | None,
+    sending: Sending,
+    exchange: Exchange,
+    link: _Link,
 ) -> None:
     """Config, audio and end; an error of the audio's source passes on after the end was said."""
-    encoder = codec.encoder() if settings.codec == "neural" and codec is not None else None
-    size = settings.sample_rate_hz * PIECE_MS // 1000
+    size = sending.piece_samples
     samples = sequence = 0
     trouble: Exception | None = None
+
+    async def put(payload: bytes) -> None:
+        nonlocal sequence
+        if payload:
+            message, begun_s = pack_audio(settings.codec, sequence, samples, payload), time.monotonic()
+            await socket.send(message)
+            exchange.up.add(message)
+            sequence += 1
+            sending.follow(message, socket, begun_s, link.queue_ms)
+
     try:
-        await socket.send(json.dumps({"type": "config", **dataclasses.asdict(settings)}))
+        config = json.dumps({"type": "config", **dataclasses.asdict(settings)})
+        await socket.send(config)
+        exchange.up.add(config)
         began_s = time.monotonic()
         try:
             async for chunk in _each(pcm_chunks):
                 for at in range(0, len(chunk), size):
                     piece = np.asarray(chunk[at : at + size], np.float32)
-                    await pace.wait(began_s, (samples + len(piece)) * 1000 / settings.sample_rate_hz)
-                    payload = to_pcm16(piece) if encoder is None else encoder.push(piece)
-                    if payload:
-                        await socket.send(pack_audio(settings.codec, sequence, samples, payload))
-                        sequence += 1
+                    exchange.audio_ms = (samples + len(piece)) * 1000 / settings.sample_rate_hz
+                    await pace.wait(began_s, exchange.audio_ms)
+                    await put(sending.encode(piece))
                     samples += len(piece)
         except ConnectionClosed:
             raise
         except Exception as error:
             trouble = error
-        rest = encoder.flush() if encoder is not None else b""
-        if rest:
-            await socket.send(pack_audio(settings.codec, sequence, samples, rest))
+        await put(sending.flush())
         await socket.send('{"type":"end"}')
     except ConnectionClosed:
         return  # the reading side tells why
@@ -210,14 +240,16 @@ async def _send(
         raise trouble
 
 
-async def _ping(socket: ClientConnection, link: _Link) -> None:
+async def _ping(socket: ClientConnection, link: _Link, exchange: Exchange) -> None:
     number = 0
     with contextlib.suppress(ConnectionClosed):
         while True:
             number += 1
-            link.sent_s = {number: time.monotonic()}
+            link.sent_s[number] = time.monotonic()
             known = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
-            await socket.send(json.dumps({"type": "ping", "id": number, **known}))
+            message = json.dumps({"type": "ping", "id": number, **known})
+            await socket.send(message)
+            exchange.up.add(message)
             await asyncio.sleep(PING_S)
 
 
@@ -233,11 +265,10 @@ async def _each(chunks: Iterable[Pcm] | AsyncIterable[Pcm]) -> AsyncIterator[Pcm
 class _Reader:
     """Server messages to events. Keeps the error and the farewell, which decide how a stream ends."""
 
-    def __init__(self, codec: Codec | None) -> None:
+    def __init__(self, listening: Listening) -> None:
         self.failure: ProtocolError | UnavailableError | None = None
         self.closed: Closed | None = None
-        self._decoder = codec.decoder() if codec is not None else None
-        self._speech: dict[str, Any] = {}
+        self._listening = listening
 
     def read(self, message: str | bytes) -> ServerEvent | _Pong | None:
         """What a message says; None for what this version does not know. ProtocolError for what cannot be read."""
@@ -268,7 +299,7 @@ class _Reader:
             case "pong":
                 return _Pong(fields["id"])
             case "speech":
-                self._speech = fields
+                self._listening.announced(fields)
             case "closed":
                 self.closed = Closed(fields["summary"])
                 return self.closed
@@ -288,22 +319,7 @@ class _Reader:
 
     def _read_audio(self, message: bytes) -> Speech | None:
         audio = unpack_audio(message)
-        if audio is None or audio.sequence != self._speech.get("sequence"):
-            return None
-        told = self._speech
-        pcm = from_pcm16(audio.payload) if audio.codec == "pcm16" else self._decode(audio.payload)
-        return Speech(
-            pcm=pcm,
-            sample_rate_hz=told["sample_rate_hz"],
-            text=told["text"],
-            source_ms=told["source_ms"],
-            compute_ms=told["compute_ms"],
-        )
-
-    def _decode(self, packet: bytes) -> Pcm:
-        if self._decoder is None:
-            raise ProtocolError("the server sent neural speech, which was not asked for", 1003)
-        return self._decoder.push(packet)
+        return None if audio is None else self._listening.heard(audio)
 
 
 def _known(cls: type[T], fields: dict[str, Any]) -> T:
