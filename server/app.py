@@ -30,14 +30,14 @@ from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 
 from . import codes
-from .connection import Connection, say_and_close
 from .limits import origin_allowed
 from .live import open_session
 from .metrics import Metrics
 from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings
 from .options import ServerOptions
 from .processes import Loader, Processes
-from .seam import Failure, Settings, Welcome
+from .reception import Reception
+from .seam import Settings
 from .sessions import RETRY_MS, Sessions
 from .transport import PoliteServer, Transport
 from .wire_audio import codecs_offered
@@ -81,6 +81,7 @@ class Service:
         )
         self.sessions = Sessions(options, self.metrics)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
+        self.reception = Reception(self.worker, self.sessions, options, self.metrics, self.defaults, self.offer)
 
     def warm_up(self) -> None:
         """Hear a second of silence, so that the first client need not wait; InputError for impossible defaults."""
@@ -164,27 +165,9 @@ class Service:
             reason = f"subprotocol {offered[0]!r} is not spoken here; use {SUBPROTOCOL}"
             await websocket.send_denial_response(self._refusal(ProtocolError(reason, codes.BAD_PARAMETER)))
             return
-        protocol = NativeProtocol(self.options.max_text_bytes)
-        websocket.scope["state"]["farewell"] = lambda code, why: protocol.render(Failure(code, why), 0.0)
         await websocket.accept(SUBPROTOCOL if offered else None)
-        token = _token(websocket, offered)
-        try:
-            kept = self.sessions.enter(token)
-        except ProtocolError as error:
-            self.metrics.refused.labels(why=codes.meaning(error.code).name).inc()
-            retry_ms = RETRY_MS if codes.meaning(error.code).retryable else None
-            await say_and_close(websocket, protocol, error.code, str(error), retry_ms)
-            return
-        live = self.worker.open(self.defaults)
-        try:
-            connection = Connection(
-                websocket, protocol, kept.session_id, live, self.worker, self.sessions, self.options, self.metrics
-            )
-            welcome = Welcome(kept.session_id, self.offer(), self.options.limits())
-            await connection.run(None if token is None else kept.settings, welcome)
-        finally:
-            self.sessions.leave(kept.session_id)
-            self.worker.release(live)
+        protocol = NativeProtocol(self.options.max_text_bytes)
+        await self.reception.serve(websocket, protocol, _token(websocket, offered))
 
     def _same_origin(self, request: Request | WebSocket) -> bool:
         return origin_allowed(request.headers.get("origin"), request.headers.get("host"), self.options)
@@ -197,9 +180,7 @@ class Service:
         return JSONResponse(body, STATUS.get(error.code, 503), headers)
 
 
-def create_app(
-    pipeline: Pipeline, options: ServerOptions | None = None, loader: Loader | None = None
-) -> Starlette:
+def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader: Loader | None = None) -> Starlette:
     """The ASGI application. The connections' `drain` is `app.state.service.sessions.drain`.
 
     loader: makes `pipeline` again in each of `options.workers` processes; picklable.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 DONE = 1000
 GOING_AWAY = 1001
+PROTOCOL_ERROR = 1002
 WRONG_FRAME = 1003
 BAD_DATA = 1007
 POLICY = 1008
@@ -18,7 +19,10 @@ OVERLOADED = 1013
 BAD_PARAMETER = 4400
 UNAUTHORISED = 4401
 IDLE = 4408
+SUPERSEDED = 4409
+EXPIRED = 4410
 TOO_FAST = 4413
+QUOTA = 4429
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Meaning:
 MEANINGS: dict[int, Meaning] = {
     DONE: Meaning("done", False),
     GOING_AWAY: Meaning("going_away", True),
-    1002: Meaning("protocol_error", False),
+    PROTOCOL_ERROR: Meaning("protocol_error", False),
     WRONG_FRAME: Meaning("wrong_frame_type", False),
     BAD_DATA: Meaning("bad_data", False),
     POLICY: Meaning("policy", False),
@@ -42,7 +46,10 @@ MEANINGS: dict[int, Meaning] = {
     BAD_PARAMETER: Meaning("bad_parameter", False),
     UNAUTHORISED: Meaning("unauthorised", False),
     IDLE: Meaning("idle", True),
+    SUPERSEDED: Meaning("superseded", False),
+    EXPIRED: Meaning("resume_expired", False),
     TOO_FAST: Meaning("too_fast", False),
+    QUOTA: Meaning("quota", True),
 }
 
 

@@ -10,38 +10,37 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """First in, first out, bounded in bytes. An item larger than the bound is taken when nothing else waits."""
+    """First in, first out. Who puts waits for `room` first, so that what was read is never lost on its way in."""
 
     def __init__(self, max_bytes: int, max_items: int = 4096) -> None:
         self.max_bytes, self.max_items = max_bytes, max_items
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
-        self._changed = asyncio.Condition()
+        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
 
-    async def put(self, item: T, size: int) -> None:
-        """Append `item` of `size` bytes; waits while the queue is full."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._items or self._fits(size))
-            self._append(item, size)
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be put."""
+        return self._bytes >= self.max_bytes or len(self._items) >= self.max_items
 
-    async def put_now(self, item: T) -> None:
-        """Append what must not wait: at most a few of them in a stream's life."""
-        async with self._changed:
-            self._append(item, 0)
+    async def room(self) -> None:
+        """Wait until the queue is not full: one item of any size may then be put, be it beyond the bound."""
+        while self.full:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def put(self, item: T, size: int = 0) -> None:
+        """Append `item` of `size` bytes, at once."""
+        self._items.append((item, size))
+        self._bytes += size
+        self._filled.set()
 
     async def get(self) -> T:
         """The oldest item; waits for one."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self._items))
-            item, size = self._items.popleft()
-            self._bytes -= size
-            self._changed.notify_all()
-            return item
-
-    def _fits(self, size: int) -> bool:
-        return self._bytes + size <= self.max_bytes and len(self._items) < self.max_items
-
-    def _append(self, item: T, size: int) -> None:
-        self._items.append((item, size))
-        self._bytes += size
-        self._changed.notify_all()
+        while not self._items:
+            self._filled.clear()
+            await self._filled.wait()
+        item, size = self._items.popleft()
+        self._bytes -= size
+        self._emptied.set()
+        return item

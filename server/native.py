@@ -14,9 +14,17 @@ header, **little endian**, and a payload:
                   counts. From the server: source samples heard when this was said, so that speech can be laid beside
                   the original voice.
 
-The client says `config` (fields of `Settings`, all optional), audio, `ping {id, rtt_ms, playback_ms}` and `end`.
-The server says `welcome`, `configured`, `ack`, `caption`, `words`, `speech` (just before the audio message of the
-same sequence), `latency`, `pong`, `goaway`, `error` (just before every close but 1000) and `closed`.
+The client says `config` (fields of `Settings`, all optional), audio, `ping {id, rtt_ms, playback_ms, last_sequence}`
+and `end`. The server says `welcome`, `configured`, `ack`, `caption`, `words`, `speech` (just before the audio message
+of the same sequence), `latency`, `pong`, `flow`, `goaway`, `error` (just before every close but 1000) and `closed`.
+
+Resume: every answer about the session has a running number `n`, from 1 (`speech` stands for its audio message as well;
+`welcome`, `pong`, `flow`, `goaway` and `error` are about the connection and have none). A client whose connection
+dropped connects again, with the last `welcome`'s `resume_token` as the subprotocol `token.…` or as bearer, or without,
+and says `hello {resume_token, last_sequence}`, `last_sequence` being the last `n` it got. The `welcome` that follows
+has a new token and tells what came (`next_sequence`, `samples`, `configs`, `ended`); the client repeats what did not,
+with the sequence numbers it first had, and the server says again what the client did not get. Audio that comes twice
+is heard once.
 """
 
 from __future__ import annotations
@@ -43,12 +51,16 @@ from .seam import (
     Configured,
     End,
     Failure,
+    Flow,
     GoAway,
+    Hello,
     Latency,
     Message,
+    OfConnection,
     Output,
     Ping,
     Pong,
+    Resumption,
     Settings,
     Spoken,
     Welcome,
@@ -119,7 +131,11 @@ class NativeProtocol:
         self.max_text_bytes = max_text_bytes
         self._codec: AudioCodec = "pcm16"
         self._expected: int | None = None  # sequence of the next audio message from the client, None before the first
+        self._configs = 0
+        self._repeated: int | None = None  # audio before this sequence came over another connection
+        self._end_samples: int | None = None  # media time after the last audio, of a client that counts it
         self._spoken = 0  # audio messages sent
+        self._said = 0  # answers about the session
 
     def receive(self, message: Message) -> list[Command]:
         """See `WireProtocol.receive`."""
@@ -133,11 +149,14 @@ class NativeProtocol:
             case "config":
                 settings = read_settings(fields)
                 self._codec = settings.codec
+                self._configs += 1
                 return [Configure(settings)]
             case "ping":
                 return [_read_ping(fields)]
             case "end":
                 return [End()]
+            case "hello":
+                return [_read_hello(fields)]
             case "audio":
                 _refuse(codes.WRONG_FRAME, "audio belongs in binary messages, not in text")
             case _:
@@ -149,53 +168,111 @@ class NativeProtocol:
             return []
         if audio.codec != self._codec:
             _refuse(codes.BAD_PARAMETER, f"audio came as {audio.codec}; the config says codec {self._codec}")
+        if self._repeated is not None and _behind(audio.sequence, self._repeated):
+            return []
         if audio.codec == "pcm16" and self._expected is not None and audio.sequence != self._expected:
             _refuse(codes.BAD_PARAMETER, f"audio message {audio.sequence} came where {self._expected} belongs")
         self._expected = (audio.sequence + 1) % SEQUENCES
+        audio = self._fresh(audio)
         return [audio] if audio.payload else []
+
+    def _fresh(self, audio: Audio) -> Audio:
+        """`audio` without the samples that came already, where the client cut its audio anew for another connection."""
+        if audio.codec != "pcm16":
+            return audio
+        begin, end, count = audio.media_time_samples, self._end_samples, len(audio.payload) // 2
+        if self._repeated is not None and end is not None and _behind(begin, end):
+            again = min((end - begin) % SEQUENCES, count)
+            begin, count = begin + again, count - again
+            audio = dataclasses.replace(audio, media_time_samples=begin % SEQUENCES, payload=audio.payload[2 * again :])
+        counts = begin % SEQUENCES == (0 if end is None else end)
+        self._end_samples = (begin + count) % SEQUENCES if counts else None
+        return audio
+
+    def reconnected(self) -> None:
+        """See `WireProtocol.reconnected`."""
+        self._repeated = self._expected
+
+    def resumption(self, token: str, resumed: bool, park_ms: float, ended: bool) -> Resumption:
+        """What a client has to know of what came."""
+        came = (self._expected or 0, self._end_samples or 0, self._configs)
+        return Resumption(token, resumed, park_ms, *came, ended)
 
     def render(self, answer: Answer, emit_ms: float) -> list[Message]:
         """See `WireProtocol.render`."""
+        number: dict[str, Any] = {}
+        if not isinstance(answer, OfConnection):
+            self._said += 1
+            number = {"n": self._said}
         match answer:
             case Welcome():
-                return [_text("welcome", session_id=answer.session_id, limits=answer.limits, **answer.offer)]
+                return [_text("welcome", **_of_welcome(answer))]
             case Configured():
-                return [_text("configured", **dataclasses.asdict(answer.settings), chunk_ms=answer.chunk_ms)]
+                return [_text("configured", **number, **dataclasses.asdict(answer.settings), chunk_ms=answer.chunk_ms)]
             case Acknowledged():
-                return [_text("ack", **dataclasses.asdict(answer))]
+                return [_text("ack", **number, **dataclasses.asdict(answer))]
             case Caption():
                 told = dataclasses.asdict(answer)
                 del told["spans_ms"]
-                return [_text("caption", **told, emit_ms=emit_ms)]
+                return [_text("caption", **number, **told, emit_ms=emit_ms)]
             case Words():
-                return [_text("words", **dataclasses.asdict(answer), emit_ms=emit_ms)]
+                return [_text("words", **number, **dataclasses.asdict(answer), emit_ms=emit_ms)]
             case Spoken():
-                return self._render_speech(answer, emit_ms)
+                return self._render_speech(answer, number, emit_ms)
             case Latency():
-                return [_text("latency", **dataclasses.asdict(answer))]
+                return [_text("latency", **number, **dataclasses.asdict(answer))]
             case Pong():
                 return [_text("pong", **dataclasses.asdict(answer))]
+            case Flow():
+                return [_text("flow", **dataclasses.asdict(answer))]
             case GoAway():
                 return [_text("goaway", **dataclasses.asdict(answer))]
             case Failure():
                 known = codes.meaning(answer.code)
                 return [_text("error", **dataclasses.asdict(answer), name=known.name, retryable=known.retryable)]
             case Closed():
-                return [_text("closed", summary=answer.summary)]
+                return [_text("closed", **number, summary=answer.summary)]
 
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """See `WireProtocol.closing`."""
         return code, reason
 
-    def _render_speech(self, speech: Spoken, emit_ms: float) -> list[Message]:
+    def _render_speech(self, speech: Spoken, number: dict[str, Any], emit_ms: float) -> list[Message]:
         sequence = self._spoken % SEQUENCES
         self._spoken += 1
         told = dataclasses.asdict(speech)
         del told["payload"], told["media_time_samples"]
         return [
-            _text("speech", sequence=sequence, **told, emit_ms=emit_ms),
+            _text("speech", **number, sequence=sequence, **told, emit_ms=emit_ms),
             pack_audio(speech.codec, sequence, speech.media_time_samples, speech.payload),
         ]
+
+
+def _of_welcome(welcome: Welcome) -> dict[str, Any]:
+    told: dict[str, Any] = {"session_id": welcome.session_id, "limits": welcome.limits, **welcome.offer}
+    if welcome.credit_ms is not None:
+        told["credit_ms"] = welcome.credit_ms
+    return told if welcome.resumption is None else told | dataclasses.asdict(welcome.resumption)
+
+
+def _behind(number: int, other: int) -> bool:
+    """Whether `number` comes before `other`, both counted modulo 2**32."""
+    return 0 < (other - number) % SEQUENCES < SEQUENCES // 2
+
+
+def _read_hello(fields: dict[str, Any]) -> Hello:
+    known = {name: fields[name] for name in ("resume_token", "last_sequence") if name in fields}
+    try:
+        hello = from_dict(Hello, known, "hello")
+    except ConfigError as error:
+        raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+    _check_number("hello.last_sequence", hello.last_sequence)
+    return hello
+
+
+def _check_number(name: str, number: int | None) -> None:
+    if number is not None and not 0 <= number < 1 << 53:
+        _refuse(codes.BAD_PARAMETER, f"{name}: {number} is not the number of an answer")
 
 
 def _read_ping(fields: dict[str, Any]) -> Ping:
@@ -208,6 +285,7 @@ def _read_ping(fields: dict[str, Any]) -> Ping:
             _refuse(codes.BAD_PARAMETER, f"ping.{name}: {value!r} is not a time in ms")
     if isinstance(ping.id, str) and len(ping.id) > 64:
         _refuse(codes.BAD_PARAMETER, f"ping.id may have 64 characters; this one has {len(ping.id)}")
+    _check_number("ping.last_sequence", ping.last_sequence)
     return ping
 
 

@@ -1,6 +1,6 @@
 """The wire-protocol seam: messages become commands, answers become messages, and nobody here touches a socket.
 
-A protocol object serves one connection. Commands and answers are the same for every protocol, so that the shell in
+A protocol object serves one session. Commands and answers are the same for every protocol, so that the shell in
 `connection.py` and the sessions behind it do not know which one is spoken.
 """
 
@@ -55,6 +55,7 @@ class Ping:
     id: str | int | None = None
     rtt_ms: float | None = None
     playback_ms: float | None = None  # audio that waits in the client's player
+    last_sequence: int | None = None  # number of the last answer that it got
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,28 @@ class Reply:
     messages: tuple[Message, ...]
 
 
-Command = Configure | Audio | Ping | End | Alive | Reply
+@dataclass(frozen=True)
+class Hello:
+    """The first message of a client that comes back: it shows the token, and tells the last answer that it got."""
+
+    resume_token: str | None = None
+    last_sequence: int = 0
+
+
+Command = Configure | Audio | Ping | End | Alive | Reply | Hello
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a session goes on over another connection: told at its beginning and whenever it went on."""
+
+    resume_token: str  # good for one return; each return brings a new one
+    resumed: bool
+    park_ms: float  # how long the session waits for its client's return
+    next_sequence: int = 0  # of the first audio message that has not come
+    samples: int = 0  # of pcm16 that came, as the client counts
+    configs: int = 0  # `config` messages that came
+    ended: bool = False  # whether `end` came
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,8 @@ class Welcome:
     session_id: str
     offer: dict[str, Any]
     limits: dict[str, float | int]
+    credit_ms: float | None = None  # as in `Flow`
+    resumption: Resumption | None = None  # None where a session ends with its connection
 
 
 @dataclass(frozen=True)
@@ -142,6 +166,13 @@ class Pong:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """At most `credit_ms` of audio may be on its way: sent, and not acknowledged."""
+
+    credit_ms: float
+
+
+@dataclass(frozen=True)
 class GoAway:
     """The server stops in `in_ms`: end the stream, or be finished."""
 
@@ -165,7 +196,11 @@ class Closed:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-Answer = Welcome | Configured | Acknowledged | Caption | Words | Spoken | Latency | Pong | GoAway | Failure | Closed
+Answer = (
+    Welcome | Configured | Acknowledged | Caption | Words | Spoken | Latency | Pong | Flow | GoAway | Failure | Closed
+)
+OfConnection = Welcome | Pong | Flow | GoAway | Failure
+"""Answers about the connection: not said again over the next one, as the session's are."""
 
 
 class WireProtocol(Protocol):

@@ -1,4 +1,10 @@
-"""The server's sessions: places, reservations, and how they all end when the server does. Lives on the event loop."""
+"""The server's sessions: places, reservations, returns, and how they all end when the server does.
+
+A session is open while a connection serves it, and holds a place. One whose connection dropped is parked: it takes no
+place, and waits for its client's return until its time is over or too many others wait as well; then it is finished, as
+if its client had said `end`. One that was finished keeps what its client may not have got, for as long. In the end its
+report stays. Lives on the event loop.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,9 @@ from streamst.errors import ProtocolError
 from . import codes
 from .metrics import Metrics
 from .options import ServerOptions
-from .seam import Settings
+from .reports import Reports, among
+from .seam import Hello, Settings
+from .served import GONE, Ending, Served
 
 RETRY_MS = 5000.0  # what a refused client is told to wait
 
@@ -36,6 +44,10 @@ class Sessions:
         self._now = now
         self._open: set[str] = set()
         self._reserved: dict[str, Reservation] = {}  # by token
+        self.reports = Reports(now=now)
+        self._served: dict[str, Served] = {}  # open, parked and finished ones, by id
+        self._waiting: dict[str, asyncio.TimerHandle] = {}  # parked and finished ones, the oldest first
+        self._closing: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -64,9 +76,7 @@ class Sessions:
         else:
             self._require_place()
             kept = Reservation(new_id(), Settings(), self._now())
-        self._open.add(kept.session_id)
-        self._empty.clear()
-        self.metrics.sessions.set(len(self._open))
+        self._enter(kept.session_id)
         return kept
 
     def leave(self, session_id: str) -> None:
@@ -76,6 +86,82 @@ class Sessions:
         if not self._open:
             self._empty.set()
 
+    def open(self, served: Served) -> None:
+        """A session that entered begins."""
+        self._served[served.session_id] = served
+
+    def dropped(self, served: Served, ending: Ending) -> None:
+        """The connection of `served` ended so, and no other has taken over: it gives its place back, parked or over.
+
+        Only a client that vanished, or was not there to hear the last word, is waited for.
+        """
+        self.leave(served.session_id)
+        waited_for = (ending.code == GONE and not ending.left) or ending == served.ended
+        if not (waited_for and served.protocol.resumable and self.options.park_s and self.options.max_parked):
+            self._close(served, ending)
+            return
+        timer = asyncio.get_running_loop().call_later(self.options.park_s, self._close, served, ending)
+        self._waiting[served.session_id] = timer
+        while len(self._waiting) > self.options.max_parked:
+            oldest = self._served[next(iter(self._waiting))]
+            self._close(oldest, oldest.ended or Ending(GONE))
+
+    def resume(self, hello: Hello) -> tuple[Served, str]:
+        """The session whose token is shown, to be sent from after the last answer that its client got; and a new token.
+
+        ProtocolError 4401 for a token that opens nothing, 4410 when the session is over, 4400 for an impossible number.
+        """
+        token = hello.resume_token or ""
+        served = next((served for served in self._served.values() if among(token, served.tokens)), None)
+        if served is None:
+            if self.reports.knows(token):
+                raise ProtocolError("the session is over: it was not resumed in time", codes.EXPIRED)
+            raise ProtocolError("the token is unknown or was used: begin a new session", codes.UNAUTHORISED)
+        try:
+            kept = served.replay.rewind(hello.last_sequence)
+        except ValueError as error:
+            raise ProtocolError(f"hello.last_sequence: {error}", codes.BAD_PARAMETER) from error
+        if not kept:
+            raise ProtocolError("what was said since is no longer kept: begin a new session", codes.EXPIRED)
+        timer = self._waiting.pop(served.session_id, None)
+        if timer is not None:
+            timer.cancel()
+        self._enter(served.session_id)
+        served.protocol.reconnected()
+        served.resumed += 1
+        return served, served.new_token()
+
+    def find(self, session_id: str) -> Served | None:
+        """The session, while it is not over."""
+        return self._served.get(session_id)
+
+    def resumable(self, token: str) -> bool:
+        """Whether `token` belongs to a session, be it over, and not to a reservation."""
+        return any(among(token, served.tokens) for served in self._served.values()) or self.reports.knows(token)
+
+    def _close(self, served: Served, ending: Ending) -> None:
+        """The session is over: finish it, keep its report."""
+        timer = self._waiting.pop(served.session_id, None)
+        if timer is not None:
+            timer.cancel()
+        tokens = served.tokens
+        served.forget_tokens()
+
+        async def close() -> None:
+            if ending.code == GONE and not ending.left and served.ended is None:
+                served.finish(Ending(GONE, "the client did not come back"))
+                served.abandon()
+                await served.wait()
+            else:
+                await served.stop()
+            self.reports.keep(served.session_id, served.summary(served.ended or ending), tokens, served.owner)
+            self._served.pop(served.session_id, None)
+            served.release()
+
+        task = asyncio.create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     async def drain(self, timeout_s: float) -> None:
         """Let nobody in, ask everybody to go, and wait until they went or `timeout_s` is over."""
         self.draining.set()
@@ -84,6 +170,11 @@ class Sessions:
                 await self._empty.wait()
         except TimeoutError:
             return
+
+    def _enter(self, session_id: str) -> None:
+        self._open.add(session_id)
+        self._empty.clear()
+        self.metrics.sessions.set(len(self._open))
 
     def _claim(self, token: str) -> Reservation:
         _ = self.free  # forgets what expired

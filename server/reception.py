@@ -1,0 +1,140 @@
+"""From an accepted websocket to a session and its connection, new or resumed. Every wire protocol comes in here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from streamst.errors import ProtocolError
+
+from . import codes
+from .connection import Connection, say_and_close
+from .metrics import Metrics
+from .native import NativeProtocol
+from .options import ServerOptions
+from .processes import Processes
+from .seam import Failure, Hello, Resumption, Settings, Welcome, WireProtocol
+from .served import GONE, Ending, Served
+from .sessions import RETRY_MS, Sessions
+from .worker import Worker
+
+HELLO_S = 10.0  # that a client which shows a resume token has to say hello
+
+
+class Reception:
+    """What it takes to serve a websocket."""
+
+    def __init__(
+        self,
+        worker: Worker | Processes,
+        sessions: Sessions,
+        options: ServerOptions,
+        metrics: Metrics,
+        defaults: Settings,
+        offer: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.worker, self.sessions, self.options, self.metrics = worker, sessions, options, metrics
+        self.defaults, self.offer = defaults, offer
+
+    async def serve(
+        self,
+        websocket: WebSocket,
+        protocol: WireProtocol,
+        token: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Serve an accepted websocket until its end, be it a refusal.
+
+        token: of a reservation, or of a session to resume. settings: that the session begins with, where the protocol
+        knows them before the first message; a reservation's own go before them.
+        """
+        try:
+            if token is not None and protocol.resumable and self.sessions.resumable(token):
+                hello = await self._first_hello(websocket, protocol)
+                if hello is None:
+                    return
+                await self._return(websocket, Hello(token, hello.last_sequence))
+                return
+            kept = self.sessions.enter(token)
+        except ProtocolError as error:
+            await self.refuse(websocket, protocol, error)
+            return
+        served = self._open(websocket, protocol, kept.session_id)
+        settings = settings if token is None else kept.settings
+        if settings is not None:
+            served.configure(settings)
+        hello = await self._attend(websocket, served, self._welcome(served, resumed=False))
+        if hello is not None:
+            try:
+                await self._return(websocket, hello)
+            except ProtocolError as error:
+                await self.refuse(websocket, protocol, error)
+
+    async def refuse(self, websocket: WebSocket, protocol: WireProtocol, error: ProtocolError) -> None:
+        """Say why an accepted websocket is not served, and close it."""
+        known = codes.meaning(error.code)
+        self.metrics.refused.labels(why=known.name).inc()
+        try:
+            async with asyncio.timeout(self.options.send_timeout_s):
+                await say_and_close(websocket, protocol, error.code, str(error), RETRY_MS if known.retryable else None)
+        except (TimeoutError, RuntimeError, OSError):  # it went away meanwhile
+            return
+
+    def _open(self, websocket: WebSocket, protocol: WireProtocol, session_id: str) -> Served:
+        live = self.worker.open(self.defaults)
+        client = websocket.client.host if websocket.client else None
+        served = Served(session_id, protocol, live, self.worker, self.options, self.metrics, client)
+        self.sessions.open(served)
+        return served
+
+    async def _return(self, websocket: WebSocket, hello: Hello) -> None:
+        """Go on with the session whose token `hello` shows; ProtocolError as in `Sessions.resume`."""
+        served, token = self.sessions.resume(hello)
+        await self._attend(websocket, served, self._welcome(served, resumed=True, token=token))
+
+    async def _attend(self, websocket: WebSocket, served: Served, welcome: Welcome) -> Hello | None:
+        """Serve one connection of a session; the `Hello` of a client that means another session."""
+        state: dict[str, Any] = websocket.scope.setdefault("state", {})
+        protocol = served.protocol
+        state["farewell"] = lambda code, why: protocol.render(Failure(code, why), 0.0)
+        connection = Connection(websocket, served, self.sessions.draining, self.options, self.metrics)
+        ending: Ending | Hello = Ending(GONE, "cancelled")
+        try:
+            ending = await connection.run(welcome)
+        finally:
+            if connection.leave():
+                left = Ending(GONE, "meant another session", left=True)
+                self.sessions.dropped(served, ending if isinstance(ending, Ending) else left)
+        return ending if isinstance(ending, Hello) else None
+
+    def _welcome(self, served: Served, resumed: bool, token: str | None = None) -> Welcome:
+        resumption: Resumption | None = None
+        if isinstance(served.protocol, NativeProtocol):
+            park_ms = self.options.park_s * 1000
+            token = token or served.new_token()
+            resumption = served.protocol.resumption(token, resumed, park_ms, served.ending)
+        return Welcome(
+            served.session_id, self.offer(), self.options.limits(), round(self.options.credit_s * 1000), resumption
+        )
+
+    async def _first_hello(self, websocket: WebSocket, protocol: WireProtocol) -> Hello | None:
+        """The first message of a client that showed a resume token; None when it went away instead."""
+        try:
+            async with asyncio.timeout(HELLO_S):
+                message = await websocket.receive()
+        except TimeoutError as error:
+            reason = "a resume token was shown: say hello, with last_sequence, as the first message"
+            raise ProtocolError(reason, codes.IDLE) from error
+        if message["type"] != "websocket.receive":
+            return None
+        text = message.get("text")
+        commands = protocol.receive(text if text is not None else message.get("bytes") or b"")
+        match commands:
+            case [Hello() as hello]:
+                return hello
+            case _:
+                reason = "a resume token was shown: the first message must be hello, with last_sequence"
+                raise ProtocolError(reason, codes.BAD_PARAMETER)

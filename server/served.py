@@ -1,0 +1,287 @@
+"""A session as the server serves it: it outlives its connections, one after the other, and hears what they brought.
+
+`take` puts what a client says into the inbox, at once; `_hear` lets the worker hear it, one chunk at a time, and keeps
+the answers in order for whichever connection is there to send them. It waits while too much is unsent, and while it
+waits the inbox fills, and while that is full no socket is read: nothing grows without bound, and nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streamst.errors import ProtocolError
+from streamst.session import Steps
+
+from . import codes
+from .inbox import Inbox
+from .limits import SpeedGate
+from .live import LiveStream
+from .metrics import Metrics
+from .options import ServerOptions
+from .processes import Asked, Processes, RemoteStream
+from .replay import Replay
+from .reports import digest
+from .seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
+from .wire_audio import duration_ms
+from .worker import Worker
+
+log = logging.getLogger("streamst.server")
+
+UNSENT_ANSWERS = 64  # that may wait for a socket that is there
+GONE = 1006  # nobody is there to be told
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a session or a connection ends: the close code, and the words of the error event before any but 1000."""
+
+    code: int
+    message: str = ""
+    told: bool = False  # a close frame went one way or the other already
+    left: bool = False  # the client went in good order, and will not come back
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An audio message and when it came (time.perf_counter)."""
+
+    audio: Audio
+    at_s: float
+
+
+Waiting = Arrived | Configure | Ending  # what the inbox holds; an Ending flushes the stream first
+
+
+class Served:
+    """One session from its first word to its report."""
+
+    def __init__(
+        self,
+        session_id: str,
+        protocol: WireProtocol,
+        live: LiveStream | RemoteStream,
+        worker: Worker | Processes,
+        options: ServerOptions,
+        metrics: Metrics,
+        client: str | None = None,
+    ) -> None:
+        """client: among whom the device's time is shared when it is short."""
+        self.session_id, self.protocol, self.live = session_id, protocol, live
+        self.options, self.metrics, self.client = options, metrics, client
+        self.owner: str | None = None  # name of the API key that it came with
+        self.replay = Replay(options.replay_bytes)
+        self.attached: Callable[[Ending], None] | None = None  # ends the connection that is there
+        self.news = asyncio.Event()  # for the connection: there may be something to send
+        self.ending = False  # the end is in the inbox: nothing more is taken in
+        self.ended: Ending | None = None  # everything was said, or will never be
+        self.taken = 0  # commands
+        self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
+        self.resumed = 0  # times
+        self.abandoned = False
+        self.began_s = time.perf_counter()
+        self.last_audio_s = self.began_s
+        self.audio_ms = 0.0
+        self._first_audio_s: float | None = None
+        self._tokens: list[bytes] = []  # digests of the tokens that are good, newest first
+        self._settings = live.settings  # as read from the socket, ahead of what the worker has applied
+        self._worker: Any = worker  # which opened `live`, and takes its steps
+        self._inbox: Inbox[Waiting] = Inbox(options.queue_bytes)
+        self._gate = SpeedGate(options.speed_limit, options.burst_s * 1000)
+        self._space = asyncio.Event()  # for `_hear`: answers may have been sent
+        self._task = asyncio.create_task(self._hear(), name=f"session {session_id}")
+
+    # --- what a client says
+
+    async def room(self) -> None:
+        """Wait until there is room for what a client says next."""
+        if self._inbox.full:
+            await self._inbox.room()
+            self.last_audio_s = time.perf_counter()
+
+    @property
+    def idle_s(self) -> float:
+        """Since when no audio came, though there was room for it [s]."""
+        return 0.0 if self._inbox.full else time.perf_counter() - self.last_audio_s
+
+    def take(self, command: Audio | Configure | End | Alive, size: int) -> float:
+        """Take a command in, at once; returns how long the socket should rest before it is read on [s].
+
+        Raises ProtocolError for audio that comes too fast or that no message may hold.
+        """
+        if self.ending:
+            return 0.0
+        self.taken += 1
+        rest_s = 0.0
+        match command:
+            case Audio():
+                now_s = time.perf_counter()
+                audio_ms = duration_ms(command, self._settings, self.live.pipeline.codec)
+                if self.protocol.patient:
+                    rest_s = self._gate.delay_s(audio_ms, now_s)
+                else:
+                    self._gate.take(audio_ms, now_s)
+                self.audio_ms += audio_ms
+                if self._first_audio_s is None:
+                    self._first_audio_s = now_s
+                self.last_audio_s = now_s + rest_s
+                self._inbox.put(Arrived(command, now_s), size)
+            case Configure():
+                self.configure(command.settings, size)
+            case End():
+                self.finish(Ending(codes.DONE))
+            case Alive():
+                self.last_audio_s = time.perf_counter()
+        return rest_s
+
+    def configure(self, settings: Settings, size: int = 0) -> None:
+        """Translate with `settings` from what comes next on."""
+        self._settings = settings
+        self._inbox.put(Configure(settings), size)
+
+    def finish(self, ending: Ending) -> None:
+        """Hear nothing more, say everything that is held, and end so."""
+        if not self.ending:
+            self.ending = True
+            self._inbox.put(ending)
+
+    # --- what it answers
+
+    @property
+    def emit_ms(self) -> float:
+        """Wall time since the first audio came [ms]."""
+        return 0.0 if self._first_audio_s is None else (time.perf_counter() - self._first_audio_s) * 1000
+
+    def say(self, *answers: Answer) -> None:
+        """Keep answers about the session for whichever connection sends them."""
+        for answer in answers:
+            messages = self.protocol.render(answer, self.emit_ms)
+            if messages and not self.abandoned:
+                self.replay.append(messages)
+        self.news.set()
+
+    def sent(self) -> None:
+        """The connection sent an answer."""
+        self.replay.advance()
+        self._space.set()
+
+    # --- connections
+
+    def attach(self, drop: Callable[[Ending], None]) -> None:
+        """A connection is there; `drop` ends it. One that was there before is told that it is superseded."""
+        if self.attached is not None:
+            self.attached(Ending(codes.SUPERSEDED, "another connection goes on with this session"))
+        self.attached = drop
+        self.last_audio_s = time.perf_counter()
+        self.news.set()
+        self._space.set()
+
+    def detach(self, drop: Callable[[Ending], None]) -> bool:
+        """The connection that `drop` ends is gone; whether it was the one that was there."""
+        if self.attached != drop:
+            return False
+        self.attached = None
+        return True
+
+    def new_token(self) -> str:
+        """A token for the next return; the one before stays good until `confirm`, for who never got to see this one."""
+        token = secrets.token_urlsafe(24)
+        self._tokens = [digest(token), *self._tokens[:1]]
+        return token
+
+    def confirm(self) -> None:
+        """The client has the newest token."""
+        del self._tokens[1:]
+
+    def forget_tokens(self) -> None:
+        """Nobody may come back any more."""
+        self._tokens.clear()
+
+    @property
+    def tokens(self) -> tuple[bytes, ...]:
+        """Digests of the tokens that are good."""
+        return tuple(self._tokens)
+
+    # --- its end
+
+    def abandon(self) -> None:
+        """Nobody will ever get what is said from now on: keep nothing of it, and wait for nobody."""
+        self.abandoned = True
+        self._space.set()
+
+    def release(self) -> None:
+        """Free what the model keeps for it; it is over."""
+        self._worker.release(self.live)
+
+    async def stop(self) -> None:
+        """End without another word."""
+        self.ending = True
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self.ended is None:
+            self.ended = Ending(GONE, "the client went away")
+
+    async def wait(self) -> Ending:
+        """How it ended, once it has."""
+        await asyncio.gather(self._task, return_exceptions=True)
+        return self.ended or Ending(GONE, "cancelled")
+
+    def summary(self, ending: Ending | None) -> dict[str, Any]:
+        """The report; of a session that has not ended where `ending` is None."""
+        reason = "open" if ending is None else "vanished" if ending.code == GONE else codes.meaning(ending.code).name
+        told = {"session_id": self.session_id, "reason": reason}
+        traffic = {"bytes_in": self.bytes_in, "bytes_out": self.bytes_out, "resumed": self.resumed}
+        return told | self.live.summary() | traffic
+
+    async def _hear(self) -> None:
+        try:
+            ending = await self._hear_all()
+        except ProtocolError as error:
+            ending = Ending(error.code, str(error))
+        except Exception as error:
+            log.error("session %s failed", self.session_id, exc_info=error)
+            ending = Ending(codes.INTERNAL, "the server failed; the session cannot go on")
+        self.ending = True
+        self.ended = ending
+        self.news.set()
+
+    async def _hear_all(self) -> Ending:
+        live = self.live
+        while True:
+            item = await self._inbox.get()
+            match item:
+                case Configure():
+                    answers = await self._run(live.configure(item.settings))
+                case Arrived():
+                    answers = await self._run(live.hear(item.audio, item.at_s))
+                    while live.waiting:
+                        await self._said(answers)
+                        answers = await self._run(live.step())
+                case Ending():
+                    await self._said(await self._run(live.finish()))
+                    self.say(Closed(self.summary(item)))
+                    return item
+            await self._said(answers)
+
+    async def _run(self, steps: Steps[list[Answer]] | Asked) -> list[Answer]:
+        return await self._worker.run(steps, self.session_id, self.client)
+
+    async def _said(self, answers: list[Answer]) -> None:
+        """Say answers, then wait until not too many are unsent."""
+        self.say(*answers)
+        while self._crowded:
+            self._space.clear()
+            await self._space.wait()
+
+    @property
+    def _crowded(self) -> bool:
+        if self.abandoned:
+            return False
+        if self.attached is None:
+            return self.replay.bytes >= self.replay.max_bytes
+        return self.replay.unsent >= UNSENT_ANSWERS
