@@ -63,6 +63,7 @@ def serve(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
+    voice_name: opt.Voice = "own",
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
     max_sessions: Annotated[int, typer.Option(help="Speakers at once.")] = 4,
@@ -111,7 +112,7 @@ def serve(
             from streamst.server.app import serve as run_server
 
             torch.set_num_threads(1)  # small steps: a second thread would only wait
-            loader = partial(load, model, device, precision)
+            loader = partial(load, model, device, precision, voice_name)
             pipeline = loader()
         run_server(pipeline, options, announce=_announce, loader=loader)
 
@@ -131,6 +132,7 @@ def say(
     rate: Annotated[float, typer.Option(help="Speed: 0.8 is slower, 1.25 is faster.", min=0.8, max=1.25)] = 1.0,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
+    voice_name: opt.Voice = "own",
 ) -> None:
     """Speak German text with the model's voice, given to it word by word as in a translation.
 
@@ -144,7 +146,7 @@ def say(
     from streamst.pipeline import load
 
     with shown("Loading the model"):
-        voice = load(model, device).voice
+        voice = load(model, device, voice_name=voice_name).voice
     if voice is None:
         raise InputError(f"model {model!r} has no voice")
     voice.speak(words[:1], voice.init_state(), final=True)

@@ -29,11 +29,22 @@ Precision = Annotated[
     str, typer.Option("--precision", help="float32, frozen, int8 or auto: speed on a CPU.", rich_help_panel=_MODEL)
 ]
 
+Voice = Annotated[
+    str, typer.Option("--voice", help="own, espeak-ng, or hf:NAME of a VITS or MMS voice.", rich_help_panel=_MODEL)
+]
+
 _URL = "ws://HOST:PORT or wss://HOST:PORT."
 Url = Annotated[str, typer.Option("--url", help=_URL, rich_help_panel=_SERVER)]
 MaybeUrl = Annotated[str | None, typer.Option("--url", help=f"A server: {_URL}", rich_help_panel=_SERVER)]
 Codec = Annotated[
-    str, typer.Option("--codec", help="Audio on the wire: pcm16, or neural at a few kbit/s.", rich_help_panel=_SERVER)
+    str,
+    typer.Option("--codec", help="Audio on the wire: pcm16, opus, or neural at a few kbit/s.", rich_help_panel=_SERVER),
+]
+Bitrate = Annotated[
+    int | None,
+    typer.Option(
+        "--bitrate", help="Of opus or neural, at most [bit/s]; falls on a slow network.", rich_help_panel=_SERVER
+    ),
 ]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Accept any certificate, a self-signed one too.", rich_help_panel=_SERVER)

@@ -38,6 +38,7 @@ def translate(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "float32",
+    voice_name: opt.Voice = "own",
 ) -> None:
     """Translate an audio file, showing the captions while it is heard.
 
@@ -48,7 +49,7 @@ def translate(
     with shown("Loading the model"):
         from streamst.pipeline import load
 
-        pipeline = load(model, device, precision)
+        pipeline = load(model, device, precision, voice_name)
         session = pipeline.session(
             target=to,
             policy=policy,
@@ -102,6 +103,11 @@ class Sinks:
         self._speech: PlaybackWriter | None = None
         self._play: Callable[[Pcm], None] | None = None
         self._heard_ms = 0.0
+        self._carried: Callable[[], str] | None = None
+
+    def carried_by(self, told: Callable[[], str]) -> None:
+        """Show what `told` says of the connection, live and at the end."""
+        self._carried = self.view.note = told
 
     def speak_into(self, path: Path, sample_rate_hz: int, aligned: bool = True) -> None:
         """Write the speech to a WAV file as well."""
@@ -141,6 +147,8 @@ class Sinks:
             told.append(f"{self._speech.spoken_s:.1f} s of speech in {output}")
         if self._srt is not None:
             told.append(f"subtitles in {self._srt}")
+        if self._carried is not None:
+            told.append(self._carried())
         err.print("; ".join(told), style="dim", markup=False, soft_wrap=True)
 
     def __enter__(self) -> Sinks:

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
+from streamst.backends.voices import voice_named
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import CheckpointError, InputError
 from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import choose, prepare
+from streamst.models.seam import Voice
 from streamst.models.translator import SpeechTranslator
 from streamst.models.voice import GermanVoice
 from streamst.policies.catalog import LATENCIES, Dial, Setting, latency_setting, read_dial
@@ -29,7 +31,7 @@ class Pipeline:
 
     name: str
     translator: SpeechTranslator
-    voice: GermanVoice | None
+    voice: Voice[Any] | None
     codec: NeuralSpeechCodec | None
     dial: Dial = field(default_factory=lambda: LATENCIES)  # the model's own, where it has one
 
@@ -67,13 +69,18 @@ class Pipeline:
         return latency_setting(self.translator.source, target, latency, policy or "", self.dial)
 
 
-def load(name: str = "en-de", device: str = "auto", precision: str = "float32") -> Pipeline:
+def load(
+    name: str = "en-de", device: str = "auto", precision: str = "float32", voice_name: str = "own"
+) -> Pipeline:
     """The model `name` (shipped, or a directory with translator/, codec/ and voice folders) on a device.
 
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
     "int8", faster still and not quite the same numbers; or "auto", which is frozen on a CPU (models/quantise.py).
 
-    Raises InputError for an unknown name, device or precision, CheckpointError for damaged weights.
+    voice_name: the model's "own", or another (backends/voices.py).
+
+    Raises InputError for an unknown name, device, precision or voice, CheckpointError for damaged weights,
+    UnavailableError for a voice that is not installed.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"device {device!r} is not possible; allowed: auto, cpu, cuda")
@@ -93,6 +100,7 @@ def load(name: str = "en-de", device: str = "auto", precision: str = "float32") 
         voice = GermanVoice.load(root / folders["voice"], codec.to(device), device)
     if name in MODELS and (codec is None or voice is None):
         raise CheckpointError(f"the package is incomplete: {root} lacks the codec or the voice")
+    speaks = voice_named(voice_name, voice, translator.targets[0], device)
     tuned = root / folders["translator"] / DIAL
     dial = read_dial(tuned) if tuned.is_file() else LATENCIES
-    return Pipeline(name, translator, voice, None if codec is None else NeuralSpeechCodec(codec), dial)
+    return Pipeline(name, translator, speaks, None if codec is None else NeuralSpeechCodec(codec), dial)

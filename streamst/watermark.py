@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from streamst.audio import SAMPLE_RATE_HZ, Pcm
 
@@ -106,7 +106,7 @@ def detect(pcm: Pcm, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Finding:
             if loud is not None:
                 scores.append(_score(loud[start : start + PIECE]))
     tried = PERIOD * (len(scores) - 1)
-    return Finding(max(scores), float(-ndtri(FALSE_ALARM / max(1, tried))))
+    return Finding(max(scores), -NormalDist().inv_cdf(FALSE_ALARM / max(1, tried)))
 
 
 def _loudness(pcm: Pcm, count: int, size: int) -> NDArray[np.float64]:

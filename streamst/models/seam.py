@@ -5,6 +5,7 @@ A session asks by `Work`; whoever drives it does the work, alone (`perform`) or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -19,6 +20,8 @@ from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 Pcm = NDArray[np.float32]
 ATTENTION = Decoding()
 NO_GLOSSARY = Glossary()
+SLOWEST, FASTEST = 0.8, 1.25  # rates of speech
+LONGEST_WORD = 1000  # characters that a voice is asked to speak
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -191,3 +194,12 @@ def _alone(work: Work, doer: Any) -> Any:
     if isinstance(work, Hypothesise):
         return doer.hypothesise(work.state, work.prefix, work.final, work.decoding)
     return doer.speak(work.words, work.state, final=work.final, rate=work.rate)
+
+
+def check_speech(words: Sequence[str], rate: float) -> None:
+    """InputError for a rate outside 0.8 to 1.25, or a word of more than 1000 characters."""
+    if not (math.isfinite(rate) and SLOWEST <= rate <= FASTEST):
+        raise InputError(f"a rate of {rate} is not usable; allowed: {SLOWEST} to {FASTEST}")
+    for word in words:
+        if len(word) > LONGEST_WORD:
+            raise InputError(f"a word of {len(word)} characters ({word[:20]}…) is not usable; allowed: {LONGEST_WORD}")

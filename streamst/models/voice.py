@@ -6,7 +6,6 @@ from word to word, so there are no joins to hide, and words one by one sound lik
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,11 @@ from streamst import checkpoint, watermark
 from streamst.codecs.neural import DecoderState, NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
-from streamst.models.seam import Pcm, Speak
+from streamst.models.seam import Pcm, Speak, check_speech
 from streamst.models.tts import TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
 from streamst.text_de import closes, encode, spoken
-
-SLOWEST, FASTEST = 0.8, 1.25
-LONGEST_WORD = 1000  # characters
 
 
 class LatentDecoder(Protocol):
@@ -192,7 +188,7 @@ class _Saying:
 def _line(work: Speak) -> _Line:
     """Which words can be spoken now, and how they are spelled out."""
     state: VoiceState = work.state
-    _check(work.words, work.rate)
+    check_speech(work.words, work.rate)
     written = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
     count, ahead = len(written), ()
     while not work.final and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
@@ -222,11 +218,3 @@ def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
         shown = text if len(text) <= 40 else text[:40] + "…"
         raise InputError(f"there is nothing to speak in {shown!r}; allowed: German text, digits, punctuation")
     return pcm
-
-
-def _check(words: Sequence[str], rate: float) -> None:
-    if not (math.isfinite(rate) and SLOWEST <= rate <= FASTEST):
-        raise InputError(f"a rate of {rate} is not usable; allowed: {SLOWEST} to {FASTEST}")
-    for word in words:
-        if len(word) > LONGEST_WORD:
-            raise InputError(f"a word of {len(word)} characters ({word[:20]}…) is not usable; allowed: {LONGEST_WORD}")

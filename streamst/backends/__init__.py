@@ -1,0 +1,1 @@
+"""Other people's models behind the seams of `models/seam.py`."""

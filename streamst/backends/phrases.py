@@ -1,0 +1,87 @@
+"""Any speech synthesis that speaks whole texts, behind the voice seam: phrase by phrase, as soon as one is complete.
+
+Such a voice cannot say a word before it knows the phrase. A phrase ends at punctuation, at the end of what is said, or
+where it has become long. Nothing that was spoken is ever spoken again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from streamst import watermark
+from streamst.audio import Pcm
+from streamst.errors import InputError
+from streamst.models.seam import check_speech
+
+PHRASE_WORDS = 6  # after which a phrase is spoken though nothing ended it
+ENDS = (".", ",", "!", "?", ":", ";", "…", "。", "，", "！", "？")
+
+Synthesise = Callable[[str, float], Pcm]  # (text, rate) -> samples
+
+
+@dataclass(frozen=True)
+class PhraseState:
+    """The words that wait for their phrase to end."""
+
+    held: tuple[str, ...]
+    mark: watermark.MarkState
+
+
+class PhraseVoice:
+    """Implements `Voice` (models/seam.py) with a function from text to speech."""
+
+    def __init__(
+        self, synthesise: Synthesise, sample_rate_hz: int, language: str, phrase_words: int = PHRASE_WORDS,
+        marked: bool = True,
+    ) -> None:  # fmt: skip
+        """marked: whether what it says carries the watermark of synthetic speech."""
+        self._synthesise, self.sample_rate_hz, self.language = synthesise, sample_rate_hz, language
+        self.phrase_words, self.marked = phrase_words, marked
+
+    def init_state(self) -> PhraseState:
+        """Nothing said, nothing held."""
+        return PhraseState((), watermark.init_state(self.sample_rate_hz))
+
+    def speak(
+        self, words: Sequence[str], state: PhraseState, *, final: bool, rate: float = 1.0
+    ) -> tuple[Pcm, PhraseState]:
+        """Audio (samples,) of the phrases that are complete; all where `final`. Errors as `check_speech`."""
+        check_speech(words, rate)
+        held = list(state.held)
+        pieces = [np.zeros(0, np.float32)]
+        for word in words:
+            held.append(word)
+            if word.endswith(ENDS) or len(held) >= self.phrase_words:
+                pieces.append(self._said(held, rate))
+                held = []
+        if final:
+            pieces.append(self._said(held, rate))
+            held = []
+        pcm, mark = np.concatenate(pieces), state.mark
+        if self.marked:
+            pcm, mark = watermark.mark(pcm, mark, final)
+        return pcm, PhraseState(tuple(held), mark)
+
+    def pack_state(self, state: PhraseState) -> dict[str, Any]:
+        """Plain values and tensors."""
+        mark = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in asdict(state.mark).items()}
+        return {"held": list(state.held), "mark": mark}
+
+    def unpack_state(self, packed: dict[str, Any]) -> PhraseState:
+        """The inverse of `pack_state`; InputError when it does not fit."""
+        try:
+            mark = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in packed["mark"].items()}
+            return PhraseState(tuple(packed["held"]), watermark.MarkState(**mark))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"not a state of this voice: {error!r}") from None
+
+    def _said(self, words: Sequence[str], rate: float) -> Pcm:
+        text = " ".join(words)
+        if not any(character.isalnum() for character in text):
+            return np.zeros(0, np.float32)
+        return self._synthesise(text, rate)

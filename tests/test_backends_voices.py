@@ -1,0 +1,137 @@
+"""Other people's voices speak phrase by phrase, keep what they hold, and say clearly what is missing."""
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from streamst import watermark
+from streamst.audio import Pcm
+from streamst.backends.phrases import PhraseVoice
+from streamst.backends.voices import voice_named
+from streamst.errors import InputError, UnavailableError
+from streamst.pipeline import Pipeline
+from streamst.session import Session
+
+ESPEAK = ["espeak-ng"] if shutil.which("espeak-ng") else []
+VITS = ["tiny"] if find_spec("transformers") else []
+
+
+class Beeps:
+    """A synthesis whose speech says how long its text was; remembers the texts."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, text: str, rate: float) -> Pcm:
+        self.texts.append(text)
+        return np.full(round(100 * len(text) / rate), 0.1, np.float32)
+
+
+@pytest.fixture
+def beeps() -> Beeps:
+    return Beeps()
+
+
+def test_a_phrase_is_spoken_when_it_is_complete_and_never_twice(beeps: Beeps) -> None:
+    voice = PhraseVoice(beeps, 16_000, "de", phrase_words=4, marked=False)
+    state = voice.init_state()
+    for word in ["Guten", "Tag,", "wie", "geht", "es", "Ihnen", "heute?"]:
+        _, state = voice.speak([word], state, final=False)
+    assert beeps.texts == ["Guten Tag,", "wie geht es Ihnen", "heute?"]
+    pcm, state = voice.speak(["Mir", "gut"], state, final=True)
+    assert beeps.texts[-1] == "Mir gut"
+    assert len(pcm) == 700
+    assert voice.speak([], state, final=True)[0].size == 0
+
+
+def test_any_cut_into_words_sounds_the_same(beeps: Beeps) -> None:
+    voice = PhraseVoice(beeps, 16_000, "de")
+    words = ["Das", "ist", "ein", "Satz,", "der", "weitergeht,", "und", "noch", "einer."]
+    whole, _ = voice.speak(words, voice.init_state(), final=True)
+    state, pieces = voice.init_state(), []
+    for place, word in enumerate(words):
+        pcm, state = voice.speak([word], state, final=place == len(words) - 1)
+        pieces.append(pcm)
+    assert np.array_equal(np.concatenate(pieces), whole)
+
+
+def test_a_state_goes_through_a_snapshot(beeps: Beeps, tmp_path: Path) -> None:
+    voice = PhraseVoice(beeps, 16_000, "de")
+    _, state = voice.speak(["Ja,", "das", "ist"], voice.init_state(), final=False)
+    torch.save(voice.pack_state(state), tmp_path / "state")
+    restored = voice.unpack_state(torch.load(tmp_path / "state", weights_only=True))
+    own, _ = voice.speak(["gut."], state, final=True)
+    other, _ = voice.speak(["gut."], restored, final=True)
+    assert np.array_equal(own, other)
+    with pytest.raises(InputError, match="not a state of this voice"):
+        voice.unpack_state({"held": []})
+
+
+def test_nothing_speakable_is_silence_and_an_impossible_rate_an_error(beeps: Beeps) -> None:
+    voice = PhraseVoice(beeps, 16_000, "de", marked=False)
+    assert voice.speak(["…", "🙂"], voice.init_state(), final=True)[0].size == 0
+    assert beeps.texts == []
+    with pytest.raises(InputError, match=r"0\.8 to 1\.25"):
+        voice.speak(["Ja"], voice.init_state(), final=True, rate=2.0)
+
+
+@pytest.mark.parametrize("name", ["alien", "hf:", ""])
+def test_a_voice_that_there_is_not_is_told_with_what_there_is(name: str) -> None:
+    with pytest.raises(InputError, match="allowed: own"):
+        voice_named(name, None, "de")
+
+
+def test_missing_programs_and_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UnavailableError, match="apt install espeak-ng"):
+        voice_named("espeak-ng", None, "de")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UnavailableError, match=r"streamst\[hf\]"):
+        voice_named("hf:facebook/mms-tts-deu", None, "de")
+
+
+@pytest.mark.parametrize("name", ESPEAK)
+def test_espeak_speaks_in_a_session_with_the_mark_and_at_the_rate_asked_for(name: str, tiny_pipeline: Pipeline) -> None:
+    voice = voice_named(name, None, "de")
+    assert isinstance(voice, PhraseVoice)
+    text = ["Heute", "scheint", "die", "Sonne,", "und", "morgen", "wird", "es", "regnen."]
+    slow, _ = voice.speak(text, voice.init_state(), final=True, rate=0.8)
+    fast, _ = voice.speak(text, voice.init_state(), final=True, rate=1.25)
+    assert len(slow) > 1.2 * len(fast) > voice.sample_rate_hz
+    assert np.abs(slow).max() > 0.1
+    assert watermark.detect(slow, voice.sample_rate_hz).marked
+    session = Session(tiny_pipeline.translator, tiny_pipeline.session().policy, voice)
+    rng = np.random.default_rng(1)
+    loud = np.repeat(rng.uniform(0.02, 0.3, 20) * (rng.random(20) > 0.3), 8000)
+    noise = (rng.standard_normal(160_000) * loud).astype(np.float32)
+    said = [event for event in (*session.push(noise), *session.finish()) if hasattr(event, "pcm")]
+    assert sum(len(event.pcm) for event in said) > 0
+    with pytest.raises(InputError, match="cannot speak 'klingonese'"):
+        voice_named(name, None, "klingonese")
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_a_vits_model_from_a_folder_speaks(name: str, tmp_path: Path) -> None:
+    import transformers
+
+    folder = tmp_path / name
+    folder.mkdir()
+    letters = [" ", *"abcdefghijklmnopqrstuvwxyzäöüß", "<unk>"]
+    (folder / "vocab.json").write_text(str({c: n for n, c in enumerate(letters)}).replace("'", '"'), encoding="utf-8")
+    tokenizer = transformers.VitsTokenizer(str(folder / "vocab.json"), language="deu", phonemize=False, pad_token=" ")
+    tokenizer.save_pretrained(folder)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32, "flow_size": 16}
+    config = transformers.VitsConfig(vocab_size=len(letters), upsample_initial_channel=32, spectrogram_bins=20, **small)
+    transformers.VitsModel(config).save_pretrained(folder)
+    voice = voice_named(f"hf:{folder}", None, "de")
+    assert voice is not None
+    pcm, _ = voice.speak(["guten", "morgen"], voice.init_state(), final=True)
+    assert pcm.dtype == np.float32
+    assert len(pcm) > 0
+    with pytest.raises(UnavailableError, match="could not be loaded"):
+        voice_named(f"hf:{tmp_path}/nothing", None, "de")
