@@ -88,7 +88,7 @@ class LiveStream:
         self._arrived_s = 0.0
         self._samples = 0  # heard, at the session's rate
         self._segments = 0  # seen
-        self._spoken_samples = 0
+        self._spoken_ms = 0.0
         self._concealed_ms = 0.0  # lost on the way here, and filled
         self._decoder_calls = 0
         self._held_text: list[str] = []  # of speech whose codec frame is not complete
@@ -118,7 +118,7 @@ class LiveStream:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)
-        downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps)
+        downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps, self.output_sample_rate_hz)
         self._relieved = RELAXED
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
         self.settings = settings
@@ -175,10 +175,9 @@ class LiveStream:
 
     def summary(self) -> dict[str, Any]:
         """What the end of the stream says about it."""
-        speech_ms = 1000 * self._spoken_samples / self.output_sample_rate_hz
         counts = {"samples": self._samples, "segments": self._segments, "decoder_calls": self._decoder_calls}
         lost = {"dropped_ms": 0, "concealed_ms": self._concealed_ms}
-        return self.meter.summary() | counts | lost | {"speech_ms": speech_ms}
+        return self.meter.summary() | counts | lost | {"speech_ms": self._spoken_ms}
 
     @property
     def _heard_ms(self) -> float:
@@ -235,8 +234,8 @@ class LiveStream:
         return [self._spoken(payload, samples, text, speech.source_ms, speech.compute_ms)]
 
     def _spoken(self, payload: bytes, samples: int, text: str, source_ms: float, compute_ms: float) -> Spoken:
-        rate = self.output_sample_rate_hz
-        self._spoken_samples += samples
+        rate = self._require().downlink.sample_rate_hz
+        self._spoken_ms += 1000 * samples / rate
         self.metrics.spoken_s.inc(samples / rate)
         heard = round(source_ms * self.pipeline.sample_rate_hz / 1000)
         return Spoken(self.settings.output_codec, payload, samples, rate, text, source_ms, compute_ms, heard)

@@ -155,10 +155,15 @@ class Downlink:
     """The target speech: encoded, one object a stream.
 
     bitrate_bps: the highest, None for the codec's own choice; ProtocolError 4400 for one that the codec does not have.
+    What comes at `voice_hz` leaves at `sample_rate_hz`, the codec's.
     """
 
-    def __init__(self, codec_name: AudioCodec, codec: Codec | None, bitrate_bps: int | None = None) -> None:
+    def __init__(
+        self, codec_name: AudioCodec, codec: Codec | None, bitrate_bps: int | None = None, voice_hz: int = 16_000
+    ) -> None:
         self._name: AudioCodec = codec_name
+        self.sample_rate_hz = voice_hz
+        self._resampler: Resampler | None = None
         self._encoder: Encoder | None = None
         self._frame_samples = 0
         found = codec_for(codec_name, codec)
@@ -170,6 +175,8 @@ class Downlink:
             self._encoder = encoder
             self.rate = RateFollower(encoder, found.bitrates_bps)
             self._frame_samples = round(found.sample_rate_hz / found.frame_hz)
+            self.sample_rate_hz = found.sample_rate_hz
+            self._resampler = Resampler(voice_hz, found.sample_rate_hz)
 
     def follow(self, queue_ms: float, now_s: float) -> None:
         """Choose the rate of what is encoded next: `queue_ms` of the connection's traffic waits to be delivered."""
@@ -178,13 +185,16 @@ class Downlink:
 
     def encode(self, pcm: Pcm) -> tuple[bytes, int]:
         """The payload for the frames that `pcm` completes, and how many samples a client will hear from it."""
-        if self._encoder is None:
+        if self._encoder is None or self._resampler is None:
             return to_pcm16(pcm), len(pcm)
-        return self._with_samples(self._encoder.push(pcm))
+        return self._with_samples(self._encoder.push(self._resampler.push(pcm)))
 
     def flush(self) -> tuple[bytes, int]:
         """The payload for what the encoder holds back; nothing where there is no encoder."""
-        return (b"", 0) if self._encoder is None else self._with_samples(self._encoder.flush())
+        if self._encoder is None or self._resampler is None:
+            return b"", 0
+        rest = self._encoder.push(self._resampler.push(np.zeros(0, np.float32), final=True))
+        return self._with_samples(rest + self._encoder.flush())
 
     def _with_samples(self, payload: bytes) -> tuple[bytes, int]:
         spans = (opus if self._name == "opus" else bitstream).spans(payload)

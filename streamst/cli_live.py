@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamst.codecs.base import Codec
     from streamst.server.seam import AudioCodec, Settings
 
-CODECS = ("pcm16", "neural")
+CODECS = ("pcm16", "opus", "neural")
 
 
 def stream(
@@ -39,11 +39,12 @@ def stream(
     latency: opt.Latency = "medium",
     realtime: Annotated[bool, typer.Option(help="At a speaker's pace, or as fast as the server allows.")] = True,
     codec: opt.Codec = "pcm16",
+    bitrate: opt.Bitrate = None,
     insecure: opt.Insecure = False,
 ) -> None:
     """Send an audio file to a server, showing the captions as they come back."""
     info = probe(file)
-    settings = _settings(to, policy, latency, codec, speech=output is not None)
+    settings = _settings(to, policy, latency, codec, bitrate, speech=output is not None)
     with Sinks("en", to, srt, bilingual, info.duration_s) as sinks:
 
         def blocks() -> Iterator[Pcm]:
@@ -55,7 +56,9 @@ def stream(
             if output is not None:
                 sinks.speak_into(output, rate_hz, aligned=not contiguous)
 
-        asyncio.run(converse(url, blocks(), settings, sinks, voice_is_known, realtime=realtime, insecure=insecure))
+        asyncio.run(
+            converse(url, blocks(), settings, sinks, voice_is_known, bitrate, realtime=realtime, insecure=insecure)
+        )
     sinks.summary(output)
 
 
@@ -71,6 +74,7 @@ def mic(
     microphone: Annotated[str | None, typer.Option("--microphone", help="A part of its name, or its number.")] = None,
     url: opt.MaybeUrl = None,
     codec: opt.Codec = "pcm16",
+    bitrate: opt.Bitrate = None,
     insecure: opt.Insecure = False,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
@@ -80,7 +84,7 @@ def mic(
     from streamst.sound import Loudspeaker, Microphone
 
     chosen = int(microphone) if microphone is not None and microphone.isdecimal() else microphone
-    settings = _settings(to, policy, latency, codec, speech=speak)
+    settings = _settings(to, policy, latency, codec, bitrate, speech=speak)
     terms = read_terms(glossary)
     if terms and url is not None:
         raise InputError("--glossary is not sent to a server: leave out --url")
@@ -115,7 +119,8 @@ def mic(
                     sinks.take(session.push(block))
                 sinks.take(session.finish())
             elif url is not None:
-                asyncio.run(converse(url, _in_thread(blocks()), settings, sinks, voice_is_known, insecure=insecure))
+                heard = _in_thread(blocks())
+                asyncio.run(converse(url, heard, settings, sinks, voice_is_known, bitrate, insecure=insecure))
         for loudspeaker in loudspeakers:
             while loudspeaker.waiting_s() > 0:
                 time.sleep(0.05)
@@ -128,6 +133,7 @@ async def converse(
     settings: Settings,
     sinks: Sinks,
     voice_is_known: Callable[[int], None],
+    bitrate_bps: int | None = None,
     *,
     realtime: bool = False,
     insecure: bool = False,
@@ -141,23 +147,29 @@ async def converse(
         tls = ssl.create_default_context()
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     codec = _neural_codec() if settings.codec == "neural" else None
-    async for event in client.stream(url, blocks, settings, realtime=realtime, codec=codec, tls=tls):
+    exchange = client.Exchange()
+    sinks.carried_by(exchange.told)
+    async for event in client.stream(
+        url, blocks, settings, realtime=realtime, codec=codec, tls=tls, bitrate_bps=bitrate_bps, exchange=exchange
+    ):
         if isinstance(event, Event):
             sinks.take([event])
         elif isinstance(event, Welcome):
-            voice_is_known(int(event.offer["output_sample_rate_hz"]))
+            voice_is_known(16_000 if settings.output_codec != "pcm16" else int(event.offer["output_sample_rate_hz"]))
         elif isinstance(event, GoAway):
             err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", markup=False, soft_wrap=True)
 
 
-def _settings(to: str, policy: str | None, latency: str, codec: str, speech: bool) -> Settings:
+def _settings(to: str, policy: str | None, latency: str, codec: str, bitrate: int | None, speech: bool) -> Settings:
     from streamst.server.seam import Settings
 
     if codec not in CODECS:
-        raise InputError(f"codec {codec!r} is not known; use {' or '.join(CODECS)}")
+        raise InputError(f"codec {codec!r} is not known; use {', '.join(CODECS)}")
+    if codec == "pcm16" and bitrate is not None:
+        raise InputError("--bitrate needs --codec opus or --codec neural")
     chosen = cast("AudioCodec", codec)
     output = ("captions", "audio") if speech else ("captions",)
-    return Settings(target=to, policy=policy, latency=latency, output=output, codec=chosen, output_codec=chosen)
+    return Settings(None, to, policy, latency, output, chosen, chosen, bitrate)
 
 
 def _neural_codec() -> Codec:

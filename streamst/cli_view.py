@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from rich.console import Console, Group
@@ -36,6 +36,7 @@ class CaptionView:
         self.words = 0
         self.first_word_ms: float | None = None
         self.finished: Finished | None = None
+        self.note: Callable[[], str] | None = None  # more to show beside the time
         self._total_s = total_s
         self._heard_ms = 0.0
         self._started = time.monotonic()
@@ -107,7 +108,8 @@ class CaptionView:
         if self._total_s and elapsed_s > 1 and self._heard_ms > 0:
             left_s = max(0.0, self._total_s - self._heard_ms / 1000) * elapsed_s / (self._heard_ms / 1000)
             pace = f", {duration(left_s)} left"
-        return Group(table, Text(f"heard {duration(self._heard_ms / 1000)}{of}{pace}", style="dim"))
+        note = f", {self.note()}" if self.note is not None else ""
+        return Group(table, Text(f"heard {duration(self._heard_ms / 1000)}{of}{pace}{note}", style="dim"))
 
 
 @contextmanager

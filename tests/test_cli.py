@@ -261,7 +261,8 @@ def test_no_server_is_one_line(capsys: pytest.CaptureFixture[str], noise: str) -
         capsys, "stream", noise, "--url", f"ws://127.0.0.1:{port}"
     )
     assert "use ws://HOST:PORT" in fails(capsys, "stream", noise, "--url", "ftp://example.org")
-    assert "use pcm16 or neural" in fails(capsys, "stream", noise, "--url", "ws://127.0.0.1:1", "--codec", "mp3")
+    assert "use pcm16, opus, neural" in fails(capsys, "stream", noise, "--url", "ws://127.0.0.1:1", "--codec", "mp3")
+    assert "--bitrate needs --codec" in fails(capsys, "stream", noise, "--url", "ws://127.0.0.1:1", "--bitrate", "3000")
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str], tiny: str) -> None:
