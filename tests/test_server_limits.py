@@ -201,23 +201,29 @@ def test_a_server_that_stops_lets_nobody_in_and_waits_for_the_last_to_leave() ->
 def test_a_full_inbox_makes_the_reader_wait_and_loses_nothing() -> None:
     async def fill() -> None:
         inbox: Inbox[int] = Inbox(max_bytes=10)
-        await inbox.put(1, 6)
-        second = asyncio.create_task(inbox.put(2, 6))
+        inbox.put(1, 6)
+        await asyncio.wait_for(inbox.room(), 10.0)
+        inbox.put(2, 6)
+        assert inbox.full
+        room = asyncio.create_task(inbox.room())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert not second.done()
-        await inbox.put_now(3)  # an end does not wait
+        assert not room.done()
+        inbox.put(3)  # an end does not wait
         assert await inbox.get() == 1
-        await second
-        assert [await inbox.get(), await inbox.get()] == [3, 2]
+        await asyncio.wait_for(room, 10.0)
+        assert [await inbox.get(), await inbox.get()] == [2, 3]
 
     asyncio.run(fill())
 
 
-def test_an_item_larger_than_the_inbox_is_taken_when_nothing_else_waits() -> None:
+def test_an_item_larger_than_the_inbox_is_taken_and_fills_it() -> None:
     async def oversize() -> None:
         inbox: Inbox[str] = Inbox(max_bytes=10)
-        await asyncio.wait_for(inbox.put("large", 1000), 10.0)
+        await asyncio.wait_for(inbox.room(), 10.0)
+        inbox.put("large", 1000)
+        assert inbox.full
         assert await inbox.get() == "large"
+        assert not inbox.full
 
     asyncio.run(oversize())

@@ -24,6 +24,7 @@ from streamst.server.seam import (
     Configure,
     Configured,
     Failure,
+    Flow,
     GoAway,
     Latency,
     Message,
@@ -42,6 +43,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "spoken": Spoken,
     "acknowledged": Acknowledged,
     "pong": Pong,
+    "flow": Flow,
     "goaway": GoAway,
     "failure": Failure,
     "latency": Latency,
@@ -121,7 +123,7 @@ def test_welcome_and_configured_say_what_is_on_offer_and_what_holds() -> None:
 
 
 def test_an_error_names_the_value_and_what_is_allowed() -> None:
-    with pytest.raises(ProtocolError, match=r"config.codec: 'mp3'.*pcm16, neural"):
+    with pytest.raises(ProtocolError, match=r"config.codec: 'mp3'.*pcm16, opus, neural"):
         NativeProtocol().receive('{"type":"config","codec":"mp3"}')
     with pytest.raises(ProtocolError, match=r"unknown key 'langauge'; allowed: .*target"):
         NativeProtocol().receive('{"type":"config","langauge":"de"}')

@@ -32,6 +32,7 @@ from streamst.server.app import prepare
 from streamst.server.native import SUBPROTOCOL, pack_audio
 from streamst.server.options import ServerOptions
 from streamst.server.seam import Closed, Configured, Latency, Settings, Welcome
+from streamst.session import Steps
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 PATIENCE_S = 120.0
@@ -515,14 +516,14 @@ def test_a_failure_in_one_session_is_its_own(pipeline: Pipeline, speech: Pcm, ca
 
         def session(self, *arguments: Any, **options: Any) -> Any:
             session = super().session(*arguments, **options)
-            hear = session.push
+            hear = session.hearing
 
-            def push(pcm: Pcm) -> list[Event]:
+            def hearing(pcm: Pcm) -> Steps[list[Event]]:
                 if len(pcm) and pcm.max() > 0.999:
                     raise RuntimeError("broken from within")
                 return hear(pcm)
 
-            session.push = push
+            session.hearing = hearing
             return session
 
     explosive = Explosive(**{field.name: getattr(pipeline, field.name) for field in dataclasses.fields(pipeline)})
