@@ -184,6 +184,7 @@ class Session(Generic[T, V]):
         self._begin()
         if self._samples:
             self._hearing = yield Encode(np.zeros(0, np.float32), self._hearing, final=True)
+            yield from self._close_ended()
             yield from self._close_segment()
         self._finished = True
         events = self._end()
@@ -248,8 +249,7 @@ class Session(Generic[T, V]):
 
     def _react(self) -> Steps[None]:
         """What a chunk that was just encoded leads to."""
-        if self.translator.endpoint(self._hearing):
-            yield from self._close_segment()
+        if (yield from self._close_ended()):
             return
         self._caption_source(final=False)
         heard = self.translator.heard(self._hearing)
@@ -277,6 +277,15 @@ class Session(Generic[T, V]):
         if decoding.bias and self._segment.previous:
             decoding = replace(decoding, shown=self._segment.previous[-1].tokens)
         return Hypothesise(self._hearing, self._segment.prefix, final, decoding)
+
+    def _close_ended(self) -> Steps[bool]:
+        """Close all segments that have ended; whether nothing was heard of another yet."""
+        while self.translator.endpoint(self._hearing):
+            number = self._segment.number
+            yield from self._close_segment()
+            if self._segment.number == number or not self._worth(self.translator.heard(self._hearing)):
+                return True
+        return False
 
     def _close_segment(self) -> Steps[None]:
         """Say everything that is held of the segment, and begin the next."""

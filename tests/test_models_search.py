@@ -112,6 +112,16 @@ def test_a_pause_decides_and_a_new_segment_keeps_the_word_that_is_being_heard() 
     assert "".join(WORDS[w.number] for w in finder.words(finder.decide(ended))) in ("ba", "a")
 
 
+def test_words_without_a_pause_may_be_cut_into_segments_anywhere() -> None:
+    finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(beam=1, doubt=0.0))
+    state, found = finder.init_state(), 0
+    for row in noise(200, 4):
+        state = finder.step(row[None], state)
+        found += len(finder.words(state))
+        state = finder.next_segment(state)
+    assert found > 20
+
+
 def test_what_silence_explains_nearly_as_well_is_no_word() -> None:
     finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(doubt=3.0))
     rows = np.full((3, LABELS), -20.0, np.float32)

@@ -163,7 +163,9 @@ class WordSearch:
         child = lexicon.children[starts[parent] + offset]
         into = lexicon.label[child]
         grown = state.score[parent] + row[into] + self._ahead[child] - self._ahead[state.node[parent]]
-        floor = max(state.score.max() + max(blank - c.blank_penalty, row[BLANK]), grown.max()) - c.threshold
+        floor = (
+            max(state.score.max() + max(blank - c.blank_penalty, row[BLANK]), grown.max(initial=-np.inf)) - c.threshold
+        )
         fit = (grown > floor) & (into != state.label[parent])
         parent, child, into, grown = parent[fit], child[fit], into[fit], grown[fit]
         begun = np.where(state.node[parent] == ROOT, state.frame, state.begun[parent])
@@ -179,14 +181,17 @@ class WordSearch:
         )  # in place of the best guess
         said = grown[source] + known + self._ahead[ROOT] + c.word_bonus
         shorter = self.model.shorten(state.second[up], word)
+        begin_said, into_said = begun[source], into[source]
+        inner = lexicon.child_start[child + 1] > lexicon.child_start[child]  # from a leaf nothing goes on
+        parent, child, into, grown, begun = parent[inner], child[inner], into[inner], grown[inner], begun[inner]
         node = np.concatenate([state.node, state.node[repeating], child, np.full(len(word), ROOT)])
-        label = np.concatenate([np.zeros(n, np.int64), state.label[repeating], into, into[source]])
+        label = np.concatenate([np.zeros(n, np.int64), state.label[repeating], into, into_said])
         first = np.concatenate([state.first, state.first[repeating], state.first[parent], shorter])
         second = np.concatenate([state.second, state.second[repeating], state.second[parent], word])
         score = np.concatenate([
             state.score + (blank - c.blank_penalty), state.score[repeating] + row[state.label[repeating]], grown, said,
         ])  # fmt: skip
-        begin = np.concatenate([state.begun, state.begun[repeating], begun, begun[source]])
+        begin = np.concatenate([state.begun, state.begun[repeating], begun, begin_said])
         history = np.concatenate([state.history, state.history[repeating], state.history[parent], state.history[up]])
         ended = np.concatenate([np.full(n + len(repeating) + len(child), -1), word])
         good = np.flatnonzero(score > score.max() - c.threshold)

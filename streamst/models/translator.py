@@ -23,6 +23,7 @@ from streamst.models.heads import Heads, HeadsConfig, HeadsState, drafted
 from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
 from streamst.models.seam import ATTENTION, NO_GLOSSARY, Encode, Hypothesise, Pcm, SourceWord, Transcript
 from streamst.models.search import SearchConfig, SearchState, Word, WordSearch, pack, unpack
+from streamst.models.sentences import SentenceConfig, SentenceEnds
 from streamst.models.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
 from streamst.models.steering import Steering
 from streamst.models.taed import Taed
@@ -35,7 +36,7 @@ WORDS = "words.npz"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
 ALWAYS: frozenset[Need] = frozenset({"source-ctc", "alignment", "attention", "log-probs"})  # with any heads
 # Fields of Hearing that are values.
-_PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best", "last_sound")
+_PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best", "last_sound", "ended")
 _HEADS = ("context", "draft", "draft_frames")  # fields of HeadsState that are lists of them
 
 
@@ -47,6 +48,7 @@ class TranslatorConfig:
     writer: WriterConfig = field(default_factory=WriterConfig)
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    sentences: SentenceConfig = field(default_factory=SentenceConfig)
     words_sha256: str = ""  # of `words.npz`, lexicon and language model; "" where the source CTC spells the words
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
@@ -82,6 +84,7 @@ class Hearing:
     segment_frame: int = 0  # where the segment begins
     last_best: int = BLANK  # the last frame's best token, for collapsing
     last_sound: int = -1  # the last frame in which a phoneme was heard, where words are searched for
+    ended: int = 0  # words of the segment's sentence where it has ended, and others may have followed; 0 where not
     words: SearchState | None = None  # hypotheses of the word search
     spotter: Spotter | None = None  # of the session's glossary
     search: WordSearch | None = None  # the word search that favours the words of the glossary
@@ -117,6 +120,10 @@ class SpeechTranslator:
         self.sample_rate_hz = config.listener.features.sample_rate_hz
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
         self.search = search
+        self._sentences = None
+        if search is not None and not self.heads.provides:
+            frame_ms = self.frame_ms / config.listener.phonemes_per_frame
+            self._sentences = SentenceEnds(search.model, config.sentences, frame_ms)
         encoder = config.listener.encoder
         if search is not None and (config.writer.reads_states or encoder.middle != encoder.layers):
             raise CheckpointError("a word search needs phonemes of the last layer and a writer that reads tokens only")
@@ -264,9 +271,19 @@ class SpeechTranslator:
         state = replace(state, frames=state.frames + len(states))
         if self._silence_ms(state) >= self.config.word_pause_ms:
             words = self.search.decide(words)
-        tokens = [token for word in self.search.words(words) for token in self._tokens(word)]
-        pooled = state.pooled.new_zeros(len(tokens), states.shape[1])
-        return replace(state, words=words, tokens=tuple(tokens), pooled=pooled)
+        return self._sentence(replace(state, words=words))
+
+    def _sentence(self, state: Hearing) -> Hearing:
+        """The tokens of the words found, as far as they are one sentence."""
+        assert self.search is not None
+        assert state.words is not None
+        found, silence_ms, ended = self.search.words(state.words), self._silence_ms(state), 0
+        if self._sentences is not None:
+            paused = silence_ms >= self.config.word_pause_ms
+            ended = self._sentences.first(state.words.certain, silence_ms if paused else 0.0)
+        tokens = [token for word in found[: ended or None] for token in self._tokens(word)]
+        pooled = state.pooled.new_zeros(len(tokens), state.pooled.shape[1])
+        return replace(state, tokens=tuple(tokens), pooled=pooled, ended=ended)
 
     def _tokens(self, word: Word) -> list[HeardToken]:
         """The source tokens of a word, its frames shared out among them."""
@@ -462,18 +479,26 @@ class SpeechTranslator:
         return self.target_tokenizer.decode(tokens)
 
     def endpoint(self, state: Hearing) -> bool:
-        """True when the speaker paused after words, or the segment has become as long as it may."""
-        if len(state.tokens) >= self.config.longest_segment_tokens:
+        """True when the speaker paused after words or a sentence has ended, or the segment has become as long as it
+        may."""
+        if state.ended or len(state.tokens) >= self.config.longest_segment_tokens:
             return True
         return bool(state.tokens) and self._silence_ms(state) >= self.config.pause_ms
 
     def next_segment(self, state: Hearing) -> Hearing:
-        """Forget the segment's text and memory; keep what the encoder hears."""
+        """Forget the segment's text and memory; keep what the encoder hears, and words after the sentence's end."""
+        words = state.words
+        if words is not None and 0 < state.ended < len(words.certain):
+            frame = words.certain[state.ended].first // self.config.listener.phonemes_per_frame
+            kept = replace(words, certain=words.certain[state.ended :])
+            return self._sentence(
+                replace(state, words=kept, segment_frame=frame, spots=SpotState(last=state.last_best))
+            )
         heads = self.heads.next_segment(state.heads)
         words = None if self.search is None or state.words is None else self.search.next_segment(state.words)
         return replace(
             state, tokens=(), pooled=state.pooled[:0], heads=heads, words=words, spots=SpotState(last=state.last_best),
-            segment_frame=state.frames,
+            segment_frame=state.frames, ended=0,
         )  # fmt: skip
 
     def forget(self, state: Hearing, frames: int, tokens: int) -> Hearing:

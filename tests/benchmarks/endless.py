@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -28,22 +30,29 @@ MIB = 1 << 20
 
 
 class Ear:
-    """Collects the words that a session commits."""
+    """Collects the words that a session commits, in a file: what is measured is the session's memory."""
 
     def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._file = self._stack.enter_context(TemporaryFile("w+", encoding="utf-8"))
         self.words: list[str] = []
         self.delays_ms: list[float] = []
         self.segments = self.calls = 0
         self.compute_s = 0.0
 
     def take(self, events: list[Event]) -> None:
-        """Hear what a session says."""
+        """Hear what a session says; `words` and `delays_ms` are there once it has finished."""
         for event in events:
             if isinstance(event, Words):
-                self.words += event.words
-                self.delays_ms += [event.source_ms] * len(event.words)
+                self._file.writelines(f"{event.source_ms} {word}\n" for word in event.words)
             elif isinstance(event, Finished):
                 self.segments, self.calls, self.compute_s = event.segments, event.decoder_calls, event.compute_s
+                self._file.seek(0)
+                for line in self._file:
+                    delay, word = line.rstrip("\n").split(" ", 1)
+                    self.words.append(word)
+                    self.delays_ms.append(float(delay))
+                self._stack.close()
 
 
 def memory_bytes() -> int:
@@ -95,18 +104,18 @@ def main() -> None:
     alone = segmented(pipeline, clips, options)
     gaps, total = np.random.default_rng(1), round(arguments.minutes * 60 * rate)
     session, ear = pipeline.session(speech=False, **options), Ear()
-    references: list[ReferenceSegment] = []
-    order: list[int] = []
-    samples, spent_s, snapshot = 0, 0.0, 0
+    begins = np.zeros(total // min(map(len, clips)) + 1, np.int64)  # of each clip played [samples]
+    played = samples = snapshot = 0
+    spent_s = 0.0
     marks: list[tuple[float, float, float]] = []  # minutes of audio, MiB, real-time factor since the last mark
     marked_samples, marked_s = 0, 0.0
     print("| minutes | memory MiB | snapshot kB | RTF |\n|---|---|---|---|")
     while samples < total:
-        index = len(order) % len(clips)
+        index = played % len(clips)
         quiet = np.zeros(round(gaps.uniform(0, 2) * arguments.gap_ms * rate / 1000), np.float32)
         pcm = np.concatenate([clips[index], quiet])
-        references.append(ReferenceSegment(1000 * samples / rate, 1000 * len(clips[index]) / rate, texts[index]))
-        order.append(index)
+        begins[played] = samples
+        played += 1
         begun_s = time.process_time()
         ear.take(session.push(pcm))
         spent_s += time.process_time() - begun_s
@@ -118,6 +127,11 @@ def main() -> None:
             marked_samples, marked_s = samples, spent_s
             print(f"| {marks[-1][0]:.1f} | {marks[-1][1]:.1f} | {snapshot / 1000:.0f} | {factor:.3f} |", flush=True)
     ear.take(session.finish())
+    order = [i % len(clips) for i in range(played)]
+    references = [
+        ReferenceSegment(1000 * int(begin) / rate, 1000 * len(clips[index]) / rate, texts[index])
+        for begin, index in zip(begins, order, strict=False)
+    ]
     late = [mark for mark in marks if mark[0] >= min(10.0, arguments.minutes / 4)]
     hours = [mark[0] / 60 for mark in late]
     print(f"memory slope {slope(hours, [mark[1] for mark in late]):+.2f} MiB an hour, "
