@@ -20,12 +20,23 @@ from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.models.glossary import make_glossary
-from streamst.models.seam import Encode, Hypothesise, Pcm, Speak, Transcript, Translator, Voice, Work, perform
+from streamst.models.seam import (
+    FASTEST,
+    SHORTEST_PAUSES,
+    Encode,
+    Hypothesise,
+    Pcm,
+    Speak,
+    Transcript,
+    Translator,
+    Voice,
+    Work,
+    perform,
+)
 from streamst.policies.base import Committed, Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
 from streamst.policies.catalog import POLICIES, make_policy
 
 SNAPSHOT_FORMAT = 2
-FASTEST = 1.25  # of speech that has fallen behind
 LONG_CAPTION_WORDS = 30  # after which a segment without a pause goes on in another caption
 SENTENCE_WORDS = 8  # after which it does where a sentence ended
 SENTENCE_ENDS = (".", "!", "?", ":", ";", "。", "！", "？")
@@ -376,9 +387,8 @@ class Session(Generic[T, V]):
         if self.voice is None or self._speaking is None or not (words or self._utters):
             return
         self._utters = not final
-        behind_s = max(0.0, self._spoken_until_ms - self._source_ms) / 1000
-        rate = min(FASTEST, max(1.0, 1.0 + 0.125 * (behind_s - 1.0)))
-        pcm, self._speaking = yield Speak(tuple(words), self._speaking, final, rate)
+        rate, pauses = pace(max(0.0, self._spoken_until_ms - self._source_ms) / 1000)
+        pcm, self._speaking = yield Speak(tuple(words), self._speaking, final, rate, pauses)
         if len(pcm):
             duration_ms = 1000 * len(pcm) / self.voice.sample_rate_hz
             self._spoken_until_ms = max(self._spoken_until_ms, self._source_ms) + duration_ms
@@ -429,6 +439,13 @@ class Session(Generic[T, V]):
         captions[side] = (stable, unstable)
         revisions[side] += 1
         self._segment = replace(segment, captions=tuple(captions), revisions=(revisions[0], revisions[1]))
+
+
+def pace(behind_s: float) -> tuple[float, float]:
+    """(rate, pauses) of speech for a listener who has `behind_s` of it still to hear: silences shrink first, then the
+    rate rises."""
+    pauses = min(1.0, max(SHORTEST_PAUSES, 1.0 - 0.8 * (behind_s - 0.5)))
+    return min(FASTEST, max(1.0, 1.0 + 0.125 * (behind_s - 1.5))), pauses
 
 
 def _aligned_ms(heard: Heard, candidate: Hypothesis, count: int, words: int) -> tuple[float, ...]:

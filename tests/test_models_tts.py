@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from streamst.models.aligner import Aligner, AlignerConfig, best_path, beta_binomial_prior, forward_sum
-from streamst.models.tts import TtsConfig, TtsNetwork, batch_of, beside, lay_out, whole_frames
+from streamst.models.tts import Pace, TtsConfig, TtsNetwork, batch_of, beside, lay_out, whole_frames
 from streamst.text_de import encode, normalise
 
 SMALL = TtsConfig(text_dim=24, word_blocks=2, phrase_blocks=2, frame_dim=32, frame_blocks=3, outputs=8)
@@ -119,10 +119,10 @@ def test_two_interleaved_phrases_equal_two_separate_ones_and_a_reset_row_is_fres
 
 def test_durations_add_up_at_any_rate() -> None:
     log_frames = torch.log(torch.tensor([1.2, 0.4, 3.3, 2.6, 0.3, 0.9, 7.7]))
-    assert whole_frames(log_frames, 1.0, 60).tolist() == [1, 1, 3, 2, 1, 1, 7]
+    assert whole_frames(log_frames, Pace(), 60).tolist() == [1, 1, 3, 2, 1, 1, 7]
     for rate in (0.8, 1.0, 1.25):
-        assert abs(int(whole_frames(log_frames, rate, 60).sum()) - 16.4 / rate) <= 0.5
-    assert int(whole_frames(torch.tensor([50.0]), 1.0, 60)) == 60
+        assert abs(int(whole_frames(log_frames, Pace(rate), 60).sum()) - 16.4 / rate) <= 0.5
+    assert int(whole_frames(torch.tensor([50.0]), Pace(), 60)) == 60
 
 
 def test_frames_carry_their_symbol_and_their_place_in_it() -> None:
@@ -188,3 +188,9 @@ def test_the_aligner_ignores_padding() -> None:
     padded = aligner(torch.nn.functional.pad(letters, (0, 4)), mel)
     torch.testing.assert_close(alone, padded[..., :6], atol=1e-4, rtol=0)
     torch.testing.assert_close(alone.exp().sum(-1), torch.ones(1, 12))
+
+
+def test_shorter_pauses_shorten_only_the_silence_after_a_word() -> None:
+    log_frames = torch.tensor([4.0, 6.0, 10.0]).log()
+    assert whole_frames(log_frames, Pace(pauses=0.5), 60).tolist() == [4, 6, 5]
+    assert whole_frames(log_frames, Pace(2.0, 0.2), 60).tolist() == [2, 3, 1]

@@ -9,7 +9,7 @@ from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.pipeline import Pipeline
 from streamst.policies.catalog import make_policy
-from streamst.session import Session, SessionOptions
+from streamst.session import Session, SessionOptions, pace
 
 
 def talk(seconds: float, seed: int = 0) -> np.ndarray:
@@ -185,3 +185,13 @@ def test_impossible_wishes_are_named_with_what_is_allowed(tiny_pipeline: Pipelin
         Session(tiny_pipeline.translator, make_policy("ctc-guided"), None, SessionOptions())
     with pytest.raises(InputError, match="not a snapshot"):
         Session.restore(b"garbage", tiny_pipeline.translator)
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "rate", "pauses"),
+    [(0, 1, 1), (0.5, 1, 1), (1.0, 1, 0.6), (1.5, 1, 0.2), (2.5, 1.125, 0.2), (3.5, 1.25, 0.2), (60, 1.25, 0.2)],
+)
+def test_who_falls_behind_first_shortens_silences_and_then_speaks_faster(
+    behind_s: float, rate: float, pauses: float
+) -> None:
+    assert pace(behind_s) == (pytest.approx(rate), pytest.approx(pauses))

@@ -204,6 +204,15 @@ def test_the_shipped_voice_streams_as_it_speaks_at_once(shipped: GermanVoice) ->
     assert float(np.abs(whole).max()) <= 1.0
 
 
+def test_shorter_pauses_make_speech_shorter_and_say_the_same_words(shipped: GermanVoice) -> None:
+    words = ["Ja,", "das", "stimmt,", "und", "es", "ist", "gut.", "Wir", "gehen,", "wenn", "du", "willst."]
+    even, _ = shipped.speak(words, shipped.init_state(), final=True)
+    short, _ = shipped.speak(words, shipped.init_state(), final=True, pauses=0.2)
+    assert 0.7 * len(even) < len(short) < 0.98 * len(even)
+    with pytest.raises(InputError, match=r"allowed: 0\.2 to 1"):
+        shipped.speak(words, shipped.init_state(), final=True, pauses=0.1)
+
+
 def test_eight_speakers_together_sound_as_each_alone(shipped: GermanVoice) -> None:
     texts = (
         "Ich habe gestern einen Freund getroffen.", "Das ist gut, aber es regnet.", "Wo ist der Bahnhof?", "Ja.",

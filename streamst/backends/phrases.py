@@ -18,6 +18,7 @@ from streamst.audio import Pcm
 from streamst.errors import InputError
 from streamst.models.seam import check_speech
 
+QUIET = 1e-3  # amplitude of silence
 PHRASE_WORDS = 6  # after which a phrase is spoken though nothing ended it
 ENDS = (".", ",", "!", "?", ":", ";", "…", "。", "，", "！", "？")
 
@@ -48,19 +49,22 @@ class PhraseVoice:
         return PhraseState((), watermark.init_state(self.sample_rate_hz))
 
     def speak(
-        self, words: Sequence[str], state: PhraseState, *, final: bool, rate: float = 1.0
+        self, words: Sequence[str], state: PhraseState, *, final: bool, rate: float = 1.0, pauses: float = 1.0
     ) -> tuple[Pcm, PhraseState]:
-        """Audio (samples,) of the phrases that are complete; all where `final`. Errors as `check_speech`."""
-        check_speech(words, rate)
+        """Audio (samples,) of the phrases that are complete; all where `final`. Errors as `check_speech`.
+
+        pauses: of the silence after a phrase; those within it are the synthesis' own.
+        """
+        check_speech(words, rate, pauses)
         held = list(state.held)
         pieces = [np.zeros(0, np.float32)]
         for word in words:
             held.append(word)
             if word.endswith(ENDS) or len(held) >= self.phrase_words:
-                pieces.append(self._said(held, rate))
+                pieces.append(self._said(held, rate, pauses))
                 held = []
         if final:
-            pieces.append(self._said(held, rate))
+            pieces.append(self._said(held, rate, pauses))
             held = []
         pcm, mark = np.concatenate(pieces), state.mark
         if self.marked:
@@ -80,8 +84,11 @@ class PhraseVoice:
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a state of this voice: {error!r}") from None
 
-    def _said(self, words: Sequence[str], rate: float) -> Pcm:
+    def _said(self, words: Sequence[str], rate: float, pauses: float) -> Pcm:
         text = " ".join(words)
         if not any(character.isalnum() for character in text):
             return np.zeros(0, np.float32)
-        return self._synthesise(text, rate)
+        pcm = self._synthesise(text, rate)
+        loud = np.flatnonzero(np.abs(pcm) > QUIET)
+        silent = len(pcm) - (int(loud[-1]) + 1 if len(loud) else 0)
+        return pcm[: len(pcm) - round(silent * (1 - pauses))]

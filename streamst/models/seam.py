@@ -21,6 +21,7 @@ Pcm = NDArray[np.float32]
 ATTENTION = Decoding()
 NO_GLOSSARY = Glossary()
 SLOWEST, FASTEST = 0.8, 1.25  # rates of speech
+SHORTEST_PAUSES = 0.2
 LONGEST_WORD = 1000  # characters that a voice is asked to speak
 T = TypeVar("T")
 V = TypeVar("V")
@@ -122,10 +123,13 @@ class Voice(Protocol[V]):
         """A fresh state: nothing said, nothing held."""
         ...
 
-    def speak(self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0) -> tuple[Pcm, V]:
+    def speak(
+        self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0, pauses: float = 1.0
+    ) -> tuple[Pcm, V]:
         """Audio (samples,) for every word that can be spoken now: all but the last; all where `final`, a phrase's end.
 
-        `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides durations. `words` may be empty.
+        `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides
+        durations, pauses 0.2-1 multiplies the silences between words. `words` may be empty.
         """
         ...
 
@@ -164,7 +168,8 @@ class Speak:
     words: tuple[str, ...]
     state: Any
     final: bool
-    rate: float
+    rate: float = 1.0
+    pauses: float = 1.0
 
 
 Work = Encode | Hypothesise | Speak
@@ -193,13 +198,15 @@ def _alone(work: Work, doer: Any) -> Any:
         return doer.encode(work.pcm, work.state, work.final)
     if isinstance(work, Hypothesise):
         return doer.hypothesise(work.state, work.prefix, work.final, work.decoding)
-    return doer.speak(work.words, work.state, final=work.final, rate=work.rate)
+    return doer.speak(work.words, work.state, final=work.final, rate=work.rate, pauses=work.pauses)
 
 
-def check_speech(words: Sequence[str], rate: float) -> None:
-    """InputError for a rate outside 0.8 to 1.25, or a word of more than 1000 characters."""
+def check_speech(words: Sequence[str], rate: float, pauses: float = 1.0) -> None:
+    """InputError for a rate outside 0.8 to 1.25, pauses outside 0.2 to 1, or a word of more than 1000 characters."""
     if not (math.isfinite(rate) and SLOWEST <= rate <= FASTEST):
         raise InputError(f"a rate of {rate} is not usable; allowed: {SLOWEST} to {FASTEST}")
+    if not SHORTEST_PAUSES <= pauses <= 1:
+        raise InputError(f"pauses times {pauses} are not usable; allowed: {SHORTEST_PAUSES} to 1")
     for word in words:
         if len(word) > LONGEST_WORD:
             raise InputError(f"a word of {len(word)} characters ({word[:20]}…) is not usable; allowed: {LONGEST_WORD}")

@@ -256,9 +256,23 @@ def lay_out(encodings: Tensor, figures: Tensor, durations: Tensor) -> Tensor:
     return torch.cat([encodings[symbol], figures[symbol], position], 1)
 
 
-def whole_frames(log_frames: Tensor, rate: float, longest: int) -> Tensor:
-    """Predicted log durations (N,) of a word to whole frames whose sum is true to the prediction at `rate`."""
-    wanted = log_frames.exp().clamp_max(longest) / rate
+@dataclass(frozen=True)
+class Pace:
+    """How fast to speak: rate divides all durations, pauses multiplies the silence after each word."""
+
+    rate: float = 1.0
+    pauses: float = 1.0
+
+
+EVEN = Pace()
+
+
+def whole_frames(log_frames: Tensor, pace: Pace, longest: int) -> Tensor:
+    """Predicted log durations (N,) of a word, whose last symbol is the silence after it, to whole frames whose sum is
+    true to the prediction at `pace`."""
+    wanted = log_frames.exp().clamp_max(longest) / pace.rate
+    if pace.pauses != 1:
+        wanted[-1] *= pace.pauses
     ends = torch.round(wanted.double().cumsum(0)).long()
     return torch.diff(ends, prepend=ends.new_zeros(1))
 
@@ -275,31 +289,31 @@ class TtsNetwork(nn.Module):
         self.frames = FrameDecoder(config)
 
     def plan(
-        self, words: Sequence[Sequence[int]], ahead: Sequence[int], state: TextState, rate: float = 1.0
+        self, words: Sequence[Sequence[int]], ahead: Sequence[int], state: TextState, pace: Pace = EVEN
     ) -> tuple[Tensor, TextState]:
         """Frames (1, T, features) of `words` (symbols each) of a phrase; `ahead` is the next word, empty if unknown."""
         letters = batch_of([[*words, ahead]], len(words) + 1).to(state.context.device)
         encodings, prosody, state = self.text.step(letters, state)
-        return self._laid_out(encodings[0], prosody[0], letters[0], words, rate), state
+        return self._laid_out(encodings[0], prosody[0], letters[0], words, pace), state
 
     def plan_all(
-        self, words: Sequence[Sequence[int]], ahead: Sequence[Sequence[int]], state: TextState, rates: Sequence[float]
+        self, words: Sequence[Sequence[int]], ahead: Sequence[Sequence[int]], state: TextState, paces: Sequence[Pace]
     ) -> tuple[list[Tensor], TextState]:
         """`plan` of one word each for several speakers, the rows of `state`."""
         letters = batch_of([[word, following] for word, following in zip(words, ahead, strict=True)], 2)
         letters = letters.to(state.context.device)
         encodings, prosody, state = self.text.step(letters, state)
-        rows = zip(encodings, prosody, letters, words, rates, strict=True)
-        return [self._laid_out(e, p, own, [word], rate) for e, p, own, word, rate in rows], state
+        rows = zip(encodings, prosody, letters, words, paces, strict=True)
+        return [self._laid_out(e, p, own, [word], pace) for e, p, own, word, pace in rows], state
 
     def _laid_out(
-        self, encodings: Tensor, prosody: Tensor, letters: Tensor, words: Sequence[Sequence[int]], rate: float
+        self, encodings: Tensor, prosody: Tensor, letters: Tensor, words: Sequence[Sequence[int]], pace: Pace
     ) -> Tensor:
         """One speaker's frames (1, T, features)."""
         own = letters[:-1] > 0  # (W, L)
         figures = beside(prosody[..., 1:], own.sum(1))
         durations = [
-            whole_frames(prosody[index, : len(word), 0], rate, self.config.longest_letter_frames)
+            whole_frames(prosody[index, : len(word), 0], pace, self.config.longest_letter_frames)
             for index, word in enumerate(words)
         ]
         return lay_out(encodings[own], figures[own], torch.cat(durations))[None]

@@ -20,7 +20,7 @@ from streamst.codecs.neural import DecoderState, NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
 from streamst.models.seam import Pcm, Speak, check_speech
-from streamst.models.tts import TextState, TtsConfig, TtsNetwork
+from streamst.models.tts import Pace, TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
 from streamst.text_de import closes, encode, spoken
@@ -80,15 +80,14 @@ class GermanVoice:
         )  # fmt: skip
 
     def speak(
-        self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0
+        self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0, pauses: float = 1.0
     ) -> tuple[Pcm, VoiceState]:
         """Audio (samples,) of every word that can be spoken: all but the last, all where `final`; see `seam.Voice`.
 
         Words without anything speakable (emoji, other scripts) are dropped. After `final` a sentence that was closed by
-        punctuation is forgotten, an open phrase is remembered and goes on. InputError for a rate outside 0.8 to 1.25,
-        or a word of more than 1000 characters.
+        punctuation is forgotten, an open phrase is remembered and goes on. Errors as `seam.check_speech`.
         """
-        return self.speak_all([Speak(tuple(words), state, final, rate)])[0]
+        return self.speak_all([Speak(tuple(words), state, final, rate, pauses)])[0]
 
     @torch.inference_mode()
     def speak_all(self, work: Sequence[Speak]) -> list[tuple[Pcm, VoiceState]]:
@@ -105,7 +104,7 @@ class GermanVoice:
             text = stacked([says[row].text for row in rows])
             planned, text = self.network.plan_all(
                 [lines[row].said[index] for row in rows], [lines[row].seen[index] for row in rows], text,
-                [lines[row].rate for row in rows],
+                [lines[row].pace for row in rows],
             )  # fmt: skip
             for place, row in enumerate(rows):
                 says[row].text = text if len(rows) == 1 else text.select([place])
@@ -172,7 +171,7 @@ class _Line:
     previous: str
     opening: bool
     closed: bool
-    rate: float
+    pace: Pace
 
 
 @dataclass
@@ -188,7 +187,7 @@ class _Saying:
 def _line(work: Speak) -> _Line:
     """Which words can be spoken now, and how they are spelled out."""
     state: VoiceState = work.state
-    check_speech(work.words, work.rate)
+    check_speech(work.words, work.rate, work.pauses)
     written = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
     count, ahead = len(written), ()
     while not work.final and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
@@ -208,7 +207,7 @@ def _line(work: Speak) -> _Line:
             opening, closed = False, closes(piece)
         previous = written[index]
     seen.append(encode(ahead[0]) if ahead else [])
-    return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, work.rate)
+    return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, Pace(work.rate, work.pauses))
 
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
