@@ -103,8 +103,7 @@ class Connection:
                 return _gone(message.get("code"))
             text, data = message.get("text"), message.get("bytes")
             content: Message = text if text is not None else data or b""
-            served.bytes_in += len(content)
-            served.messages_in += 1
+            served.up.add(content)
             self.metrics.bytes_in.inc(len(content))
             rest_s = 0.0
             for command in self.protocol.receive(content):
@@ -204,8 +203,7 @@ class Connection:
         self.served.news.set()
 
     async def _send(self, message: Message) -> None:
-        self.served.bytes_out += len(message)
-        self.served.messages_out += 1
+        self.served.down.add(message)
         self.metrics.bytes_out.inc(len(message))
         if isinstance(message, bytes):
             await self.websocket.send_bytes(message)

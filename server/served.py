@@ -28,6 +28,7 @@ from .processes import Asked, Processes, RemoteStream
 from .replay import Replay
 from .reports import digest
 from .seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
+from .traffic import Traffic
 from .wire_audio import duration_ms
 from .worker import Worker
 
@@ -81,7 +82,8 @@ class Served:
         self.ending = False  # the end is in the inbox: nothing more is taken in
         self.ended: Ending | None = None  # everything was said, or will never be
         self.taken = 0  # commands
-        self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
+        tls = options.tls_cert is not None
+        self.up, self.down = Traffic(from_client=True, tls=tls), Traffic(from_client=False, tls=tls)
         self.resumed = 0  # times
         self.abandoned = False
         self.began_s = time.perf_counter()
@@ -235,8 +237,10 @@ class Served:
         """The report; of a session that has not ended where `ending` is None."""
         reason = "open" if ending is None else "vanished" if ending.code == GONE else codes.meaning(ending.code).name
         told = {"session_id": self.session_id, "reason": reason}
-        traffic = {"bytes_in": self.bytes_in, "bytes_out": self.bytes_out, "resumed": self.resumed}
-        return told | self.live.summary() | traffic
+        heard = self.live.summary()
+        traffic = {"bytes_in": self.up.message_bytes, "bytes_out": self.down.message_bytes, "resumed": self.resumed}
+        rates = {"up": self.up.rates(heard["audio_ms"]), "down": self.down.rates(heard["audio_ms"])}
+        return told | heard | traffic | rates
 
     async def _hear(self) -> None:
         try:

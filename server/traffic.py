@@ -23,6 +23,7 @@ class Traffic:
     from_client: bool  # whose messages are masked
     tls: bool = False
     messages: int = 0
+    message_bytes: int = 0
     payload_bytes: int = 0  # of audio, as the codec made it
     wire_bytes: int = 0
 
@@ -34,6 +35,7 @@ class Traffic:
         framed = size + 2 + (0 if size < 126 else 2 if size < 1 << 16 else 8) + MASK_BYTES * self.from_client
         framed += TLS_BYTES * self.tls
         self.messages += 1
+        self.message_bytes += size
         self.wire_bytes += framed + -(-framed // SEGMENT_BYTES) * SEGMENT_HEADER_BYTES
 
     def rates(self, audio_ms: float) -> dict[str, float]:

@@ -25,7 +25,8 @@ def test_a_message_costs_its_headers_too(
 ) -> None:
     traffic = Traffic(from_client, tls)
     traffic.add(message)
-    assert (traffic.payload_bytes, traffic.wire_bytes) == (payload, wire)
+    assert (traffic.messages, traffic.payload_bytes, traffic.wire_bytes) == (1, payload, wire)
+    assert traffic.message_bytes == len(message.encode() if isinstance(message, str) else message)
 
 
 def test_rates_are_over_the_audio_that_was_spoken() -> None:
