@@ -122,7 +122,7 @@ class OpusEncoder:
 
     def __init__(self, bitrate_bps: int) -> None:
         _allowed(bitrate_bps)
-        self._av = _pyav()
+        self._av = pyav()
         self._bitrate_bps = bitrate_bps
         self._fresh()
 
@@ -196,7 +196,7 @@ class OpusDecoder:
     """One speaker's receiving side, for chunks of any rate. `next_frame` is the number of the frame due next."""
 
     def __init__(self) -> None:
-        self._av = _pyav()
+        self._av = pyav()
         self._context = self._av.CodecContext.create("libopus", "r")
         self._context.sample_rate, self._context.layout = DECODED_HZ, "mono"
         self._context.open()
@@ -276,7 +276,7 @@ def _allowed(bitrate_bps: int) -> None:
         raise InputError(f"opus has no rate of {bitrate_bps} bit/s here; allowed: {allowed}")
 
 
-def _pyav() -> ModuleType:
+def pyav() -> ModuleType:
     try:
         av = import_module("av")
         import_module("av.error")

@@ -1,6 +1,7 @@
 """The routes, and the process that serves them.
 
 GET /healthz, /metrics, /v1/info · POST /v1/sessions · websocket /v1/stream · everything else is the page.
+The routes of other services' protocols are in `compatible.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -30,6 +31,7 @@ from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 
 from . import codes
+from .compatible import Compatible
 from .limits import origin_allowed
 from .live import open_session
 from .metrics import Metrics
@@ -82,6 +84,7 @@ class Service:
         self.sessions = Sessions(options, self.metrics)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
         self.reception = Reception(self.worker, self.sessions, options, self.metrics, self.defaults, self.offer)
+        self.compatible = Compatible(self.reception, self._admit)
 
     def warm_up(self) -> None:
         """Hear a second of silence, so that the first client need not wait; InputError for impossible defaults."""
@@ -169,7 +172,12 @@ class Service:
         protocol = NativeProtocol(self.options.max_text_bytes)
         await self.reception.serve(websocket, protocol, _token(websocket, offered))
 
-    def _same_origin(self, request: Request | WebSocket) -> bool:
+    def _admit(self, request: HTTPConnection, key: str | None) -> None:
+        """Let a client of a compatible endpoint in; ProtocolError says why not."""
+        if not self._same_origin(request):
+            raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
+
+    def _same_origin(self, request: HTTPConnection) -> bool:
         return origin_allowed(request.headers.get("origin"), request.headers.get("host"), self.options)
 
     def _refusal(self, error: ProtocolError) -> Response:
@@ -200,6 +208,7 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader:
             Route("/v1/info", service.info),
             Route("/v1/sessions", service.new_session, methods=["POST"]),
             WebSocketRoute("/v1/stream", service.stream),
+            *service.compatible.routes,
             Mount("/", StaticFiles(directory=WEB, html=True)),
         ],
         middleware=[Middleware(_SecurityHeaders)],

@@ -1,0 +1,244 @@
+"""The routes of other services' protocols, for clients that exist: only their base URL changes.
+
+    websocket /v1/realtime/translations?model=       OpenAI Realtime translation    openai_translation.py
+    websocket /v1/realtime?intent=transcription      OpenAI Realtime transcription  openai_transcription.py
+    POST      /v1/realtime/translations/client_secrets
+    websocket /v1/listen                             Deepgram live                  deepgram.py
+    websocket /simulstream                           simulstream                    simulstream.py
+
+What is not possible is refused before the handshake, in the words of the service whose client asks.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from streamst.errors import ProtocolError
+
+from . import codes, openai_wire
+from .deepgram import IDLE_S, DeepgramProtocol, read_query
+from .native import read_object
+from .openai_transcription import OpenAITranscription
+from .openai_translation import OpenAITranslation, read_session, session_object
+from .reception import Reception
+from .sessions import RETRY_MS
+from .simulstream import SimulstreamProtocol
+
+SECRET_S, LEAST_SECRET_S, LONGEST_SECRET_S = 600, 10, 7200  # how long a client secret may be used [s]
+MOST_SECRETS = 1000
+STATUS = {
+    codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.UNAUTHORISED: 401, codes.POLICY: 403, codes.TOO_BIG: 413,
+    codes.QUOTA: 429, codes.OVERLOADED: 503, codes.GOING_AWAY: 503,
+}  # fmt: skip
+DEEPGRAM_NAMES = {codes.UNAUTHORISED: "INVALID_AUTH", codes.OVERLOADED: "TOO_MANY_REQUESTS"}
+
+Admit = Callable[[HTTPConnection, str | None], None]
+"""Lets a request in that shows this key, or none; raises ProtocolError 1008, 4401 or 4429."""
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """A client secret's session and end."""
+
+    session_id: str
+    target: str
+    transcription: dict[str, Any] | None
+    model: str
+    expires_at: int  # Unix time
+
+
+class Compatible:
+    """The endpoints of other services, in front of one reception."""
+
+    def __init__(self, reception: Reception, admit: Admit, now: Callable[[], float] = time.time) -> None:
+        self.reception, self.admit, self._now = reception, admit, now
+        self._secrets: dict[str, _Secret] = {}
+        options = reception.options
+        self._listen = Reception(
+            reception.worker, reception.sessions, replace(options, idle_s=min(IDLE_S, options.idle_s)),
+            reception.metrics, reception.defaults, reception.offer,
+        )  # fmt: skip
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """What an application serves; their place is before the static files."""
+        return [
+            Route("/v1/realtime/translations/client_secrets", self.new_secret, methods=["POST"]),
+            WebSocketRoute("/v1/realtime/translations", self.translate),
+            WebSocketRoute("/v1/realtime", self.transcribe),
+            WebSocketRoute("/v1/listen", self.listen),
+            WebSocketRoute("/simulstream", self.simulstream),
+        ]
+
+    async def translate(self, websocket: WebSocket) -> None:
+        """OpenAI Realtime translation."""
+        try:
+            key = _key(websocket)
+            secret = self._secret(key)
+            if secret is None:
+                self.admit(websocket, key)
+            model = websocket.query_params.get("model") or (secret.model if secret else "")
+            if not model:
+                raise ProtocolError("the query parameter model is missing", codes.BAD_PARAMETER)
+            self._require_place()
+        except ProtocolError as error:
+            await self._refuse(websocket, error, _openai_error)
+            return
+        settings = self.reception.defaults
+        if secret is not None:
+            settings = replace(settings, target=secret.target)
+        protocol = OpenAITranslation(
+            model, settings, self._ends_at(), self.reception.options.max_message_bytes, _agreed(websocket),
+            transcription=secret.transcription if secret else None,
+        )  # fmt: skip
+        await websocket.accept(protocol.subprotocol)
+        await self.reception.serve(websocket, protocol, settings=protocol.settings)
+
+    async def transcribe(self, websocket: WebSocket) -> None:
+        """OpenAI Realtime transcription."""
+        try:
+            self.admit(websocket, _key(websocket))
+            intent = websocket.query_params.get("intent")
+            if intent != "transcription":
+                reason = f"intent: {intent!r}; allowed here: transcription (for translation: /v1/realtime/translations)"
+                raise ProtocolError(reason, codes.BAD_PARAMETER)
+            self._require_place()
+        except ProtocolError as error:
+            await self._refuse(websocket, error, _openai_error)
+            return
+        protocol = OpenAITranscription(
+            self.reception.defaults, self._ends_at(), self.reception.options.max_message_bytes, _agreed(websocket)
+        )
+        await websocket.accept(protocol.subprotocol)
+        await self.reception.serve(websocket, protocol, settings=protocol.settings)
+
+    async def listen(self, websocket: WebSocket) -> None:
+        """Deepgram live transcription."""
+        offered: list[str] = websocket.scope["subprotocols"]
+        by_protocol = offered[1] if len(offered) == 2 and offered[0] in ("token", "bearer") else None
+        try:
+            self.admit(websocket, by_protocol or _key(websocket))
+            query, offer = websocket.query_params, self.reception.offer()
+            wishes = read_query(query, query.getlist("extra"), offer["source"], tuple(offer["targets"]))
+            limit = self.reception.options.max_text_bytes
+            protocol = DeepgramProtocol(
+                wishes, self.reception.defaults, limit, offered[0] if by_protocol is not None else None
+            )
+            self._require_place()
+        except ProtocolError as error:
+            await self._refuse(websocket, error, _deepgram_error)
+            return
+        await websocket.accept(protocol.subprotocol)
+        await self._listen.serve(websocket, protocol, settings=protocol.settings)
+
+    async def simulstream(self, websocket: WebSocket) -> None:
+        """simulstream."""
+        try:
+            self.admit(websocket, _key(websocket))
+            self._require_place()
+        except ProtocolError as error:
+            await self._refuse(websocket, error, _openai_error)
+            return
+        protocol = SimulstreamProtocol(self.reception.defaults, self.reception.options.max_text_bytes)
+        await websocket.accept()
+        await self.reception.serve(websocket, protocol, settings=protocol.settings)
+
+    async def new_secret(self, request: Request) -> Response:
+        """A short-lived key for a page, with the session that it opens; a secret may open several until it expires."""
+        try:
+            self.admit(request, _key(request))
+            fields = read_object(await request.body() or b"{}", self.reception.options.max_text_bytes)
+            value, secret = self._keep(fields)
+        except ProtocolError as error:
+            return _openai_error(error)
+        except openai_wire.Refused as error:
+            told = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
+            return JSONResponse({"error": told}, 400)
+        session = session_object(
+            f"sess_{secret.session_id}", secret.model, self._ends_at(), secret.target, secret.transcription
+        )
+        return JSONResponse({"value": value, "expires_at": secret.expires_at, "session": session})
+
+    def _keep(self, fields: dict[str, Any]) -> tuple[str, _Secret]:
+        asked = openai_wire.part(fields, "session") or {}
+        model = openai_wire.text_in(asked, "model", "session")
+        if not model:
+            raise openai_wire.Refused("session.model is missing", "missing_required_parameter", "session.model")
+        transcription, target = read_session(asked, tuple(self.reception.offer()["targets"]), model)
+        seconds = (openai_wire.part(fields, "expires_after") or {}).get("seconds", SECRET_S)
+        if not isinstance(seconds, int) or not LEAST_SECRET_S <= seconds <= LONGEST_SECRET_S:
+            reason = f"expires_after.seconds: {seconds!r}; allowed: {LEAST_SECRET_S} to {LONGEST_SECRET_S}"
+            raise openai_wire.Refused(reason, param="expires_after.seconds")
+        now = self._now()
+        self._secrets = {value: kept for value, kept in self._secrets.items() if kept.expires_at > now}
+        if len(self._secrets) >= MOST_SECRETS:
+            raise ProtocolError("too many client secrets are open; try again later", codes.OVERLOADED)
+        target = target or self.reception.defaults.target
+        assert target is not None
+        secret = _Secret(secrets.token_hex(8), target, transcription, model, int(now) + seconds)
+        value = f"ek_{secrets.token_urlsafe(24)}"
+        self._secrets[value] = secret
+        return value, secret
+
+    def _secret(self, key: str | None) -> _Secret | None:
+        """The session of a client secret, None for another key; ProtocolError 4401 for one that is no longer good."""
+        if key is None or not key.startswith("ek_"):
+            return None
+        for known, kept in list(self._secrets.items()):
+            if secrets.compare_digest(known.encode(), key.encode(errors="replace")) and kept.expires_at > self._now():
+                return kept
+        raise ProtocolError("the client secret is unknown or expired: ask for a new one", codes.UNAUTHORISED)
+
+    def _ends_at(self) -> int:
+        return int(self._now() + self.reception.options.max_duration_s)
+
+    def _require_place(self) -> None:
+        sessions = self.reception.sessions
+        if sessions.draining.is_set():
+            raise ProtocolError("this server is being stopped", codes.GOING_AWAY)
+        if sessions.free < 1:
+            places = self.reception.options.max_sessions
+            raise ProtocolError(f"all {places} places are taken; try again in a few seconds", codes.OVERLOADED)
+
+    async def _refuse(
+        self, websocket: WebSocket, error: ProtocolError, render: Callable[[ProtocolError], Response]
+    ) -> None:
+        self.reception.metrics.refused.labels(why=codes.meaning(error.code).name).inc()
+        await websocket.send_denial_response(render(error))
+
+
+def _key(headers: HTTPConnection) -> str | None:
+    """What a client shows: an Authorization header, or OpenAI's subprotocol for pages."""
+    kind, _, value = headers.headers.get("authorization", "").partition(" ")
+    if kind.lower() in ("bearer", "token"):
+        return value.strip()
+    offered: list[str] = headers.scope.get("subprotocols", [])
+    found = [name for name in offered if name.startswith(openai_wire.SECRET_PREFIX)]
+    return found[0].removeprefix(openai_wire.SECRET_PREFIX) if found else None
+
+
+def _agreed(websocket: WebSocket) -> str | None:
+    return openai_wire.SUBPROTOCOL if openai_wire.SUBPROTOCOL in websocket.scope["subprotocols"] else None
+
+
+def _openai_error(error: ProtocolError) -> Response:
+    return _response({"error": openai_wire.error_object(error.code, str(error))}, error.code)
+
+
+def _deepgram_error(error: ProtocolError) -> Response:
+    name = DEEPGRAM_NAMES.get(error.code, "Bad Request" if error.code == codes.BAD_PARAMETER else "ERROR")
+    return _response({"err_code": name, "err_msg": str(error), "request_id": secrets.token_hex(8)}, error.code)
+
+
+def _response(body: dict[str, Any], code: int) -> Response:
+    headers = {"retry-after": str(round(RETRY_MS / 1000))} if codes.meaning(code).retryable else None
+    return JSONResponse(body, STATUS.get(code, 500), headers)

@@ -1,0 +1,337 @@
+"""Deepgram's live transcription without I/O: `/v1/listen`.
+
+The client says binary audio and `KeepAlive`, `Finalize`, `CloseStream`; the server `Results`, `SpeechStarted`,
+`UtteranceEnd`, `Metadata` and `Error`. An utterance is one of our segments, which end where the speaker pauses: while
+it lasts its results are interim, and then one is final. With `extra=translate:de` each result has `translation` beside
+the transcript: {"language", "transcript"}. Shapes as in the `deepgram-sdk` Python package, 7.17 (listen/v1/types).
+
+The model tells no probabilities. `confidence` is 1 for words that never change again and 0.5 for those that may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from streamst.errors import ProtocolError
+from streamst.events import Caption
+
+from . import codes
+from .deepgram_audio import Decoder, make_decoder
+from .native import read_object
+from .seam import (
+    Acknowledged,
+    Alive,
+    Answer,
+    Audio,
+    Closed,
+    Command,
+    Configure,
+    Configured,
+    End,
+    Failure,
+    Message,
+    Reply,
+    Settings,
+    Welcome,
+)
+
+IDLE_S = 10.0  # without audio or KeepAlive
+UNSURE = 0.5  # confidence of a word that may still change
+LEAST_UTTERANCE_END_MS = 1000
+Marker = Literal["", "finalize"]  # what a Configure on its way was sent for
+
+# The close code and reason for each of our codes; Deepgram's own names where it has one.
+CLOSING: dict[int, tuple[int, str]] = {
+    codes.IDLE: (1011, "NET-0001"),
+    codes.INTERNAL: (1011, "NET-0000"),
+    codes.BAD_DATA: (1008, "DATA-0000"),
+    codes.BAD_PARAMETER: (1008, "DATA-0001"),
+    codes.UNAUTHORISED: (1008, "INVALID_AUTH"),
+    codes.TOO_FAST: (1008, "TOO_MANY_REQUESTS"),
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a client asks for in the address."""
+
+    encoding: str | None = None  # None: a WAV file
+    sample_rate_hz: int | None = None
+    interim: bool = False
+    endpointing: bool = True  # tell where an utterance ends
+    vad_events: bool = False
+    utterance_end_ms: int | None = None
+    target: str | None = None  # translate into
+
+
+def read_query(query: Mapping[str, str], extras: list[str], source: str, targets: tuple[str, ...]) -> Wishes:
+    """What the address asks for; ProtocolError 4400 for what is not possible. Options that change only how text looks
+    are left alone."""
+    encoding, rate = query.get("encoding"), query.get("sample_rate")
+    spoken = query.get("language", source)
+    if spoken != "multi" and _base(spoken) != source:
+        raise _impossible("language", spoken, (source,))
+    if query.get("channels", "1") != "1" or _flag(query, "multichannel", False):
+        raise ProtocolError("channels: one is heard here; mix them, or open a stream for each", codes.BAD_PARAMETER)
+    if rate is not None and not rate.isdecimal():
+        raise ProtocolError(f"sample_rate: {rate!r} is not a whole number of Hz", codes.BAD_PARAMETER)
+    if encoding is not None and encoding != "opus" and rate is None:
+        raise ProtocolError(f"sample_rate is needed with encoding={encoding}", codes.BAD_PARAMETER)
+    ends = query.get("utterance_end_ms")
+    if ends is not None and not (ends.isdecimal() and int(ends) >= LEAST_UTTERANCE_END_MS):
+        raise ProtocolError(
+            f"utterance_end_ms: {ends!r}; at least {LEAST_UTTERANCE_END_MS} are possible", codes.BAD_PARAMETER
+        )
+    target = None
+    for extra in extras:
+        name, _, value = extra.partition(":")
+        if name == "translate":
+            target = _base(value)
+            if target not in targets:
+                raise _impossible("extra=translate", value, targets)
+    return Wishes(
+        encoding, None if rate is None else int(rate), _flag(query, "interim_results", False),
+        query.get("endpointing", "true") != "false", _flag(query, "vad_events", False),
+        None if ends is None else int(ends), target,
+    )  # fmt: skip
+
+
+class DeepgramProtocol:
+    """One connection's transcription."""
+
+    subprotocol: str | None
+    resumable = False
+    patient = True
+
+    def __init__(
+        self,
+        wishes: Wishes,
+        settings: Settings,
+        max_text_bytes: int,
+        subprotocol: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """now: Unix time [s]. ProtocolError 4400 for an encoding or a rate that is not possible."""
+        self.subprotocol = subprotocol
+        self.wishes, self.max_text_bytes = wishes, max_text_bytes
+        self._decoder: Decoder = make_decoder(wishes.encoding, wishes.sample_rate_hz)
+        self.settings = replace(
+            settings,
+            output=("captions",),
+            target=wishes.target or settings.target,
+            sample_rate_hz=self._decoder.rate_hz,
+        )
+        self._created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now()))
+        self._request_id = self._source = ""
+        self._sum = hashlib.sha256()
+        self._sequence = self._samples = 0
+        self._waiting: deque[Marker] = deque([""])
+        self._heard: Caption | None = None  # the segment's source, told last
+        self._final: dict[str, Any] | None = None  # the result that waits for its translation or for a Finalize's end
+        self._translated = ""
+        self._word_end_s: float | None = None  # of the last word, until UtteranceEnd is said
+        self._told_until_s = 0.0
+        self._processed_s = 0.0
+
+    def receive(self, message: Message) -> list[Command]:
+        """See `WireProtocol.receive`."""
+        if isinstance(message, bytes):
+            return self._hear(message) if message else [End()]
+        try:
+            fields = read_object(message, self.max_text_bytes)
+        except ProtocolError as error:
+            if error.code == codes.TOO_BIG:
+                raise
+            return [Reply((self._error("SchemaError", str(error), message),))]
+        match fields.get("type"):
+            case "KeepAlive":
+                return [Alive()]
+            case "Finalize":
+                self._waiting.append("finalize")
+                return [Configure(self.settings)]
+            case "CloseStream":
+                return [End()]
+            case "Configure":
+                return [Reply((self._configured_keyterms(fields),))]
+            case kind:
+                allowed = "KeepAlive, Finalize, CloseStream, Configure"
+                reason = f"message type {kind!r} is not known; allowed: {allowed}"
+                return [Reply((self._error("SchemaError", reason, message),))]
+
+    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+        """See `WireProtocol.render`."""
+        match answer:
+            case Welcome():
+                self._request_id, self._source = answer.session_id, answer.offer["source"]
+                return []
+            case Configured():
+                marker = self._waiting.popleft() if self._waiting else ""
+                return self._finalized() if marker == "finalize" else []
+            case Caption():
+                return self._source_caption(answer) if answer.lang == self._source else self._target_caption(answer)
+            case Acknowledged():
+                self._processed_s = answer.processed_ms / 1000
+                return [*self._release(), *self._utterance_end()]
+            case Closed():
+                return [*self._release(), self._metadata()]
+            case Failure():
+                return [self._error(self.closing(answer.code, "")[1].partition(":")[0], answer.message)]
+            case _:
+                return []
+
+    def reconnected(self) -> None:
+        """Never: a session ends with its connection."""
+
+    def closing(self, code: int, reason: str) -> tuple[int, str]:
+        """See `WireProtocol.closing`."""
+        close, name = CLOSING.get(code, (code, codes.meaning(code).name))
+        return (close, "") if code == codes.DONE else (close, f"{name}: {reason}")
+
+    def _hear(self, message: bytes) -> list[Command]:
+        self._sum.update(message)
+        payload = self._decoder.decode(message)
+        commands: list[Command] = []
+        if self._decoder.rate_hz != self.settings.sample_rate_hz:  # as a file's header says
+            self.settings = replace(self.settings, sample_rate_hz=self._decoder.rate_hz)
+            self._waiting.append("")
+            commands.append(Configure(self.settings))
+        if not payload:
+            return [*commands, Alive()]
+        commands.append(Audio("pcm16", self._sequence, self._samples, payload))
+        self._sequence += 1
+        self._samples += len(payload) // 2
+        return commands
+
+    def _source_caption(self, caption: Caption) -> list[Message]:
+        messages = self._release()
+        if not caption.stable and not caption.unstable:
+            return messages
+        if self.wishes.vad_events and (self._heard is None or self._heard.segment != caption.segment):
+            at_s = round(caption.start_ms / 1000, 3)
+            messages.append(_text("SpeechStarted", channel=[0], timestamp=at_s))
+        self._heard = caption
+        self._word_end_s = caption.end_ms / 1000
+        result = self._result(caption)
+        if caption.final:
+            self._final = result
+        elif self.wishes.interim:
+            messages.append(_text("Results", **result))
+        return messages
+
+    def _target_caption(self, caption: Caption) -> list[Message]:
+        """The translation joins the result of its segment."""
+        if self.wishes.target is None:
+            return []
+        self._translated = " ".join(part for part in (caption.stable, caption.unstable) if part)
+        if self._final is not None:
+            self._final["translation"] = self._translation()
+        elif self.wishes.interim and self._heard is not None and not caption.final:
+            return [_text("Results", **self._result(self._heard))]
+        return []
+
+    def _result(self, caption: Caption) -> dict[str, Any]:
+        texts = [*caption.stable.split(), *caption.unstable.split()]
+        sure = len(caption.stable.split())
+        words = [
+            {
+                "word": text.strip(".,!?;:").lower() or text,
+                "start": round(start / 1000, 3),
+                "end": round(end / 1000, 3),
+                "confidence": 1.0 if at < sure else UNSURE,
+                "punctuated_word": text,
+            }
+            for at, (text, (start, end)) in enumerate(zip(texts, caption.spans_ms, strict=False))
+        ]
+        confidence = (sure + UNSURE * (len(texts) - sure)) / len(texts) if texts else 0.0
+        best = {"transcript": " ".join(texts), "confidence": round(confidence, 3), "words": words}
+        start_s = min(caption.start_ms / 1000, caption.source_ms / 1000)
+        result: dict[str, Any] = {
+            "channel_index": [0, 1],
+            "start": round(start_s, 3),
+            "duration": round(max(0.0, caption.end_ms / 1000 - start_s), 3),
+            "is_final": caption.final,
+            "speech_final": caption.final and self.wishes.endpointing,
+            "from_finalize": False,
+            "channel": {"alternatives": [best]},
+            "metadata": self._about(),
+        }
+        return result if self.wishes.target is None else {**result, "translation": self._translation()}
+
+    def _translation(self) -> dict[str, str]:
+        return {"language": self.wishes.target or "", "transcript": self._translated}
+
+    def _release(self, from_finalize: bool = False) -> list[Message]:
+        """The final result that waited, if any."""
+        if self._final is None:
+            return []
+        result, self._final, self._translated = self._final, None, ""
+        return [_text("Results", **{**result, "from_finalize": from_finalize})]
+
+    def _finalized(self) -> list[Message]:
+        """What Finalize flushed; a result without words where nothing was left."""
+        held = self._release(from_finalize=True)
+        if held:
+            return held
+        at_ms = self._processed_s * 1000
+        empty = Caption(
+            source_ms=at_ms, compute_ms=0.0, lang=self._source, segment=0, revision=0, stable="",
+            start_ms=at_ms, end_ms=at_ms, final=True,
+        )  # fmt: skip
+        return [_text("Results", **{**self._result(empty), "from_finalize": True})]
+
+    def _utterance_end(self) -> list[Message]:
+        after_ms, end_s = self.wishes.utterance_end_ms, self._word_end_s
+        closed = self._heard is not None and self._heard.final
+        if after_ms is None or end_s is None or not closed or self._processed_s < end_s + after_ms / 1000:
+            return []
+        self._word_end_s = None
+        return [_text("UtteranceEnd", channel=[0, 1], last_word_end=round(end_s, 3))]
+
+    def _metadata(self) -> str:
+        about = self._about()
+        duration = round(self._samples / self.settings.sample_rate_hz, 6)
+        return _text(
+            "Metadata", transaction_key="deprecated", request_id=self._request_id, sha256=self._sum.hexdigest(),
+            created=self._created, duration=duration, channels=1, models=[about["model_uuid"]],
+            model_info={about["model_uuid"]: about["model_info"]},
+        )  # fmt: skip
+
+    def _about(self) -> dict[str, Any]:
+        info = {"name": "streamst", "version": "1", "arch": "conformer"}
+        return {"request_id": self._request_id, "model_info": info, "model_uuid": "streamst"}
+
+    def _configured_keyterms(self, fields: dict[str, Any]) -> str:
+        if fields.get("keyterms"):
+            reason = "keyterms cannot be changed in a stream here"
+            code = "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
+            return _text("ConfigureFailure", request_id=self._request_id, code=code, description=reason)
+        return _text("ConfigureSuccess", request_id=self._request_id)
+
+    def _error(self, variant: str, description: str, message: str | None = None) -> str:
+        quoted = {} if message is None else {"message": message[:400]}
+        return _text("Error", variant=variant, description=description, **quoted)
+
+
+def _text(kind: str, **fields: Any) -> str:
+    return json.dumps({"type": kind, **fields}, allow_nan=False)
+
+
+def _base(tag: str) -> str:
+    return tag.replace("_", "-").split("-")[0].lower()
+
+
+def _flag(query: Mapping[str, str], name: str, default: bool) -> bool:
+    value = query.get(name, "true" if default else "false").lower()
+    if value not in ("true", "false"):
+        raise _impossible(name, value, ("true", "false"))
+    return value == "true"
+
+
+def _impossible(name: str, value: str, allowed: tuple[str, ...]) -> ProtocolError:
+    return ProtocolError(f"{name}: {value!r}; allowed: {', '.join(allowed)}", codes.BAD_PARAMETER)

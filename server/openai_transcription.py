@@ -1,0 +1,274 @@
+"""OpenAI's realtime transcription without I/O: `/v1/realtime?intent=transcription`.
+
+The client says `session.update`, `input_audio_buffer.append`, `commit` and `clear`; the server `session.created`,
+`session.updated`, `input_audio_buffer.speech_started`, `speech_stopped`, `committed` and `cleared`,
+`conversation.item.input_audio_transcription.delta` and `completed`, and `error`. With turn detection an item is one of
+our segments, which end where the speaker pauses; without (null) it is what comes until the client commits. The names of
+`transcription.delay` are those of our latency dial.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from streamst.events import Caption
+
+from .appended import Appended
+from .g711 import alaw_to_pcm16, mulaw_to_pcm16
+from .openai_wire import RATE_HZ, Events, Refused, closing, language, part, read_audio, text_in
+from .seam import (
+    Acknowledged,
+    Answer,
+    Audio,
+    Closed,
+    Command,
+    Configure,
+    Configured,
+    Failure,
+    Message,
+    Reply,
+    Settings,
+    Welcome,
+)
+
+Marker = Literal["", "update", "commit", "clear"]  # what a Configure on its way was sent for
+RATES_HZ = {"audio/pcm": RATE_HZ, "audio/pcmu": 8000, "audio/pcma": 8000}
+LEAST_COMMIT_MS = 100.0
+TURN_DETECTIONS = ("server_vad", "semantic_vad")
+NAME = "conversation.item.input_audio_transcription"
+
+
+@dataclass
+class _Item:
+    """One turn: what was told of it."""
+
+    id: str
+    from_ms: float = 0.0
+    text: list[str] = field(default_factory=list)
+    deltas: Appended = field(default_factory=Appended)
+
+
+class OpenAITranscription:
+    """One connection's transcription session."""
+
+    resumable = False
+    patient = True
+
+    def __init__(
+        self,
+        settings: Settings,
+        expires_at: int,
+        max_text_bytes: int,
+        subprotocol: str | None = None,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        """expires_at: when the session ends at the latest [Unix time]."""
+        self.subprotocol = subprotocol
+        self.settings = replace(settings, output=("captions",), sample_rate_hz=RATE_HZ)
+        self._expires_at = expires_at
+        self._events = Events(max_text_bytes, new_id)
+        self._session_id = self._source = ""
+        self._delays: tuple[str, ...] = ()
+        self._format = "audio/pcm"
+        self._transcription: dict[str, Any] = {"model": None, "language": None, "delay": settings.latency}
+        self._detects: str | None = "server_vad"
+        self._waiting: deque[Marker] = deque([""])  # of the Configures on their way
+        self._sequence = self._samples = 0
+        self._uncommitted_ms = 0.0
+        self._item: _Item | None = None
+        self._previous_id: str | None = None
+        self._completed_since_commit = False
+        self._processed_ms = 0.0
+
+    def receive(self, message: Message) -> list[Command]:
+        """See `WireProtocol.receive`."""
+        kind, fields, event_id = self._events.read(message)
+        try:
+            match kind:
+                case "session.update":
+                    return self._update(fields)
+                case "input_audio_buffer.append":
+                    return self._append(fields)
+                case "input_audio_buffer.commit":
+                    return self._commit()
+                case "input_audio_buffer.clear":
+                    self._uncommitted_ms = 0.0
+                    return [self._configure("clear")]
+                case _:
+                    known = "session.update, input_audio_buffer.append, commit, clear"
+                    raise Refused(f"event type {kind!r} is not known here; allowed: {known}", param="type")
+        except Refused as refused:
+            return [Reply((self._events.refusal(refused, event_id),))]
+
+    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+        """See `WireProtocol.render`."""
+        match answer:
+            case Welcome():
+                self._session_id = f"sess_{answer.session_id}"
+                self._source, self._delays = answer.offer["source"], tuple(answer.offer["latencies"])
+                return [self._events.make("session.created", session=self._session())]
+            case Configured():
+                return self._configured(self._waiting.popleft() if self._waiting else "")
+            case Caption():
+                return self._heard(answer) if answer.lang == self._source and "clear" not in self._waiting else []
+            case Acknowledged():
+                self._processed_ms = answer.processed_ms
+                return []
+            case Closed():
+                return self._complete(self._processed_ms) if self._item is not None and self._item.text else []
+            case Failure():
+                return [self._events.failure(answer)]
+            case _:
+                return []
+
+    def reconnected(self) -> None:
+        """Never: a session ends with its connection."""
+
+    def closing(self, code: int, reason: str) -> tuple[int, str]:
+        """See `WireProtocol.closing`."""
+        return closing(code, reason)
+
+    def _update(self, fields: dict[str, Any]) -> list[Command]:
+        asked = part(fields, "session")
+        if asked is None:
+            raise Refused("session.update needs a session", "missing_required_parameter", "session")
+        if text_in(asked, "type", "session") not in (None, "transcription"):
+            raise Refused(f"session.type: {asked['type']!r}; allowed here: transcription", param="session.type")
+        heard = part(asked, "audio.input") or {}
+        wished_format = self._read_format(heard)
+        transcription = self._read_transcription(heard)
+        if "turn_detection" in heard:
+            self._detects = _read_detection(heard)
+        self._transcription, self._format = transcription, wished_format
+        latency = transcription["delay"] or self.settings.latency
+        settings = replace(self.settings, latency=latency, sample_rate_hz=RATES_HZ[wished_format])
+        if settings == self.settings:
+            return [Reply((self._events.make("session.updated", session=self._session()),))]
+        self.settings = settings
+        return [self._configure("update")]
+
+    def _read_format(self, heard: dict[str, Any]) -> str:
+        wished = part(heard, "format")
+        where = "session.audio.input.format"
+        if wished is None:
+            return self._format
+        kind = text_in(wished, "type", where) or "audio/pcm"
+        if kind not in RATES_HZ:
+            raise Refused(f"{where}.type: {kind!r}; allowed: {', '.join(RATES_HZ)}", param=f"{where}.type")
+        if wished.get("rate", RATES_HZ[kind]) != RATES_HZ[kind]:
+            reason = f"{where}.rate: {wished['rate']!r}; {kind} has {RATES_HZ[kind]}"
+            raise Refused(reason, param=f"{where}.rate")
+        return kind
+
+    def _read_transcription(self, heard: dict[str, Any]) -> dict[str, Any]:
+        wished = part(heard, "transcription")
+        where = "session.audio.input.transcription"
+        if wished is None:
+            return self._transcription
+        spoken, delay = text_in(wished, "language", where), text_in(wished, "delay", where)
+        if spoken is not None:
+            language(spoken, (self._source,), f"{where}.language")
+        if delay is not None and delay not in self._delays:
+            raise Refused(f"{where}.delay: {delay!r}; allowed: {', '.join(self._delays)}", param=f"{where}.delay")
+        held = self._transcription
+        model = text_in(wished, "model", where) or held["model"]
+        return {"model": model, "language": spoken or held["language"], "delay": delay or held["delay"]}
+
+    def _append(self, fields: dict[str, Any]) -> list[Command]:
+        payload = read_audio(fields, 2 if self._format == "audio/pcm" else 1)
+        if self._format != "audio/pcm":
+            payload = mulaw_to_pcm16(payload) if self._format == "audio/pcmu" else alaw_to_pcm16(payload)
+        if not payload:
+            return []
+        audio = Audio("pcm16", self._sequence, self._samples, payload)
+        self._sequence += 1
+        self._samples += len(payload) // 2
+        self._uncommitted_ms += len(payload) / 2 / self.settings.sample_rate_hz * 1000
+        return [audio]
+
+    def _commit(self) -> list[Command]:
+        if self._uncommitted_ms < LEAST_COMMIT_MS:
+            raise Refused(
+                f"the buffer holds {self._uncommitted_ms:.0f} ms of audio; {LEAST_COMMIT_MS:.0f} ms are needed",
+                "input_audio_buffer_commit_empty",
+            )
+        self._uncommitted_ms = 0.0
+        self._completed_since_commit = False
+        return [self._configure("commit")]
+
+    def _configure(self, marker: Marker) -> Configure:
+        """Flushes what was heard, then goes on; `marker` tells what to say then."""
+        self._waiting.append(marker)
+        return Configure(self.settings)
+
+    def _configured(self, marker: Marker) -> list[Message]:
+        match marker:
+            case "update":
+                return [self._events.make("session.updated", session=self._session())]
+            case "clear":
+                self._item = None
+                return [self._events.make("input_audio_buffer.cleared")]
+            case "commit":
+                done = self._detects is not None and self._completed_since_commit and self._item is None
+                return [] if done else self._complete(self._processed_ms)
+            case _:
+                return []
+
+    def _heard(self, caption: Caption) -> list[Message]:
+        """Events for a caption of the source."""
+        begins = self._item is None
+        item = self._item or self._begin(caption.start_ms)
+        delta = item.deltas.delta(caption)
+        messages: list[Message] = []
+        if delta:
+            self._item = item
+            if begins and self._detects is not None:
+                start = self._events.make(
+                    "input_audio_buffer.speech_started", audio_start_ms=round(caption.start_ms), item_id=item.id
+                )
+                messages.append(start)
+            item.text.append(delta)
+            messages.append(self._events.make(f"{NAME}.delta", item_id=item.id, content_index=0, delta=delta))
+        if caption.final and self._detects is not None and self._item is not None:
+            stop = self._events.make(
+                "input_audio_buffer.speech_stopped", audio_end_ms=round(caption.end_ms), item_id=item.id
+            )
+            messages += [stop, *self._complete(caption.end_ms)]
+        return messages
+
+    def _begin(self, from_ms: float) -> _Item:
+        return _Item(f"item_{self._events.new_id()}", from_ms)
+
+    def _complete(self, end_ms: float) -> list[Message]:
+        """The open item, or an empty one, is committed and complete."""
+        item, self._item = self._item or self._begin(end_ms), None
+        previous, self._previous_id = self._previous_id, item.id
+        self._completed_since_commit = True
+        usage = {"type": "duration", "seconds": round(max(0.0, end_ms - item.from_ms) / 1000, 3)}
+        said = "".join(item.text)
+        return [
+            self._events.make("input_audio_buffer.committed", previous_item_id=previous, item_id=item.id),
+            self._events.make(f"{NAME}.completed", item_id=item.id, content_index=0, transcript=said, usage=usage),
+        ]
+
+    def _session(self) -> dict[str, Any]:
+        heard = {
+            "format": {"type": self._format, **({"rate": RATE_HZ} if self._format == "audio/pcm" else {})},
+            "transcription": self._transcription,
+            "noise_reduction": None,
+            "turn_detection": None if self._detects is None else {"type": self._detects},
+        }
+        told = {"type": "transcription", "id": self._session_id, "object": "realtime.transcription_session"}
+        return {**told, "expires_at": self._expires_at, "audio": {"input": heard}}
+
+
+def _read_detection(heard: dict[str, Any]) -> str | None:
+    wished = part(heard, "turn_detection")
+    where = "session.audio.input.turn_detection"
+    kind = text_in(wished, "type", where)
+    if wished is not None and kind not in TURN_DETECTIONS:
+        raise Refused(f"{where}.type: {kind!r}; allowed: {', '.join(TURN_DETECTIONS)}, or null", param=f"{where}.type")
+    return kind
