@@ -24,19 +24,21 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm
-from streamst.client_audio import Exchange, Listening, Sending
+from streamst.client_audio import Exchange, Listening, Sending, unsent_bytes
+from streamst.client_outgoing import Allowance, Outgoing, Return
 from streamst.codecs.base import Codec
 from streamst.codecs.rate import RoundTrips
 from streamst.config import from_dict
 from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech, Words
+from streamst.server import codes
 from streamst.server.native import SUBPROTOCOL, pack_audio, unpack_audio
 from streamst.server.options import LOOPBACK
-from streamst.server.seam import Acknowledged, Closed, Configured, GoAway, Latency, Settings, Welcome
+from streamst.server.seam import Acknowledged, Closed, Configured, Flow, GoAway, Latency, Settings, Welcome
 
 PING_S = 2.0
 MAX_MESSAGE_BYTES = 16 << 20  # from the server: a long phrase's speech
-BURST_SHARE, SPEED_SHARE = 0.8, 0.95  # of what the server allows, to be on the safe side of its clock
+SESSION_LOST = (codes.UNAUTHORISED, codes.SUPERSEDED, codes.EXPIRED)  # what a server says to who comes back in vain
 
 T = TypeVar("T")
 ServerEvent = Welcome | Configured | Acknowledged | Caption | Words | Speech | Latency | GoAway | Closed | Finished
@@ -70,9 +72,10 @@ async def stream(
     certificate that the system does not trust. token: from POST /v1/sessions. bitrate_bps: of the codec that is sent,
     at most: sent in real time, or from an asynchronous source, it falls while the network is slower. exchange: is kept
     up to date with what is carried.
-    The last event is `Finished`, after `Closed`. An InputError of `pcm_chunks` passes on once the server has said all
-    about the audio before it. Raises UnavailableError when there is no server, it refuses, or the connection drops;
-    ProtocolError, with the close code, for what the server calls our mistake.
+    The last event is `Finished`, after `Closed`. A connection that drops is made again, and the session goes on: nothing
+    is lost and nothing comes twice, but for `Welcome`. An InputError of `pcm_chunks` passes on once the server has said
+    all about the audio before it. Raises UnavailableError when there is no server, it refuses, or the connection drops
+    for longer than the server waits; ProtocolError, with the close code, for what the server calls our mistake.
     """
     settings = settings or Settings()
     address = stream_url(url)
@@ -81,61 +84,69 @@ async def stream(
     live = realtime or isinstance(pcm_chunks, AsyncIterable)
     sending = Sending(settings, codec, bitrate_bps, live, exchange)
     listening = Listening(settings, codec, exchange)
-    offered = [SUBPROTOCOL, *([f"token.{token}"] if token else [])]
-    async with _connected(address, offered, tls) as socket:
-        reader = _Reader(listening)
-        link = _Link()
-        sender: asyncio.Task[None] | None = None
-        pinger: asyncio.Task[None] | None = None
-        try:
-            async for message in socket:
-                exchange.down.add(message)
-                event = reader.read(message)
-                if isinstance(event, _Pong):
-                    link.pong(event)
-                elif event is not None:
-                    if isinstance(event, Welcome):
-                        pace = _Pace(1.0, 0.0) if realtime else _allowed(event.limits)
-                        sender = asyncio.create_task(_send(socket, pcm_chunks, settings, pace, sending, exchange, link))
-                        pinger = asyncio.create_task(_ping(socket, link, exchange))
-                    rest = listening.rest() if isinstance(event, Closed) else None
-                    if rest is not None:
-                        yield rest
-                    yield event
-        except ConnectionClosed:
-            pass  # what it means is said below
-        finally:
-            for task in (sender, pinger):
-                if task is not None and not task.done():
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
+    outgoing, back = Outgoing(), Return()
+    reader = _Reader(listening, outgoing, back)
+    producer: asyncio.Task[None] | None = None
+    allowance: Allowance | None = None
+    try:
+        while True:
+            closing, on_purpose = "no answer", False
+            tasks: list[asyncio.Task[None]] = []
+            try:
+                known = back.token or token
+                offered = [SUBPROTOCOL, *([f"token.{known}"] if known else [])]
+                async with _connected(address, offered, tls) as socket:
+                    async for message in _messages(socket, reader.hello()):
+                        exchange.down.add(message)
+                        event = reader.read(message)
+                        if isinstance(event, Welcome):
+                            allowance = allowance or Allowance(event.limits)
+                            if producer is None:
+                                speak = _speak(pcm_chunks, settings, realtime, sending, exchange, outgoing)
+                                producer = asyncio.create_task(speak)
+                            link = reader.link = _Link()
+                            send = _send(socket, outgoing, allowance, sending, exchange, link)
+                            tasks += [asyncio.create_task(send), asyncio.create_task(_ping(socket, exchange, reader))]
+                        rest = listening.rest() if isinstance(event, Closed) else None
+                        if rest is not None:
+                            yield rest
+                        if event is not None:
+                            yield event
+                    on_purpose = socket.protocol.close_rcvd is not None
+                    closing = f"code {socket.close_code}"
+            except UnavailableError:
+                if back.token is None:
+                    raise
+            finally:
+                await _cancel(tasks)
+            if reader.closed is not None or reader.settled():
+                break
+            if on_purpose or not await back.wait():
+                raise UnavailableError(f"the connection to {address} dropped before the stream's end ({closing})")
+            exchange.reconnects += 1
         if reader.failure is not None:
             raise reader.failure
-        if reader.closed is None:
-            code = socket.close_code
-            raise UnavailableError(f"the connection to {address} dropped before the stream's end (code {code})")
-        if sender is not None and not sender.cancelled():
-            sender.result()
+        if producer is not None and producer.done() and not producer.cancelled():
+            producer.result()
+        assert reader.closed is not None
         yield _finished(reader.closed)
+    finally:
+        await _cancel([producer] if producer is not None else [])
 
 
-@dataclass(frozen=True)
-class _Pace:
-    """Audio may run `burst_ms` ahead of `speed` times real time; speed 0 is no limit."""
-
-    speed: float
-    burst_ms: float
-
-    async def wait(self, began_s: float, audio_ms: float) -> None:
-        """Sleep until `audio_ms` of audio, counted from `began_s` (time.monotonic), may have been sent."""
-        if self.speed:
-            due_s = began_s + (audio_ms - self.burst_ms) / 1000 / self.speed
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+async def _messages(socket: ClientConnection, hello: str | None) -> AsyncIterator[str | bytes]:
+    """What comes after `hello`, until the connection ends, however it does."""
+    with contextlib.suppress(ConnectionClosed):
+        if hello is not None:
+            await socket.send(hello)
+        async for message in socket:
+            yield message
 
 
-def _allowed(limits: dict[str, Any]) -> _Pace:
-    return _Pace(float(limits["speed"]) * SPEED_SHARE, float(limits["burst_ms"]) * BURST_SHARE)
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ class _Link:
     def __init__(self) -> None:
         self.rtt_ms: float | None = None
         self.sent_s: dict[int, float] = {}
-        self._round_trips = RoundTrips()
+        self.round_trips = RoundTrips()
 
     def pong(self, pong: _Pong) -> None:
         """An answer came."""
@@ -157,13 +168,13 @@ class _Link:
         self.sent_s = {number: at for number, at in self.sent_s.items() if number > pong.id}
         if sent_s is not None:
             self.rtt_ms = (time.monotonic() - sent_s) * 1000
-            self._round_trips.add(self.rtt_ms)
+            self.round_trips.add(self.rtt_ms)
 
     @property
     def queue_ms(self) -> float:
         """What waits on the way."""
         asked_s = min(self.sent_s.values(), default=time.monotonic())
-        return self._round_trips.queue_ms((time.monotonic() - asked_s) * 1000)
+        return self.round_trips.queue_ms((time.monotonic() - asked_s) * 1000)
 
 
 @contextlib.asynccontextmanager
@@ -192,62 +203,75 @@ async def _connected(address: str, offered: list[str], tls: ssl.SSLContext | Non
         yield socket
 
 
-async def _send(
-    socket: ClientConnection,
+async def _speak(
     pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
     settings: Settings,
-    pace: _Pace,
+    realtime: bool,
     sending: Sending,
     exchange: Exchange,
-    link: _Link,
+    outgoing: Outgoing,
 ) -> None:
-    """Config, audio and end; an error of the audio's source passes on after the end was said."""
-    size = sending.piece_samples
-    samples = sequence = 0
+    """Config, audio and end, for whichever connection sends them; an error of the source passes on after the end."""
+    size, rate = sending.piece_samples, settings.sample_rate_hz
+    samples = of_message = 0
     trouble: Exception | None = None
 
     async def put(payload: bytes) -> None:
-        nonlocal sequence
+        nonlocal of_message
         if payload:
-            message, begun_s = pack_audio(settings.codec, sequence, samples, payload), time.monotonic()
-            await socket.send(message)
-            exchange.up.add(message)
-            sequence += 1
-            sending.follow(message, socket, begun_s, link.queue_ms)
+            message = pack_audio(settings.codec, outgoing.next_sequence, of_message, payload)
+            await outgoing.put("audio", message, (samples - of_message) * 1000 / rate)
+            of_message = samples
 
+    await outgoing.put("config", json.dumps({"type": "config", **dataclasses.asdict(settings)}))
+    began_s = time.monotonic()
     try:
-        config = json.dumps({"type": "config", **dataclasses.asdict(settings)})
-        await socket.send(config)
-        exchange.up.add(config)
-        began_s = time.monotonic()
-        try:
-            async for chunk in _each(pcm_chunks):
-                for at in range(0, len(chunk), size):
-                    piece = np.asarray(chunk[at : at + size], np.float32)
-                    exchange.audio_ms = (samples + len(piece)) * 1000 / settings.sample_rate_hz
-                    await pace.wait(began_s, exchange.audio_ms)
-                    await put(sending.encode(piece))
-                    samples += len(piece)
-        except ConnectionClosed:
-            raise
-        except Exception as error:
-            trouble = error
-        await put(sending.flush())
-        await socket.send('{"type":"end"}')
-    except ConnectionClosed:
-        return  # the reading side tells why
+        async for chunk in _each(pcm_chunks):
+            for at in range(0, len(chunk), size):
+                piece = np.asarray(chunk[at : at + size], np.float32)
+                samples += len(piece)
+                exchange.audio_ms = samples * 1000 / rate
+                if realtime:
+                    await asyncio.sleep(max(0.0, began_s + samples / rate - time.monotonic()))
+                await put(sending.encode(piece))
+    except Exception as error:
+        trouble = error
+    await put(sending.flush())
+    await outgoing.put("end", '{"type":"end"}')
     if trouble is not None:
         raise trouble
 
 
-async def _ping(socket: ClientConnection, link: _Link, exchange: Exchange) -> None:
-    number = 0
+async def _send(
+    socket: ClientConnection,
+    outgoing: Outgoing,
+    allowance: Allowance,
+    sending: Sending,
+    exchange: Exchange,
+    link: _Link,
+) -> None:
+    """Send what is to be sent, as fast as the server allows; the reading side tells why it ends."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            item = await outgoing.next()
+            if item.kind == "audio":
+                await allowance.wait(item.audio_ms)
+            begun_s = time.monotonic()
+            outgoing.sent()
+            await socket.send(item.message)
+            exchange.up.add(item.message)
+            if isinstance(item.message, bytes):
+                sending.follow(item.message, socket, begun_s, link.queue_ms)
+
+
+async def _ping(socket: ClientConnection, exchange: Exchange, reader: _Reader) -> None:
+    number, link = 0, reader.link
     with contextlib.suppress(ConnectionClosed):
         while True:
             number += 1
             link.sent_s[number] = time.monotonic()
-            known = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
-            message = json.dumps({"type": "ping", "id": number, **known})
+            known: dict[str, Any] = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
+            message = json.dumps({"type": "ping", "id": number, **known, "last_sequence": reader.last})
             await socket.send(message)
             exchange.up.add(message)
             await asyncio.sleep(PING_S)
@@ -265,13 +289,29 @@ async def _each(chunks: Iterable[Pcm] | AsyncIterable[Pcm]) -> AsyncIterator[Pcm
 class _Reader:
     """Server messages to events. Keeps the error and the farewell, which decide how a stream ends."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Listening, outgoing: Outgoing, back: Return) -> None:
         self.failure: ProtocolError | UnavailableError | None = None
         self.closed: Closed | None = None
-        self._listening = listening
+        self.link = _Link()
+        self.last = 0  # number of the last answer that came whole
+        self._listening, self._outgoing, self._back = listening, outgoing, back
+        self._number = 0  # of the answer whose audio is to come
+        self._code = 0  # of the failure
 
-    def read(self, message: str | bytes) -> ServerEvent | _Pong | None:
-        """What a message says; None for what this version does not know. ProtocolError for what cannot be read."""
+    def hello(self) -> str | None:
+        """The first message to a server that is come back to."""
+        if self._back.token is None:
+            return None
+        return json.dumps({"type": "hello", "resume_token": self._back.token, "last_sequence": self.last})
+
+    def settled(self) -> bool:
+        """Whether an error ended the stream; one that may pass, told to who comes back, did not."""
+        if self.failure is not None and self._back.returning and codes.meaning(self._code).retryable:
+            self.failure = None
+        return self.failure is not None
+
+    def read(self, message: str | bytes) -> ServerEvent | None:
+        """What a message says; None for what is not the caller's. ProtocolError for what cannot be read."""
         if isinstance(message, bytes):
             return self._read_audio(message)
         try:
@@ -280,14 +320,23 @@ class _Reader:
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ProtocolError(f"the server sent what is not a message: {message[:80]!r}", 1007) from error
         fields.pop("emit_ms", None)
+        number = fields.pop("n", None)
+        if number is not None and kind != "speech":
+            if number <= self.last:
+                return None
+            self.last = number
         match kind:
             case "welcome":
-                return Welcome(fields.pop("session_id"), limits=fields.pop("limits"), offer=fields)
+                return self._welcome(fields)
             case "configured":
                 chunk_ms = fields.pop("chunk_ms")
                 return Configured(_known(Settings, fields), chunk_ms)
             case "ack":
-                return _known(Acknowledged, fields)
+                acknowledged = _known(Acknowledged, fields)
+                self._outgoing.heard(acknowledged.sequence)
+                return acknowledged
+            case "flow":
+                self._outgoing.grant(_known(Flow, fields).credit_ms)
             case "caption":
                 return _known(Caption, fields)
             case "words":
@@ -297,8 +346,9 @@ class _Reader:
             case "goaway":
                 return _known(GoAway, fields)
             case "pong":
-                return _Pong(fields["id"])
+                self.link.pong(_Pong(fields["id"]))
             case "speech":
+                self._number = self.last + 1 if number is None else number
                 self._listening.announced(fields)
             case "closed":
                 self.closed = Closed(fields["summary"])
@@ -309,17 +359,30 @@ class _Reader:
                 pass
         return None
 
+    def _welcome(self, fields: dict[str, Any]) -> Welcome:
+        self._back.welcomed(fields)
+        self._outgoing.grant(fields.pop("credit_ms", None))
+        if fields.get("resumed"):
+            self._outgoing.resume(int(fields["next_sequence"]), int(fields["configs"]), bool(fields["ended"]))
+        return Welcome(fields.pop("session_id"), limits=fields.pop("limits"), offer=fields)
+
     def _fail(self, fields: dict[str, Any]) -> None:
         """Being full, broken or about to stop is the server's condition; anything else is our mistake."""
         code, message = int(fields["code"]), str(fields["message"])
-        if fields.get("retryable"):
+        self._code = code
+        if self._back.returning and code in SESSION_LOST:
+            self.failure = UnavailableError(f"the connection dropped, and the server: {message} (code {code})")
+        elif fields.get("retryable"):
             self.failure = UnavailableError(f"the server: {message} (code {code})")
         else:
             self.failure = ProtocolError(f"the server: {message} (code {code})", code)
 
     def _read_audio(self, message: bytes) -> Speech | None:
         audio = unpack_audio(message)
-        return None if audio is None else self._listening.heard(audio)
+        if audio is None or self._number <= self.last:
+            return None
+        self.last = self._number
+        return self._listening.heard(audio)
 
 
 def _known(cls: type[T], fields: dict[str, Any]) -> T:

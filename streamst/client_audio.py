@@ -32,6 +32,7 @@ class Exchange:
     audio_ms: float = 0.0  # sent
     bitrate_bps: int | None = None  # of what is sent next; None for pcm16
     lost_frames: int = 0  # of speech, concealed
+    reconnects: int = 0  # attempts to go on over another connection
 
     def told(self) -> str:
         """In words."""
@@ -85,16 +86,17 @@ class Sending:
         """The payload for the rest."""
         return b"" if self._encoder is None else self._encoder.flush()
 
-    def follow(self, message: bytes, socket: ClientConnection, began_s: float, queue_ms: float) -> None:
-        """Choose the rate of what comes next, `message` having been sent.
+    def follow(self, message: bytes, unsent_bytes: int, blocked_ms: float, queue_ms: float, shortest_ms: float) -> None:
+        """Choose the rate of what comes next.
 
-        began_s: when its sending began (time.monotonic). queue_ms: what waits on the way by the round trips' times.
+        message: what was sent now. unsent_bytes: what waited before it, or was on its way. blocked_ms: for how long it
+        could not be handed over. queue_ms, shortest_ms: see `RoundTrips`.
         """
         if self._rate is None or not self._adapts:
             return
+        waited_ms = unsent_bytes / len(message) * self.piece_ms - shortest_ms
         now_s = time.monotonic()
-        queued_ms = unsent_bytes(socket) / len(message) * self.piece_ms
-        self._rate.follow(max(queued_ms, queue_ms) + (now_s - began_s) * 1000, now_s)
+        self._rate.follow(max(waited_ms, queue_ms) + blocked_ms, now_s)
         self._exchange.bitrate_bps = self._rate.bitrate_bps
 
 
