@@ -8,7 +8,8 @@ import torch
 
 from streamst.errors import InputError
 from streamst.models.conformer import Conformer, ConformerConfig
-from streamst.models.quantise import FrozenEncoder, choose, in_8_bits, prepare
+from streamst.models.greedy import Draft, write
+from streamst.models.quantise import FrozenEncoder, choose, freeze_writer, in_8_bits, prepare
 from streamst.models.translator import SpeechTranslator
 from streamst.pipeline import Pipeline
 
@@ -88,3 +89,24 @@ def test_what_auto_means_and_what_is_refused() -> None:
         choose("fp8", "cpu")
     with pytest.raises(InputError, match="'int8' is for the CPU"):
         choose("int8", "cuda")
+
+
+def test_a_frozen_writer_writes_what_the_plain_one_does_alone_and_with_others(tiny_pipeline: Pipeline) -> None:
+    plain = tiny_pipeline.translator.writer
+    frozen = copy.deepcopy(plain)
+    freeze_writer(frozen)
+    assert frozen.token_step is not None
+    generator = torch.Generator().manual_seed(4)
+    sizes = (3, 9, 1, 6)
+    memory = torch.randn(len(sizes), max(sizes), plain.config.dim, generator=generator)
+    hidden = torch.arange(max(sizes)) >= torch.tensor(sizes)[:, None]
+    drafts = [Draft((), 9), Draft((7, 8, 9), 6), Draft((5,), 2), Draft((), 0)]
+    together = [write(writer, memory, hidden, drafts) for writer in (plain, frozen)]
+    for row, (one, other) in enumerate(zip(*together, strict=True)):
+        alone = write(plain, memory[row : row + 1, : sizes[row]], hidden[row : row + 1, : sizes[row]], [drafts[row]])[0]
+        assert one.tokens == other.tokens == alone.tokens
+        assert one.finished == other.finished == alone.finished
+        assert torch.allclose(one.attention, other.attention, atol=1e-5)
+        assert torch.allclose(one.attention[:, : sizes[row]], alone.attention, atol=1e-5)
+        assert torch.allclose(torch.tensor(one.log_probs), torch.tensor(other.log_probs), atol=1e-4)
+    assert sum(len(found.tokens) for found in together[0]) > 0

@@ -1,4 +1,4 @@
-"""Faster networks on a CPU: the encoder's step as one frozen graph, and weights in 8 bits.
+"""Faster networks on a CPU: the steps of encoder and decoder as frozen graphs, and weights in 8 bits.
 
 A stream's step is small matrices, whose cost is reading weights and starting operations. A frozen graph starts them
 without Python and computes the same. 8-bit weights read a quarter; activations are quantised on the fly, by one scale
@@ -19,6 +19,8 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from streamst.errors import InputError, UnavailableError
 from streamst.models.conformer import Conformer, EncoderState
 from streamst.models.translator import SpeechTranslator
+from streamst.models.writer import DecoderState, Writer
+from streamst.text import Tokenizer
 
 Precision = Literal["float32", "frozen", "int8"]  # int8 is frozen too
 
@@ -58,6 +60,41 @@ class FrozenEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The masked offline path of the encoder."""
         return self.encoder(x, lengths, chunk, left)
+
+
+def freeze_writer(writer: Writer) -> None:
+    """Let `writer` decode the tokens after the first by one graph, for any number of rows; takes about a second."""
+    size = writer.config.dim
+    memory = torch.zeros(2, 3, size)
+    inputs = torch.full((2, 1), Tokenizer.begin)
+    prompts = torch.zeros(2, dtype=torch.long)
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        warnings.simplefilter("ignore")
+        _, _, state = writer.step(inputs, writer.begin(memory, torch.zeros(2, 3, dtype=torch.bool)), prompts)
+        traced = torch.jit.trace(_Token(writer, state).eval(), (inputs, prompts, *state.tensors()), check_trace=False)
+        graph = torch.jit.freeze(cast(torch.jit.ScriptModule, traced))
+        for _ in range(3):
+            graph(inputs, prompts, *state.tensors())
+
+    def token(inputs: Tensor, state: DecoderState, prompts: Tensor) -> tuple[Tensor, Tensor, DecoderState]:
+        said, weights, *tensors = graph(inputs, prompts, *state.tensors())
+        parts = iter(tensors)
+        return said, weights, state.map(lambda old: next(parts))
+
+    writer.token_step = token
+
+
+class _Token(nn.Module):
+    """`Writer.step` of one token between plain tensors; `layout` is any state of the writer."""
+
+    def __init__(self, writer: Writer, layout: DecoderState) -> None:
+        super().__init__()
+        self.writer, self._layout = writer, layout
+
+    def forward(self, inputs: Tensor, prompts: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        parts = iter(tensors)
+        said, weights, after = self.writer.step(inputs, self._layout.map(lambda old: next(parts)), prompts)
+        return (said, weights, *after.tensors())
 
 
 class _Step(nn.Module):
@@ -101,6 +138,7 @@ def prepare(translator: SpeechTranslator, precision: Precision) -> SpeechTransla
         listener.encoder = cast(Conformer, in_8_bits(listener.encoder))
     if precision != "float32":
         listener.encoder = cast(Conformer, FrozenEncoder(listener.encoder))
+        freeze_writer(translator.writer)
     return translator
 
 

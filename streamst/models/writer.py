@@ -8,7 +8,7 @@ that the decoder knows an open sentence from a finished one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,7 @@ class Writer(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.decoder_layers))
         self.norm = nn.LayerNorm(c.dim)
         self.dropout = nn.Dropout(c.dropout)
+        self.token_step: Callable[[Tensor, DecoderState, Tensor], tuple[Tensor, Tensor, DecoderState]] | None = None
         nn.init.normal_(self.source.weight, std=c.dim**-0.5)
         nn.init.normal_(self.target.weight, std=c.dim**-0.5)
         if self.prompt is not None:
@@ -214,6 +215,8 @@ class Writer(nn.Module):
     ) -> tuple[Tensor, Tensor, DecoderState]:
         """inputs: (B, T) tokens; real: (B,) how many of the last of them are real where rows differ, at the beginning
         only. Returns the decoder's states (B, D) and the weights over the memory (B, S) at the last token."""
+        if self.token_step is not None and inputs.shape[1] == 1 and prompts is not None and real is None:
+            return self.token_step(inputs, state, prompts)
         x = self._embedded(inputs, prompts)
         row, after = x, []
         for number, (layer, memory, said) in enumerate(zip(self._layers(), state.memory, state.said, strict=True)):
