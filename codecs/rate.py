@@ -69,20 +69,20 @@ class RoundTrips:
     """
 
     def __init__(self) -> None:
-        self._shortest_ms = float("inf")
+        self.shortest_ms: float | None = None
         self._last_ms: list[float] = []
 
     def add(self, round_trip_ms: float) -> None:
         """A question was answered after so long."""
-        self._shortest_ms = min(self._shortest_ms, round_trip_ms)
+        self.shortest_ms = round_trip_ms if self.shortest_ms is None else min(self.shortest_ms, round_trip_ms)
         self._last_ms = [*self._last_ms[-1:], round_trip_ms]
 
     def queue_ms(self, open_ms: float = 0.0) -> float:
         """The queue now. open_ms: how long the answer to the last question has been missing."""
-        if not self._last_ms:
+        if self.shortest_ms is None:
             return 0.0
         found = [min(self._last_ms), open_ms if open_ms > LATE_MS else 0.0]
-        return max(0.0, max(found) - self._shortest_ms)
+        return max(0.0, max(found) - self.shortest_ms)
 
 
 @runtime_checkable

@@ -21,6 +21,8 @@ from streamst.server.traffic import Traffic
 from streamst.server.wire_audio import receiver
 
 PIECE_MS = {"pcm16": 100, "opus": 200, "neural": 200}  # a message costs some 100 bytes whatever is in it
+MESSAGES_ON_WAY = 2  # not yet confirmed to this computer, though nothing keeps them
+HEADERS_BYTES = 30  # around a message, of the websocket and of TLS
 
 
 @dataclass
@@ -86,17 +88,18 @@ class Sending:
         """The payload for the rest."""
         return b"" if self._encoder is None else self._encoder.flush()
 
-    def follow(self, message: bytes, unsent_bytes: int, blocked_ms: float, queue_ms: float, shortest_ms: float) -> None:
-        """Choose the rate of what comes next.
+    def follow(self, message: bytes, socket: ClientConnection, began_s: float, queue_ms: float) -> None:
+        """Choose the rate of what comes next, `message` having been sent.
 
-        message: what was sent now. unsent_bytes: what waited before it, or was on its way. blocked_ms: for how long it
-        could not be handed over. queue_ms, shortest_ms: see `RoundTrips`.
+        began_s: when its sending began (time.monotonic). queue_ms: of audio that waits before the socket, or on the way
+        by the round trips' times.
         """
         if self._rate is None or not self._adapts:
             return
-        waited_ms = unsent_bytes / len(message) * self.piece_ms - shortest_ms
         now_s = time.monotonic()
-        self._rate.follow(max(waited_ms, queue_ms) + blocked_ms, now_s)
+        waiting = max(0, unsent_bytes(socket) - MESSAGES_ON_WAY * (len(message) + HEADERS_BYTES))
+        waiting_ms = waiting / len(message) * self.piece_ms
+        self._rate.follow(max(waiting_ms, queue_ms) + (now_s - began_s) * 1000, now_s)
         self._exchange.bitrate_bps = self._rate.bitrate_bps
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamst.audio import Pcm
 from streamst.codecs.bitstream import Packet, pack, unpack
 from streamst.codecs.opus import OpusCodec
-from streamst.codecs.rate import Rate, RateRule, adapted
+from streamst.codecs.rate import Rate, RateFollower, RateRule, RoundTrips, adapted
 from streamst.codecs.receive import LONGEST_GAP_FRAMES, PacketReceiver, first_frame_of
 from streamst.errors import ConfigError, InputError
 
@@ -163,3 +163,33 @@ def test_an_impossible_rule_or_rate_is_refused() -> None:
         RateRule(raise_below_ms=500)
     with pytest.raises(InputError, match="allowed: 1500, 3000"):
         adapted(Rate(2000), 0, 100, RATES)
+
+
+def test_what_an_answer_takes_beyond_the_shortest_time_is_the_queue() -> None:
+    trips = RoundTrips()
+    assert trips.queue_ms() == 0
+    for round_trip_ms, queue_ms in ((50, 0), (40, 0), (900, 0), (700, 660), (45, 5), (40, 0)):
+        trips.add(round_trip_ms)
+        assert trips.queue_ms() == queue_ms
+    assert trips.queue_ms(open_ms=990) == 0
+    assert trips.queue_ms(open_ms=2040) == 2000
+
+
+def test_an_encoder_follows_the_queue_down_from_the_rate_it_has_and_back_up_to_it() -> None:
+    encoder = OpusCodec().encoder(12_000)
+    follower = RateFollower(encoder, OpusCodec.bitrates_bps)
+    rates = []
+    for tick in range(200):
+        follower.follow(1000.0 if tick < 30 else 0.0, tick * 0.1)
+        rates.append(encoder.bitrate_bps)
+    assert rates[0] == 8_000
+    assert min(rates) == 6_000
+    assert rates[-1] == max(rates) == 12_000
+    assert rates.index(12_000) > 100
+
+
+def test_concealment_never_exceeds_what_was_played_by_more_than_the_longest_gap() -> None:
+    receiver = PacketReceiver(Numbers(), wait_packets=0, longest_gap_frames=10)
+    heard = [code for start in range(0, 12 * 40, 12) for code in said(receiver, packets(1, start=start))]
+    assert heard.count(-1) <= 10 + (len(heard) - heard.count(-1))
+    assert len(heard) - heard.count(-1) == 80
