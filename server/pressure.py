@@ -16,6 +16,7 @@ RELAXED, WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE = range(4)  # levels
 MEMORY_S = 3.0  # after which what was seen counts a third
 BUSY, CALM = 0.92, 0.75  # shares of time above which the level rises, below which it falls
 WAIT_S, SHORT_WAIT_S = 0.3, 0.1  # waiting likewise
+LEAST_SHARE, UNKNOWN_SHARE = 0.02, 0.2  # of a device's time that a stream is expected to take
 RISE_S, FALL_S = 2.0, 8.0  # how long that must last
 RELIEF_CHUNK_MS = 640  # of sessions that asked for shorter ones, from the first level on
 RELIEF_POLICY = "wait-k:k=7"  # of all sessions, from the second on: it decodes once a word
@@ -53,6 +54,18 @@ class Pressure:
         self._fade()
         self._judge()
         return self._level
+
+    def fits(self, streams: int, fresh: int) -> bool:
+        """Whether another stream can be served beside `streams`.
+
+        fresh: how many of them began so lately that what they cost is not seen yet; it is expected to be what the
+        others cost on average.
+        """
+        if self.level == NO_MORE:
+            return False
+        known = streams - fresh
+        share = max(LEAST_SHARE, self.utilisation / known) if known > 0 else UNKNOWN_SHARE
+        return self.utilisation + (fresh + 1) * share <= BUSY
 
     def _fade(self) -> None:
         now_s = self.now()

@@ -57,8 +57,8 @@ class Told:
     settings: Settings
     waiting: bool
     summary: dict[str, Any]
-    level: int
     utilisation: float
+    room: bool
     tally: list[tuple[str, str, dict[str, str], float]]
 
 
@@ -120,8 +120,8 @@ class _Process:
     pipe: Pipe
     streams: dict[int, RemoteStream] = field(default_factory=dict)
     pending: dict[int, asyncio.Future[Told]] = field(default_factory=dict)
-    level: int = 0
     utilisation: float = 0.0
+    room: bool = True
     sending: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -140,7 +140,7 @@ class Processes:
 
     def open(self, defaults: Settings) -> RemoteStream:
         """A stream in the process that has least to do."""
-        least = min(self._processes, key=lambda one: (one.utilisation + 0.05 * len(one.streams), len(one.streams)))
+        least = min(self._processes, key=lambda one: (len(one.streams), one.utilisation))
         self._numbers += 1
         stream = RemoteStream(self._numbers, least, self._pipeline)
         least.streams[stream.number] = stream
@@ -172,9 +172,9 @@ class Processes:
         """Each process forgets its clients by itself."""
 
     @property
-    def level(self) -> int:
-        """The pressure of the process that a new stream would go to."""
-        return min(one.level for one in self._processes)
+    def room(self) -> bool:
+        """Whether another stream can be served, as far as the processes have told."""
+        return any(one.room or not one.streams for one in self._processes)
 
     @property
     def utilisation(self) -> float:
@@ -223,7 +223,7 @@ class Processes:
             for name, method, labels, value in told.tally:
                 metric = getattr(self._metrics, name)
                 getattr(metric.labels(**labels) if labels else metric, method)(value)
-            process.level, process.utilisation = told.level, told.utilisation
+            process.utilisation, process.room = told.utilisation, told.room
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(_resolve, process.pending.pop(told.stream, None), told)
 
@@ -255,7 +255,7 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
             log.error("a stream failed", exc_info=error)
         told = Told(
             asked.stream, answers, wrapped, live.settings, live.waiting,  # type: ignore[arg-type]
-            live.summary() if asked.method == "finish" else {}, worker.level, worker.utilisation, tally.take(),
+            live.summary() if asked.method == "finish" else {}, worker.utilisation, worker.room, tally.take(),
         )  # fmt: skip
         with sending:
             pipe.send(told)

@@ -23,6 +23,7 @@ from .seam import Settings
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
+FRESH_S = 6.0  # after which what a stream costs has been seen
 T = TypeVar("T")
 
 
@@ -32,14 +33,25 @@ class Worker:
     def __init__(self, pipeline: Pipeline, metrics: Metrics | Tally, options: EngineOptions | None = None) -> None:
         self._pipeline, self._metrics = pipeline, metrics
         self._pressure = Pressure(time.monotonic)
+        self._opened_s: dict[LiveStream, float] = {}
         self._engine = Engine(pipeline.translator, pipeline.voice, options, self._observe)
 
     def open(self, defaults: Settings) -> LiveStream:
         """A stream whose steps `run` takes; `release` it in the end."""
-        return LiveStream(self._pipeline, self._metrics, defaults, lambda: self._pressure.level)
+        stream = LiveStream(self._pipeline, self._metrics, defaults, lambda: self._pressure.level)
+        self._opened_s[stream] = time.monotonic()
+        return stream
 
     def release(self, stream: LiveStream) -> None:
         """The stream is over."""
+        self._opened_s.pop(stream, None)
+
+    @property
+    def room(self) -> bool:
+        """Whether another stream can be served without making the others wait."""
+        now_s = time.monotonic()
+        fresh = sum(now_s - opened_s < FRESH_S for opened_s in list(self._opened_s.values()))
+        return self._pressure.fits(len(self._opened_s), fresh)
 
     async def run(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> T:
         """What `steps` return, or raise. Cancelled before its turn, it never runs. client: see `Engine.submit`."""

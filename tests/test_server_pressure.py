@@ -77,6 +77,19 @@ def test_between_busy_and_calm_the_level_stays(clock: Clock) -> None:
     assert set(work(pressure, clock, 30, 0.85)) == {reached}
 
 
+def test_another_stream_fits_while_what_it_will_cost_is_free(clock: Clock) -> None:
+    pressure = Pressure(clock)
+    assert pressure.fits(0, 0)
+    assert pressure.fits(3, 3)
+    assert not pressure.fits(5, 5)  # nothing is known of their cost: a fifth of the device each
+    work(pressure, clock, 30, 0.6)
+    assert pressure.fits(6, 0)  # a tenth each
+    assert pressure.fits(8, 2)
+    assert not pressure.fits(9, 3)
+    work(pressure, clock, 30, 1.0)
+    assert not pressure.fits(1, 0)
+
+
 def heard(live: LiveStream, number: int, seconds: float) -> None:
     noise = np.random.default_rng(number).standard_normal(int(16_000 * seconds)) * 3000
     steps = live.hear(Audio("pcm16", number, 0, noise.astype("<i2").tobytes()), 0.0)

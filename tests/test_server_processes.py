@@ -80,7 +80,10 @@ def test_streams_in_processes_say_what_one_says_here(shipped: Pipeline, processe
 def test_an_error_keeps_its_kind_and_code_on_the_way_back(processes: Processes) -> None:
     async def ask() -> None:
         live = processes.open(Settings(target="de", latency="low"))
-        await processes.run(live.configure(Settings(target="fr")), "s")
+        try:
+            await processes.run(live.configure(Settings(target="fr")), "s")
+        finally:
+            processes.release(live)
 
     with pytest.raises(ProtocolError, match="'fr'") as caught:
         asyncio.run(ask())
