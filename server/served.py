@@ -190,10 +190,11 @@ class Served:
         self.attached = None
         return True
 
-    def new_token(self) -> str:
-        """A token for the next return; the one before stays good until `confirm`, for who never got to see this one."""
+    def new_token(self, shown: str | None = None) -> str:
+        """A token for the next return; the one that was shown stays good until `confirm`: who shows it may never get to
+        see the new one."""
         token = secrets.token_urlsafe(24)
-        self._tokens = [digest(token), *self._tokens[:1]]
+        self._tokens = [digest(token), *([] if shown is None else [digest(shown)])]
         return token
 
     def confirm(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,7 +24,9 @@ from .reports import Reports, among
 from .seam import Hello, Settings
 from .served import GONE, Ending, Served
 
-RETRY_MS = 5000.0  # what a refused client is told to wait
+RETRY_MS = 5000.0  # what a refused client is told to wait where nothing is known
+USUAL_S = 60.0  # how long sessions last, before any has ended
+LEAST_WAIT_S, LONGEST_WAIT_S = 1.0, 600.0  # what a refused client may be told
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,20 @@ class Reservation:
 class Sessions:
     """Counts places. A place is held by a connection or, for a while, by a reservation."""
 
-    def __init__(self, options: ServerOptions, metrics: Metrics, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        metrics: Metrics,
+        now: Callable[[], float] = time.monotonic,
+        room: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """room: whether the machine can serve another speaker beside those it serves."""
         self.options, self.metrics = options, metrics
+        self._room = room
+        self._lasted_s: deque[float] = deque(maxlen=50)
         self.draining = asyncio.Event()
         self._now = now
-        self._open: set[str] = set()
+        self._open: dict[str, float] = {}  # since when, by id
         self._reserved: dict[str, Reservation] = {}  # by token
         self.reports = Reports(now=now)
         self._served: dict[str, Served] = {}  # open, parked and finished ones, by id
@@ -60,6 +72,12 @@ class Sessions:
         now = self._now()
         self._reserved = {token: kept for token, kept in self._reserved.items() if kept.expires_s > now}
         return self.options.max_sessions - len(self._open) - len(self._reserved)
+
+    @property
+    def wait_s(self) -> float:
+        """How long it will be until a place is free, from how long sessions last and how many are open."""
+        usual_s = sum(self._lasted_s) / len(self._lasted_s) if self._lasted_s else USUAL_S
+        return min(LONGEST_WAIT_S, max(LEAST_WAIT_S, usual_s / max(1, len(self._open))))
 
     def reserve(self, settings: Settings) -> tuple[str, Reservation]:
         """A token, good once, and what it keeps; ProtocolError 1013 or 1001 when no place is free."""
@@ -81,7 +99,9 @@ class Sessions:
 
     def leave(self, session_id: str) -> None:
         """Give the place back."""
-        self._open.discard(session_id)
+        since_s = self._open.pop(session_id, None)
+        if since_s is not None:
+            self._lasted_s.append(self._now() - since_s)
         self.metrics.sessions.set(len(self._open))
         if not self._open:
             self._empty.set()
@@ -129,7 +149,7 @@ class Sessions:
         self._enter(served.session_id)
         served.protocol.reconnected()
         served.resumed += 1
-        return served, served.new_token()
+        return served, served.new_token(token)
 
     def find(self, session_id: str) -> Served | None:
         """The session, while it is not over."""
@@ -172,7 +192,7 @@ class Sessions:
             return
 
     def _enter(self, session_id: str) -> None:
-        self._open.add(session_id)
+        self._open[session_id] = self._now()
         self._empty.clear()
         self.metrics.sessions.set(len(self._open))
 
@@ -187,9 +207,20 @@ class Sessions:
         if self.draining.is_set():
             raise ProtocolError("this server is being stopped", codes.GOING_AWAY)
         if self.free < 1:
-            raise ProtocolError(
-                f"all {self.options.max_sessions} places are taken; try again in a few seconds", codes.OVERLOADED
-            )
+            taken = f"all {self.options.max_sessions} places are taken"
+        elif not self._room():
+            taken = f"the machine is busy with {len(self._open)} speakers"
+        else:
+            return
+        wait_s = self.wait_s
+        raise ProtocolError(f"{taken}; try again in about {wait_s:.0f} s", codes.OVERLOADED, wait_s)
+
+
+def retry_ms(error: ProtocolError) -> float | None:
+    """What a client that was refused with `error` is told to wait; None where that would not help."""
+    if not codes.meaning(error.code).retryable:
+        return None
+    return RETRY_MS if error.retry_after_s is None else 1000 * error.retry_after_s
 
 
 def new_id() -> str:

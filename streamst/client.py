@@ -13,7 +13,7 @@ import dataclasses
 import json
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm
-from streamst.client_audio import Exchange, Listening, Sending, unsent_bytes
+from streamst.client_audio import Exchange, Listening, Sending
 from streamst.client_outgoing import Allowance, Outgoing, Return
 from streamst.codecs.base import Codec
 from streamst.codecs.rate import RoundTrips
@@ -72,8 +72,8 @@ async def stream(
     certificate that the system does not trust. token: from POST /v1/sessions. bitrate_bps: of the codec that is sent,
     at most: sent in real time, or from an asynchronous source, it falls while the network is slower. exchange: is kept
     up to date with what is carried.
-    The last event is `Finished`, after `Closed`. A connection that drops is made again, and the session goes on: nothing
-    is lost and nothing comes twice, but for `Welcome`. An InputError of `pcm_chunks` passes on once the server has said
+    The last event is `Finished`, after `Closed`. A connection that drops is made again, and the session goes on:
+    nothing is lost and nothing comes twice, but for `Welcome`. An InputError of `pcm_chunks` passes on once the server has said
     all about the audio before it. Raises UnavailableError when there is no server, it refuses, or the connection drops
     for longer than the server waits; ProtocolError, with the close code, for what the server calls our mistake.
     """
@@ -106,7 +106,8 @@ async def stream(
                                 producer = asyncio.create_task(speak)
                             link = reader.link = _Link()
                             send = _send(socket, outgoing, allowance, sending, exchange, link)
-                            tasks += [asyncio.create_task(send), asyncio.create_task(_ping(socket, exchange, reader))]
+                            for work in (send, _ping(socket, exchange, reader)):
+                                tasks.append(asyncio.create_task(_guarded(socket, work, reader)))
                         rest = listening.rest() if isinstance(event, Closed) else None
                         if rest is not None:
                             yield rest
@@ -141,6 +142,17 @@ async def _messages(socket: ClientConnection, hello: str | None) -> AsyncIterato
             await socket.send(hello)
         async for message in socket:
             yield message
+
+
+async def _guarded(socket: ClientConnection, work: Coroutine[Any, Any, None], reader: _Reader) -> None:
+    """Do what goes on beside the reading; an error of it ends the stream."""
+    try:
+        await work
+    except ConnectionClosed:
+        return  # the reading side tells why
+    except Exception as error:
+        reader.failure = error
+        await socket.close()
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -250,31 +262,29 @@ async def _send(
     exchange: Exchange,
     link: _Link,
 ) -> None:
-    """Send what is to be sent, as fast as the server allows; the reading side tells why it ends."""
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            item = await outgoing.next()
-            if item.kind == "audio":
-                await allowance.wait(item.audio_ms)
-            begun_s = time.monotonic()
-            outgoing.sent()
-            await socket.send(item.message)
-            exchange.up.add(item.message)
-            if isinstance(item.message, bytes):
-                sending.follow(item.message, socket, begun_s, link.queue_ms)
+    """Send what is to be sent, as fast as the server allows."""
+    while True:
+        item = await outgoing.next()
+        if item.kind == "audio":
+            await allowance.wait(item.audio_ms)
+        begun_s = time.monotonic()
+        outgoing.sent()
+        await socket.send(item.message)
+        exchange.up.add(item.message)
+        if isinstance(item.message, bytes):
+            sending.follow(item.message, socket, begun_s, link.queue_ms)
 
 
 async def _ping(socket: ClientConnection, exchange: Exchange, reader: _Reader) -> None:
     number, link = 0, reader.link
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            number += 1
-            link.sent_s[number] = time.monotonic()
-            known: dict[str, Any] = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
-            message = json.dumps({"type": "ping", "id": number, **known, "last_sequence": reader.last})
-            await socket.send(message)
-            exchange.up.add(message)
-            await asyncio.sleep(PING_S)
+    while True:
+        number += 1
+        link.sent_s[number] = time.monotonic()
+        known: dict[str, Any] = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
+        message = json.dumps({"type": "ping", "id": number, **known, "last_sequence": reader.last})
+        await socket.send(message)
+        exchange.up.add(message)
+        await asyncio.sleep(PING_S)
 
 
 async def _each(chunks: Iterable[Pcm] | AsyncIterable[Pcm]) -> AsyncIterator[Pcm]:
@@ -290,7 +300,7 @@ class _Reader:
     """Server messages to events. Keeps the error and the farewell, which decide how a stream ends."""
 
     def __init__(self, listening: Listening, outgoing: Outgoing, back: Return) -> None:
-        self.failure: ProtocolError | UnavailableError | None = None
+        self.failure: Exception | None = None
         self.closed: Closed | None = None
         self.link = _Link()
         self.last = 0  # number of the last answer that came whole
