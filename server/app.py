@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import mimetypes
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -40,7 +41,7 @@ from .options import ServerOptions
 from .processes import Loader, Processes
 from .reception import Reception
 from .seam import Settings
-from .sessions import RETRY_MS, Sessions
+from .sessions import Sessions, retry_ms
 from .transport import PoliteServer, Transport
 from .wire_audio import codecs_offered
 from .worker import Worker
@@ -81,7 +82,7 @@ class Service:
         self.worker = (
             Worker(pipeline, self.metrics) if one else Processes(loader, pipeline, self.metrics, options.workers)
         )
-        self.sessions = Sessions(options, self.metrics)
+        self.sessions = Sessions(options, self.metrics, room=lambda: self.worker.room)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
         self.reception = Reception(self.worker, self.sessions, options, self.metrics, self.defaults, self.offer)
         self.compatible = Compatible(self.reception, self._admit)
@@ -183,8 +184,9 @@ class Service:
     def _refusal(self, error: ProtocolError) -> Response:
         known = codes.meaning(error.code)
         body: dict[str, Any] = {"code": error.code, "name": known.name, "message": str(error)}
-        body |= {"retryable": known.retryable, "retry_after_ms": RETRY_MS if known.retryable else None}
-        headers = {"retry-after": str(round(RETRY_MS / 1000))} if known.retryable else None
+        wait_ms = retry_ms(error)
+        body |= {"retryable": known.retryable, "retry_after_ms": wait_ms}
+        headers = None if wait_ms is None else {"retry-after": str(math.ceil(wait_ms / 1000))}
         return JSONResponse(body, STATUS.get(error.code, 503), headers)
 
 

@@ -18,7 +18,7 @@ from .options import ServerOptions
 from .processes import Processes
 from .seam import Failure, Hello, Resumption, Settings, Welcome, WireProtocol
 from .served import GONE, Ending, Served
-from .sessions import RETRY_MS, Sessions
+from .sessions import Sessions, retry_ms
 from .worker import Worker
 
 HELLO_S = 10.0  # that a client which shows a resume token has to say hello
@@ -79,7 +79,7 @@ class Reception:
         self.metrics.refused.labels(why=known.name).inc()
         try:
             async with asyncio.timeout(self.options.send_timeout_s):
-                await say_and_close(websocket, protocol, error.code, str(error), RETRY_MS if known.retryable else None)
+                await say_and_close(websocket, protocol, error.code, str(error), retry_ms(error))
         except (TimeoutError, RuntimeError, OSError):  # it went away meanwhile
             return
 

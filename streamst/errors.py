@@ -18,11 +18,12 @@ class CheckpointError(StreamstError):
 
 
 class ProtocolError(StreamstError):
-    """A peer broke the wire protocol. `code` is the websocket close code that answers it."""
+    """A peer broke the wire protocol, or cannot be served. `code` is the websocket close code that answers it,
+    `retry_after_s` when trying again may help, where that is known."""
 
-    def __init__(self, message: str, code: int = 1008) -> None:
+    def __init__(self, message: str, code: int = 1008, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.retry_after_s = code, retry_after_s
 
 
 class UnavailableError(StreamstError):

@@ -227,3 +227,30 @@ def test_an_item_larger_than_the_inbox_is_taken_and_fills_it() -> None:
         assert not inbox.full
 
     asyncio.run(oversize())
+
+
+def test_a_refused_client_is_told_how_long_it_will_be_until_somebody_leaves() -> None:
+    clock = Clock()
+    open_now = sessions(2, clock)
+    first = [open_now.enter(None).session_id for _ in range(2)]
+    assert open_now.wait_s == 30  # sessions of a minute, two of them
+    clock.now_s += 20
+    for session_id in first:
+        open_now.leave(session_id)
+    for _ in range(2):
+        open_now.enter(None)
+    with pytest.raises(ProtocolError, match="all 2 places are taken; try again in about 10 s") as caught:
+        open_now.enter(None)
+    assert caught.value.retry_after_s == 10
+
+
+def test_who_does_not_fit_beside_the_others_is_refused_though_there_are_places() -> None:
+    room = True
+    busy = Sessions(ServerOptions(max_sessions=9), Metrics(), Clock(), lambda: room)
+    busy.enter(None)
+    room = False
+    with pytest.raises(ProtocolError, match="the machine is busy with 1 speakers") as caught:
+        busy.enter(None)
+    assert caught.value.code == 1013
+    room = True
+    busy.enter(None)
