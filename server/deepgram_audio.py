@@ -94,7 +94,8 @@ class WavDecoder:
 
     def __init__(self) -> None:
         self._head = b""
-        self._samples: RawDecoder | None = None
+        self._format: RawDecoder | None = None
+        self._samples: RawDecoder | None = None  # once they begin
 
     def decode(self, payload: bytes) -> bytes:
         """See `Decoder.decode`."""
@@ -108,6 +109,7 @@ class WavDecoder:
             if len(self._head) > LONGEST_HEADER_BYTES:
                 raise _not_audio(f"no samples within {LONGEST_HEADER_BYTES} bytes")
             return b""
+        self._samples = self._format
         assert self._samples is not None
         rest, self._head = self._head[begin:], b""
         return self._samples.decode(rest)
@@ -119,7 +121,7 @@ class WavDecoder:
             name, size = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
             at += 8
             if name == b"data":
-                if self._samples is None:
+                if self._format is None:
                     raise _not_audio("its header does not say the format before the samples")
                 return at
             if len(head) < at + size:
@@ -141,7 +143,7 @@ class WavDecoder:
         if not LOWEST_HZ <= rate <= HIGHEST_HZ:
             raise _not_audio(f"a WAV file at {rate} Hz; {LOWEST_HZ} to {HIGHEST_HZ} are heard")
         self.rate_hz = rate
-        self._samples = RawDecoder(encoding, rate)
+        self._format = RawDecoder(encoding, rate)
 
 
 def _checked_rate(rate_hz: int) -> None:

@@ -137,7 +137,7 @@ class OpenAITranscription:
             raise Refused("session.update needs a session", "missing_required_parameter", "session")
         if text_in(asked, "type", "session") not in (None, "transcription"):
             raise Refused(f"session.type: {asked['type']!r}; allowed here: transcription", param="session.type")
-        heard = part(asked, "audio.input") or {}
+        heard = part(asked, "audio.input", "session") or {}
         wished_format = self._read_format(heard)
         transcription = self._read_transcription(heard)
         if "turn_detection" in heard:
@@ -151,7 +151,7 @@ class OpenAITranscription:
         return [self._configure("update")]
 
     def _read_format(self, heard: dict[str, Any]) -> str:
-        wished = part(heard, "format")
+        wished = part(heard, "format", "session.audio.input")
         where = "session.audio.input.format"
         if wished is None:
             return self._format
@@ -164,7 +164,7 @@ class OpenAITranscription:
         return kind
 
     def _read_transcription(self, heard: dict[str, Any]) -> dict[str, Any]:
-        wished = part(heard, "transcription")
+        wished = part(heard, "transcription", "session.audio.input")
         where = "session.audio.input.transcription"
         if wished is None:
             return self._transcription
@@ -266,7 +266,7 @@ class OpenAITranscription:
 
 
 def _read_detection(heard: dict[str, Any]) -> str | None:
-    wished = part(heard, "turn_detection")
+    wished = part(heard, "turn_detection", "session.audio.input")
     where = "session.audio.input.turn_detection"
     kind = text_in(wished, "type", where)
     if wished is not None and kind not in TURN_DETECTIONS:

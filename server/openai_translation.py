@@ -124,7 +124,7 @@ class OpenAITranslation:
         if asked is None:
             raise Refused("session.update needs a session", "missing_required_parameter", "session")
         transcription, target = read_session(asked, self._targets, self._model)
-        heard = part(asked, "audio.input")
+        heard = part(asked, "audio.input", "session")
         if heard is not None and "transcription" in heard:
             self._transcription = transcription
         if target is None or target == self.settings.target:
@@ -176,10 +176,10 @@ def read_session(
         raise Refused(f"session.type: {kind!r} is not translation, and cannot be changed", param="session.type")
     if text_in(asked, "model", "session") not in (None, model):
         raise Refused("session.model cannot be changed in a session", param="session.model")
-    transcription = part(asked, "audio.input.transcription")
+    transcription = part(asked, "audio.input.transcription", "session")
     if transcription is not None:
         transcription = {"model": text_in(transcription, "model", "session.audio.input.transcription")}
-    wanted = text_in(part(asked, "audio.output"), "language", "session.audio.output")
+    wanted = text_in(part(asked, "audio.output", "session"), "language", "session.audio.output")
     target = None if wanted is None else language(wanted, targets, "session.audio.output.language")
     return transcription, target
 

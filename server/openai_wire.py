@@ -104,15 +104,18 @@ def read_audio(fields: dict[str, Any], sample_bytes: int = 2) -> bytes:
     return payload
 
 
-def part(fields: dict[str, Any], path: str) -> dict[str, Any] | None:
-    """The object at a dotted path, None where there is none; Refused for anything else than an object or null."""
+def part(fields: dict[str, Any], path: str, root: str = "") -> dict[str, Any] | None:
+    """The object at a dotted path, None where there is none; Refused for anything else than an object or null.
+
+    root: where `fields` are, for the message.
+    """
     found: Any = fields
     for at, name in enumerate(path.split(".")):
         found = found.get(name)
         if found is None:
             return None
         if not isinstance(found, dict):
-            where = ".".join(path.split(".")[: at + 1])
+            where = ".".join([*([root] if root else []), *path.split(".")[: at + 1]])
             raise Refused(f"{where} must be an object, not {type(found).__name__}", "invalid_type", where)
     return found
 

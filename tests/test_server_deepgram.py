@@ -1,0 +1,316 @@
+"""Deepgram's live protocol without a socket, and the audio that its clients send."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamst.codecs.opus import pyav
+from streamst.errors import ProtocolError
+from streamst.events import Caption
+from streamst.server.deepgram import DeepgramProtocol, Wishes, read_query
+from streamst.server.deepgram_audio import make_decoder
+from streamst.server.g711 import ALAW, MULAW
+from streamst.server.seam import (
+    Acknowledged,
+    Alive,
+    Audio,
+    Closed,
+    Configure,
+    Configured,
+    End,
+    Failure,
+    Reply,
+    Settings,
+    Welcome,
+)
+
+WELCOME = Welcome("abcd", {"source": "en", "targets": ["de"]}, {})
+
+
+def protocol(**wishes: Any) -> DeepgramProtocol:
+    asked = Wishes(**{"encoding": "linear16", "sample_rate_hz": 16_000, **wishes})
+    made = DeepgramProtocol(asked, Settings(target="de", latency="medium"), 1000, now=lambda: 0.0)
+    made.render(WELCOME, 0.0)
+    made.render(Configured(made.settings, 320), 0.0)
+    return made
+
+
+def told(made: DeepgramProtocol, *answers: Any) -> list[dict[str, Any]]:
+    return [json.loads(message) for answer in answers for message in made.render(answer, 0.0)]
+
+
+def reply(made: DeepgramProtocol, message: str) -> dict[str, Any]:
+    (command,) = made.receive(message)
+    assert isinstance(command, Reply)
+    return json.loads(command.messages[0])
+
+
+def heard(segment: int, stable: str, unstable: str = "", final: bool = False, lang: str = "en") -> Caption:
+    count = len(stable.split()) + len(unstable.split())
+    spans = tuple((1000.0 * segment + 100.0 * at, 1000.0 * segment + 100.0 * at + 90.0) for at in range(count))
+    return Caption(
+        source_ms=1000.0 * segment + 900, compute_ms=0.0, lang=lang, segment=segment, revision=0, stable=stable,
+        unstable=unstable, start_ms=1000.0 * segment, end_ms=1000.0 * segment + 100.0 * count - 10, final=final,
+        spans_ms=spans if lang == "en" else (),
+    )  # fmt: skip
+
+
+def acknowledged(ms: float) -> Acknowledged:
+    return Acknowledged(0, 0, ms)
+
+
+def transcript(result: dict[str, Any]) -> str:
+    return result["channel"]["alternatives"][0]["transcript"]
+
+
+def test_an_utterance_is_told_word_by_word_and_then_once_more_for_good() -> None:
+    results = told(
+        protocol(interim=True), heard(0, "good", "morn"), heard(0, "good morning", final=True), acknowledged(1000)
+    )
+    assert [(transcript(r), r["is_final"], r["speech_final"]) for r in results] == [
+        ("good morn", False, False),
+        ("good morning", True, True),
+    ]
+    assert [w["confidence"] for w in results[0]["channel"]["alternatives"][0]["words"]] == [1.0, 0.5]
+    final = results[1]
+    assert (final["start"], final["duration"], final["channel_index"]) == (0.0, 0.19, [0, 1])
+    assert final["channel"]["alternatives"][0]["words"][1] == {
+        "word": "morning", "start": 0.1, "end": 0.19, "confidence": 1.0, "punctuated_word": "morning",
+    }  # fmt: skip
+    assert final["metadata"]["request_id"] == "abcd"
+
+
+def test_without_interim_results_only_the_final_ones_are_told() -> None:
+    results = told(protocol(), heard(0, "good"), heard(0, "good morning", final=True), acknowledged(1000))
+    assert [transcript(result) for result in results] == ["good morning"]
+
+
+def test_a_final_result_waits_for_its_translation() -> None:
+    made = protocol(target="de")
+    results = told(
+        made,
+        heard(0, "good morning", final=True),
+        heard(0, "Guten Morgen.", final=True, lang="de"),
+        heard(1, "where", final=True),
+        heard(1, "Wo?", final=True, lang="de"),
+        Closed({}),
+    )
+    assert [r.get("translation", {}).get("transcript") for r in results] == ["Guten Morgen.", "Wo?", None]
+    assert [r["type"] for r in results] == ["Results", "Results", "Metadata"]
+
+
+def test_finalize_flushes_and_marks_the_result() -> None:
+    made = protocol()
+    (command,) = made.receive('{"type": "Finalize"}')
+    assert isinstance(command, Configure)
+    (result,) = told(made, heard(0, "good", final=True), Configured(command.settings, 320))
+    assert (transcript(result), result["from_finalize"], result["is_final"]) == ("good", True, True)
+
+
+def test_finalize_with_nothing_heard_is_answered_too() -> None:
+    made = protocol()
+    made.receive('{"type": "Finalize"}')
+    (result,) = told(made, Configured(made.settings, 320))
+    assert (transcript(result), result["from_finalize"]) == ("", True)
+
+
+def test_a_result_that_was_final_before_finalize_is_not_marked() -> None:
+    made = protocol()
+    made.receive('{"type": "Finalize"}')
+    before = [heard(0, "one", final=True), acknowledged(900)]
+    results = told(made, *before, heard(1, "two", final=True), Configured(made.settings, 320))
+    assert [(transcript(r), r["from_finalize"]) for r in results] == [("one", False), ("two", True)]
+
+
+def test_speech_started_and_utterance_end_are_told_where_asked_for() -> None:
+    made = protocol(vad_events=True, utterance_end_ms=1000)
+    events = told(
+        made, heard(0, "good"), heard(0, "good morning", final=True), acknowledged(900), acknowledged(1189),
+        acknowledged(1190), acknowledged(5000),
+    )  # fmt: skip
+    assert [event["type"] for event in events] == ["SpeechStarted", "Results", "UtteranceEnd"]
+    assert events[0]["timestamp"] == 0.0
+    assert events[2] == {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 0.19}
+    assert told(protocol(), heard(0, "good", final=True), acknowledged(9000))[-1]["type"] == "Results"
+
+
+def test_the_end_tells_what_was_heard() -> None:
+    made = protocol()
+    payload = b"\1\0" * 8000
+    (audio,) = made.receive(payload)
+    assert audio == Audio("pcm16", 0, 0, payload)
+    assert made.receive('{"type": "CloseStream"}') == [End()]
+    (metadata,) = told(made, Closed({}))
+    assert (metadata["type"], metadata["duration"], metadata["channels"]) == ("Metadata", 0.5, 1)
+    assert metadata["sha256"] == hashlib.sha256(payload).hexdigest()
+    assert metadata["created"] == "1970-01-01T00:00:00.000Z"
+
+
+def test_keep_alive_is_a_sign_of_life_and_an_empty_message_the_end() -> None:
+    assert protocol().receive('{"type": "KeepAlive"}') == [Alive()]
+    assert protocol().receive(b"") == [End()]
+
+
+@pytest.mark.parametrize("message", ["hello", "[1]", "{}", '{"type": "Dance"}', '{"type": 7}'])
+def test_a_text_that_is_not_understood_is_told_and_the_stream_goes_on(message: str) -> None:
+    made = protocol()
+    error = reply(made, message)
+    assert (error["type"], error["variant"], error["message"]) == ("Error", "SchemaError", message)
+    assert made.receive('{"type": "CloseStream"}') == [End()]
+
+
+def test_configure_is_answered() -> None:
+    assert reply(protocol(), '{"type": "Configure"}') == {"type": "ConfigureSuccess", "request_id": "abcd"}
+    failure = reply(protocol(), '{"type": "Configure", "keyterms": ["Nauen"]}')
+    assert (failure["type"], failure["code"]) == ("ConfigureFailure", "CONFIGURE_KEYTERMS_NOT_SUPPORTED")
+
+
+@pytest.mark.parametrize(
+    ("code", "close", "name"), [(4408, 1011, "NET-0001"), (1007, 1008, "DATA-0000"), (1011, 1011, "NET-0000")]
+)
+def test_a_failure_has_their_close_code_and_name(code: int, close: int, name: str) -> None:
+    made = protocol()
+    assert made.closing(code, "because") == (close, f"{name}: because")
+    (error,) = told(made, Failure(code, "because"))
+    assert (error["type"], error["variant"], error["description"]) == ("Error", name, "because")
+
+
+# --- the address
+
+
+def query(**fields: str) -> Wishes:
+    extras = [fields.pop("extra")] if "extra" in fields else []
+    return read_query(fields, extras, "en", ("de",))
+
+
+def test_the_address_says_what_is_wished() -> None:
+    wished = query(
+        encoding="mulaw", sample_rate="8000", language="en-US", interim_results="true", endpointing="300",
+        utterance_end_ms="1500", vad_events="true", extra="translate:de-DE", model="nova-3", smart_format="true",
+    )  # fmt: skip
+    assert wished == Wishes("mulaw", 8000, True, True, True, 1500, "de")
+    assert query(encoding="linear16", sample_rate="16000", endpointing="false").endpointing is False
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"language": "tlh"}, "allowed: en"),
+        ({"channels": "2"}, "channels"),
+        ({"multichannel": "true"}, "channels"),
+        ({"interim_results": "maybe"}, "allowed: true, false"),
+        ({"encoding": "linear16"}, "sample_rate is needed"),
+        ({"encoding": "linear16", "sample_rate": "fast"}, "sample_rate: 'fast'"),
+        ({"utterance_end_ms": "10"}, "at least 1000"),
+        ({"extra": "translate:tlh"}, "allowed: de"),
+    ],
+)
+def test_an_impossible_wish_is_refused_by_name(fields: dict[str, str], named: str) -> None:
+    with pytest.raises(ProtocolError, match=named) as caught:
+        query(**fields)
+    assert caught.value.code == 4400
+
+
+@pytest.mark.parametrize(("encoding", "rate"), [("amr-nb", 8000), ("linear16", 4000), ("linear16", 96_000)])
+def test_an_impossible_encoding_or_rate_is_refused(encoding: str, rate: int) -> None:
+    with pytest.raises(ProtocolError, match="allowed: ") as caught:
+        make_decoder(encoding, rate)
+    assert caught.value.code == 4400
+
+
+# --- the audio
+
+
+@pytest.mark.parametrize(("table", "subtype"), [(MULAW, "ULAW"), (ALAW, "ALAW")])
+def test_g711_is_libsndfiles(table: np.ndarray, subtype: str) -> None:
+    raw = io.BytesIO(bytes(range(256)))
+    expected, _ = soundfile.read(raw, samplerate=8000, channels=1, format="RAW", subtype=subtype, dtype="int16")
+    assert table.tolist() == expected.tolist()
+
+
+def wav(subtype: str, rate: int, samples: np.ndarray, kind: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+TONE = (np.sin(np.arange(4000) / 9) * 12_000).astype(np.int16)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 44, 1000, 100_000])
+@pytest.mark.parametrize("form", ["WAV PCM_16", "WAVEX PCM_16", "WAV ULAW", "WAV ALAW"])
+def test_a_wav_file_is_heard_however_it_is_cut(piece: int, form: str) -> None:
+    kind, subtype = form.split()
+    file = wav(subtype, 22_050, TONE, kind)
+    decoder = make_decoder(None, None)
+    out = b"".join(decoder.decode(file[at : at + piece]) for at in range(0, len(file), piece))
+    expected, rate = soundfile.read(io.BytesIO(file), dtype="int16")
+    assert decoder.rate_hz == rate == 22_050
+    assert np.frombuffer(out, "<i2")[: len(expected)].tolist() == expected.tolist()
+
+
+def test_the_rate_of_a_wav_file_is_configured_before_its_audio() -> None:
+    made = protocol(encoding=None, sample_rate_hz=None)
+    configure, audio = made.receive(wav("PCM_16", 8000, TONE))
+    assert isinstance(configure, Configure)
+    assert configure.settings.sample_rate_hz == 8000
+    assert isinstance(audio, Audio)
+    assert audio.payload == TONE.tobytes()
+    assert told(made, Configured(configure.settings, 320)) == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"not a WAV file at all", b"RIFF\0\0\0\0WAVEdata\4\0\0\0\0\0\0\0", wav("PCM_24", 8000, TONE),
+     wav("PCM_16", 8000, np.stack([TONE, TONE], 1))],
+)  # fmt: skip
+def test_what_is_no_wav_file_that_we_hear_is_undecodable(payload: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        make_decoder(None, None).decode(payload)
+    assert caught.value.code == 1007
+
+
+def test_opus_packets_are_heard_and_garbage_is_undecodable() -> None:
+    av = pyav()
+    encoder = av.CodecContext.create("libopus", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 48_000, "mono", "s16"
+    tone = (np.sin(np.arange(48_000) * (2 * np.pi * 300 / 48_000)) * 12_000).astype(np.int16)
+    packets: list[bytes] = []
+    for at in range(0, 48_000, 960):
+        frame = av.AudioFrame.from_ndarray(tone[None, at : at + 960], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, at
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    decoder = make_decoder("opus", 48_000)
+    out = np.frombuffer(b"".join(decoder.decode(packet) for packet in packets), "<i2").astype(float)
+    lag = int(np.argmax(np.correlate(out[:9600], tone[:4800].astype(float), "valid")))
+    middle = slice(9600, 38_400)
+    assert np.corrcoef(out[lag:][middle], tone[: len(out) - lag][middle])[0, 1] > 0.99
+    with pytest.raises(ProtocolError) as caught:
+        decoder.decode(b"\xff\xff\xff\xff garbage")
+    assert caught.value.code == 1007
+
+
+@given(st.lists(st.binary(max_size=9), max_size=6))
+def test_raw_samples_are_the_same_however_they_are_cut(parts: list[bytes]) -> None:
+    decoder = make_decoder("linear16", 16_000)
+    whole = b"".join(parts)
+    assert b"".join(decoder.decode(part) for part in parts) == whole[: len(whole) // 2 * 2]
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_do_more_than_earn_data_0000(payload: bytes) -> None:
+    code = 0
+    try:
+        protocol(encoding=None, sample_rate_hz=None).receive(payload)
+    except ProtocolError as error:
+        code = error.code
+    assert code in (0, 1007)
