@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from streamst.session import Steps
 from . import codes
 from .meter import Meter
 from .metrics import Metrics, Tally
-from .pressure import CHEAPER_POLICY, RELAXED, RELIEF_CHUNK_MS, RELIEF_POLICY, WIDER_CHUNKS
+from .pressure import CHEAPER_POLICY, RELAXED, RELIEF_CHUNK_MS, RELIEF_POLICY, WIDER_CHUNKS, Pressure, behind
 from .seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
 from .wire_audio import Downlink, Uplink
 
@@ -72,11 +71,12 @@ class LiveStream:
         pipeline: Pipeline,
         metrics: Metrics | Tally,
         defaults: Settings | None = None,
-        pressure: Callable[[], int] = lambda: RELAXED,
+        pressure: Pressure | None = None,
     ) -> None:
-        """pressure: the level of `pressure.py`, at which chunks get wider and the policy cheaper."""
+        """pressure: is told what is heard; under it chunks get wider and the policy cheaper."""
         self.pipeline, self.metrics = pipeline, metrics
         self._pressure, self._relieved = pressure, RELAXED
+        self._first_s: float | None = None  # when the first audio arrived
         self.meter = Meter()
         self.defaults = defaults or Settings()  # where a client leaves policy or latency open
         self.settings = Settings()
@@ -137,18 +137,25 @@ class LiveStream:
         """Hear the next piece."""
         answers: list[Answer] = []
         if self._pieces:
-            self._relieve()
             part = self._pieces.popleft()
             begun_s = time.perf_counter()
             pcm = self._require().uplink.decode(part)
+            self._relieve(len(pcm) / self.pipeline.sample_rate_hz, begun_s)
             answers = self._say((yield from self._push(pcm)), begun_s)
         if not self._pieces:
             answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
         return answers
 
-    def _relieve(self) -> None:
+    def _relieve(self, audio_s: float, now_s: float) -> None:
         """Ask less of the device while it is under pressure, and what the client asked for again when it is not."""
-        level, running = self._pressure(), self._require()
+        running = self._require()
+        if self._pressure is None:
+            return
+        if self._first_s is None:
+            self._first_s = self._arrived_s
+        late_s = behind(now_s, self._arrived_s, self._first_s, self._heard_ms / 1000)
+        self._pressure.heard(self, audio_s, late_s)
+        level = self._pressure.level
         if level == self._relieved:
             return
         self._relieved = level
@@ -231,14 +238,16 @@ class LiveStream:
             return []
         text = " ".join(self._held_text)
         self._held_text.clear()
-        return [self._spoken(payload, samples, text, speech.source_ms, speech.compute_ms)]
+        return [self._spoken(payload, samples, text, speech.source_ms, speech.compute_ms, speech.rate)]
 
-    def _spoken(self, payload: bytes, samples: int, text: str, source_ms: float, compute_ms: float) -> Spoken:
+    def _spoken(
+        self, payload: bytes, samples: int, text: str, source_ms: float, compute_ms: float, pace: float = 1.0
+    ) -> Spoken:
         rate = self._require().downlink.sample_rate_hz
         self._spoken_ms += 1000 * samples / rate
         self.metrics.spoken_s.inc(samples / rate)
         heard = round(source_ms * self.pipeline.sample_rate_hz / 1000)
-        return Spoken(self.settings.output_codec, payload, samples, rate, text, source_ms, compute_ms, heard)
+        return Spoken(self.settings.output_codec, payload, samples, rate, text, source_ms, compute_ms, heard, pace)
 
     def _placed(self, event: Event) -> Event:
         """`event` of the session that runs, as seen from the stream's start."""

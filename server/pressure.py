@@ -1,52 +1,63 @@
 """How busy a device is, and what gives way first: wider chunks, then a cheaper policy, then new sessions are refused.
 
-Two signs, both decaying with time: the share of time in which the networks worked, and how long work waited for its
-turn. The level rises one step at a time and falls more slowly, so that it does not swing.
+Two signs: what the streams that are heard now would take of the device's time if all came in real time, from what a
+second of audio has cost lately; and how far they are behind. Who sends a file faster than it can be heard is behind
+what was sent, but not behind real time: that is no pressure. The level rises one step at a time and falls more slowly,
+so that it does not swing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 from streamst.engine import Batch
 
 RELAXED, WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE = range(4)  # levels
-MEMORY_S = 3.0  # after which what was seen counts a third
-BUSY, CALM = 0.92, 0.75  # shares of time above which the level rises, below which it falls
-WAIT_S, SHORT_WAIT_S = 0.3, 0.1  # waiting likewise
-LEAST_SHARE, UNKNOWN_SHARE = 0.02, 0.2  # of a device's time that a stream is expected to take
+MEMORY_S = 5.0  # after which what was seen counts a third
+BUSY, CALM = 0.92, 0.75  # shares of the device's time above which the level rises, below which it falls
+BEHIND_S, CLOSE_S = 0.6, 0.2  # likewise, how far streams are behind
 RISE_S, FALL_S = 2.0, 8.0  # how long that must last
+FRESH_S = 4.0  # after which a stream that is not heard costs nothing
+UNKNOWN_COST, KNOWN_AFTER_S = 0.08, 2.0  # a second of audio, until so much was heard lately
 RELIEF_CHUNK_MS = 640  # of sessions that asked for shorter ones, from the first level on
 RELIEF_POLICY = "wait-k:k=7"  # of all sessions, from the second on: it decodes once a word
 
 
 @dataclass
 class Pressure:
-    """What one engine is under; `note` every batch, ask `level` before every chunk."""
+    """What one engine is under. Tell it every batch and all audio heard; ask `level` before every chunk."""
 
     now: Callable[[], float]
-    _busy: float = 0.0  # share of time
-    _wait_s: float = 0.0
+    _busy_s: float = 0.0  # lately
+    _audio_s: float = 0.0  # heard lately
+    _behind_s: float = 0.0
+    _streams: dict[Hashable, float] = field(default_factory=dict)  # when each was heard last, or began
     _seen_s: float | None = None
     _level: int = RELAXED
     _since_s: float | None = None  # when a reason to change the level began
     _rising: bool = False
 
-    def note(self, batch: Batch) -> None:
-        """Count work that was just done."""
+    def worked(self, batch: Batch) -> None:
+        """The networks did this."""
         self._fade()
-        self._busy += batch.seconds / MEMORY_S
-        longest_s = max(batch.waited_s, default=0.0)
-        self._wait_s += (longest_s - self._wait_s) * min(1.0, batch.seconds / MEMORY_S * 4)
-        self._judge()
+        self._busy_s += batch.seconds
 
-    @property
-    def utilisation(self) -> float:
-        """Share of the last seconds in which the networks worked, 0 to about 1."""
+    def began(self, stream: Hashable) -> None:
+        """A stream was opened, and will soon be heard."""
+        self._streams[stream] = self.now()
+
+    def heard(self, stream: Hashable, audio_s: float, behind_s: float) -> None:
+        """Audio of a stream was heard, `behind_s` later than it could have been (see `behind`)."""
         self._fade()
-        return min(1.0, self._busy)
+        self._streams[stream] = self.now()
+        self._audio_s += audio_s
+        self._behind_s = max(self._behind_s, behind_s)
+
+    def ended(self, stream: Hashable) -> None:
+        """The stream is over."""
+        self._streams.pop(stream, None)
 
     @property
     def level(self) -> int:
@@ -55,31 +66,38 @@ class Pressure:
         self._judge()
         return self._level
 
-    def fits(self, streams: int, fresh: int) -> bool:
-        """Whether another stream can be served beside `streams`.
+    @property
+    def demand(self) -> float:
+        """Share of the device's time that the streams take in real time; above 1 they cannot all be heard in time."""
+        return self._cost() * self._count()
 
-        fresh: how many of them began so lately that what they cost is not seen yet; it is expected to be what the
-        others cost on average.
-        """
-        if self.level == NO_MORE:
-            return False
-        known = streams - fresh
-        share = max(LEAST_SHARE, self.utilisation / known) if known > 0 else UNKNOWN_SHARE
-        return self.utilisation + (fresh + 1) * share <= BUSY
+    @property
+    def room(self) -> bool:
+        """Whether another stream can be served; it is expected to cost what the others do on average."""
+        return self.level < NO_MORE and self._cost() * (self._count() + 1) <= BUSY
+
+    def _cost(self) -> float:
+        """Seconds of work for a second of audio."""
+        self._fade()
+        return self._busy_s / self._audio_s if self._audio_s >= KNOWN_AFTER_S else UNKNOWN_COST
+
+    def _count(self) -> int:
+        now_s = self.now()
+        return sum(now_s - heard_s < FRESH_S for heard_s in list(self._streams.values()))
 
     def _fade(self) -> None:
         now_s = self.now()
         if self._seen_s is not None:
             kept = math.exp(-(now_s - self._seen_s) / MEMORY_S)
-            self._busy *= kept
-            self._wait_s *= kept
+            self._busy_s *= kept
+            self._audio_s *= kept
+            self._behind_s *= kept**2
         self._seen_s = now_s
 
     def _judge(self) -> None:
-        tight = self._busy > BUSY or self._wait_s > WAIT_S
-        calm = self._busy < CALM and self._wait_s < SHORT_WAIT_S
-        wanted = (tight and self._level < NO_MORE) or (calm and self._level > RELAXED)
-        if not wanted:
+        tight = self.demand > BUSY or self._behind_s > BEHIND_S
+        calm = self.demand < CALM and self._behind_s < CLOSE_S
+        if not ((tight and self._level < NO_MORE) or (calm and self._level > RELAXED)):
             self._since_s = None
             return
         now_s = self.now()
@@ -88,3 +106,9 @@ class Pressure:
         if now_s - self._since_s >= (RISE_S if tight else FALL_S):
             self._level += 1 if tight else -1
             self._since_s = None
+
+
+def behind(now_s: float, arrived_s: float, first_s: float, heard_s: float) -> float:
+    """How late audio is heard [s]: since it arrived at `arrived_s`, but no later than in a stream in real time that
+    began at `first_s`, of which `heard_s` were heard before."""
+    return max(0.0, min(now_s - arrived_s, now_s - first_s - heard_s))

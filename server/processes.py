@@ -57,7 +57,7 @@ class Told:
     settings: Settings
     waiting: bool
     summary: dict[str, Any]
-    utilisation: float
+    demand: float
     room: bool
     tally: list[tuple[str, str, dict[str, str], float]]
 
@@ -120,7 +120,7 @@ class _Process:
     pipe: Pipe
     streams: dict[int, RemoteStream] = field(default_factory=dict)
     pending: dict[int, asyncio.Future[Told]] = field(default_factory=dict)
-    utilisation: float = 0.0
+    demand: float = 0.0
     room: bool = True
     sending: threading.Lock = field(default_factory=threading.Lock)
 
@@ -140,7 +140,7 @@ class Processes:
 
     def open(self, defaults: Settings) -> RemoteStream:
         """A stream in the process that has least to do."""
-        least = min(self._processes, key=lambda one: (len(one.streams), one.utilisation))
+        least = min(self._processes, key=lambda one: (len(one.streams), one.demand))
         self._numbers += 1
         stream = RemoteStream(self._numbers, least, self._pipeline)
         least.streams[stream.number] = stream
@@ -177,9 +177,9 @@ class Processes:
         return any(one.room or not one.streams for one in self._processes)
 
     @property
-    def utilisation(self) -> float:
+    def demand(self) -> float:
         """Mean over the processes."""
-        return sum(one.utilisation for one in self._processes) / len(self._processes)
+        return sum(one.demand for one in self._processes) / len(self._processes)
 
     def close(self) -> None:
         """End the processes."""
@@ -223,7 +223,7 @@ class Processes:
             for name, method, labels, value in told.tally:
                 metric = getattr(self._metrics, name)
                 getattr(metric.labels(**labels) if labels else metric, method)(value)
-            process.utilisation, process.room = told.utilisation, told.room
+            process.demand, process.room = told.demand, told.room
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(_resolve, process.pending.pop(told.stream, None), told)
 
@@ -255,7 +255,7 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
             log.error("a stream failed", exc_info=error)
         told = Told(
             asked.stream, answers, wrapped, live.settings, live.waiting,  # type: ignore[arg-type]
-            live.summary() if asked.method == "finish" else {}, worker.utilisation, worker.room, tally.take(),
+            live.summary() if asked.method == "finish" else {}, worker.demand, worker.room, tally.take(),
         )  # fmt: skip
         with sending:
             pipe.send(told)

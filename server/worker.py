@@ -23,7 +23,6 @@ from .seam import Settings
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
-FRESH_S = 6.0  # after which what a stream costs has been seen
 T = TypeVar("T")
 
 
@@ -32,26 +31,28 @@ class Worker:
 
     def __init__(self, pipeline: Pipeline, metrics: Metrics | Tally, options: EngineOptions | None = None) -> None:
         self._pipeline, self._metrics = pipeline, metrics
-        self._pressure = Pressure(time.monotonic)
-        self._opened_s: dict[LiveStream, float] = {}
+        self._pressure = Pressure(time.perf_counter)
         self._engine = Engine(pipeline.translator, pipeline.voice, options, self._observe)
 
     def open(self, defaults: Settings) -> LiveStream:
         """A stream whose steps `run` takes; `release` it in the end."""
-        stream = LiveStream(self._pipeline, self._metrics, defaults, lambda: self._pressure.level)
-        self._opened_s[stream] = time.monotonic()
+        stream = LiveStream(self._pipeline, self._metrics, defaults, self._pressure)
+        self._pressure.began(stream)
         return stream
 
     def release(self, stream: LiveStream) -> None:
         """The stream is over."""
-        self._opened_s.pop(stream, None)
+        self._pressure.ended(stream)
 
     @property
     def room(self) -> bool:
         """Whether another stream can be served without making the others wait."""
-        now_s = time.monotonic()
-        fresh = sum(now_s - opened_s < FRESH_S for opened_s in list(self._opened_s.values()))
-        return self._pressure.fits(len(self._opened_s), fresh)
+        return self._pressure.room
+
+    @property
+    def demand(self) -> float:
+        """Share of the device's time that the streams take."""
+        return self._pressure.demand
 
     async def run(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> T:
         """What `steps` return, or raise. Cancelled before its turn, it never runs. client: see `Engine.submit`."""
@@ -60,16 +61,6 @@ class Worker:
     def submit(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> Future[T]:
         """The same without a loop."""
         return self._engine.submit(steps, session, client)
-
-    @property
-    def level(self) -> int:
-        """How far what gives way under pressure has given way (pressure.py)."""
-        return self._pressure.level
-
-    @property
-    def utilisation(self) -> float:
-        """Share of the last seconds in which the networks worked."""
-        return self._pressure.utilisation
 
     def forget(self, client: Hashable) -> None:
         """The client has no session any more."""
@@ -80,7 +71,7 @@ class Worker:
         self._engine.close()
 
     def _observe(self, batch: Batch) -> None:
-        self._pressure.note(batch)
+        self._pressure.worked(batch)
         self._metrics.batch_size.labels(kind=batch.kind).observe(len(batch.waited_s))
         self._metrics.compute_s.observe(batch.seconds)
         for waited_s in batch.waited_s:

@@ -11,12 +11,14 @@ from streamst.server.metrics import Metrics
 from streamst.server.pressure import (
     CHEAPER_POLICY,
     FALL_S,
+    FRESH_S,
     NO_MORE,
     RELAXED,
     RELIEF_CHUNK_MS,
     RISE_S,
     WIDER_CHUNKS,
     Pressure,
+    behind,
 )
 from streamst.server.seam import Answer, Audio, Settings
 from streamst.session import Steps
@@ -30,12 +32,14 @@ class Clock:
         return self.s
 
 
-def work(pressure: Pressure, clock: Clock, seconds: float, share: float, waited_s: float = 0.0) -> list[int]:
-    """Batches of a tenth of a second that fill `share` of the time; the levels seen."""
+def work(pressure: Pressure, clock: Clock, seconds: float, streams: int, cost: float, late_s: float = 0.0) -> list[int]:
+    """Streams in real time, of which a second costs `cost` seconds of work; the levels seen every 0.1 s."""
     levels = []
     for _ in range(round(seconds / 0.1)):
         clock.s += 0.1
-        pressure.note(Batch("encode", 0.1 * share, (waited_s,)))
+        pressure.worked(Batch("encode", 0.1 * cost * streams, (0.0,) * streams))
+        for stream in range(streams):
+            pressure.heard(stream, 0.1, late_s)
         levels.append(pressure.level)
     return levels
 
@@ -47,47 +51,78 @@ def clock() -> Clock:
 
 def test_a_device_with_time_to_spare_gives_way_to_nothing(clock: Clock) -> None:
     pressure = Pressure(clock)
-    assert set(work(pressure, clock, 60, 0.8)) == {RELAXED}
-    assert pressure.utilisation == pytest.approx(0.8, abs=0.05)
+    assert set(work(pressure, clock, 60, 4, 0.2)) == {RELAXED}
+    assert pressure.demand == pytest.approx(0.8)
 
 
 def test_a_full_device_gives_way_step_by_step_and_recovers_more_slowly(clock: Clock) -> None:
     pressure = Pressure(clock)
-    rising = work(pressure, clock, 30, 1.0)
+    rising = work(pressure, clock, 30, 10, 0.12)
     assert rising == sorted(rising)
     assert set(rising) == {RELAXED, WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE}
     steps = [rising.index(level) for level in (WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE)]
     assert min(np.diff(steps)) >= RISE_S / 0.1 - 1
-    falling = work(pressure, clock, 60, 0.3)
+    for stream in range(10):
+        pressure.ended(stream)
+    falling = work(pressure, clock, 60, 2, 0.12)
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] == RELAXED
     assert falling.index(RELAXED) - falling.index(WIDER_CHUNKS) >= FALL_S / 0.1 - 1
 
 
-def test_work_that_waits_long_is_pressure_however_idle_the_device_seems(clock: Clock) -> None:
+def test_streams_that_fall_behind_are_pressure_however_idle_the_device_seems(clock: Clock) -> None:
     pressure = Pressure(clock)
-    assert work(pressure, clock, 30, 0.5, waited_s=2.0)[-1] == NO_MORE
+    assert work(pressure, clock, 30, 2, 0.1, late_s=2.0)[-1] == NO_MORE
+
+
+def test_who_sends_faster_than_real_time_is_no_pressure(clock: Clock) -> None:
+    pressure = Pressure(clock)
+    for number in range(600):
+        clock.s += 0.1
+        pressure.worked(Batch("encode", 0.1, (0.0,)))  # all of the device's time
+        late_s = behind(clock.s, arrived_s=1.0, first_s=0.0, heard_s=0.5 * number)
+        pressure.heard("file", 0.5, late_s)
+        assert pressure.level == RELAXED
+    assert pressure.demand == pytest.approx(0.2)
+    assert pressure.room
+
+
+@pytest.mark.parametrize(
+    ("now_s", "arrived_s", "heard_s", "late_s"),
+    [
+        (10.0, 9.5, 9.5, 0.5),  # in real time: as late as it has waited
+        (10.0, 1.0, 30.0, 0.0),  # a file: far behind what was sent, ahead of real time
+        (10.0, 1.0, 7.0, 3.0),  # a file that is heard too slowly
+        (100.0, 99.9, 20.0, 0.1),  # nothing came for a while
+    ],
+)
+def test_how_late_audio_is_heard(now_s: float, arrived_s: float, heard_s: float, late_s: float) -> None:
+    assert behind(now_s, arrived_s, 0.0, heard_s) == pytest.approx(late_s)
 
 
 def test_between_busy_and_calm_the_level_stays(clock: Clock) -> None:
     pressure = Pressure(clock)
-    work(pressure, clock, 12, 1.0)
-    reached = work(pressure, clock, 6, 0.85)[-1]
+    work(pressure, clock, 5, 10, 0.1)
+    reached = work(pressure, clock, 15, 10, 0.085)[-1]
     assert reached > RELAXED
-    assert set(work(pressure, clock, 30, 0.85)) == {reached}
+    assert set(work(pressure, clock, 30, 10, 0.085)) == {reached}
 
 
 def test_another_stream_fits_while_what_it_will_cost_is_free(clock: Clock) -> None:
     pressure = Pressure(clock)
-    assert pressure.fits(0, 0)
-    assert pressure.fits(3, 3)
-    assert not pressure.fits(5, 5)  # nothing is known of their cost: a fifth of the device each
-    work(pressure, clock, 30, 0.6)
-    assert pressure.fits(6, 0)  # a tenth each
-    assert pressure.fits(8, 2)
-    assert not pressure.fits(9, 3)
-    work(pressure, clock, 30, 1.0)
-    assert not pressure.fits(1, 0)
+    for stream in range(11):
+        assert pressure.room
+        pressure.began(stream)
+    assert not pressure.room  # nothing is known of their cost yet: UNKNOWN_COST each
+    clock.s += FRESH_S  # they say nothing
+    work(pressure, clock, 30, 4, 0.1)
+    for stream in range(4, 8):
+        assert pressure.room
+        pressure.began(stream)
+    pressure.began(8)
+    assert not pressure.room
+    clock.s += FRESH_S
+    assert pressure.room
 
 
 def heard(live: LiveStream, number: int, seconds: float) -> None:
@@ -109,9 +144,19 @@ def _finish(live: LiveStream, steps: Steps[list[Answer]]) -> None:
             return
 
 
-def test_a_stream_asks_less_under_pressure_and_what_was_wanted_afterwards(tiny_pipeline: Pipeline) -> None:
-    level = RELAXED
-    live = LiveStream(tiny_pipeline, Metrics(), Settings(latency="low"), lambda: level)
+class Given(Pressure):
+    """A level that a test gives."""
+
+    given = RELAXED
+
+    @property
+    def level(self) -> int:
+        return self.given
+
+
+def test_a_stream_asks_less_under_pressure_and_what_was_wanted_later(tiny_pipeline: Pipeline, clock: Clock) -> None:
+    pressure = Given(clock)
+    live = LiveStream(tiny_pipeline, Metrics(), Settings(latency="low"), pressure)
     _finish(live, live.configure(Settings(latency="low")))
     assert live._running is not None
     session = live._running.session
@@ -119,14 +164,14 @@ def test_a_stream_asks_less_under_pressure_and_what_was_wanted_afterwards(tiny_p
     assert session.chunk_ms < RELIEF_CHUNK_MS
     heard(live, 0, 2.0)
     assert (session.chunk_ms, session.policy) == wanted
-    level = WIDER_CHUNKS
+    pressure.given = WIDER_CHUNKS
     heard(live, 1, 2.0)
     assert session.chunk_ms == RELIEF_CHUNK_MS
     assert session.policy == wanted[1]
-    level = CHEAPER_POLICY
+    pressure.given = CHEAPER_POLICY
     heard(live, 2, 2.0)
     assert session.policy != wanted[1]
-    level = RELAXED
+    pressure.given = RELAXED
     heard(live, 3, 2.0)
     assert session.chunk_ms == wanted[0]
     assert type(session.policy) is type(wanted[1])
