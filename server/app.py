@@ -1,6 +1,6 @@
 """The routes, and the process that serves them.
 
-GET /healthz, /metrics, /v1/info · POST /v1/sessions · websocket /v1/stream · everything else is the page.
+GET /healthz, /readyz, /metrics, /v1/info · POST /v1/sessions · websocket /v1/stream · everything else is the page.
 The routes of other services' protocols are in `compatible.py`.
 """
 
@@ -86,6 +86,7 @@ class Service:
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
         self.reception = Reception(self.worker, self.sessions, options, self.metrics, self.defaults, self.offer)
         self.compatible = Compatible(self.reception, self._admit)
+        self.metrics.max_sessions.set(options.max_sessions)
 
     def warm_up(self) -> None:
         """Hear a second of silence, so that the first client need not wait; InputError for impossible defaults."""
@@ -125,6 +126,18 @@ class Service:
                 "max_sessions": self.options.max_sessions,
             }
         )
+
+    async def readyz(self, _: Request) -> Response:
+        """Whether the next client would be served: 200, or 503 with the reason."""
+        if self.sessions.draining.is_set():
+            reason = "draining"
+        elif self.sessions.free < 1:
+            reason = "full"
+        elif not self.worker.room:
+            reason = "busy"
+        else:
+            return JSONResponse({"ready": True})
+        return JSONResponse({"ready": False, "reason": reason}, 503, {"retry-after": "5"})
 
     async def info(self, _: Request) -> Response:
         """Languages, policies, codecs and limits."""
@@ -206,6 +219,7 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader:
     app = Starlette(
         routes=[
             Route("/healthz", service.healthz),
+            Route("/readyz", service.readyz),
             Route("/metrics", service.show_metrics),
             Route("/v1/info", service.info),
             Route("/v1/sessions", service.new_session, methods=["POST"]),

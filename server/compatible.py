@@ -11,6 +11,7 @@ What is not possible is refused before the handshake, in the words of the servic
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from .native import read_object
 from .openai_transcription import OpenAITranscription
 from .openai_translation import OpenAITranslation, read_session, session_object
 from .reception import Reception
-from .sessions import RETRY_MS
+from .sessions import retry_ms
 from .simulstream import SimulstreamProtocol
 
 SECRET_S, LEAST_SECRET_S, LONGEST_SECRET_S = 600, 10, 7200  # how long a client secret may be used [s]
@@ -54,6 +55,7 @@ class _Secret:
     transcription: dict[str, Any] | None
     model: str
     expires_at: int  # Unix time
+    key: str | None  # that asked for it, and whose limits hold
 
 
 class Compatible:
@@ -84,8 +86,7 @@ class Compatible:
         try:
             key = _key(websocket)
             secret = self._secret(key)
-            if secret is None:
-                self.admit(websocket, key)
+            self.admit(websocket, secret.key if secret else key)
             model = websocket.query_params.get("model") or (secret.model if secret else "")
             if not model:
                 raise ProtocolError("the query parameter model is missing", codes.BAD_PARAMETER)
@@ -155,9 +156,10 @@ class Compatible:
     async def new_secret(self, request: Request) -> Response:
         """A short-lived key for a page, with the session that it opens; a secret may open several until it expires."""
         try:
-            self.admit(request, _key(request))
+            key = _key(request)
+            self.admit(request, key)
             fields = read_object(await request.body() or b"{}", self.reception.options.max_text_bytes)
-            value, secret = self._keep(fields)
+            value, secret = self._keep(fields, key)
         except ProtocolError as error:
             return _openai_error(error)
         except openai_wire.Refused as error:
@@ -168,7 +170,7 @@ class Compatible:
         )
         return JSONResponse({"value": value, "expires_at": secret.expires_at, "session": session})
 
-    def _keep(self, fields: dict[str, Any]) -> tuple[str, _Secret]:
+    def _keep(self, fields: dict[str, Any], key: str | None) -> tuple[str, _Secret]:
         asked = openai_wire.part(fields, "session") or {}
         model = openai_wire.text_in(asked, "model", "session")
         if not model:
@@ -184,7 +186,7 @@ class Compatible:
             raise ProtocolError("too many client secrets are open; try again later", codes.OVERLOADED)
         target = target or self.reception.defaults.target
         assert target is not None
-        secret = _Secret(secrets.token_hex(8), target, transcription, model, int(now) + seconds)
+        secret = _Secret(secrets.token_hex(8), target, transcription, model, int(now) + seconds, key)
         value = f"ek_{secrets.token_urlsafe(24)}"
         self._secrets[value] = secret
         return value, secret
@@ -231,14 +233,15 @@ def _agreed(websocket: WebSocket) -> str | None:
 
 
 def _openai_error(error: ProtocolError) -> Response:
-    return _response({"error": openai_wire.error_object(error.code, str(error))}, error.code)
+    return _response({"error": openai_wire.error_object(error.code, str(error))}, error)
 
 
 def _deepgram_error(error: ProtocolError) -> Response:
     name = DEEPGRAM_NAMES.get(error.code, "Bad Request" if error.code == codes.BAD_PARAMETER else "ERROR")
-    return _response({"err_code": name, "err_msg": str(error), "request_id": secrets.token_hex(8)}, error.code)
+    return _response({"err_code": name, "err_msg": str(error), "request_id": secrets.token_hex(8)}, error)
 
 
-def _response(body: dict[str, Any], code: int) -> Response:
-    headers = {"retry-after": str(round(RETRY_MS / 1000))} if codes.meaning(code).retryable else None
-    return JSONResponse(body, STATUS.get(code, 500), headers)
+def _response(body: dict[str, Any], error: ProtocolError) -> Response:
+    wait_ms = retry_ms(error)
+    headers = None if wait_ms is None else {"retry-after": str(math.ceil(wait_ms / 1000))}
+    return JSONResponse(body, STATUS.get(error.code, 500), headers)

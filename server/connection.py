@@ -232,10 +232,11 @@ class Connection:
 
     async def _close(self, ending: Ending) -> None:
         name = "vanished" if ending.code == GONE else codes.meaning(ending.code).name
-        self.metrics.ended.labels(code=str(ending.code), name=name).inc()
-        log.info(
-            "session %s: connection ended: %d %s", self.served.session_id, ending.code, brief(ending.message) or name
-        )
+        self.metrics.end(ending.code, name, fault=ending.code not in (codes.DONE, codes.GOING_AWAY, GONE))
+        session_id = self.served.session_id
+        told = {"session": session_id, "code": ending.code, "name_of_code": name}
+        log.info("session %s: connection ended: %d %s", session_id, ending.code, name, extra=told)
+        log.debug("session %s: %s", session_id, brief(ending.message))
         if ending.code == GONE or ending.told:
             return
         try:

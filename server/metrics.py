@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import streamst
 
 _SIZES = (1, 2, 4, 8, 16, 32)
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LATENCIES_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
+_FACTORS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+QUANTILES = (0.5, 0.95, 0.99)
+RECENT_WORDS = 2000  # that the percentiles of lag are of
+
+# Histograms of sessions that ended: name, what of, the report's key, what makes its unit the metric's, buckets.
+_OF_SESSIONS = (
+    ("laal_seconds", "Length-adaptive average lagging", "laal_ms", 1e-3, _LATENCIES_S),
+    ("laal_ca_seconds", "The same with computation", "laal_ca_ms", 1e-3, _LATENCIES_S),
+    ("start_offset_seconds", "From the begin of speech to the first word", "start_offset_ms", 1e-3, _LATENCIES_S),
+    ("rtf", "Real-time factor: time computed for a second of audio", "rtf", 1.0, _FACTORS),
+)
 
 
 class Metrics:
@@ -21,6 +40,17 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         r = self.registry
+        Gauge("streamst_build_info", "Always 1", ["version"], registry=r).labels(streamst.__version__).set(1)
+        self.max_sessions = Gauge("streamst_sessions_max", "Places for sessions", registry=r)
+        self.errors = Counter("streamst_errors", "Connections that ended with an error", ["code", "name"], registry=r)
+        self.dropped_s = Counter("streamst_audio_dropped_seconds", "Source audio that was not heard", registry=r)
+        self.concealed_s = Counter(
+            "streamst_audio_concealed_seconds", "Source audio that was lost on its way, and filled", registry=r
+        )
+        self._of_sessions = [
+            (Histogram(f"streamst_session_{name}", f"{about}, of sessions", buckets=buckets, registry=r), key, unit)
+            for name, about, key, unit, buckets in _OF_SESSIONS
+        ]
         self.sessions = Gauge("streamst_sessions", "Sessions that are open now", registry=r)
         self.ended = Counter("streamst_sessions_ended", "Sessions by how they ended", ["code", "name"], registry=r)
         self.refused = Counter("streamst_sessions_refused", "Handshakes that were refused", ["why"], registry=r)
@@ -34,7 +64,22 @@ class Metrics:
         self.batch_size = Histogram(
             "streamst_batch_size", "Sessions that went through a network together", ["kind"], buckets=_SIZES, registry=r
         )
-        self.lag_s = _histogram(r, "streamst_lag_seconds", "From the arrival of audio until its words left the model")
+        self.lag_s = Lags(r)
+
+    def end(self, code: int, name: str, fault: bool) -> None:
+        """A connection ended with this close code. fault: that is an error, and no mere going."""
+        self.ended.labels(code=str(code), name=name).inc()
+        if fault:
+            self.errors.labels(code=str(code), name=name).inc()
+
+    def report(self, summary: Mapping[str, Any]) -> None:
+        """A session is over: count what its report says of quality."""
+        for histogram, key, unit in self._of_sessions:
+            value = summary.get(key)
+            if value is not None:
+                histogram.observe(value * unit)
+        self.dropped_s.inc(summary.get("dropped_ms", 0.0) / 1000)
+        self.concealed_s.inc(summary.get("concealed_ms", 0.0) / 1000)
 
     def exposition(self) -> bytes:
         """The text format."""
@@ -43,6 +88,31 @@ class Metrics:
 
 def _histogram(registry: CollectorRegistry, name: str, about: str) -> Histogram:
     return Histogram(name, about, buckets=_SECONDS, registry=registry)
+
+
+class Lags(Collector):
+    """How long words took from the arrival of their audio: a histogram, and percentiles of the latest ones."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        about = "From the arrival of audio until its words left the model"
+        self._histogram = _histogram(registry, "streamst_lag_seconds", about)
+        self._recent: deque[float] = deque(maxlen=RECENT_WORDS)
+        registry.register(self)
+
+    def observe(self, seconds: float) -> None:
+        """One word, or several at once."""
+        self._histogram.observe(seconds)
+        self._recent.append(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """The percentiles, nearest rank."""
+        found = GaugeMetricFamily(
+            "streamst_lag_recent_seconds", f"Percentiles of the last {RECENT_WORDS} lags", labels=["quantile"]
+        )
+        lags = sorted(self._recent)
+        for quantile in QUANTILES if lags else ():
+            found.add_metric([str(quantile)], lags[max(0, -(-len(lags) * round(quantile * 100) // 100) - 1)])
+        yield found
 
 
 class Tally:

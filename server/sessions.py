@@ -174,7 +174,9 @@ class Sessions:
                 await served.wait()
             else:
                 await served.stop()
-            self.reports.keep(served.session_id, served.summary(served.ended or ending), tokens, served.owner)
+            summary = served.summary(served.ended or ending)
+            self.metrics.report(summary)
+            self.reports.keep(served.session_id, summary, tokens, served.owner)
             self._served.pop(served.session_id, None)
             served.release()
 

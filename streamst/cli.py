@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +58,10 @@ def _root(
 
 @app.command()
 def serve(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with these settings and more; flags go before it.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one and prints it.")] = 8000,
     model: opt.Model = "en-de",
@@ -81,30 +85,35 @@ def serve(
             rich_help_panel="TLS",
         ),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every session.")] = False,
+    log_format: Annotated[
+        str, typer.Option("--log-format", help="text, or json: one object a line.", rich_help_panel="Logs")
+    ] = "text",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log every session.", rich_help_panel="Logs")
+    ] = False,
 ) -> None:
     """Serve the page and the websocket: open it in a browser and speak."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    from streamst.server.config_file import read_config
+    from streamst.server.logs import configure_logging
+
+    flags = {
+        "host": host, "port": port, "model": model, "device": device, "precision": precision, "voice": voice_name,
+        "policy": policy, "latency": latency, "max_sessions": max_sessions, "workers": workers,
+        "allowed_origins": tuple(origin or ()), "tls_cert": tls_cert, "tls_key": tls_key,
+        "tls_self_signed": tls_self_signed, "log_format": log_format, "verbose": verbose,
+    }  # fmt: skip
+    parameters = {"voice": "voice_name", "allowed_origins": "origin"}
+    options = read_config(
+        config,
+        {name: value for name, value in flags.items() if _was_given(context, parameters.get(name, name))},
     )
+    configure_logging(options.log_format, options.verbose)
     with ExitStack() as stack:
-        if tls_self_signed:
+        if options.tls_self_signed:
             from streamst.tls import self_signed
 
-            tls_cert, tls_key = stack.enter_context(self_signed(host))
-        from streamst.server.options import ServerOptions
-
-        options = ServerOptions(
-            host=host,
-            port=port,
-            max_sessions=max_sessions,
-            workers=workers,
-            allowed_origins=tuple(origin or ()),
-            tls_cert=tls_cert,
-            tls_key=tls_key,
-            policy=policy,
-            latency=latency,
-        )
+            certificate, key = stack.enter_context(self_signed(options.host))
+            options = replace(options, tls_cert=certificate, tls_key=key)
         with shown("Loading the model"):
             import torch
 
@@ -112,9 +121,15 @@ def serve(
             from streamst.server.app import serve as run_server
 
             torch.set_num_threads(1)  # small steps: a second thread would only wait
-            loader = partial(load, model, device, precision, voice_name)
+            loader = partial(load, options.model, options.device, options.precision, options.voice)
             pipeline = loader()
         run_server(pipeline, options, announce=_announce, loader=loader)
+
+
+def _was_given(context: typer.Context, parameter: str) -> bool:
+    """Whether a flag was written, and its value is no default."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
 def _announce(address: str) -> None:

@@ -1,0 +1,43 @@
+"""What the service logs and how: lines for people, or one JSON object a line for machines.
+
+Never text, audio or tokens. An address may carry a key where a client puts it there against our advice, so uvicorn's
+lines about handshakes, which quote addresses, are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+from .config_file import LogFormat
+
+TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+EXTRAS = ("session", "code", "name_of_code", "address")  # fields of a record that lines of ours may have
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a record: time, level, logger, message, and what was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told: dict[str, object] = {
+            "time": f"{at}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        told |= {name: record.__dict__[name] for name in EXTRAS if name in record.__dict__}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False, default=str)
+
+
+def configure_logging(form: LogFormat = "text", verbose: bool = False) -> None:
+    """Log to stderr. JSON tells of every session; text does where `verbose`, and else only of trouble."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
+    level = logging.INFO if verbose or form == "json" else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
