@@ -73,7 +73,8 @@ class LetterBlock(nn.Module):
 class LetterStack(nn.Module):
     """Blocks over letters; rows of similar length go together, so that little padding is computed."""
 
-    UPPER = (8, 14)  # lengths that divide rows into groups
+    UPPER = (8, 14)  # lengths that divide rows into groups,
+    MANY = 8  # of more rows than these
 
     def __init__(self, dim: int, blocks: int, kernel: int, expansion: int) -> None:
         super().__init__()
@@ -81,6 +82,8 @@ class LetterStack(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x: (R, L, D), lengths: (R,), 0 where a row is nothing at all; (R, L, D) that is 0 beyond the lengths."""
+        if len(x) <= self.MANY:
+            return self._blocks(x, lengths)
         out = torch.zeros_like(x)
         group = torch.bucketize(lengths, torch.tensor(self.UPPER, device=lengths.device))
         for number in range(len(self.UPPER) + 1):
@@ -88,12 +91,16 @@ class LetterStack(nn.Module):
             if not len(rows):
                 continue
             longest = int(lengths[rows].max())
-            mask = (torch.arange(longest, device=x.device) < lengths[rows, None])[..., None].to(x.dtype)
-            y = x[rows, :longest]
-            for block in self.blocks:
-                y = block(y, mask)
+            y = self._blocks(x[rows, :longest], lengths[rows])
             out = out.index_put((rows[:, None], torch.arange(longest, device=x.device)), y)
         return out
+
+    def _blocks(self, x: Tensor, lengths: Tensor) -> Tensor:
+        mask = (torch.arange(x.shape[1], device=x.device) < lengths[:, None])[..., None].to(x.dtype)
+        x = x * mask
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
 
 
 class TextEncoder(nn.Module):
