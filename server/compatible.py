@@ -158,7 +158,7 @@ class Compatible:
         try:
             key = _key(request)
             self.admit(request, key)
-            fields = read_object(await request.body() or b"{}", self.reception.options.max_text_bytes)
+            fields = await _read_json(request, self.reception.options.max_text_bytes)
             value, secret = self._keep(fields, key)
         except ProtocolError as error:
             return _openai_error(error)
@@ -226,6 +226,15 @@ def _key(headers: HTTPConnection) -> str | None:
     offered: list[str] = headers.scope.get("subprotocols", [])
     found = [name for name in offered if name.startswith(openai_wire.SECRET_PREFIX)]
     return found[0].removeprefix(openai_wire.SECRET_PREFIX) if found else None
+
+
+async def _read_json(request: Request, limit: int) -> dict[str, Any]:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise ProtocolError(f"the body may have {limit} bytes", codes.TOO_BIG)
+    return read_object(body or b"{}", limit)
 
 
 def _agreed(websocket: WebSocket) -> str | None:
