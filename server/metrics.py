@@ -97,19 +97,22 @@ class Lags(Collector):
         about = "From the arrival of audio until its words left the model"
         self._histogram = _histogram(registry, "streamst_lag_seconds", about)
         self._recent: deque[float] = deque(maxlen=RECENT_WORDS)
+        self._lock = threading.Lock()
         registry.register(self)
 
     def observe(self, seconds: float) -> None:
         """One word, or several at once."""
         self._histogram.observe(seconds)
-        self._recent.append(seconds)
+        with self._lock:
+            self._recent.append(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """The percentiles, nearest rank."""
         found = GaugeMetricFamily(
             "streamst_lag_recent_seconds", f"Percentiles of the last {RECENT_WORDS} lags", labels=["quantile"]
         )
-        lags = sorted(self._recent)
+        with self._lock:
+            lags = sorted(self._recent)
         for quantile in QUANTILES if lags else ():
             found.add_metric([str(quantile)], lags[max(0, -(-len(lags) * round(quantile * 100) // 100) - 1)])
         yield found

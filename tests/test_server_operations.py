@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import dataclasses
 import io
 import json
 import logging
 import re
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
+from websockets.asyncio.client import connect
 
+from streamst.audio import read_audio, to_pcm16
 from streamst.cli import app
 from streamst.errors import ConfigError
+from streamst.pipeline import Pipeline
+from streamst.server.app import create_app
 from streamst.server.config_file import ServeConfig, read_config
 from streamst.server.logs import JsonFormatter
 from streamst.server.metrics import Metrics
@@ -105,7 +114,10 @@ def test_percentiles_of_lag_are_by_nearest_rank() -> None:
 
 def test_a_sessions_report_is_counted() -> None:
     metrics = Metrics()
-    metrics.report({"laal_ms": 1400.0, "laal_ca_ms": None, "rtf": 0.12, "dropped_ms": 0, "concealed_ms": 500.0})
+    speech = {"gaps": {"count": 2}, "underruns": 1, "rate_changes": 3}
+    metrics.report(
+        {"laal_ms": 1400.0, "laal_ca_ms": None, "rtf": 0.12, "dropped_ms": 0, "concealed_ms": 500.0, **speech}
+    )
     metrics.end(1000, "done", fault=False)
     metrics.end(1011, "internal", fault=True)
     text = metrics.exposition().decode()
@@ -146,3 +158,60 @@ def test_the_unit_and_the_container_run_commands_that_exist() -> None:
     assert command[1:] == started == ["serve", "--config", "/etc/streamst/streamst.toml"]
     stop_s = float(unit["Service"]["TimeoutStopSec"])
     assert stop_s > ServerOptions().drain_s + 30
+
+
+def test_ready_means_that_the_next_client_would_be_served(tiny_pipeline: Pipeline) -> None:
+    app = create_app(tiny_pipeline, ServerOptions(max_sessions=1))
+    service = app.state.service
+
+    async def ask() -> list[tuple[int, object]]:
+        found = []
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
+
+            async def look() -> None:
+                answer = await client.get("/readyz")
+                found.append((answer.status_code, answer.json().get("reason")))
+
+            await look()
+            await client.post("/v1/sessions", json={})
+            await look()
+            service.sessions.draining.set()
+            await look()
+        return found
+
+    assert asyncio.run(ask()) == [(200, None), (503, "full"), (503, "draining")]
+    service.worker.close()
+
+
+def test_a_server_run_from_a_file_logs_json_without_text_or_keys_and_drains(tmp_path: Path, tiny_model: Path) -> None:
+    config = write(tmp_path, f'port = 0\nmodel = "{tiny_model}"\nlog_format = "json"\nmax_sessions = 3\n')
+    clip = to_pcm16(read_audio(Path(__file__).parent / "data" / "station.flac"))
+
+    async def talk(address: str) -> str:
+        url = address.replace("http", "ws", 1) + "/simulstream?key=hush-hush"
+        async with connect(url, proxy=None, additional_headers={"authorization": "Bearer sesame-open"}) as socket:
+            for at in range(0, len(clip), 3200):
+                await socket.send(clip[at : at + 3200])
+            await socket.send('{"end_of_stream": true}')
+            text = ""
+            while "end_of_processing" not in (change := json.loads(await socket.recv())):
+                text = text[: len(text) - len(change["deleted"])] + change["new"]
+            return text
+
+    command = [sys.executable, "-c", "from streamst.cli import main; main()", "serve", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = next(found[0] for line in process.stdout if (found := re.findall(r"http://[\d.]+:\d+", line)))
+            text = asyncio.run(talk(address))
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    (ended,) = [line for line in lines if "session" in line]
+    assert (ended["level"], len(ended["session"])) == ("info", 16)
+    assert text
+    for secret in ("hush-hush", "sesame-open", text):
+        assert secret not in errors
