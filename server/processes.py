@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from streamst.engine import EngineOptions
@@ -116,7 +117,7 @@ class RemoteStream:
 class _Process:
     """One worker process, seen from outside."""
 
-    process: multiprocessing.process.BaseProcess
+    process: SpawnProcess
     pipe: Pipe
     streams: dict[int, RemoteStream] = field(default_factory=dict)
     pending: dict[int, asyncio.Future[Told]] = field(default_factory=dict)

@@ -63,7 +63,7 @@ def tiny_model(tiny_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
     """The tiny pipeline as a model directory, for other processes."""
     root = tmp_path_factory.mktemp("tiny-model")
     translator, voice, codec = tiny_pipeline.translator, tiny_pipeline.voice, tiny_pipeline.codec
-    assert voice is not None
+    assert isinstance(voice, GermanVoice)
     assert codec is not None
     networks = torch.nn.ModuleDict({"listener": translator.listener, "writer": translator.writer})
     checkpoint.save(root / "translator", "translator", to_dict(translator.config), networks)

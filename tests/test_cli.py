@@ -17,16 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 import uvicorn
 
 from streamst import __version__, checkpoint
 from streamst.audio import write_wav
 from streamst.cli import main
 from streamst.cli_translate import framed
-from streamst.config import to_dict
 from streamst.errors import InputError
-from streamst.models.tts import TtsNetwork
 from streamst.pipeline import Pipeline, load
 from streamst.server.app import ServerOptions, create_app
 
@@ -35,19 +32,9 @@ COMMANDS = ("serve", "mic", "translate", "stream", "say", "train", "models", "do
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> str:
+def tiny(tiny_model: Path) -> str:
     """The tiny pipeline as a model directory."""
-    root = tmp_path_factory.mktemp("tiny-model")
-    translator, voice, codec = tiny_pipeline.translator, tiny_pipeline.voice, tiny_pipeline.codec
-    assert voice is not None
-    assert codec is not None
-    networks = torch.nn.ModuleDict({"listener": translator.listener, "writer": translator.writer})
-    checkpoint.save(root / "translator", "translator", to_dict(translator.config), networks)
-    for name, tokenizer in (("source", translator.source_tokenizer), ("target", translator.target_tokenizer)):
-        shutil.copy(tokenizer.model, root / "translator" / f"{name}.model")
-    codec.module.save(root / "codec")
-    checkpoint.save(root / "voice-de", TtsNetwork.KIND, to_dict(voice.network.config), voice.network)
-    return str(root)
+    return str(tiny_model)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from streamst.engine import Batch, Engine, EngineOptions
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.models.seam import Encode, Hypothesise, Speak
+from streamst.models.voice import GermanVoice
 from streamst.pipeline import Pipeline
 from streamst.session import Session
 
@@ -154,7 +155,7 @@ def test_a_closed_engine_cancels_what_waits_and_takes_nothing_more(tiny_pipeline
 
 def test_work_of_one_kind_in_a_batch_is_the_work_one_by_one(tiny_pipeline: Pipeline) -> None:
     translator, voice = tiny_pipeline.translator, tiny_pipeline.voice
-    assert voice is not None
+    assert isinstance(voice, GermanVoice)
     states = [translator.init_state(chunk, "de") for chunk in (160, 320, 320, 640)]
     talks = [babble(s, s) for s in (2, 3, 5, 4)]
     wanted = [Encode(t, s, final=n == 1) for n, (t, s) in enumerate(zip(talks, states, strict=True))]

@@ -7,7 +7,7 @@ import pytest
 
 from streamst import pipeline, watermark
 from streamst.audio import read_audio
-from streamst.models.voice import say
+from streamst.models.voice import GermanVoice, say
 
 DATA = Path(__file__).parent / "data"
 
@@ -15,7 +15,7 @@ DATA = Path(__file__).parent / "data"
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
     voice = pipeline.load("en-de", "cpu").voice
-    assert voice is not None
+    assert isinstance(voice, GermanVoice)
     return say(voice, "Guten Morgen. Wo ist der nächste Bahnhof?")
 
 

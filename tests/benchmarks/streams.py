@@ -77,7 +77,7 @@ def alone(talk: np.ndarray, latency: str) -> list[str]:
 
     torch.set_num_threads(1)
     session = load(device="cpu").session(latency=latency, speech=False)
-    pcm = talk.astype(np.float32) / 32768
+    pcm = talk.astype(np.float32) / np.float32(32768)
     events = [*session.push(pcm), *session.finish()]
     return [word for event in events if isinstance(event, Words) for word in event.words]
 
@@ -181,7 +181,7 @@ def one_process_a_stream(number: int, talk: np.ndarray, latency: str, speech: bo
     session.push(np.zeros(RATE_HZ, np.float32))
     found.put(("ready", number))
     time.sleep(3)
-    pcm, size, lags = talk.astype(np.float32) / 32768, RATE_HZ * PIECE_MS // 1000, []
+    pcm, size, lags = talk.astype(np.float32) / np.float32(32768), RATE_HZ * PIECE_MS // 1000, []
     start_s = time.perf_counter()
     for at in range(0, len(pcm), size):
         said_s = start_s + (at + size) / RATE_HZ

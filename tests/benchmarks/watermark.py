@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     voice = pipeline.load("en-de", "cpu").voice
-    assert voice is not None
+    assert isinstance(voice, GermanVoice)
     plain = GermanVoice(voice.network, voice.decoder, voice.sample_rate_hz, marked=False)
     lines = options.sentences.read_text(encoding="utf-8").splitlines()
     chosen = random.Random(1).sample(sorted({line.split("\t")[1] for line in lines}), options.count)
