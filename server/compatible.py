@@ -40,7 +40,10 @@ STATUS = {
     codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.UNAUTHORISED: 401, codes.POLICY: 403, codes.TOO_BIG: 413,
     codes.QUOTA: 429, codes.OVERLOADED: 503, codes.GOING_AWAY: 503,
 }  # fmt: skip
-DEEPGRAM_NAMES = {codes.UNAUTHORISED: "INVALID_AUTH", codes.OVERLOADED: "TOO_MANY_REQUESTS"}
+DEEPGRAM_NAMES = {
+    codes.BAD_PARAMETER: "Bad Request", codes.UNAUTHORISED: "INVALID_AUTH", codes.OVERLOADED: "TOO_MANY_REQUESTS",
+    codes.QUOTA: "TOO_MANY_REQUESTS",
+}  # fmt: skip
 
 Admit = Callable[[HTTPConnection, str | None], None]
 """Lets a request in that shows this key, or none; raises ProtocolError 1008, 4401 or 4429."""
@@ -246,7 +249,7 @@ def _openai_error(error: ProtocolError) -> Response:
 
 
 def _deepgram_error(error: ProtocolError) -> Response:
-    name = DEEPGRAM_NAMES.get(error.code, "Bad Request" if error.code == codes.BAD_PARAMETER else "ERROR")
+    name = DEEPGRAM_NAMES.get(error.code, "ERROR")
     return _response({"err_code": name, "err_msg": str(error), "request_id": secrets.token_hex(8)}, error)
 
 

@@ -54,6 +54,7 @@ CLOSING: dict[int, tuple[int, str]] = {
     codes.BAD_PARAMETER: (1008, "DATA-0001"),
     codes.UNAUTHORISED: (1008, "INVALID_AUTH"),
     codes.TOO_FAST: (1008, "TOO_MANY_REQUESTS"),
+    codes.QUOTA: (1008, "TOO_MANY_REQUESTS"),
 }
 
 

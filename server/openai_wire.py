@@ -34,6 +34,7 @@ ERRORS: dict[int, tuple[str, str, int]] = {
     codes.UNAUTHORISED: ("invalid_request_error", "invalid_api_key", 3000),
     codes.IDLE: ("invalid_request_error", "session_idle", 1001),
     codes.TOO_FAST: ("rate_limit_error", "audio_too_fast", 1008),
+    codes.QUOTA: ("rate_limit_error", "rate_limit_exceeded", 1008),
 }
 UNKNOWN_ERROR = ("server_error", "internal_error", 1011)
 
