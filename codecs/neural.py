@@ -59,6 +59,7 @@ class NeuralCodecConfig:
     codebooks: int = 12
     codebook_size: int = 1024
     code_dim: int = 8
+    groups: int = 1  # of latent dimensions, each quantised by its own codebooks in turn; 1 is plain residual
     lowest_pitch_hz: float = 60.0
     highest_pitch_hz: float = 500.0
     pulse_taps: int = 128  # cepstral coefficients of the filter of the voiced part
@@ -280,7 +281,7 @@ class NeuralCodec(nn.Module):
         if c.codebook_size % PITCH_LEVELS:
             raise ConfigError(f"codebook_size {c.codebook_size} is not a multiple of {PITCH_LEVELS} pitch levels")
         sizes = (c.codebook_size // PITCH_LEVELS, *[c.codebook_size] * (c.codebooks - 1))
-        self.quantiser = ResidualQuantiser(c.latent_dim - 1, sizes, c.code_dim)
+        self.quantiser = ResidualQuantiser(c.latent_dim - 1, sizes, c.code_dim, c.groups)
         self.decoder = CodecDecoder(c)
 
     def encode(self, pcm: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -170,8 +171,13 @@ def test_a_code_that_does_not_exist_is_refused(codec: NeuralCodec, code: int, co
         codec.dequantise(codes)
 
 
-@pytest.mark.parametrize("bitrate", [1500, 3000])
-def test_packets_carry_the_quantised_latents_of_the_offline_path(speech: NeuralSpeechCodec, bitrate: int) -> None:
+@pytest.mark.parametrize(("bitrate", "groups"), [(1500, 1), (3000, 1), (3000, 4)])
+def test_packets_carry_the_quantised_latents_of_the_offline_path(
+    speech: NeuralSpeechCodec, bitrate: int, groups: int
+) -> None:
+    if groups > 1:
+        torch.manual_seed(4)
+        speech = NeuralSpeechCodec(NeuralCodec(dataclasses.replace(TINY, groups=groups)))
     pcm = speechlike(1, 2.3)[0].numpy()
     encoder, decoder = speech.encoder(bitrate), speech.decoder()
     audio = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamst.errors import InputError
+from streamst.errors import ConfigError, InputError
 from streamst.nn.vq import FusedQuantiser, ResidualLearner, ResidualQuantiser
 
 
@@ -110,3 +110,60 @@ def test_fused_codes_and_latents_are_those_of_the_quantiser() -> None:
         assert float((found == codes[0]).double().mean()) > 0.99
         torch.testing.assert_close(fused.latents(codes[0]), expected[0], atol=1e-5, rtol=0)
         assert torch.equal(fused.codes(latents, 2), found[:, :2])
+
+
+@torch.no_grad()
+def test_each_group_is_quantised_as_by_a_residual_quantiser_of_its_own() -> None:
+    torch.manual_seed(2)
+    grouped = ResidualQuantiser(dim=11, sizes=(16,) * 5, code_dim=3, groups=2).eval()
+    latents = torch.randn(2, 7, 11)
+    quantised, codes = grouped.quantise(latents)
+    for group, (begin, end) in enumerate(((0, 5), (5, 11))):
+        stages = grouped.first(None)[group::2]
+        rest = latents[..., begin:end]
+        for place, stage in enumerate(stages):
+            seen = rest @ stage.down.weight[:, begin:end].t()
+            index = (seen[..., None, :] - stage.codes).norm(dim=-1).argmin(-1)
+            assert torch.equal(index, codes[..., group + 2 * place])
+            rest = rest - (stage.codes[index] @ stage.up.weight[begin:end].t() + stage.up.bias[begin:end])
+        torch.testing.assert_close(latents[..., begin:end] - rest, quantised[..., begin:end], atol=1e-5, rtol=0)
+    torch.testing.assert_close(grouped.dequantise(codes), quantised, atol=1e-6, rtol=0)
+    fused = FusedQuantiser(grouped)
+    assert torch.equal(fused.codes(latents.reshape(-1, 11), 5), codes.reshape(-1, 5))
+
+
+def test_groups_stay_apart_while_they_learn_and_the_error_falls() -> None:
+    torch.manual_seed(3)
+    quantiser = ResidualQuantiser(dim=12, sizes=(16,) * 4, code_dim=3, groups=2)
+    learner = ResidualLearner(quantiser.sizes, 3)
+    optimiser = torch.optim.AdamW(quantiser.parameters(), lr=1e-2)
+    centres = torch.randn(2, 10, 6)
+
+    def sample() -> torch.Tensor:
+        found = [one[torch.randint(10, (4, 32))] for one in centres]
+        return torch.cat(found, -1) + 0.05 * torch.randn(4, 32, 12)
+
+    def error() -> float:
+        with torch.no_grad():
+            latents = sample()
+            return float((quantiser.quantise(latents)[0] - latents).square().mean())
+
+    before = error()
+    for _ in range(60):
+        latents = sample()
+        out, commitment = learner(quantiser, latents, torch.full((4,), 4))
+        optimiser.zero_grad()
+        ((out - latents).square().mean() + commitment).backward()
+        optimiser.step()
+    assert error() < 0.5 * before
+    for number, stage in enumerate(quantiser.first(None)):
+        outside = slice(6, 12) if number % 2 == 0 else slice(0, 6)
+        assert not stage.down.weight[:, outside].any()
+        assert not stage.up.weight[outside].any()
+        assert not stage.up.bias[outside].any()
+
+
+@pytest.mark.parametrize("groups", [0, 4, 5])
+def test_a_number_of_groups_that_cannot_be_is_an_error(groups: int) -> None:
+    with pytest.raises(ConfigError, match=f"groups {groups}; .*: 1 to 3"):
+        ResidualQuantiser(dim=10, sizes=(8,) * 4, code_dim=3, groups=groups)

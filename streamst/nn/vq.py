@@ -1,9 +1,9 @@
-"""Residual vector quantisation with factorised codes and quantiser dropout.
+"""Residual vector quantisation with factorised codes and quantiser dropout, of the whole latent or of groups of it.
 
 Zeghidour et al., SoundStream (2021): stages quantise what the earlier ones left over, and training drops the later
-ones at
-random, so one model serves every bit rate. Kumar et al., DAC (2023): each stage looks its code up in a few dimensions
-only.
+ones at random, so one model serves every bit rate. Kumar et al., DAC (2023): each stage looks its code up in a few
+dimensions only. Yang et al., HiFi-Codec (2023): the latent's dimensions are split into groups, each with its own
+residual stages; here the stages take turns among the groups, so that each bit rate serves all of them.
 Codebooks follow their data by moving averages (van den Oord et al. 2017, appendix A.1); unused codes restart on data.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from streamst.errors import InputError
+from streamst.errors import ConfigError, InputError
 
 
 class Codebook(nn.Module):
@@ -39,14 +39,41 @@ class Codebook(nn.Module):
         """Vectors (..., dim) of the codes `index` (...)."""
         return self.up(self.codes[index])
 
+    def confine(self, begin: int, end: int) -> None:
+        """From now on and in training, too, read and write only dimensions `begin` to `end` of the latent."""
+        for weight, inside in (
+            (self.down.weight, (slice(None), slice(begin, end))),
+            (self.up.weight, (slice(begin, end),)),
+            (self.up.bias, (slice(begin, end),)),
+        ):
+            mask = torch.zeros_like(weight)
+            mask[inside] = 1
+            with torch.no_grad():
+                weight.mul_(mask)
+            weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient))
+        with torch.no_grad():
+            nn.init.orthogonal_(self.down.weight[:, begin:end])
+            self.up.weight[begin:end] = self.down.weight[:, begin:end].t()
+
 
 class ResidualQuantiser(nn.Module):
-    """One stage for each of `sizes` over latents (B, T, dim)."""
+    """One stage for each of `sizes` over latents (B, T, dim).
 
-    def __init__(self, dim: int, sizes: tuple[int, ...], code_dim: int) -> None:
+    groups: stage n works on group n modulo `groups` of the dimensions, which are split as evenly as can be. 1 is plain
+    residual quantisation. ConfigError for more groups than stages or than fit `code_dim` into each.
+    """
+
+    def __init__(self, dim: int, sizes: tuple[int, ...], code_dim: int, groups: int = 1) -> None:
         super().__init__()
-        self.dim, self.sizes = dim, sizes
+        most = max(1, min(len(sizes), dim // code_dim))
+        if not 1 <= groups <= most:
+            raise ConfigError(f"groups {groups}; {len(sizes)} codebooks of {code_dim} of {dim} dimensions: 1 to {most}")
+        self.dim, self.sizes, self.groups = dim, sizes, groups
         self.stages = nn.ModuleList(Codebook(dim, size, code_dim) for size in sizes)
+        if groups > 1:
+            for number, stage in enumerate(self.first(None)):
+                group = number % groups
+                stage.confine(dim * group // groups, dim * (group + 1) // groups)
 
     def quantise(self, latents: Tensor, codebooks: int | None = None) -> tuple[Tensor, Tensor]:
         """latents (B, T, dim) -> quantised (B, T, dim), codes (B, T, codebooks) int64."""
