@@ -73,8 +73,10 @@ class Pressure:
 
     @property
     def room(self) -> bool:
-        """Whether another stream can be served; it is expected to cost what the others do on average."""
-        return self.level < NO_MORE and self._cost() * (self._count() + 1) <= BUSY
+        """Whether another stream can be served; it is expected to cost what the others do on average. A first one
+        always can, however slow the machine: who would be served by refusing it?"""
+        count = self._count()
+        return not count or (self.level < NO_MORE and self._cost() * (count + 1) <= BUSY)
 
     def _cost(self) -> float:
         """Seconds of work for a second of audio."""
