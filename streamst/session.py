@@ -272,6 +272,9 @@ class Session(Generic[T, V]):
         self._decoder_calls += 1
         decision = self.policy.decide(heard, said, candidate)
         count = whole_words(candidate, decision.commit)
+        if not self.policy.history and candidate.finished and count == len(candidate.tokens):
+            # While somebody speaks, one decode's end of the sentence is a guess, and after it nothing can go on.
+            count = whole_words(candidate, count - 1)
         shown = max(count, min(self.policy.shown(heard, said, candidate), len(candidate.tokens)))
         keep = max(self.policy.history, 1 if self.policy.decoding.bias else 0)
         kept = [*segment.previous, candidate][-keep:] if keep else []

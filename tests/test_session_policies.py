@@ -323,3 +323,21 @@ def test_a_glossary_pulls_a_random_translator_to_its_term_and_only_where_it_was_
     assert translator.heard(state).source_tokens
     with pytest.raises(InputError, match="entry 2: 'box' is"):
         tiny_pipeline.session(glossary=[("box", "Kiste"), ("box", "Truhe")])
+
+
+class Hasty(Counting):
+    """Says a sentence after every second, always as if it were the last: its last word is a full stop."""
+
+    def hypothesise(
+        self, state: Clock, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
+    ) -> Hypothesis:
+        said = [*range((state.samples - state.begun) // RATE), 99][len(prefix) :]
+        return Hypothesis(tuple(said), word_ends=tuple(range(1, len(said) + 1)), finished=True)
+
+
+def test_one_decode_does_not_end_a_sentence_before_the_speaker_does() -> None:
+    options = SessionOptions(chunk_ms=500)
+    session = Session(Hasty(), parse_policy("wait-k:k=1,boundaries=fixed,step_ms=100"), None, options)
+    events = [event for _ in range(4) for event in session.push(np.zeros(RATE, np.float32))]
+    assert text(events) == "0 1 2 3"
+    assert text([*events, *session.finish()]) == "0 1 2 3 99"
