@@ -1,6 +1,7 @@
 """The routes, and the process that serves them.
 
-GET /healthz, /readyz, /metrics, /v1/info · POST /v1/sessions · websocket /v1/stream · everything else is the page.
+GET /healthz, /readyz, /metrics, /v1/info, /v1/sessions/ID/report · POST /v1/sessions · websocket /v1/stream ·
+everything else is the page.
 The routes of other services' protocols are in `compatible.py`.
 """
 
@@ -36,10 +37,11 @@ from .compatible import Compatible
 from .limits import origin_allowed
 from .live import open_session
 from .metrics import Metrics
-from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings
+from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings, rounded
 from .options import ServerOptions
 from .processes import Loader, Processes
 from .reception import Reception
+from .reports import among
 from .seam import Settings
 from .sessions import Sessions, retry_ms
 from .transport import PoliteServer, Transport
@@ -65,7 +67,8 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
-STATUS = {codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.TOO_BIG: 413, codes.POLICY: 403}  # else 503
+STATUS = {codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.TOO_BIG: 413, codes.POLICY: 403}
+STATUS |= {codes.UNAUTHORISED: 401, codes.QUOTA: 429}  # else 503
 SEND_BUFFER_BYTES = 1 << 17  # of a connection, in the kernel, which would else keep megabytes for who does not read
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
@@ -76,13 +79,14 @@ class Service:
     def __init__(self, pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None) -> None:
         self.pipeline, self.options = pipeline, options
         self.metrics = Metrics()
-        if options.workers > 1 and loader is None:
+        self.worker: Worker | Processes
+        if options.workers == 1:
+            self.worker = Worker(pipeline, self.metrics)
+        elif loader is not None:
+            self.worker = Processes(loader, pipeline, self.metrics, options.workers)
+        else:
             raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
-        one = loader is None or options.workers == 1
-        self.worker = (
-            Worker(pipeline, self.metrics) if one else Processes(loader, pipeline, self.metrics, options.workers)
-        )
-        self.sessions = Sessions(options, self.metrics, room=lambda: self.worker.room)
+        self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.worker.room)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
         self.reception = Reception(self.worker, self.sessions, options, self.metrics, self.defaults, self.offer)
         self.compatible = Compatible(self.reception, self._admit)
@@ -153,8 +157,10 @@ class Service:
         try:
             if not self._same_origin(request):
                 raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
+            self._knock(request)
             settings = read_settings(await _read_json(request, self.options.max_text_bytes))
-            token, kept = self.sessions.reserve(settings)
+            owner = self.sessions.admit(_bearer(request), _address(request))
+            token, kept = self.sessions.reserve(settings, owner)
         except ProtocolError as error:
             return self._refusal(error)
         return JSONResponse(
@@ -182,14 +188,65 @@ class Service:
             reason = f"subprotocol {offered[0]!r} is not spoken here; use {SUBPROTOCOL}"
             await websocket.send_denial_response(self._refusal(ProtocolError(reason, codes.BAD_PARAMETER)))
             return
+        try:
+            self._knock(websocket)
+        except ProtocolError as error:
+            self.metrics.refused.labels(why="rate").inc()
+            await websocket.send_denial_response(self._refusal(error))
+            return
         await websocket.accept(SUBPROTOCOL if offered else None)
         protocol = NativeProtocol(self.options.max_text_bytes)
-        await self.reception.serve(websocket, protocol, _token(websocket, offered))
+        try:
+            token = self._native_token(websocket, _token(websocket, offered))
+        except ProtocolError as error:
+            await self.reception.refuse(websocket, protocol, error)
+            return
+        await self.reception.serve(websocket, protocol, token)
+
+    async def report(self, request: Request) -> Response:
+        """What a session was like, or is so far: for who shows one of its tokens, or the API key that it came with."""
+        session_id, secret = request.path_params["session_id"], _bearer(request)
+        try:
+            self._knock(request)
+            served, kept = self.sessions.find(session_id), self.sessions.reports.find(session_id)
+            if secret is None:
+                raise ProtocolError("show the session's token, or your API key, as a bearer token", codes.UNAUTHORISED)
+            tokens = served.tokens if served else kept.tokens if kept else ()
+            owner = served.owner if served else kept.owner if kept else None
+            if not among(secret, tokens):
+                key = self.sessions.admission.find(secret)
+                if key is None or key.name != owner:
+                    raise ProtocolError("the token is not of this session, or there is none", codes.UNAUTHORISED)
+        except ProtocolError as error:
+            return self._refusal(error)
+        if served is not None:
+            return JSONResponse(rounded(served.summary(served.ended)))
+        assert kept is not None
+        return JSONResponse(rounded(kept.report))
+
+    def _native_token(self, websocket: WebSocket, shown: str | None) -> str | None:
+        """What a native client shows, where it is a token of a session or of a place; None once it is let in otherwise.
+
+        ProtocolError 4401 for what is neither that nor a good API key, 4429 where there are too many.
+        """
+        if shown is not None and (self.sessions.resumable(shown) or self.sessions.reserved(shown)):
+            return shown
+        self._let_in(websocket, shown)
+        return None if self.sessions.admission.keys else shown
 
     def _admit(self, request: HTTPConnection, key: str | None) -> None:
         """Let a client of a compatible endpoint in; ProtocolError says why not."""
         if not self._same_origin(request):
             raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
+        self._knock(request)
+        self._let_in(request, key)
+
+    def _let_in(self, request: HTTPConnection, key: str | None) -> None:
+        """Note whose API key it is, for the session to come."""
+        request.scope.setdefault("state", {})["owner"] = self.sessions.admit(key, _address(request))
+
+    def _knock(self, request: HTTPConnection) -> None:
+        self.sessions.admission.knock(_address(request))
 
     def _same_origin(self, request: HTTPConnection) -> bool:
         return origin_allowed(request.headers.get("origin"), request.headers.get("host"), self.options)
@@ -199,6 +256,8 @@ class Service:
         body: dict[str, Any] = {"code": error.code, "name": known.name, "message": str(error)}
         wait_ms = retry_ms(error)
         body |= {"retryable": known.retryable, "retry_after_ms": wait_ms}
+        if error.code == codes.OVERLOADED and wait_ms is not None:
+            body |= {"queue_position": self.sessions.refused(), "eta_s": wait_ms / 1000}
         headers = None if wait_ms is None else {"retry-after": str(math.ceil(wait_ms / 1000))}
         return JSONResponse(body, STATUS.get(error.code, 503), headers)
 
@@ -223,6 +282,7 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader:
             Route("/metrics", service.show_metrics),
             Route("/v1/info", service.info),
             Route("/v1/sessions", service.new_session, methods=["POST"]),
+            Route("/v1/sessions/{session_id}/report", service.report),
             WebSocketRoute("/v1/stream", service.stream),
             *service.compatible.routes,
             Mount("/", StaticFiles(directory=WEB, html=True)),
@@ -307,8 +367,16 @@ def _token(websocket: WebSocket, offered: list[str]) -> str | None:
     for name in offered:
         if name.startswith("token."):
             return name.removeprefix("token.")
-    kind, _, value = websocket.headers.get("authorization", "").partition(" ")
+    return _bearer(websocket)
+
+
+def _bearer(request: HTTPConnection) -> str | None:
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if kind.lower() == "bearer" else None
+
+
+def _address(request: HTTPConnection) -> str | None:
+    return request.client.host if request.client else None
 
 
 async def _read_json(request: Request, limit: int) -> dict[str, Any]:

@@ -26,6 +26,8 @@ _OF_SESSIONS = (
     ("laal_seconds", "Length-adaptive average lagging", "laal_ms", 1e-3, _LATENCIES_S),
     ("laal_ca_seconds", "The same with computation", "laal_ca_ms", 1e-3, _LATENCIES_S),
     ("start_offset_seconds", "From the begin of speech to the first word", "start_offset_ms", 1e-3, _LATENCIES_S),
+    ("first_word_seconds", "From the first audio until the first word", "first_word_ms", 1e-3, _LATENCIES_S),
+    ("first_audio_seconds", "From the first audio until the first speech", "first_audio_ms", 1e-3, _LATENCIES_S),
     ("rtf", "Real-time factor: time computed for a second of audio", "rtf", 1.0, _FACTORS),
 )
 
@@ -64,6 +66,9 @@ class Metrics:
         self.batch_size = Histogram(
             "streamst_batch_size", "Sessions that went through a network together", ["kind"], buckets=_SIZES, registry=r
         )
+        self.gaps = Counter("streamst_speech_gaps", "Times a listener had nothing to hear between speech", registry=r)
+        self.underruns = Counter("streamst_speech_underruns", "Gaps where speech should have gone on", registry=r)
+        self.rate_changes = Counter("streamst_speech_rate_changes", "Times the voice changed its pace", registry=r)
         self.lag_s = Lags(r)
 
     def end(self, code: int, name: str, fault: bool) -> None:
@@ -78,6 +83,9 @@ class Metrics:
             value = summary.get(key)
             if value is not None:
                 histogram.observe(value * unit)
+        self.gaps.inc(summary["gaps"]["count"])
+        self.underruns.inc(summary["underruns"])
+        self.rate_changes.inc(summary["rate_changes"])
         self.dropped_s.inc(summary.get("dropped_ms", 0.0) / 1000)
         self.concealed_s.inc(summary.get("concealed_ms", 0.0) / 1000)
 

@@ -291,7 +291,7 @@ def _read_ping(fields: dict[str, Any]) -> Ping:
 
 def _text(kind: str, **fields: Any) -> str:
     """A JSON message; times are told to a tenth of a millisecond."""
-    message = {"type": kind, **_rounded(fields)}
+    message = {"type": kind, **rounded(fields)}
     text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # What a client made us repeat may hold half a surrogate pair, which only an escape can carry.
     return text if text.isascii() or _is_utf8(text) else json.dumps(message, allow_nan=False)
@@ -305,13 +305,14 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """`value` with its numbers as a message tells them: one decimal, or four where they are small."""
     if isinstance(value, float):
         return round(value, 1 if abs(value) >= 10 else 4)
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+        return [rounded(inner) for inner in value]
     return value
 
 

@@ -16,6 +16,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: the system picks a free one, which is printed
     max_sessions: int = 4
+    refuse_when_busy: bool = True  # refuse who could not be heard in time, though there be places
     workers: int = 1  # processes that translate; 1 is a thread of this one
     policy: str | None = None  # for clients that name none; None is the latency dial's own
     latency: str = "medium"  # for clients that name none
@@ -35,6 +36,9 @@ class ServerOptions:
     park_s: float = 60.0  # how long a session waits for a client whose connection dropped; 0: not at all [s]
     max_parked: int = 16  # sessions that wait so, which take no place; the oldest gives way
     replay_bytes: int = 4 << 20  # of what one session said and its client may not have got
+    api_keys: str | None = None  # a file of keys, without one of which nobody may begin a session (auth.py)
+    address_sessions: int = 0  # at once from one address; 0 is no limit but the places
+    address_rate: int = 600  # connections in a minute from one address; 0 is no limit
     credit_s: float = 10.0  # audio that a client may have on its way, not yet heard [s]
 
     def __post_init__(self) -> None:
@@ -48,7 +52,7 @@ class ServerOptions:
         for name in ("idle_s", "max_duration_s", "send_timeout_s", "reservation_s", "credit_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked"):
+        for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked", "address_sessions", "address_rate"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         if 0 < self.speed_limit < 1:

@@ -18,7 +18,7 @@ from .options import ServerOptions
 from .processes import Processes
 from .seam import Failure, Hello, Resumption, Settings, Welcome, WireProtocol
 from .served import GONE, Ending, Served
-from .sessions import Sessions, retry_ms
+from .sessions import Reservation, Sessions, retry_ms
 from .worker import Worker
 
 HELLO_S = 10.0  # that a client which shows a resume token has to say hello
@@ -62,7 +62,7 @@ class Reception:
         except ProtocolError as error:
             await self.refuse(websocket, protocol, error)
             return
-        served = self._open(websocket, protocol, kept.session_id)
+        served = self._open(websocket, protocol, kept)
         settings = settings if token is None else kept.settings
         if settings is not None:
             served.configure(settings)
@@ -83,10 +83,11 @@ class Reception:
         except (TimeoutError, RuntimeError, OSError):  # it went away meanwhile
             return
 
-    def _open(self, websocket: WebSocket, protocol: WireProtocol, session_id: str) -> Served:
+    def _open(self, websocket: WebSocket, protocol: WireProtocol, kept: Reservation) -> Served:
         live = self.worker.open(self.defaults)
         client = websocket.client.host if websocket.client else None
-        served = Served(session_id, protocol, live, self.worker, self.options, self.metrics, client)
+        owner = kept.owner or websocket.scope.get("state", {}).get("owner")
+        served = Served(kept.session_id, protocol, live, self.worker, self.options, self.metrics, client, owner)
         self.sessions.open(served)
         return served
 

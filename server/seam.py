@@ -139,6 +139,7 @@ class Spoken:
     source_ms: float
     compute_ms: float
     media_time_samples: int  # source samples heard when this was said
+    rate: float = 1.0  # of the voice: above 1 it has fallen behind and hurries
 
 
 @dataclass(frozen=True)

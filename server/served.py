@@ -25,6 +25,7 @@ from .live import LiveStream
 from .metrics import Metrics
 from .options import ServerOptions
 from .processes import Asked, Processes, RemoteStream
+from .qoe import Listener
 from .replay import Replay
 from .reports import digest
 from .seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
@@ -71,11 +72,13 @@ class Served:
         options: ServerOptions,
         metrics: Metrics,
         client: str | None = None,
+        owner: str | None = None,
     ) -> None:
-        """client: among whom the device's time is shared when it is short."""
+        """client: among whom the device's time is shared when it is short. owner: name of the API key it came with."""
         self.session_id, self.protocol, self.live = session_id, protocol, live
-        self.options, self.metrics, self.client = options, metrics, client
-        self.owner: str | None = None  # name of the API key that it came with
+        self.options, self.metrics = options, metrics
+        self.client, self.owner = client, owner
+        self.listener = Listener()
         self.replay = Replay(options.replay_bytes)
         self.attached: Callable[[Ending], None] | None = None  # ends the connection that is there
         self.news = asyncio.Event()  # for the connection: there may be something to send
@@ -86,6 +89,7 @@ class Served:
         self.up, self.down = Traffic(from_client=True, tls=tls), Traffic(from_client=False, tls=tls)
         self.resumed = 0  # times
         self.abandoned = False
+        self._released = False
         self.began_s = time.perf_counter()
         self.last_audio_s = self.began_s
         self.audio_ms = 0.0
@@ -162,6 +166,7 @@ class Served:
     def say(self, *answers: Answer) -> None:
         """Keep answers about the session for whichever connection sends them."""
         for answer in answers:
+            self.listener.hear(answer, self.emit_ms)
             messages = self.protocol.render(answer, self.emit_ms)
             if messages and not self.abandoned:
                 self.replay.append(messages)
@@ -219,7 +224,9 @@ class Served:
 
     def release(self) -> None:
         """Free what the model keeps for it; it is over."""
-        self._worker.release(self.live)
+        if not self._released:
+            self._released = True
+            self._worker.release(self.live)
 
     async def stop(self) -> None:
         """End without another word."""
@@ -241,7 +248,7 @@ class Served:
         heard = self.live.summary()
         traffic = {"bytes_in": self.up.message_bytes, "bytes_out": self.down.message_bytes, "resumed": self.resumed}
         rates = {"up": self.up.rates(heard["audio_ms"]), "down": self.down.rates(heard["audio_ms"])}
-        return told | heard | traffic | rates
+        return told | heard | traffic | rates | self.listener.summary()
 
     async def _hear(self) -> None:
         try:
@@ -254,6 +261,7 @@ class Served:
         self.ending = True
         self.ended = ending
         self.news.set()
+        self.release()
 
     async def _hear_all(self) -> Ending:
         live = self.live

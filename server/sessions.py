@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from streamst.errors import ProtocolError
 
 from . import codes
+from .auth import Admission, load_keys
 from .metrics import Metrics
 from .options import ServerOptions
-from .reports import Reports, among
+from .reports import Reports, among, digest
 from .seam import Hello, Settings
 from .served import GONE, Ending, Served
 
@@ -36,6 +37,7 @@ class Reservation:
     session_id: str
     settings: Settings
     expires_s: float
+    owner: str | None = None  # name of the API key that it was asked for with
 
 
 class Sessions:
@@ -57,9 +59,11 @@ class Sessions:
         self._open: dict[str, float] = {}  # since when, by id
         self._reserved: dict[str, Reservation] = {}  # by token
         self.reports = Reports(now=now)
+        self.admission = Admission(load_keys(options.api_keys), options.address_sessions, options.address_rate, now)
         self._served: dict[str, Served] = {}  # open, parked and finished ones, by id
         self._waiting: dict[str, asyncio.TimerHandle] = {}  # parked and finished ones, the oldest first
         self._closing: set[asyncio.Task[None]] = set()
+        self._refused_s: deque[float] = deque(maxlen=1000)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -74,16 +78,26 @@ class Sessions:
         return self.options.max_sessions - len(self._open) - len(self._reserved)
 
     @property
+    def parked(self) -> int:
+        """Sessions that wait for their client's return."""
+        return sum(self._served[name].ended is None for name in self._waiting)
+
+    @property
     def wait_s(self) -> float:
         """How long it will be until a place is free, from how long sessions last and how many are open."""
         usual_s = sum(self._lasted_s) / len(self._lasted_s) if self._lasted_s else USUAL_S
         return min(LONGEST_WAIT_S, max(LEAST_WAIT_S, usual_s / max(1, len(self._open))))
 
-    def reserve(self, settings: Settings) -> tuple[str, Reservation]:
+    def admit(self, secret: str | None, address: str | None) -> str | None:
+        """The name of the API key that another session of `address` belongs to; ProtocolError as in `Admission`."""
+        here = sum(self._served[name].client == address for name in self._open if name in self._served)
+        return self.admission.admit(secret, address, self._of_key, here)
+
+    def reserve(self, settings: Settings, owner: str | None = None) -> tuple[str, Reservation]:
         """A token, good once, and what it keeps; ProtocolError 1013 or 1001 when no place is free."""
         self._require_place()
         token = secrets.token_urlsafe(24)
-        kept = Reservation(new_id(), settings, self._now() + self.options.reservation_s)
+        kept = Reservation(new_id(), settings, self._now() + self.options.reservation_s, owner)
         self._reserved[token] = kept
         return token, kept
 
@@ -106,6 +120,14 @@ class Sessions:
         if not self._open:
             self._empty.set()
 
+    def refused(self) -> int:
+        """Count one more client that found no place; how many did since one is likely to have become free."""
+        now_s = self._now()
+        while self._refused_s and now_s - self._refused_s[0] >= self.wait_s:
+            self._refused_s.popleft()
+        self._refused_s.append(now_s)
+        return len(self._refused_s)
+
     def open(self, served: Served) -> None:
         """A session that entered begins."""
         self._served[served.session_id] = served
@@ -122,8 +144,9 @@ class Sessions:
             return
         timer = asyncio.get_running_loop().call_later(self.options.park_s, self._close, served, ending)
         self._waiting[served.session_id] = timer
-        while len(self._waiting) > self.options.max_parked:
-            oldest = self._served[next(iter(self._waiting))]
+        while len(self._waiting) > self.options.max_parked:  # who has only the last word to fetch gives way first
+            waiting = [self._served[name] for name in self._waiting]
+            oldest = min(waiting, key=lambda one: one.ended is None)
             self._close(oldest, oldest.ended or Ending(GONE))
 
     def resume(self, hello: Hello) -> tuple[Served, str]:
@@ -149,6 +172,7 @@ class Sessions:
         self._enter(served.session_id)
         served.protocol.reconnected()
         served.resumed += 1
+        self.metrics.resumed.inc()
         return served, served.new_token(token)
 
     def find(self, session_id: str) -> Served | None:
@@ -174,6 +198,7 @@ class Sessions:
                 await served.wait()
             else:
                 await served.stop()
+            self.admission.spent(served.owner, served.audio_ms)
             summary = served.summary(served.ended or ending)
             self.metrics.report(summary)
             self.reports.keep(served.session_id, summary, tokens, served.owner)
@@ -183,6 +208,16 @@ class Sessions:
         task = asyncio.create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def reserved(self, token: str) -> bool:
+        """Whether `token` keeps a place."""
+        return among(token, map(digest, self._reserved))
+
+    def _of_key(self, owner: str) -> tuple[int, float]:
+        """How many sessions of a key are open, and their audio so far [ms]."""
+        theirs = [served for served in self._served.values() if served.owner == owner]
+        kept = sum(kept.owner == owner for kept in self._reserved.values())
+        return sum(one.session_id in self._open for one in theirs) + kept, sum(one.audio_ms for one in theirs)
 
     async def drain(self, timeout_s: float) -> None:
         """Let nobody in, ask everybody to go, and wait until they went or `timeout_s` is over."""

@@ -52,6 +52,7 @@ class Speech(Event):
     pcm: NDArray[np.float32]  # (samples,), -1..1
     sample_rate_hz: int
     text: str  # the words that are heard in it, "" for a pause
+    rate: float = 1.0  # of the voice: above 1 it has fallen behind and hurries
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -396,7 +396,9 @@ class Session(Generic[T, V]):
             duration_ms = 1000 * len(pcm) / self.voice.sample_rate_hz
             self._spoken_until_ms = max(self._spoken_until_ms, self._source_ms) + duration_ms
             self._events.append(
-                Speech(**self._now(), pcm=pcm, sample_rate_hz=self.voice.sample_rate_hz, text=" ".join(words))
+                Speech(
+                    **self._now(), pcm=pcm, sample_rate_hz=self.voice.sample_rate_hz, text=" ".join(words), rate=rate
+                )
             )
 
     def _caption_source(self, final: bool) -> None:

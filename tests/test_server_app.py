@@ -103,6 +103,8 @@ def test_a_place_can_be_reserved_until_none_is_left(client: Client) -> None:
         "message": "all 2 places are taken; try again in about 60 s",
         "retryable": True,
         "retry_after_ms": 60_000.0,
+        "queue_position": 1,
+        "eta_s": 60.0,
     }
 
 

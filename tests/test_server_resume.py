@@ -50,7 +50,7 @@ def speech() -> Pcm:
 @contextlib.contextmanager
 def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
     """A server with these options; yields its address."""
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, **options))
+    server, listener, address = prepare(pipeline, ServerOptions(port=0, refuse_when_busy=False, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -1,0 +1,187 @@
+"""Who may begin a session, and how many: API keys with their limits, and limits of an address. Pure but for the clock.
+
+A file of keys is TOML; `key` itself, or `sha256`, its digest in hex, so that the file need not tell it:
+
+    [[keys]]
+    name = "talks"
+    key = "…"               # at least 16 characters
+    max_sessions = 4        # at once; 0 or nothing is no limit, here and below
+    minutes_per_day = 600   # of audio; a session that runs when they are used up goes on
+    sessions_per_minute = 10
+
+The environment variable STREAMST_API_KEYS holds `name:key` pairs, with commas between them and no limits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import time
+import tomllib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamst.config import from_dict
+from streamst.errors import ConfigError, InputError, ProtocolError
+
+from . import codes
+
+ENVIRONMENT = "STREAMST_API_KEYS"
+LEAST_KEY_CHARACTERS = 16
+REMEMBERED_ADDRESSES = 10_000
+MINUTE_S, DAY_S = 60.0, 86_400.0
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """One key: a name for logs and metrics, its digest, its limits (0: none)."""
+
+    name: str
+    sha256: str
+    max_sessions: int = 0
+    minutes_per_day: float = 0.0
+    sessions_per_minute: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
+            raise ConfigError(f"key {self.name!r}: sha256 must be 64 hexadecimal digits")
+        for name in ("max_sessions", "minutes_per_day", "sessions_per_minute"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"key {self.name!r}: {name} is {getattr(self, name)}; it must not be negative")
+
+
+def make_key(name: str, key: str, **limits: Any) -> ApiKey:
+    """The entry for a secret; ConfigError for one that could be guessed."""
+    if len(key) < LEAST_KEY_CHARACTERS:
+        raise ConfigError(f"key {name!r} has {len(key)} characters; it needs at least {LEAST_KEY_CHARACTERS}")
+    return from_dict(ApiKey, {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), **limits}, name)
+
+
+def load_keys(path: str | Path | None, environment: Mapping[str, str] = os.environ) -> tuple[ApiKey, ...]:
+    """The keys of a file and of the environment, if there are any; InputError or ConfigError says what is wrong."""
+    keys: list[ApiKey] = []
+    if path is not None:
+        try:
+            entries = tomllib.loads(Path(path).read_text("utf-8")).get("keys", [])
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{path} cannot be read as a file of keys: {error}") from error
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ConfigError(f"{path}: keys must be tables, each begun with [[keys]]")
+        for entry in entries:
+            fields = dict(entry)
+            secret = fields.pop("key", None)
+            keys.append(from_dict(ApiKey, fields, "key") if secret is None else make_key(key=str(secret), **fields))
+    for pair in filter(None, environment.get(ENVIRONMENT, "").split(",")):
+        name, colon, secret = pair.strip().partition(":")
+        if not colon:
+            raise ConfigError(f"{ENVIRONMENT} must hold name:key pairs; one of them has no colon")
+        keys.append(make_key(name, secret))
+    names = [key.name for key in keys]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"two keys have one name; names: {', '.join(sorted(names))}")
+    return tuple(keys)
+
+
+class Rate:
+    """At most `most` times within a while (0: any number)."""
+
+    def __init__(self, most: int, within_s: float = MINUTE_S) -> None:
+        self.most, self.within_s = most, within_s
+        self._times_s: deque[float] = deque()
+
+    def wait_s(self, now_s: float) -> float:
+        """How long until there may be another one."""
+        while self._times_s and now_s - self._times_s[0] >= self.within_s:
+            self._times_s.popleft()
+        return 0.0 if not self.most or len(self._times_s) < self.most else self._times_s[0] + self.within_s - now_s
+
+    def take(self, now_s: float) -> None:
+        """There is another one."""
+        if self.most:
+            self._times_s.append(now_s)
+
+
+class Admission:
+    """Lets in who shows a good key and is within its limits. Without keys everybody is, within those of an address."""
+
+    def __init__(
+        self,
+        keys: tuple[ApiKey, ...] = (),
+        address_sessions: int = 0,
+        address_rate: int = 0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """address_sessions: at once; address_rate: connections in a minute; 0 is no limit."""
+        self.keys = {key.name: key for key in keys}
+        self.address_sessions, self._address_rate, self._now = address_sessions, address_rate, now
+        self._addresses: OrderedDict[str, Rate] = OrderedDict()
+        self._rates = {key.name: Rate(key.sessions_per_minute) for key in keys}
+        self._used_ms: dict[str, tuple[float, float]] = {}  # since when, how much, by name
+
+    def knock(self, address: str | None) -> None:
+        """Somebody connects from `address`; ProtocolError 4429 when that happens too often."""
+        if not self._address_rate or address is None:
+            return
+        rate = self._addresses.pop(address, None) or Rate(self._address_rate)
+        self._addresses[address] = rate
+        if len(self._addresses) > REMEMBERED_ADDRESSES:
+            self._addresses.popitem(last=False)
+        self._require(rate, f"{self._address_rate} connections a minute from one address")
+        rate.take(self._now())
+
+    def find(self, secret: str | None) -> ApiKey | None:
+        """Whose key `secret` is; takes as long whoever's it is. None without keys."""
+        if not self.keys:
+            return None
+        shown = hashlib.sha256((secret or "").encode(errors="replace")).hexdigest()
+        found = None
+        for key in self.keys.values():
+            if hmac.compare_digest(key.sha256, shown):
+                found = key
+        if found is None:
+            raise ProtocolError("this server needs an API key: show yours as a bearer token", codes.UNAUTHORISED)
+        return found
+
+    def admit(
+        self, secret: str | None, address: str | None, open_of_key: Callable[[str], tuple[int, float]], of_address: int
+    ) -> str | None:
+        """The name of the key that another session belongs to; ProtocolError 4401 or 4429 says why there is none.
+
+        open_of_key: sessions of a key that are open, and their audio so far [ms]; of_address: open ones of `address`.
+        """
+        if self.address_sessions and address is not None and of_address >= self.address_sessions:
+            raise ProtocolError(f"{self.address_sessions} sessions at once are allowed from one address", codes.QUOTA)
+        key = self.find(secret)
+        if key is None:
+            return None
+        sessions, audio_ms = open_of_key(key.name)
+        if key.max_sessions and sessions >= key.max_sessions:
+            raise ProtocolError(f"this key may have {key.max_sessions} sessions at once", codes.QUOTA)
+        if key.minutes_per_day and self._spent_ms(key.name) + audio_ms >= key.minutes_per_day * MINUTE_S * 1000:
+            raise ProtocolError(f"this key's {key.minutes_per_day:g} minutes a day are used up", codes.QUOTA)
+        self._require(self._rates[key.name], f"{key.sessions_per_minute} sessions a minute with this key")
+        self._rates[key.name].take(self._now())
+        return key.name
+
+    def spent(self, name: str | None, audio_ms: float) -> None:
+        """A session of the key is over."""
+        if name is not None:
+            spent_ms = self._spent_ms(name)
+            since_s = self._used_ms.get(name, (self._now(), 0.0))[0]
+            self._used_ms[name] = (since_s, spent_ms + audio_ms)
+
+    def _spent_ms(self, name: str) -> float:
+        since_s, spent_ms = self._used_ms.get(name, (0.0, 0.0))
+        if self._now() - since_s >= DAY_S:
+            self._used_ms.pop(name, None)
+            return 0.0
+        return spent_ms
+
+    def _require(self, rate: Rate, allowed: str) -> None:
+        wait_s = rate.wait_s(self._now())
+        if wait_s:
+            raise ProtocolError(f"{allowed} are allowed; try again in {max(1, round(wait_s))} s", codes.QUOTA)

@@ -1,0 +1,72 @@
+"""What a listener got: when the first word and the first speech came, and how smoothly the speech went on.
+
+The listener is ideal: speech is played as soon as it comes and whatever was before has been played. A real player waits
+a little before it begins, and so has fewer gaps and a longer delay.
+
+    first_word_ms, first_audio_ms   from the arrival of the first audio until the first word or speech was said
+    gaps        times with nothing to play between two pieces of speech: number, sum and longest [ms]
+    underruns   those of them within one segment, where the speech should have gone on
+    rate_changes, fastest_rate      how often the voice changed its pace, and how fast it went at most
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamst.events import Words
+
+from .seam import Answer, Spoken
+
+LEAST_GAP_MS = 20.0  # shorter ones nobody hears
+
+
+class Listener:
+    """Hears a session's answers as they are said."""
+
+    def __init__(self) -> None:
+        self.first_word_ms: float | None = None
+        self.first_audio_ms: float | None = None
+        self.gaps = self.underruns = self.rate_changes = 0
+        self.gap_ms = self.longest_gap_ms = 0.0
+        self.fastest_rate = 1.0
+        self._played_ms = 0.0  # when all that was said will have been played
+        self._segment = self._spoken_segment = -1
+        self._rate = 1.0
+
+    def hear(self, answer: Answer, emit_ms: float) -> None:
+        """An answer was said `emit_ms` after the first audio came."""
+        match answer:
+            case Words():
+                self._segment = answer.segment
+                if self.first_word_ms is None:
+                    self.first_word_ms = emit_ms
+            case Spoken():
+                self._play(answer, emit_ms)
+            case _:
+                pass
+
+    def _play(self, speech: Spoken, emit_ms: float) -> None:
+        if self.first_audio_ms is None:
+            self.first_audio_ms = emit_ms
+        elif emit_ms - self._played_ms >= LEAST_GAP_MS:
+            gap_ms = emit_ms - self._played_ms
+            self.gaps += 1
+            self.gap_ms += gap_ms
+            self.longest_gap_ms = max(self.longest_gap_ms, gap_ms)
+            self.underruns += self._spoken_segment == self._segment
+        self._played_ms = max(self._played_ms, emit_ms) + 1000 * speech.samples / speech.sample_rate_hz
+        self._spoken_segment = self._segment
+        self.rate_changes += speech.rate != self._rate
+        self._rate = speech.rate
+        self.fastest_rate = max(self.fastest_rate, speech.rate)
+
+    def summary(self) -> dict[str, Any]:
+        """As the report says it."""
+        return {
+            "first_word_ms": self.first_word_ms,
+            "first_audio_ms": self.first_audio_ms,
+            "gaps": {"count": self.gaps, "sum_ms": self.gap_ms, "longest_ms": self.longest_gap_ms},
+            "underruns": self.underruns,
+            "rate_changes": self.rate_changes,
+            "fastest_rate": self.fastest_rate,
+        }
