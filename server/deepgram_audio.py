@@ -15,6 +15,7 @@ from .wire_audio import HIGHEST_HZ, LOWEST_HZ
 
 LONGEST_HEADER_BYTES = 1 << 16
 WAV_PCM, WAV_ALAW, WAV_MULAW, WAV_EXTENSIBLE = 1, 6, 7, 0xFFFE  # format tags (RFC 2361)
+UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # in the header of who writes while it speaks
 ENCODINGS = ("linear16", "mulaw", "alaw", "opus")
 
 
@@ -96,11 +97,12 @@ class WavDecoder:
         self._head = b""
         self._format: RawDecoder | None = None
         self._samples: RawDecoder | None = None  # once they begin
+        self._left: int | None = None  # bytes of samples that the header promises; None: all that comes
 
     def decode(self, payload: bytes) -> bytes:
         """See `Decoder.decode`."""
         if self._samples is not None:
-            return self._samples.decode(payload)
+            return self._decode(self._samples, payload)
         self._head += payload
         if not b"RIFF".startswith(self._head[:4]) or not b"WAVE".startswith(self._head[8:12]):
             raise _not_audio("it is no WAV file; raw audio needs encoding and sample_rate in the address")
@@ -112,7 +114,13 @@ class WavDecoder:
         self._samples = self._format
         assert self._samples is not None
         rest, self._head = self._head[begin:], b""
-        return self._samples.decode(rest)
+        return self._decode(self._samples, rest)
+
+    def _decode(self, samples: RawDecoder, payload: bytes) -> bytes:
+        if self._left is not None:
+            payload = payload[: self._left]
+            self._left -= len(payload)
+        return samples.decode(payload)
 
     def _read_header(self) -> int | None:
         """Where the samples begin, None while the header is not complete."""
@@ -123,6 +131,7 @@ class WavDecoder:
             if name == b"data":
                 if self._format is None:
                     raise _not_audio("its header does not say the format before the samples")
+                self._left = None if size in UNKNOWN_SIZES else size
                 return at
             if len(head) < at + size:
                 return None

@@ -255,7 +255,14 @@ def test_a_wav_file_is_heard_however_it_is_cut(piece: int, form: str) -> None:
     out = b"".join(decoder.decode(file[at : at + piece]) for at in range(0, len(file), piece))
     expected, rate = soundfile.read(io.BytesIO(file), dtype="int16")
     assert decoder.rate_hz == rate == 22_050
-    assert np.frombuffer(out, "<i2")[: len(expected)].tolist() == expected.tolist()
+    assert np.frombuffer(out, "<i2").tolist() == expected.tolist()
+
+
+def test_a_wav_file_of_unknown_length_is_heard_to_its_end() -> None:
+    file = bytearray(wav("PCM_16", 8000, TONE))
+    at = file.index(b"data") + 4
+    file[at : at + 4] = b"\xff\xff\xff\xff"
+    assert make_decoder(None, None).decode(bytes(file)) == TONE.tobytes()
 
 
 def test_the_rate_of_a_wav_file_is_configured_before_its_audio() -> None:

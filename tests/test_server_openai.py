@@ -159,7 +159,7 @@ def test_the_source_is_told_only_where_a_transcription_is_asked_for() -> None:
 
 def test_speech_is_told_at_24_khz_in_pieces_of_at_most_200_ms_and_nothing_is_lost() -> None:
     protocol = translation()
-    tone = np.sin(np.arange(16_000) * (2 * np.pi * 440 / 16_000)).astype(np.float32) / 2
+    tone = (np.sin(np.arange(16_000) * (2 * np.pi * 440 / 16_000)) / 2).astype(np.float32)
     parts = [to_pcm16(tone[at : at + 5000]) for at in range(0, 16_000, 5000)]
     spoken = [Spoken("pcm16", part, len(part) // 2, 16_000, "", 1000.0, 0.0, 0) for part in parts]
     *pieces, closed = said(protocol, *spoken, Closed({}))
