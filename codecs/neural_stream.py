@@ -39,6 +39,7 @@ class NeuralSpeechCodec:
         config = module.config
         self.module = module.eval()
         self.fused = FusedQuantiser(module.quantiser)
+        self.encoder_step, self.decoder_step = module.encoder.step, module.decoder.step
         self.entropy, self.sends_coded = entropy, sends_coded
         self.device = next(module.parameters()).device
         self.sample_rate_hz, self.frame_hz = config.sample_rate_hz, config.frame_hz
@@ -53,6 +54,14 @@ class NeuralSpeechCodec:
         weights = directory / ENTROPY
         entropy = EntropyModel.load(weights) if weights.is_file() else None
         return cls(NeuralCodec.load(directory, device), entropy, sends_coded)
+
+    def freeze(self) -> None:
+        """Say the same faster, on a CPU: the networks' steps become graphs, which takes some seconds."""
+        from streamst.codecs.frozen import FrozenDecoder, FrozenEncoder
+
+        if self.device.type == "cpu":
+            self.encoder_step = FrozenEncoder(self.module.encoder).step
+            self.decoder_step = FrozenDecoder(self.module.decoder).step
 
     def encoder(self, bitrate_bps: int | None = None) -> NeuralEncoder:
         """A fresh encoder; None is the middle rate."""
@@ -74,7 +83,7 @@ class NeuralSpeechCodec:
     @torch.inference_mode()
     def codes(self, pcm: Pcm, codebooks: int, state: EncoderState) -> tuple[Codes, EncoderState]:
         """pcm (frames * hop,) -> codes (frames, codebooks) and the state after them."""
-        latents, state = self.module.encoder.step(torch.from_numpy(pcm)[None].to(self.device), state)
+        latents, state = self.encoder_step(torch.from_numpy(pcm)[None].to(self.device), state)
         return self.quantise(latents, codebooks)[0].cpu().numpy(), state
 
     def quantise(self, latents: Tensor, codebooks: int) -> Tensor:
@@ -103,5 +112,5 @@ class NeuralSpeechCodec:
     @torch.inference_mode()
     def samples(self, latents: Tensor, state: DecoderState) -> tuple[Pcm, DecoderState]:
         """latents (1, frames, D) -> (frames * hop,) and the state after them."""
-        samples, state = self.module.decoder.step(latents, state)
+        samples, state = self.decoder_step(latents, state)
         return samples[0].cpu().numpy(), state

@@ -293,3 +293,20 @@ def test_every_session_of_a_batch_sounds_as_it_does_alone(codec: NeuralCodec) ->
         together = codec.decode(latents)
         for row, alone in enumerate(itertools.chain(codec.decode(one) for one in latents.split(1))):
             torch.testing.assert_close(together[row : row + 1], alone, atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_frozen_steps_say_the_same_for_any_batch_and_number_of_frames(codec: NeuralCodec) -> None:
+    frozen = NeuralSpeechCodec(codec)
+    frozen.freeze()
+    for batch, sizes in ((1, [1, 4, 10, 3, 0, 300]), (5, [2, 7, 1])):
+        pcm = speechlike(batch, sum(sizes) * 0.02)
+        plain = [codec.encoder.init_state(batch), codec.decoder.init_state(batch)]
+        quick = [codec.encoder.init_state(batch), codec.decoder.init_state(batch)]
+        for piece in pcm.split([size * HOP for size in sizes], dim=1):
+            latents, plain[0] = codec.encoder.step(piece, plain[0])  # type: ignore[arg-type, call-overload]
+            samples, plain[1] = codec.decoder.step(latents, plain[1])  # type: ignore[arg-type, call-overload]
+            same, quick[0] = frozen.encoder_step(piece, quick[0])  # type: ignore[arg-type, call-overload]
+            heard, quick[1] = frozen.decoder_step(same, quick[1])  # type: ignore[arg-type, call-overload]
+            torch.testing.assert_close(same, latents, atol=1e-6, rtol=0)
+            torch.testing.assert_close(heard, samples, atol=1e-6, rtol=0)

@@ -103,6 +103,19 @@ class PitchScores(nn.Module):
         return torch.stack(states[::-1], 1)
 
 
+def best_ends(scores: Tensor, cost: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the best path ends at each frame (B, T), and the scores of the paths to each pitch after the last.
+
+    scores (B, T, N), cost (N, N), best (B, N): of the paths before the first frame.
+    """
+    ends = torch.zeros(scores.shape[0], scores.shape[1], dtype=torch.int64, device=scores.device)
+    for t in range(scores.shape[1]):
+        best = (best[:, :, None] - cost).amax(dim=1) + scores[:, t]
+        best = best - best.amax(dim=1, keepdim=True)
+        ends[:, t] = best.argmax(-1)
+    return ends, best
+
+
 class PitchTracker(nn.Module):
     """Windows (B, T, length) -> pitch (B, T) in octaves from mid-range; unvoiced frames hold the last one."""
 
@@ -110,6 +123,7 @@ class PitchTracker(nn.Module):
         super().__init__()
         self.scores = PitchScores(length, sample_rate_hz, lowest_hz, highest_hz)
         self.middle_hz = math.sqrt(lowest_hz * highest_hz)
+        self.best_ends = best_ends
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
@@ -124,12 +138,7 @@ class PitchTracker(nn.Module):
         if windows.shape[1] == 0:
             return windows.new_zeros(windows.shape[:2]), state
         scores, correlation = self.scores(windows)
-        best, path = state.scores, []
-        for t in range(windows.shape[1]):
-            best = (best[:, :, None] - self.scores.cost).amax(dim=1) + scores[:, t]
-            best = best - best.amax(dim=1, keepdim=True)
-            path.append(best.argmax(-1))
-        chosen = torch.stack(path, 1)
+        chosen, best = self.best_ends(scores, self.scores.cost, state.scores)
         octaves = torch.log2(self.scores.refined_hz(correlation, chosen) / self.middle_hz)
         padded = torch.cat([state.octaves[:, None], octaves], dim=1)
         number = torch.arange(1, padded.shape[1], device=chosen.device)
