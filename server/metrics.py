@@ -66,6 +66,8 @@ class Metrics:
         self.batch_size = Histogram(
             "streamst_batch_size", "Sessions that went through a network together", ["kind"], buckets=_SIZES, registry=r
         )
+        self.resumed = Counter("streamst_sessions_resumed", "Returns of clients whose connection dropped", registry=r)
+        self.parked = Gauge("streamst_sessions_parked", "Sessions that wait for their client's return", registry=r)
         self.gaps = Counter("streamst_speech_gaps", "Times a listener had nothing to hear between speech", registry=r)
         self.underruns = Counter("streamst_speech_underruns", "Gaps where speech should have gone on", registry=r)
         self.rate_changes = Counter("streamst_speech_rate_changes", "Times the voice changed its pace", registry=r)
