@@ -293,3 +293,22 @@ def test_deepgrams_client_that_sends_nothing_is_closed_as_net_0001(tiny_pipeline
         code, reason = asyncio.run(talk(address))
     assert code == 1011
     assert reason.startswith("NET-0001")
+
+
+def test_where_there_are_keys_each_endpoint_asks_for_one(tiny_pipeline: Pipeline, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('[[keys]]\nname = "talks"\nkey = "a-key-of-our-own-1234"\n')
+
+    async def status(address: str, path: str, key: str) -> int:
+        try:
+            async with at(address, path, additional_headers={"authorization": key}):
+                return 101
+        except InvalidStatus as error:
+            return error.response.status_code
+
+    paths = (TRANSLATION, TRANSCRIPTION, "/v1/listen?encoding=linear16&sample_rate=16000", "/simulstream")
+    with running(tiny_pipeline, api_keys=str(keys), max_sessions=9) as address:
+        wrong = [asyncio.run(status(address, path, "Bearer of-somebody-else-1234")) for path in paths]
+        right = [asyncio.run(status(address, path, "Token a-key-of-our-own-1234")) for path in paths]
+        refused, _ = post(f"{address}/v1/realtime/translations/client_secrets", {"session": {"model": "m"}})
+    assert (wrong, right, refused) == ([401] * 4, [101] * 4, 401)
