@@ -7,7 +7,7 @@ where it has become long. Nothing that was spoken is ever spoken again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,14 +73,14 @@ class PhraseVoice:
 
     def pack_state(self, state: PhraseState) -> dict[str, Any]:
         """Plain values and tensors."""
-        mark = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in asdict(state.mark).items()}
-        return {"held": list(state.held), "mark": mark}
+        mark = [torch.from_numpy(state.mark.waiting), torch.from_numpy(state.mark.overlap)]
+        return {"held": list(state.held), "mark": mark, "marked": [state.mark.frame, state.mark.skip]}
 
     def unpack_state(self, packed: dict[str, Any]) -> PhraseState:
         """The inverse of `pack_state`; InputError when it does not fit."""
         try:
-            mark = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in packed["mark"].items()}
-            return PhraseState(tuple(packed["held"]), watermark.MarkState(**mark))
+            mark = watermark.MarkState(*(tensor.numpy() for tensor in packed["mark"]), *packed["marked"])
+            return PhraseState(tuple(packed["held"]), mark)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a state of this voice: {error!r}") from None
 
