@@ -123,6 +123,8 @@ def serve(
             torch.set_num_threads(1)  # small steps: a second thread would only wait
             loader = partial(load, options.model, options.device, options.precision, options.voice)
             pipeline = loader()
+            if pipeline.codec is not None and options.precision != "float32":
+                pipeline.codec.freeze()
         run_server(pipeline, options, announce=_announce, loader=loader)
 
 
