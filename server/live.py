@@ -53,6 +53,11 @@ def open_session(pipeline: Pipeline, settings: Settings) -> Session:
     )
 
 
+def _same_but_for_the_dial(settings: Settings, other: Settings) -> bool:
+    """Whether they differ in policy and latency at most."""
+    return dataclasses.replace(settings, policy=other.policy, latency=other.latency) == other
+
+
 def _setting(pipeline: Pipeline, settings: Settings) -> Setting:
     assert settings.target is not None
     assert settings.latency is not None
@@ -99,9 +104,11 @@ class LiveStream:
         return bool(self._pieces)
 
     def configure(self, settings: Settings) -> Steps[list[Answer]]:
-        """Finish what was begun, then translate with `settings`. ProtocolError 4400 names what is not allowed."""
-        begun = self._running is not None and self._samples > self._running.base_samples
-        answers = (yield from self.finish()) if begun else []
+        """Translate with `settings`. ProtocolError 4400 names what is not allowed.
+
+        Another policy or latency takes over from the next chunk on, in mid-sentence; for anything else, what was begun
+        is finished first.
+        """
         source = self.pipeline.translator.source
         if settings.source not in (None, source):
             raise ProtocolError(f"config.source: {settings.source!r}; allowed: {source}", codes.BAD_PARAMETER)
@@ -112,6 +119,10 @@ class LiveStream:
             policy=settings.policy or self.defaults.policy,
             latency=settings.latency or self.defaults.latency or "medium",
         )
+        if self._running is not None and _same_but_for_the_dial(settings, self.settings):
+            return self._redial(settings, self._running)
+        begun = self._running is not None and self._samples > self._running.base_samples
+        answers = (yield from self.finish()) if begun else []
         try:
             session = open_session(self.pipeline, settings)
         except (InputError, ConfigError) as error:
@@ -123,6 +134,17 @@ class LiveStream:
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
         self.settings = settings
         return [*answers, Configured(self.settings, session.chunk_ms)]
+
+    def _redial(self, settings: Settings, running: _Running) -> list[Answer]:
+        """Go on with another policy or latency."""
+        try:
+            setting = _setting(self.pipeline, settings)
+            running.session.reconfigure(setting.make(), setting.chunk_ms)
+        except (InputError, ConfigError) as error:
+            raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+        self._relieved = RELAXED
+        self.settings = settings
+        return [Configured(settings, setting.chunk_ms)]
 
     def hear(self, audio: Audio, arrived_s: float) -> Steps[list[Answer]]:
         """Take a message in that arrived at `arrived_s` (time.perf_counter) and hear its first piece."""

@@ -222,8 +222,8 @@ def test_the_live_meter_ends_at_what_the_words_say(server: str, speech: Pcm) -> 
 def test_settings_in_the_midst_finish_what_was_begun(server: str, pipeline: Pipeline, speech: Pcm) -> None:
     payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech) * 2)]
     half = len(payloads) // 2
-    dial = '{"type":"config","latency":"high"}'
-    said, code = asyncio.run(talk(server, *payloads[:half], dial, *payloads[half:], END))
+    other = '{"type":"config","latency":"high","output":["captions"]}'
+    said, code = asyncio.run(talk(server, *payloads[:half], other, *payloads[half:], END))
     assert code == 1000
     first, second = alone(pipeline, speech), alone(pipeline, speech, "high")
     words = [tuple(message["words"]) for message in told(said, "words")]
@@ -234,6 +234,22 @@ def test_settings_in_the_midst_finish_what_was_begun(server: str, pipeline: Pipe
     assert segments == sorted(segments)
     assert len(set(segments)) == len({s for _, s, _ in words_of(first)}) + len({s for _, s, _ in words_of(second)})
     assert said[-1]["summary"]["samples"] == 2 * len(speech)
+
+
+def test_another_latency_takes_over_in_mid_sentence(server: str, pipeline: Pipeline, speech: Pcm) -> None:
+    payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech) * 2)]
+    half = len(payloads) // 2
+    dial = '{"type":"config","latency":"high"}'
+    said, code = asyncio.run(talk(server, '{"type":"config"}', *payloads[:half], dial, *payloads[half:], END))
+    assert code == 1000
+    session = pipeline.session(latency="medium")
+    events = [event for piece in pieces(speech) for event in session.push(piece)]
+    high = pipeline.session(latency="high")
+    session.reconfigure(high.policy, high.chunk_ms)
+    events += [event for piece in pieces(speech) for event in session.push(piece)]
+    words = [tuple(message["words"]) for message in told(said, "words")]
+    assert words == [words for _, _, words in words_of([*events, *session.finish()])]
+    assert [message["latency"] for message in told(said, "configured")] == ["medium", "high"]
 
 
 def test_captions_only_means_no_speech_and_speech_only_no_captions(server: str, speech: Pcm) -> None:
