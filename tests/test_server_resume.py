@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
@@ -515,3 +515,83 @@ def test_who_leaves_in_good_order_is_not_waited_for(server: str) -> None:
             return (await hear_out(socket))[1]
 
     assert asyncio.run(leave()) == 4410
+
+
+# --- reports, and who may come in
+
+
+def get(address: str, path: str, token: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Status and body of a GET."""
+    request = urllib.request.Request(address + path)
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(request, timeout=PATIENCE_S) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_the_report_of_a_session_is_for_who_has_its_token(server: str, speech: Pcm) -> None:
+    async def one() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with opened(server) as socket:
+            welcome = await take(socket, "welcome")
+            for message in messages(speech):
+                await socket.send(message)
+            await socket.send(END)
+            return welcome, (await hear_out(socket))[0][-1]["summary"]
+
+    welcome, summary = asyncio.run(one())
+    path = f"/v1/sessions/{welcome['session_id']}/report"
+    status, report = get(server, path, welcome["resume_token"])
+    assert status == 200
+    assert report["reason"] == "done"
+    assert report["words"] == summary["words"] > 0
+    assert report["first_word_ms"] > 0
+    assert report["lag_ms"]["p50"] <= report["lag_ms"]["p95"] <= report["lag_ms"]["p99"]
+    assert report["dropped_ms"] == 0
+    for token in (None, "guessed"):
+        assert get(server, path, token)[0] == 401
+    assert get(server, "/v1/sessions/unknown/report", welcome["resume_token"])[0] == 401
+
+
+def test_a_server_with_keys_serves_who_shows_one(pipeline: Pipeline, tmp_path: Path) -> None:
+    key = "a secret of some length".replace(" ", "-")
+    path = tmp_path / "keys.toml"
+    path.write_text(f'[[keys]]\nname = "talks"\nkey = "{key}"\nmax_sessions = 1\n')
+
+    async def knock(address: str, *tokens: str) -> int | None:
+        async with opened(address, *tokens) as socket:
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send(END)
+            return (await hear_out(socket))[1]
+
+    async def second(address: str) -> int | None:
+        async with opened(address, key) as first:
+            await take(first, "welcome")
+            return await knock(address, key)
+
+    with running(pipeline, api_keys=str(path)) as address:
+        assert asyncio.run(knock(address)) == 4401
+        assert asyncio.run(knock(address, "guessed")) == 4401
+        assert asyncio.run(knock(address, key)) == 1000
+        assert asyncio.run(second(address)) == 4429
+
+
+def test_a_flood_of_connections_from_one_address_is_refused_at_the_door(pipeline: Pipeline) -> None:
+    async def flood(address: str) -> list[int]:
+        answers = []
+        for _ in range(6):
+            try:
+                async with opened(address) as socket:
+                    await take(socket, "welcome")
+                    answers.append(101)
+            except InvalidStatus as error:
+                answers.append(error.response.status_code)
+        return answers
+
+    with running(pipeline, address_rate=4) as address:
+        assert asyncio.run(flood(address)) == [101] * 4 + [429] * 2
+        assert get(address, "/healthz")[0] == 200
