@@ -64,10 +64,10 @@ class Proxy:
             writer.transport.abort()
             return
         ways = [asyncio.create_task(self._pump(*way)) for way in ((reader, there_writer), (there_reader, writer))]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(asyncio.CancelledError):  # the benchmark is over
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:
             way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
         for side in (writer, there_writer):
             side.transport.abort()
 
