@@ -31,7 +31,7 @@ LAYERS = (
     ("streamst.pipeline", "streamst.subtitles", "streamst.playback", "streamst.sound"),
     ("streamst.scheduler", "streamst.engine", "streamst.evaluate", "streamst.train"),
     ("streamst.server", "streamst.tls"),
-    ("streamst.client", "streamst.client_audio", "streamst.doctor"),
+    ("streamst.client", "streamst.client_audio", "streamst.client_outgoing", "streamst.doctor"),
     ("streamst.cli", "streamst.__main__"),  # and its parts, streamst.cli_*
 )
 
