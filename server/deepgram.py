@@ -155,7 +155,7 @@ class DeepgramProtocol:
                 return [Alive()]
             case "Finalize":
                 self._waiting.append("finalize")
-                return [Configure(self.settings)]
+                return [Configure(self.settings, flush=True)]
             case "CloseStream":
                 return [End()]
             case "Configure":

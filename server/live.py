@@ -103,11 +103,11 @@ class LiveStream:
         """Whether pieces of the last message are still to be heard."""
         return bool(self._pieces)
 
-    def configure(self, settings: Settings) -> Steps[list[Answer]]:
+    def configure(self, settings: Settings, flush: bool = False) -> Steps[list[Answer]]:
         """Translate with `settings`. ProtocolError 4400 names what is not allowed.
 
-        Another policy or latency takes over from the next chunk on, in mid-sentence; for anything else, what was begun
-        is finished first.
+        Another policy or latency takes over from the next chunk on, in mid-sentence; for anything else, and where
+        `flush` asks for it, what was begun is finished first.
         """
         source = self.pipeline.translator.source
         if settings.source not in (None, source):
@@ -119,7 +119,7 @@ class LiveStream:
             policy=settings.policy or self.defaults.policy,
             latency=settings.latency or self.defaults.latency or "medium",
         )
-        if self._running is not None and _same_but_for_the_dial(settings, self.settings):
+        if self._running is not None and not flush and _same_but_for_the_dial(settings, self.settings):
             return self._redial(settings, self._running)
         begun = self._running is not None and self._samples > self._running.base_samples
         answers = (yield from self.finish()) if begun else []

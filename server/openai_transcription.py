@@ -200,9 +200,9 @@ class OpenAITranscription:
         return [self._configure("commit")]
 
     def _configure(self, marker: Marker) -> Configure:
-        """Flushes what was heard, then goes on; `marker` tells what to say then."""
+        """`marker` tells what to say once it has its effect; what was heard is flushed before the end of an item."""
         self._waiting.append(marker)
-        return Configure(self.settings)
+        return Configure(self.settings, flush=marker != "update")
 
     def _configured(self, marker: Marker) -> list[Message]:
         match marker:

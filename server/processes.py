@@ -85,9 +85,9 @@ class RemoteStream:
         self.meter = Measured()
         self._summary: dict[str, Any] = {}
 
-    def configure(self, settings: Settings) -> Asked:
+    def configure(self, settings: Settings, flush: bool = False) -> Asked:
         """See `LiveStream`."""
-        return self._ask("configure", settings)
+        return self._ask("configure", settings, flush)
 
     def hear(self, audio: Audio, arrived_s: float) -> Asked:
         """See `LiveStream`. perf_counter is one clock for all processes of a machine."""

@@ -36,6 +36,7 @@ class Configure:
     """Translate with these settings from the next audio on."""
 
     settings: Settings
+    flush: bool = False  # finish what was begun first, though the settings stay as they are
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Served:
         self.up, self.down = Traffic(from_client=True, tls=tls), Traffic(from_client=False, tls=tls)
         self.resumed = 0  # times
         self.abandoned = False
+        self.over = False  # nobody may come back any more
         self._released = False
         self.began_s = time.perf_counter()
         self.last_audio_s = self.began_s
@@ -138,17 +139,17 @@ class Served:
                 self.last_audio_s = now_s + rest_s
                 self._inbox.put(Arrived(command, now_s), size)
             case Configure():
-                self.configure(command.settings, size)
+                self.configure(command.settings, size, command.flush)
             case End():
                 self.finish(Ending(codes.DONE))
             case Alive():
                 self.last_audio_s = time.perf_counter()
         return rest_s
 
-    def configure(self, settings: Settings, size: int = 0) -> None:
-        """Translate with `settings` from what comes next on."""
+    def configure(self, settings: Settings, size: int = 0, flush: bool = False) -> None:
+        """Translate with `settings` from what comes next on. flush: see `Configure`."""
         self._settings = settings
-        self._inbox.put(Configure(settings), size)
+        self._inbox.put(Configure(settings, flush), size)
 
     def finish(self, ending: Ending) -> None:
         """Hear nothing more, say everything that is held, and end so."""
@@ -205,10 +206,6 @@ class Served:
     def confirm(self) -> None:
         """The client has the newest token."""
         del self._tokens[1:]
-
-    def forget_tokens(self) -> None:
-        """Nobody may come back any more."""
-        self._tokens.clear()
 
     @property
     def tokens(self) -> tuple[bytes, ...]:
@@ -269,7 +266,7 @@ class Served:
             item = await self._inbox.get()
             match item:
                 case Configure():
-                    answers = await self._run(live.configure(item.settings))
+                    answers = await self._run(live.configure(item.settings, item.flush))
                 case Arrived():
                     answers = await self._run(live.hear(item.audio, item.at_s))
                     while live.waiting:

@@ -156,8 +156,8 @@ class Sessions:
         """
         token = hello.resume_token or ""
         served = next((served for served in self._served.values() if among(token, served.tokens)), None)
-        if served is None:
-            if self.reports.knows(token):
+        if served is None or served.over:
+            if served is not None or self.reports.knows(token):
                 raise ProtocolError("the session is over: it was not resumed in time", codes.EXPIRED)
             raise ProtocolError("the token is unknown or was used: begin a new session", codes.UNAUTHORISED)
         try:
@@ -188,8 +188,7 @@ class Sessions:
         timer = self._waiting.pop(served.session_id, None)
         if timer is not None:
             timer.cancel()
-        tokens = served.tokens
-        served.forget_tokens()
+        served.over = True
 
         async def close() -> None:
             if ending.code == GONE and not ending.left and served.ended is None:
@@ -201,7 +200,7 @@ class Sessions:
             self.admission.spent(served.owner, served.audio_ms)
             summary = served.summary(served.ended or ending)
             self.metrics.report(summary)
-            self.reports.keep(served.session_id, summary, tokens, served.owner)
+            self.reports.keep(served.session_id, summary, served.tokens, served.owner)
             self._served.pop(served.session_id, None)
             served.release()
 

@@ -99,7 +99,7 @@ class SimulstreamProtocol:
 
     def _configure(self, ends: bool) -> Configure:
         self._ends.append(ends)
-        return Configure(self.settings)
+        return Configure(self.settings, flush=ends)
 
     def _change(self, caption: Caption) -> list[Message]:
         """What takes the text shown so far to the text with `caption`."""

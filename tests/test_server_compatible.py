@@ -176,6 +176,27 @@ def test_deepgram_says_the_native_text_and_its_translation(server: str, clip: Pc
     assert code == 1000
 
 
+def test_finalize_says_at_once_what_the_native_protocol_says_at_the_end(server: str, clip: Pcm) -> None:
+    async def talk() -> list[str]:
+        texts = []
+        async with at(server, "/v1/listen?encoding=linear16&sample_rate=16000") as socket:
+            for _ in range(2):
+                for piece in pieces(to_pcm16(clip), 3200):
+                    await socket.send(piece)
+                await socket.send('{"type": "Finalize"}')
+                said = await hear_out(socket, lambda message: message.get("from_finalize"))
+                parts = [message["channel"]["alternatives"][0]["transcript"] for message in said]
+                texts.append(" ".join(filter(None, parts)))
+            await socket.send('{"type": "CloseStream"}')
+            (metadata,) = await hear_out(socket)
+            assert metadata["type"] == "Metadata"
+        return texts
+
+    source, _ = native(server, clip)
+    assert source
+    assert asyncio.run(talk()) == [source, source]
+
+
 def test_simulstream_says_the_native_text_twice_over_one_connection(server: str, clip: Pcm) -> None:
     async def talk() -> list[str]:
         texts = []

@@ -112,6 +112,7 @@ def test_finalize_flushes_and_marks_the_result() -> None:
     made = protocol()
     (command,) = made.receive('{"type": "Finalize"}')
     assert isinstance(command, Configure)
+    assert command.flush
     (result,) = told(made, heard(0, "good", final=True), Configured(command.settings, 320))
     assert (transcript(result), result["from_finalize"], result["is_final"]) == ("good", True, True)
 

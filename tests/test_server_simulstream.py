@@ -78,6 +78,7 @@ def test_after_the_end_of_a_stream_another_may_begin() -> None:
     told(made, caption(0, "Eins"))
     (command,) = made.receive('{"end_of_stream": true}')
     assert isinstance(command, Configure)
+    assert command.flush
     assert told(made, Configured(command.settings, 320)) == [{"new": "", "deleted": ""}, {"end_of_processing": True}]
     assert told(made, caption(1, "Zwei")) == [{"new": "Zwei", "deleted": ""}]
 

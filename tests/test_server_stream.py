@@ -24,6 +24,7 @@ from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
+from streamst.codecs.bitstream import Packet, pack
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import UnavailableError
 from streamst.events import Caption, Event, Finished, Speech, Words
@@ -383,7 +384,7 @@ def test_neural_audio_that_begins_with_damage_is_bad_data(server: str, codec: Ne
 
 
 def test_a_packet_that_claims_a_minute_is_too_big(server: str) -> None:
-    claim = b"\xc5\x01\x01" + (3000).to_bytes(2, "little") + bytes(2 + 3750 + 4)
+    claim = pack(Packet(np.zeros((3000, 1), np.int64)))
     _, code = asyncio.run(talk(server, '{"type":"config","codec":"neural"}', pack_audio("neural", 0, 0, claim)))
     assert code == 1009
 
