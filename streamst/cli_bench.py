@@ -150,7 +150,9 @@ def score(
 def sweep(
     manifest: ManifestArgument,
     out_dir: OutOption,
-    policy: Annotated[list[str] | None, typer.Option(help="May be repeated; wait-k:k=1/3/5 is three.")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="May be repeated; wait-k:k=1/3/5 is three, all is what the model can do.")
+    ] = None,
     latency: Annotated[list[str] | None, typer.Option(help="Position of the dial; may be repeated.")] = None,
     chunk_ms: Annotated[list[int] | None, typer.Option(help="May be repeated.")] = None,
     task: TaskOption = "st",
@@ -168,14 +170,19 @@ def sweep(
     """Run every combination of policies, dial positions and chunk sizes, and draw quality against latency."""
     from streamst.evaluate.manifest import read_manifest
     from streamst.evaluate.report import sweep_table, write_sweep_report
-    from streamst.evaluate.runner import RunOptions
-    from streamst.evaluate.sweep import plan
+    from streamst.evaluate.runner import RunOptions, pipeline_of
+    from streamst.evaluate.sweep import every_policy, plan
     from streamst.evaluate.sweep import sweep as run_points
 
     base = RunOptions(
         model=model, device=device, target=target, task=task, speech=speech, realtime=realtime, url=url, threads=threads
     )
-    points = plan(base, policy or [], latency or [], chunk_ms or [])
+    policies = [
+        one
+        for name in policy or []
+        for one in (every_policy(pipeline_of(base).translator.provides) if name == "all" else [name])
+    ]
+    points = plan(base, policies, latency or [], chunk_ms or [])
     recordings = read_manifest(manifest, limit)
     with _bar() as bar:
         jobs = {point.name: bar.add_task(point.name, total=len(recordings.clips)) for point in points}

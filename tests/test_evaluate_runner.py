@@ -24,7 +24,8 @@ from streamst.evaluate.recording import Recording, ShownText, from_lines
 from streamst.evaluate.report import score_run
 from streamst.evaluate.runlog import FORMAT, RunDirectory, event_json, read_events
 from streamst.evaluate.runner import RunOptions, run
-from streamst.evaluate.sweep import expand, plan
+from streamst.evaluate.sharing import Shared
+from streamst.evaluate.sweep import every_policy, expand, plan, sweep
 from streamst.events import Caption, Event, Finished, Speech, Words
 
 STATION = Path(__file__).parent / "data" / "station.flac"
@@ -426,6 +427,52 @@ def test_a_number_that_is_none_is_never_written_into_a_log(tmp_path: Path) -> No
 def test_impossible_options_are_refused_by_name(make: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         make()
+
+
+def test_points_of_a_sweep_share_work_and_say_what_each_says_alone(
+    tiny_model: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    wanted = ["wait-k:k=1/3", "local-agreement", "streamatt", "confidence:tau=0.0"]
+    points = plan(options(tiny_model), wanted, [], [320, 640])
+    members = sweep(manifest, points, tmp_path / "swept", resamples=100)
+    assert [member.name for member in members] == [point.name for point in points]
+    for point in points:
+        run(manifest, point.options, tmp_path / "alone" / point.name)
+        assert without_computation(tmp_path / "swept" / point.name) == without_computation(
+            tmp_path / "alone" / point.name
+        )
+    begun = read_events(tmp_path / "swept" / points[0].name / "events.jsonl")
+    assert len(begun.recordings) == len(manifest.clips)
+
+
+def test_who_shares_work_is_charged_for_all_of_it() -> None:
+    """A translator whose every step takes a second of a clock of its own."""
+    passed_s = [0.0]
+
+    class Slow:
+        def rechunk(self, state: object, chunk_ms: int) -> tuple[object, int]:
+            passed_s[0] += 1.0
+            return state, chunk_ms
+
+    shared, state, other = Shared(Slow(), lambda: passed_s[0]), object(), object()
+    times = []
+    for heard, chunk_ms in ((state, 320), (state, 320), (state, 640), (other, 320), (state, 320)):
+        begun_s = shared.now()
+        assert shared.rechunk(heard, chunk_ms) == (heard, chunk_ms)
+        times.append(shared.now() - begun_s)
+    assert (times, passed_s) == ([1.0] * 5, [3.0])
+    shared.next_recording()
+    shared.rechunk(state, 320)
+    assert passed_s == [4.0]
+
+
+def test_all_policies_are_those_for_which_the_translator_is_enough() -> None:
+    plain = every_policy(frozenset({"source-ctc"}))
+    assert {policy.partition(":")[0] for policy in plain} == {
+        "wait-k", "local-agreement", "hold-n", "consensus", "retranslate",
+    }  # fmt: skip
+    assert "wait-k:k=1/3/5/7/9" in plain
+    assert "alignatt:hold_ms=80/160/240/400/560" in every_policy(frozenset({"alignment"}))
 
 
 def test_a_sweep_is_every_combination_and_joins_the_points_of_one_policy() -> None:

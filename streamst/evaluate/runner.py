@@ -16,6 +16,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -161,7 +162,11 @@ def in_processes(
 
 def player(options: RunOptions) -> Play:
     """A function that plays a clip to a session of this package's and returns its lines."""
-    pipeline = _pipeline(options.model, options.device, options.precision)
+    return playing(pipeline_of(options), options)
+
+
+def playing(pipeline: Pipeline, options: RunOptions, now: Callable[[], float] = time.perf_counter) -> Play:
+    """`player` on this pipeline; `now`: the clock of its computation [s]."""
     terms = read_glossary(Path(options.glossary)).terms if options.glossary else ()
 
     def play(clip: Clip, out: Path) -> list[Line]:
@@ -173,15 +178,21 @@ def player(options: RunOptions) -> Play:
             speech=options.speech and options.task == "st",
             glossary=terms,
         )
+        session.clock = now
         rate = session.sample_rate_hz
         piece = round(rate * session.options.chunk_ms / 1000)
         try:
-            steps = drive(session, read_blocks(clip.path, rate), piece, options.clock)
+            steps = drive(session, read_blocks(clip.path, rate), piece, options.clock, now)
             return record(clip, steps, labels(options), rate, out)
         except InputError as error:
             raise InputError(f"manifest line {clip.line}: {error}") from error
 
     return play
+
+
+def pipeline_of(options: RunOptions) -> Pipeline:
+    """The model that is run."""
+    return _pipeline(options.model, options.device, options.precision)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,0 +1,68 @@
+"""Several settings on one recording: what their sessions ask of the translator in the same state is computed once.
+
+Every session is charged for what it did not have to compute: on the clock `Shared.now` it takes the time that it takes
+alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from streamst.models.glossary import Glossary
+from streamst.models.seam import Encode, Hypothesise
+from streamst.policies.base import Decoding
+
+STEPS = frozenset({"init_state", "encode_all", "hypothesise_all", "rechunk", "next_segment", "forget"})  # remembered
+
+
+class Shared:
+    """Stands for a translator (models/seam.py) in the sessions of one recording, one after the other."""
+
+    def __init__(self, translator: Any, clock: Callable[[], float] = time.process_time) -> None:
+        """clock: counts seconds of computing."""
+        self._translator, self._clock = translator, clock
+        # The arguments are kept with the result: a state is known by its identity, which must stay taken.
+        self._known: dict[tuple[Any, ...], tuple[Any, float, Any]] = {}
+        self._saved_s = 0.0
+
+    def now(self) -> float:
+        """Seconds of computing, those saved included."""
+        return self._clock() + self._saved_s
+
+    def next_recording(self) -> None:
+        """Forget what only the last recording needed."""
+        self._known.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._translator, name)
+        if name not in STEPS:
+            return found
+
+        def remembered(*arguments: Any) -> Any:
+            key = (name, *map(_place, arguments))
+            if key in self._known:
+                result, cost_s, _ = self._known[key]
+                self._saved_s += cost_s
+            else:
+                begun_s = self._clock()
+                result = found(*arguments)
+                self._known[key] = result, self._clock() - begun_s, arguments
+            return result
+
+        return remembered
+
+
+def _place(value: Any) -> Any:
+    """What tells an argument from others: audio, work and plain values by value, states by identity."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    if isinstance(value, Encode | Hypothesise):
+        return (type(value), *(_place(getattr(value, one.name)) for one in fields(value)))
+    if isinstance(value, list):
+        return tuple(map(_place, value))
+    return value if isinstance(value, int | float | str | tuple | Decoding | Glossary) else id(value)
