@@ -191,9 +191,8 @@ def report(name: str, expected: Got, got: Got, proxy: Proxy, summary: dict[str, 
     print(f"  words: {len(expected.words)} expected, {len(got.words)} got, lost {lost}, too many {doubled}")
     print(f"  captions: {len(expected.captions)} expected, lost {captions_lost}, too many {captions_doubled}")
     print(f"  speech: {expected.speech_samples} samples expected, {got.speech_samples} got")
-    print(
-        f"  audio heard {summary['audio_ms'] / 1000:.1f} s, dropped {summary['dropped_ms']} ms; each message once: {once}"
-    )
+    heard_s, dropped_ms = summary["audio_ms"] / 1000, summary["dropped_ms"]
+    print(f"  audio heard {heard_s:.1f} s, dropped {dropped_ms} ms; each message once: {once}")
 
 
 async def killed(port: int, process: subprocess.Popen[str], pcm: Pcm, options: argparse.Namespace) -> None:
