@@ -74,8 +74,9 @@ async def stream(
     up to date with what is carried.
     The last event is `Finished`, after `Closed`. A connection that drops is made again, and the session goes on:
     nothing is lost and nothing comes twice, but for `Welcome`. An InputError of `pcm_chunks` passes on once the server
-    has said all about the audio before it. Raises UnavailableError when there is no server, it refuses, or the connection drops
-    for longer than the server waits; ProtocolError, with the close code, for what the server calls our mistake.
+    has said all about the audio before it. Raises UnavailableError when there is no server, it refuses, or the
+    connection drops for longer than the server waits; ProtocolError, with the close code, for what the server calls our
+    mistake.
     """
     settings = settings or Settings()
     address = stream_url(url)
