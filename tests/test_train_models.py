@@ -1,14 +1,18 @@
 """The listener, the writer and their union really learn, from a recipe's files to a model that loads."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from streamst.models.translator import SpeechTranslator
 from streamst.train import recipe
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
+from streamst.train.translator import TranslatorTask
+from streamst.train.translator import task as translator_task
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*DynamicBucketingSampler.*:UserWarning")
 
@@ -74,3 +78,16 @@ def test_the_three_recipes_train_one_after_the_other_into_a_translator(workshop:
     state = translator.encode(np.zeros(16_000, np.float32), translator.init_state(320, "de"), final=True)
     assert translator.heard(state, final=True).frames == 19  # 1.48 s with the tail, in frames of 80 ms
     assert translator.config.writer.reads_states
+    union = tomllib.loads((workshop / "translator.toml").read_text())
+    joined = translator_task(union, "cpu")
+    assert isinstance(joined, TranslatorTask)
+    as_it_came = {english: joined.text.translated(joined.module, english) for english in ("one six", "ten")}
+    assert all(as_it_came.values())
+    with torch.no_grad():
+        for weight in joined.module.parameters():
+            weight.zero_()  # what it learns since does not change what it teaches
+    assert {english: joined.translated(english) for english in as_it_came} == as_it_came
+    union["join"] |= {"distil": False}
+    alone = translator_task(union, "cpu")
+    assert isinstance(alone, TranslatorTask)
+    assert alone.translated("ten") == ""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamst.audio import read_audio
 from streamst.errors import InputError
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.augment import AugmentConfig, Augmenter
@@ -122,3 +123,19 @@ def test_a_manifest_without_its_columns_is_named(tmp_path: Path) -> None:
         read_manifest(tmp_path / "m.tsv")
     with pytest.raises(InputError, match=r"none\.tsv does not exist"):
         read_manifest(tmp_path / "none.tsv")
+
+
+def test_speech_through_the_codec_keeps_its_time_and_length() -> None:
+    calm = AugmentConfig(speed=0, noise=0, reverb=0, telephone=0, codec=1, gain_db=(0, 0))
+    speech = read_audio(Path(__file__).parent / "data" / "station.flac")[:40_001]
+    coded = Augmenter(calm, [], []).wave(speech, np.random.default_rng(0))
+    assert coded.shape == speech.shape
+    assert np.abs(coded - speech).max() > 0.01
+
+    def loudness(pcm: np.ndarray) -> np.ndarray:
+        return np.log(np.square(pcm[:40_000]).reshape(-1, 320).mean(1) + 1e-6)
+
+    there, heard = loudness(speech), loudness(coded)
+    match = {shift: np.corrcoef(np.roll(there, shift), heard)[0, 1] for shift in range(-5, 6)}
+    assert max(match, key=match.__getitem__) == 0
+    assert match[0] > 0.9

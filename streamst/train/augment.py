@@ -15,6 +15,8 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from streamst.audio import SAMPLE_RATE_HZ, read_blocks
+from streamst.codecs.base import Codec
+from streamst.codecs.catalog import open_codec
 from streamst.errors import InputError
 
 Pcm = NDArray[np.float32]
@@ -30,6 +32,7 @@ class AugmentConfig:
     snr_db: tuple[float, float] = (5.0, 30.0)
     reverb: float = 0.2
     telephone: float = 0.05
+    codec: float = 0.0  # our neural codec, at one of its bit rates
     gain_db: tuple[float, float] = (-18.0, 6.0)
     time_masks: int = 2
     time_mask_frames: int = 25  # of 10 ms
@@ -44,13 +47,14 @@ class Augmenter:
         self.config = config
         self._noises = [_read(path) for path in noises]
         self._responses = [_read(path)[: SAMPLE_RATE_HZ // 2] for path in responses]
+        self._codec = open_codec("neural") if config.codec else None
 
     def speed_factor(self, draw: Generator) -> float:
         """Tempo and pitch together, 1 for none."""
         return float(draw.uniform(*self.config.speed_range)) if draw.random() < self.config.speed else 1.0
 
     def wave(self, audio: Pcm, draw: Generator, strength: float = 1.0) -> Pcm:
-        """Reverberation, noise, telephone band and gain; `strength` scales the probabilities. The length is kept."""
+        """Reverberation, noise, codec, telephone band and gain; `strength` scales the probabilities. The length is kept."""
         c = self.config
         if self._responses and draw.random() < c.reverb * strength:
             response = self._responses[int(draw.integers(len(self._responses)))]
@@ -65,6 +69,8 @@ class Augmenter:
             snr_db = draw.uniform(*c.snr_db)
             noise = self.noise(len(audio), draw)
             audio = (audio + noise * (_rms(audio) / _rms(noise) * 10 ** (-snr_db / 20))).astype(np.float32)
+        if self._codec is not None and draw.random() < c.codec * strength:
+            audio = _coded(audio, self._codec, int(draw.choice(self._codec.bitrates_bps)))
         gain_db = draw.uniform(*c.gain_db) if strength > 0 else 0.0
         return np.clip(audio * np.float32(10 ** (gain_db / 20)), -1, 1)
 
@@ -105,6 +111,16 @@ def _read(path: Path) -> Pcm:
         if sum(map(len, blocks)) < SAMPLE_RATE_HZ // 4:
             raise
     return np.concatenate(blocks)
+
+
+def _coded(audio: Pcm, codec: Codec, bitrate_bps: int) -> Pcm:
+    """`audio` as it comes out of `codec`, in time with what went in."""
+    encoder, decoder = codec.encoder(bitrate_bps), codec.decoder()
+    padded = np.pad(audio, (0, codec.delay_samples))
+    seconds = range(0, len(padded), codec.sample_rate_hz)
+    packets = [encoder.push(padded[at : at + codec.sample_rate_hz]) for at in seconds] + [encoder.flush()]
+    heard = np.concatenate([decoder.push(packet) for packet in packets if packet])
+    return np.pad(heard[codec.delay_samples :], (0, len(audio)))[: len(audio)].astype(np.float32)
 
 
 def _rms(audio: NDArray[np.floating]) -> float:

@@ -97,10 +97,10 @@ class ListenerTask:
         chunk, left = int(draw.choice(c.chunks)), int(draw.choice(c.lefts))
         states, middle = model.encoder(mel, frames, chunk, left)
         fade = max(c.companion_floor, 1 - step / c.companion_steps)
-        source = _ctc(model.source_log_probs(states.float()), batch.tokens, frames, batch.token_counts)
+        source = ctc(model.source_log_probs(states.float()), batch.tokens, frames, batch.token_counts)
         phones = model.phoneme_log_probs(middle.float())
         per_frame = model.config.phonemes_per_frame
-        phoneme = _ctc(phones, batch.phones, frames * per_frame, batch.phone_counts)
+        phoneme = ctc(phones, batch.phones, frames * per_frame, batch.phone_counts)
         labels = batch.frame_phones[:, : phones.shape[1]].to(device)
         frame = (
             F.nll_loss(phones.flatten(0, 1), labels.flatten(), ignore_index=-1)
@@ -186,7 +186,7 @@ def _table(recipe: dict[str, object], name: str) -> dict[str, object]:
     return table if isinstance(table, dict) else {}
 
 
-def _ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
+def ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
     """CTC a target token, rows too short for their targets left out."""
     fits = counts.to(lengths.device) <= lengths
     loss = F.ctc_loss(

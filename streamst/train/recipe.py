@@ -20,6 +20,7 @@ KINDS = {
     "taed": "streamst.train.taed",
     "codec": "streamst.train.codec",
     "voice": "streamst.train.voice",
+    "letters": "streamst.train.letters",
 }
 PREPARING = {"data": prepare, "words": words}  # what trains no network
 SHIPPED = Path(__file__).parent / "recipes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamst.errors import ConfigError
-from streamst.text import Tokenizer
 from streamst.train.augment import SAMPLE_RATE_HZ, AugmentConfig, Augmenter
 
 PHONEMES = (  # flite's, after the blank of CTC and the pause
@@ -25,6 +25,14 @@ PHONEMES = (  # flite's, after the blank of CTC and the pause
     "y", "z", "zh",
 )  # fmt: skip
 PAUSE = 1
+
+
+class Encodes(Protocol):
+    """What turns text into labels: a tokenizer, or an alphabet."""
+
+    def encode(self, text: str) -> list[int]:
+        """Labels of `text`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Example:
 class SpeechBatches:
     """Batches without end; the same for the same first step and seed."""
 
-    def __init__(self, config: SpeechDataConfig, tokenizer: Tokenizer, seed: int, phone_frame_samples: int) -> None:
+    def __init__(self, config: SpeechDataConfig, tokenizer: Encodes, seed: int, phone_frame_samples: int) -> None:
         if not config.cuts:
             raise ConfigError("data.cuts is empty: name at least one cut manifest (cuts.jsonl.gz)")
         self.config, self.tokenizer, self.seed, self.phone_frame_samples = config, tokenizer, seed, phone_frame_samples

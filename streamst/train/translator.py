@@ -1,11 +1,13 @@
 """Joins a trained listener and a trained writer: the writer learns to read what the listener really hears.
 
 Speech batches give the writer recognised tokens (errors included) with their encoder states; text batches keep it
-fluent. The listener stays as it is. With `steps = 0` the two are only put together.
+fluent. Transcripts without a translation get one from the writer as it came (sequence-level distillation, Kim and Rush
+2016, arXiv:1606.07947). The listener stays as it is. With `steps = 0` the two are only put together.
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ class JoinConfig:
     state_dropout: float = 0.3  # probability that a batch's encoder states are left out
     chunks: tuple[int, ...] = (4, 8, 16, -1)  # frames
     open_share: float = 0.3  # recognised sources cut short, without <end>
+    distil: bool = True  # whether transcripts without a translation are translated by the writer as it came
     validation_cuts: str = ""
     validation_count: int = 60
 
@@ -60,6 +63,8 @@ class TranslatorTask:
         self.listener, self.module = listener.eval().requires_grad_(False), writer
         self.text, self.speech, self.config, self._valid = text, speech, config, valid
         self.search = search
+        self._teacher = copy.deepcopy(writer).eval().requires_grad_(False) if config.distil else None
+        self._taught: dict[str, str] = {}
 
     def batches(self, step: int) -> Iterator[SpeechBatch | TextBatch]:
         """Speech and text batches in a drawn order."""
@@ -76,7 +81,8 @@ class TranslatorTask:
         draw = np.random.default_rng((11, step))
         heard = self._hear(batch, int(draw.choice(self.config.chunks)))
         rows = []
-        for (tokens, pooled), german in zip(heard, batch.translations, strict=True):
+        for (tokens, pooled), english, said in zip(heard, batch.texts, batch.translations, strict=True):
+            german = said or self.translated(english)
             if tokens and german:
                 rows.append((tokens, pooled, self.text.target.encode(german)))
         if not rows:
@@ -89,6 +95,14 @@ class TranslatorTask:
             logits.flatten(0, 1).float(), targets.flatten(), label_smoothing=self.text.config.label_smoothing
         )
         return loss, {"speech": loss.item()}
+
+    def translated(self, english: str) -> str:
+        """The teacher's German for a transcript; "" without a teacher or a transcript."""
+        if self._teacher is None or not english:
+            return ""
+        if english not in self._taught:
+            self._taught[english] = self.text.translated(self._teacher, english)
+        return self._taught[english]
 
     @torch.no_grad()
     def _hear(self, batch: SpeechBatch, chunk: int) -> list[tuple[list[int], Tensor]]:

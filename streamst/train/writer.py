@@ -144,18 +144,20 @@ class WriterTask:
         loss = F.cross_entropy(flat, targets, label_smoothing=self.config.label_smoothing)
         return loss, {"tokens": float((batch.targets >= 0).sum())}
 
+    @torch.no_grad()
+    def translated(self, writer: Writer, english: str) -> str:
+        """The greedy translation of a whole sentence without recognition errors."""
+        tokens = [Tokenizer.begin, *self.source.encode(spoken_english(english)), Tokenizer.end]
+        memory_of = torch.tensor([tokens], device=writer.target.weight.device)
+        memory = writer.memory(memory_of, torch.zeros_like(memory_of, dtype=torch.bool))
+        return self.target.decode(writer.greedy(memory, [], 96).tokens)
+
     def validate(self) -> dict[str, float]:
         """BLEU and chrF of greedy translations of error-free validation sentences, and perplexity."""
         sentences = list(self.validation)[:: max(1, len(self.validation) // self.config.validation_count)]
         sentences = sentences[: self.config.validation_count]
         device = self.module.target.weight.device
-        hypotheses = []
-        for english in sentences:
-            tokens = torch.tensor(
-                [[Tokenizer.begin, *self.source.encode(spoken_english(english)), Tokenizer.end]], device=device
-            )
-            memory = self.module.memory(tokens, torch.zeros_like(tokens, dtype=torch.bool))
-            hypotheses.append(self.target.decode(self.module.greedy(memory, [], 96).tokens))
+        hypotheses = [self.translated(self.module, english) for english in sentences]
         most = max(len(self.validation[e]) for e in sentences)
         references = [
             [self.validation[e][min(i, len(self.validation[e]) - 1)] for e in sentences] for i in range(most)
