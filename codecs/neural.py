@@ -27,7 +27,7 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError, InputError
 from streamst.nn.convnext import ConvNeXtStack, StackState
-from streamst.nn.pitch import PitchState, PitchTracker
+from streamst.nn.pitch import PitchState, PitchTracker, power_spectrum
 from streamst.nn.source_filter import QUIET, SourceFilter, SynthesisState
 from streamst.nn.state import State
 from streamst.nn.vq import ResidualQuantiser
@@ -124,7 +124,7 @@ class Analysis(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Log spectrum, normalised autocorrelation over the pitch lags, log energies, pitch, periodicity."""
         length = windows.shape[-1]
-        power = torch.fft.rfft(windows * self.window, n=2 * length).abs().square()
+        power = power_spectrum(windows * self.window, 2 * length)
         correlation = torch.fft.irfft(power, n=2 * length)
         periodicity = correlation[..., self.lags] / (correlation[..., :1] + 1e-5) * self.lag_weight
         spectrum = torch.log(power[..., ::2] / length + 1e-6)

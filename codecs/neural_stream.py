@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from streamst.codecs.base import Pcm
 from streamst.codecs.bitstream import Codes, EntropyCoder
@@ -60,6 +60,9 @@ class NeuralSpeechCodec:
         from streamst.codecs.frozen import FrozenDecoder, FrozenEncoder
 
         if self.device.type == "cpu":
+            for linear in (part for part in self.module.modules() if isinstance(part, nn.Linear)):
+                # the same numbers in the order in which few rows are multiplied fastest
+                linear.weight.data = linear.weight.data.t().contiguous().t()
             self.encoder_step = FrozenEncoder(self.module.encoder).step
             self.decoder_step = FrozenDecoder(self.module.decoder).step
 

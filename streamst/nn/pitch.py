@@ -32,6 +32,12 @@ class PitchState(State):
     octaves: Tensor  # (B,) last pitch, in octaves from the middle of the range
 
 
+def power_spectrum(signal: Tensor, size: int) -> Tensor:
+    """|rfft|^2 (..., size / 2 + 1) of signal (..., S), zero-padded to `size`."""
+    spectrum = torch.fft.rfft(signal, size)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
 class PitchScores(nn.Module):
     """Windows (B, T, length) -> how well each pitch of the grid explains them."""
 
@@ -65,7 +71,7 @@ class PitchScores(nn.Module):
         """windows (B, T, length) -> scores (B, T, BINS + 1), the last `unvoiced`; and the correlation (B, T, lags)."""
         length = windows.shape[-1]
         pieces = (windows - windows.mean(-1, keepdim=True)) * self.window
-        power = torch.fft.rfft(pieces, self.size).abs().square()
+        power = power_spectrum(pieces, self.size)
         correlation = torch.fft.irfft(power, self.size * OVERSAMPLING)[..., : self.longest]
         energy = correlation[..., :1]
         normalised = correlation / (energy + 1e-6 * length) * self.weight
@@ -106,11 +112,11 @@ class PitchScores(nn.Module):
 def best_ends(scores: Tensor, cost: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
     """Where the best path ends at each frame (B, T), and the scores of the paths to each pitch after the last.
 
-    scores (B, T, N), cost (N, N), best (B, N): of the paths before the first frame.
+    scores (B, T, N), cost (N, N), symmetric, best (B, N): of the paths before the first frame.
     """
     ends = torch.zeros(scores.shape[0], scores.shape[1], dtype=torch.int64, device=scores.device)
     for t in range(scores.shape[1]):
-        best = (best[:, :, None] - cost).amax(dim=1) + scores[:, t]
+        best = (best[:, None] - cost).amax(dim=2) + scores[:, t]  # the cost of a way is that of the way back
         best = best - best.amax(dim=1, keepdim=True)
         ends[:, t] = best.argmax(-1)
     return ends, best

@@ -58,11 +58,10 @@ class SourceFilter(nn.Module):
     the pulses and `gains` of the noise at equal steps through the hop that the frame ends.
     """
 
-    cosines: Tensor
-    sines: Tensor
+    waves: Tensor
     noise: Tensor
     ramp: Tensor
-    rising: Tensor
+    fades: Tensor
 
     def __init__(self, sample_rate_hz: int, hop_samples: int, pulse_taps: int, noise_taps: int, gains: int) -> None:
         super().__init__()
@@ -71,11 +70,12 @@ class SourceFilter(nn.Module):
         self.controls = pulse_taps + noise_taps + 2 * gains
         angle = np.outer(np.arange(max(pulse_taps, noise_taps)), np.arange(hop_samples + 1)) * math.pi / hop_samples
         noise = np.random.Generator(np.random.PCG64(20)).standard_normal((NOISE_HOPS, hop_samples))
+        rising = (np.arange(hop_samples) + 0.5) / hop_samples
         position = (np.arange(hop_samples) + 1) / hop_samples * gains
         knots = np.clip(1 - np.abs(position[None] - np.arange(gains + 1)[:, None]), 0, None)  # linear interpolation
         for name, values in (
-            ("cosines", np.cos(angle)), ("sines", -np.sin(angle)), ("noise", noise), ("ramp", knots),
-            ("rising", (np.arange(hop_samples) + 0.5) / hop_samples),
+            ("waves", np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)), ("noise", noise), ("ramp", knots),
+            ("fades", np.stack([1 - rising, rising])),
         ):  # fmt: skip
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
@@ -100,13 +100,9 @@ class SourceFilter(nn.Module):
         unvoiced = self.noise[number]
 
         all_controls = torch.cat([state.controls[:, None], controls], dim=1)
-        pulse_cepstra, noise_cepstra, pulse_gains, noise_gains = all_controls.split(
-            [self.pulse_taps, self.noise_taps, self.gains, self.gains], dim=-1
-        )
-        voiced = voiced * self._gain(pulse_gains)
-        unvoiced = unvoiced * self._gain(noise_gains)
-        spectrum = self._filtered(voiced, self._response(pulse_cepstra))
-        spectrum = spectrum + self._filtered(unvoiced, self._response(noise_cepstra))
+        cepstra, gains = all_controls.split([self.pulse_taps + self.noise_taps, 2 * self.gains], dim=-1)
+        sources = torch.stack([voiced, unvoiced.expand_as(voiced)], dim=2) * self._gain(gains)
+        spectrum = self._filtered(sources, self._response(cepstra))
         pieces = torch.fft.irfft(spectrum, n=2 * self.hop).split(self.hop, dim=-1)
         ringing = torch.cat([state.ringing[:, None], pieces[1][:, :-1]], dim=1)
         samples = (pieces[0] + ringing).reshape(batch, frames * self.hop)
@@ -125,18 +121,21 @@ class SourceFilter(nn.Module):
         return pulses(start[..., None] + within, harmonics[..., None]), torch.remainder(total[:, -1], 1)
 
     def _gain(self, log_gains: Tensor) -> Tensor:
-        """log_gains (B, 1 + T, gains), the frame before first -> gain of each sample (B, T, hop)."""
-        knots = torch.cat([log_gains[:, :-1, -1:], log_gains[:, 1:]], dim=-1)
+        """log_gains (B, 1 + T, 2 * gains), the frame before first -> gains of each sample of both (B, T, 2, hop)."""
+        both = log_gains.unflatten(-1, (2, self.gains))
+        knots = torch.cat([both[:, :-1, :, -1:], both[:, 1:]], dim=-1)
         return torch.exp((knots @ self.ramp).clamp(-12, 6))
 
     def _response(self, cepstra: Tensor) -> Tensor:
-        """Causal cepstra (B, 1 + T, taps) -> minimum-phase responses at hop + 1 frequencies, complex."""
-        taps = cepstra.shape[-1]
-        magnitude = torch.exp((cepstra @ self.cosines[:taps] + QUIET).clamp(-16, 5))
-        return torch.polar(magnitude, cepstra @ self.sines[:taps])
+        """Causal cepstra (B, 1 + T, taps of both) -> minimum-phase responses (B, 1 + T, 2, hop + 1), complex."""
+        pulse, noise = cepstra.split([self.pulse_taps, self.noise_taps], dim=-1)
+        longest = len(self.waves)
+        both = torch.stack([nn.functional.pad(taps, (0, longest - taps.shape[-1])) for taps in (pulse, noise)], dim=2)
+        size, angle = (both @ self.waves).chunk(2, dim=-1)
+        return torch.polar(torch.exp((size + QUIET).clamp(-16, 5)), angle)
 
-    def _filtered(self, source: Tensor, response: Tensor) -> Tensor:
-        """Spectrum of source (B, T, hop) fading from the filter of the frame before to that of its own."""
-        fading_in = torch.fft.rfft(source * self.rising, n=2 * self.hop)
-        fading_out = torch.fft.rfft(source * (1 - self.rising), n=2 * self.hop)
-        return fading_out * response[:, :-1] + fading_in * response[:, 1:]
+    def _filtered(self, sources: Tensor, responses: Tensor) -> Tensor:
+        """Spectrum (B, T, hop + 1) of the sources (B, T, 2, hop), each fading from the filter before to its own."""
+        spectra = torch.fft.rfft(sources[:, :, :, None] * self.fades, n=2 * self.hop)
+        filtered = spectra[:, :, :, 0] * responses[:, :-1] + spectra[:, :, :, 1] * responses[:, 1:]
+        return filtered[:, :, 0] + filtered[:, :, 1]
