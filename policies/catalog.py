@@ -145,6 +145,13 @@ def parse_policy(text: str) -> Policy:
     return make_policy(name, **params)
 
 
+def parse_setting(text: str, chunk_ms: int) -> Setting:
+    """A position of a dial from a policy as `parse_policy` reads it, with the same errors."""
+    name, params = _split(text)
+    make_policy(name, **params)
+    return Setting(name, chunk_ms, params)
+
+
 def _split(text: str) -> tuple[str, dict[str, Value]]:
     name, _, rest = text.partition(":")
     params: dict[str, Value] = {}

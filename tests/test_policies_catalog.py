@@ -16,6 +16,7 @@ from streamst.policies.catalog import (
     latency_setting,
     make_policy,
     parse_policy,
+    parse_setting,
 )
 from streamst.policies.knobs import knobs_of
 from streamst.policies.local_agreement import LocalAgreement
@@ -94,14 +95,17 @@ def test_both_ends_of_every_range_are_allowed_and_beyond_them_is_not(name: str) 
 )
 def test_a_policy_is_read_from_one_word_of_a_command_line(text: str, policy: object) -> None:
     assert parse_policy(text) == policy
+    setting = parse_setting(text, 640)
+    assert (setting.chunk_ms, setting.make()) == (640, policy)
 
 
 @pytest.mark.parametrize(
     "text", ["wait-k:k", "wait-k:k=", "wait-k:k=3,k=4", "wait-k:=3", "wait-k k=3", "wait-k:k=three"]
 )
 def test_a_word_that_says_no_policy_is_an_input_error(text: str) -> None:
-    with pytest.raises(InputError, match="wait-k"):
-        parse_policy(text)
+    for parse in (parse_policy, lambda one: parse_setting(one, 320)):
+        with pytest.raises(InputError, match="wait-k"):
+            parse(text)
 
 
 def test_every_position_of_every_dial_makes_a_policy() -> None:

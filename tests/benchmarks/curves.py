@@ -1,9 +1,11 @@
-"""Latency-quality curves of sweeps: `python tests/benchmarks/curves.py SWEEP [SWEEP ...] --out FILE.svg`.
+"""Latency-quality curves of sweeps: `python tests/benchmarks/curves.py SWEEP [SWEEP ...] --out FILE.png`.
 
-Reads folders that `streamst bench sweep --out SWEEP` filled. Prints a table of all points (decodes and compute a second
-of audio, share of the offline quality) and, for each goal of latency, the best share of it that any policy reaches
-within that LAAL; draws one panel a sweep, with bands of the 95 % bootstrap intervals. Offline is the point of `wait-k`
-with the largest k, which must be more than any recording has words.
+Reads folders that `streamst bench sweep --out SWEEP` filled; `A+B` are two over the same recordings as one. Prints a
+table of all points (decodes and seconds of computing a second of audio, share of the offline quality), for each goal of
+latency the best share that a policy reaches within that LAAL, and each point of wait-k against the best other policy
+that is no later, with intervals and p-values of the paired bootstrap over recordings; draws a panel a sweep, with
+bands of the 95 % bootstrap intervals. Offline is the point of `wait-k` with the largest k, which must be more than any
+recording has words. Captions that are taken back (`retranslate`) are in table and picture only.
 """
 
 from __future__ import annotations
@@ -11,11 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from streamst.evaluate.confidence import RESAMPLES, SEED, BleuCounts, quality_difference
+from streamst.policies.catalog import POLICIES
 
 GOALS = ((1200, 85, 90), (2000, 92, 96), (3000, 96, 99))  # LAAL [ms], share of offline at least, and wanted [%]
 QUALITY = "BLEU"
@@ -27,6 +34,8 @@ class Point:
 
     series: str
     label: str
+    policy: str | None
+    chunk_ms: int | None
     quality: float
     low: float
     high: float
@@ -34,16 +43,42 @@ class Point:
     laal_ms: float
     calls: float  # a second of audio
     rtf: float
+    hypotheses: tuple[str, ...]
+    references: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"`{self.series}` {'' if self.label == self.series else self.label}".strip()
+
+    @property
+    def counts(self) -> BleuCounts:
+        """For resampling."""
+        return BleuCounts(self.hypotheses, self.references)
 
 
-def points_of(sweep: Path) -> tuple[list[Point], Point]:
+def points_of(sweeps: Sequence[Path]) -> tuple[list[Point], Point]:
     """The points in order of latency, and the offline one."""
+    found = [point for sweep in sweeps for point in _points_of(sweep)]
+    found.sort(key=lambda point: point.laal_ms)
+    offline = max((p for p in found if p.series == "wait-k"), key=_k)
+    return [p for p in found if not (p.series == "wait-k" and _k(p) == _k(offline))], offline
+
+
+def _k(point: Point) -> int:
+    return int(point.label.split("k=")[1].split()[0].split(",")[0])
+
+
+def _points_of(sweep: Path) -> list[Point]:
     found = []
     for one in json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))["points"]:
         folder = sweep / one["folder"]
         if not (folder / "report.json").is_file():
             continue
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        options = json.loads((folder / "run.json").read_text(encoding="utf-8"))["options"]
+        rows = [json.loads(line) for line in (folder / "segments.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows.sort(key=lambda row: row["path"])
         calls, compute_s, audio_s = 0, 0.0, 0.0
         for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
             for event in json.loads(line).get("events", ()):
@@ -54,38 +89,67 @@ def points_of(sweep: Path) -> tuple[list[Point], Point]:
         value = {name: metric["value"] for name, metric in report["metrics"].items()}
         band = report["intervals"][QUALITY]
         found.append(
-            Point(one["series"], one["label"], value[QUALITY], band["low"], band["high"], value["chrF"], value["LAAL"],
-                  calls / audio_s, compute_s / audio_s)
+            Point(one["series"], one["label"], options["policy"], options["chunk_ms"], value[QUALITY], band["low"],
+                  band["high"], value["chrF"], value["LAAL"], calls / audio_s, compute_s / audio_s,
+                  tuple(row["prediction"] for row in rows), tuple(row["reference"] for row in rows))
         )  # fmt: skip
-    found.sort(key=lambda point: point.laal_ms)
-    offline = max(
-        (p for p in found if p.series == "wait-k"), key=lambda point: int(point.label.split("=")[1].split()[0])
-    )
-    return [point for point in found if point is not offline], offline
+    return found
+
+
+def speaks(point: Point) -> bool:
+    """Whether what it says is never taken back."""
+    return point.series not in POLICIES or not POLICIES[point.series]().captions_only
+
+
+def resampled(a: Point, b: Point, of: Callable[[float, float], float]) -> tuple[float, float]:
+    """The 95 % interval of `of(BLEU of a, BLEU of b)` over the same resampled recordings."""
+    one, other, random = a.counts, b.counts, np.random.default_rng(SEED)
+    size, values = len(a.references), []
+    for _ in range(RESAMPLES):
+        times = np.bincount(random.integers(0, size, size), minlength=size)
+        values.append(of(one.score(times), other.score(times)))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def share(point: Point, offline: Point) -> str:
+    """Of the offline quality, with its interval."""
+    low, high = resampled(point, offline, lambda a, b: 100 * a / max(b, 1e-9))
+    return f"{100 * point.quality / offline.quality:.0f} % ({low:.0f}–{high:.0f}) of offline"
 
 
 def table(points: list[Point], offline: Point) -> None:
     """Print the points and what the goals come to."""
-    print(
-        f"| policy | {QUALITY} | chrF | % of offline | LAAL ms | decodes a second | RTF |\n"
-        "|---|---|---|---|---|---|---|"
-    )
+    print(f"| policy | LAAL ms | {QUALITY} | chrF | % of offline | decodes/s | RTF |\n|---|---|---|---|---|---|---|")
     for point in (*points, offline):
-        name = "offline" if point is offline else f"`{point.series}` {point.label}"
-        print(f"| {name} | {point.quality:.1f} ({point.low:.1f}–{point.high:.1f}) | {point.chrf:.1f} "
-              f"| {100 * point.quality / offline.quality:.0f} | {point.laal_ms:.0f} | {point.calls:.2f} "
+        name = "offline" if point is offline else point.name
+        print(f"| {name} | {point.laal_ms:.0f} | {point.quality:.1f} ({point.low:.1f}–{point.high:.1f}) "
+              f"| {point.chrf:.1f} | {100 * point.quality / offline.quality:.0f} | {point.calls:.2f} "
               f"| {point.rtf:.3f} |")  # fmt: skip
+    usable = [point for point in points if speaks(point)]
     for laal_ms, least, wanted in GOALS:
-        within = [point for point in points if point.laal_ms <= laal_ms]
+        within = [point for point in usable if point.laal_ms <= laal_ms]
         if within:
             best = max(within, key=lambda point: point.quality)
-            print(f"within {laal_ms} ms: {best.series} {best.label}, {100 * best.quality / offline.quality:.0f} % of "
-                  f"offline (at least {least}, wanted {wanted})")  # fmt: skip
+            print(f"within {laal_ms} ms: {best.name} at {best.laal_ms:.0f} ms, {share(best, offline)} "
+                  f"(at least {least}, wanted {wanted})")  # fmt: skip
+    for point in usable:
+        if point.series == "latency dial":
+            print(f"{point.name}: LAAL {point.laal_ms:.0f} ms, {share(point, offline)}")
+    for waiting in usable:
+        others = [p for p in usable if p.series != "wait-k" and p.laal_ms <= waiting.laal_ms]
+        if waiting.series == "wait-k" and others:
+            best = max(others, key=lambda point: point.quality)
+            low, high = resampled(best, waiting, lambda a, b: a - b)
+            _, _, p_value = quality_difference(QUALITY, waiting.hypotheses, best.hypotheses, best.references)
+            print(f"{waiting.name} at {waiting.laal_ms:.0f} ms against {best.name} at {best.laal_ms:.0f} ms: "
+                  f"{QUALITY} {best.quality - waiting.quality:+.1f} ({low:+.1f} to {high:+.1f}), p = {p_value:.3f}"
+                  )  # fmt: skip
 
 
 def draw(sweeps: dict[str, tuple[list[Point], Point]], out: Path) -> None:
     """One panel a sweep."""
-    figure = Figure(figsize=(6.2 * len(sweeps), 4.6), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(sweeps), 3.9), layout="constrained")
     for number, (title, (points, offline)) in enumerate(sweeps.items(), 1):
         axes = figure.add_subplot(1, len(sweeps), number)
         series: dict[str, list[Point]] = defaultdict(list)
@@ -93,30 +157,33 @@ def draw(sweeps: dict[str, tuple[list[Point], Point]], out: Path) -> None:
             series[point.series].append(point)
         for index, (name, own) in enumerate(sorted(series.items())):
             colour, x = f"C{index % 10}", [point.laal_ms / 1000 for point in own]
-            axes.plot(
-                x, [point.quality for point in own], "o-", color=colour, label=name, markersize=3.5, linewidth=1.2
-            )
+            axes.plot(x, [p.quality for p in own], "o-", color=colour, label=name, markersize=3, linewidth=1.1)
             if len(own) > 1:
-                axes.fill_between(x, [p.low for p in own], [p.high for p in own], color=colour, alpha=0.08, linewidth=0)
+                axes.fill_between(x, [p.low for p in own], [p.high for p in own], color=colour, alpha=0.06, linewidth=0)
             else:
                 axes.vlines(x, own[0].low, own[0].high, color=colour, alpha=0.3)
         axes.axhline(offline.quality, color="black", linewidth=0.8, linestyle="--", label="offline")
-        axes.set_title(title)
+        axes.set_title(title, fontsize="medium")
         axes.set_xlabel("LAAL [s]")
         axes.set_ylabel(QUALITY)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="x-small")
-    FigureCanvasSVG(figure).print_svg(str(out), metadata={"Date": None})
+        if number == len(sweeps):
+            axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    FigureCanvasAgg(figure)
+    figure.savefig(out, dpi=90, metadata={"Software": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument("sweeps", nargs="+", help="folders")
     parser.add_argument("--titles", nargs="+", help="of the panels; else the folders' names")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    titles = arguments.titles or [sweep.name for sweep in arguments.sweeps]
-    sweeps = {title: points_of(sweep) for title, sweep in zip(titles, arguments.sweeps, strict=True)}
+    titles = arguments.titles or [Path(sweep.partition("+")[0]).name for sweep in arguments.sweeps]
+    sweeps = {
+        title: points_of([Path(part) for part in sweep.split("+")])
+        for title, sweep in zip(titles, arguments.sweeps, strict=True)
+    }
     for title, (points, offline) in sweeps.items():
         print(f"\n{title}\n")
         table(points, offline)
