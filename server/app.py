@@ -33,18 +33,19 @@ from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 
 from . import codes
+from .bodies import read_json
 from .compatible import Compatible
 from .limits import origin_allowed
 from .live import open_session
 from .metrics import Metrics
-from .native import SUBPROTOCOL, NativeProtocol, read_object, read_settings, rounded
+from .native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
 from .options import ServerOptions
 from .processes import Loader, Processes
 from .reception import Reception
 from .reports import among
 from .seam import Settings
 from .sessions import Sessions, retry_ms
-from .transport import PoliteServer, Transport
+from .transport import Door, PoliteServer, Transport
 from .wire_audio import codecs_offered
 from .worker import Worker
 
@@ -68,7 +69,7 @@ SECURITY_HEADERS = {
     "cache-control": "no-cache",
 }
 STATUS = {codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.TOO_BIG: 413, codes.POLICY: 403}
-STATUS |= {codes.UNAUTHORISED: 401, codes.QUOTA: 429}  # else 503
+STATUS |= {codes.UNAUTHORISED: 401, codes.IDLE: 408, codes.QUOTA: 429}  # else 503
 SEND_BUFFER_BYTES = 1 << 17  # of a connection, in the kernel, which would else keep megabytes for who does not read
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
@@ -158,7 +159,7 @@ class Service:
             if not self._same_origin(request):
                 raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
             self._knock(request)
-            settings = read_settings(await _read_json(request, self.options.max_text_bytes))
+            settings = read_settings(await read_json(request, self.options.max_text_bytes))
             owner = self.sessions.admit(_bearer(request), _address(request))
             token, kept = self.sessions.reserve(settings, owner)
         except ProtocolError as error:
@@ -322,7 +323,10 @@ def prepare(
     service.warm_up()
     config = uvicorn.Config(
         app,
+        http=Door,
         ws=Transport,
+        ws_ping_interval=options.ping_s,
+        ws_ping_timeout=options.ping_s,
         ws_max_size=options.max_message_bytes,
         ws_per_message_deflate=False,  # audio and short texts gain nothing, and nothing can be inflated to a bomb
         log_config=None,
@@ -377,15 +381,6 @@ def _bearer(request: HTTPConnection) -> str | None:
 
 def _address(request: HTTPConnection) -> str | None:
     return request.client.host if request.client else None
-
-
-async def _read_json(request: Request, limit: int) -> dict[str, Any]:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise ProtocolError(f"the body may have {limit} bytes", codes.TOO_BIG)
-    return read_object(body, limit) if body else {}
 
 
 class _SecurityHeaders:

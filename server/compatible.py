@@ -26,8 +26,8 @@ from starlette.websockets import WebSocket
 from streamst.errors import ProtocolError
 
 from . import codes, openai_wire
+from .bodies import read_json
 from .deepgram import IDLE_S, DeepgramProtocol, read_query
-from .native import read_object
 from .openai_transcription import OpenAITranscription
 from .openai_translation import OpenAITranslation, read_session, session_object
 from .reception import Reception
@@ -37,8 +37,8 @@ from .simulstream import SimulstreamProtocol
 SECRET_S, LEAST_SECRET_S, LONGEST_SECRET_S = 600, 10, 7200  # how long a client secret may be used [s]
 MOST_SECRETS = 1000
 STATUS = {
-    codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.UNAUTHORISED: 401, codes.POLICY: 403, codes.TOO_BIG: 413,
-    codes.QUOTA: 429, codes.OVERLOADED: 503, codes.GOING_AWAY: 503,
+    codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.UNAUTHORISED: 401, codes.POLICY: 403, codes.IDLE: 408,
+    codes.TOO_BIG: 413, codes.QUOTA: 429, codes.OVERLOADED: 503, codes.GOING_AWAY: 503,
 }  # fmt: skip
 DEEPGRAM_NAMES = {
     codes.BAD_PARAMETER: "Bad Request", codes.UNAUTHORISED: "INVALID_AUTH", codes.OVERLOADED: "TOO_MANY_REQUESTS",
@@ -161,7 +161,7 @@ class Compatible:
         try:
             key = _key(request)
             self.admit(request, key)
-            fields = await _read_json(request, self.reception.options.max_text_bytes)
+            fields = await read_json(request, self.reception.options.max_text_bytes)
             value, secret = self._keep(fields, key)
         except ProtocolError as error:
             return _openai_error(error)
@@ -229,15 +229,6 @@ def _key(headers: HTTPConnection) -> str | None:
     offered: list[str] = headers.scope.get("subprotocols", [])
     found = [name for name in offered if name.startswith(openai_wire.SECRET_PREFIX)]
     return found[0].removeprefix(openai_wire.SECRET_PREFIX) if found else None
-
-
-async def _read_json(request: Request, limit: int) -> dict[str, Any]:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise ProtocolError(f"the body may have {limit} bytes", codes.TOO_BIG)
-    return read_object(body or b"{}", limit)
 
 
 def _agreed(websocket: WebSocket) -> str | None:

@@ -21,12 +21,13 @@ from streamst.errors import ProtocolError
 from . import codes
 from .metrics import Metrics
 from .options import ServerOptions
-from .seam import Answer, Failure, GoAway, Hello, Message, Ping, Pong, Reply, WireProtocol
+from .seam import Answer, Failure, Flow, GoAway, Hello, Message, Ping, Pong, Reply, WireProtocol
 from .served import GONE, Ending, Served
 
 log = logging.getLogger("streamst.server")
 
 CLOSE_REASON_BYTES = 123  # that a close frame has room for
+CREDIT_CHANGE = 0.2  # of the credit told last: a smaller one is not told
 WAITING_ANSWERS = 64  # to pings and the like; more are not read
 
 
@@ -48,6 +49,7 @@ class Connection:
         self._taken = asyncio.Event()  # for `_read`: some of them went
         self._dropped: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._heard_any = False
+        self._credit_ms = served.credit_ms  # as told last
 
     async def run(self, *first: Answer) -> Ending | Hello:
         """Say `first`, then serve until the end; returns how it ended, the client told.
@@ -192,11 +194,19 @@ class Connection:
                         Ending(codes.GOING_AWAY, f"a session may last {options.max_duration_s:g} s; begin a new one")
                     )
                 else:
+                    self._grant()
                     await asyncio.wait([draining], timeout=min(idle_s, left_s, 1.0))
         finally:
             draining.cancel()
         never: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         return await never  # what was begun is ended by `_write`, or by the client's going
+
+    def _grant(self) -> None:
+        """Tell how much audio may be on its way, if that has changed."""
+        credit_ms = self.served.credit_ms
+        if abs(credit_ms - self._credit_ms) > CREDIT_CHANGE * self._credit_ms:
+            self._credit_ms = credit_ms
+            self._answer(Flow(credit_ms))
 
     def _answer(self, answer: Answer) -> None:
         self._direct.append(self.protocol.render(answer, self.served.emit_ms))

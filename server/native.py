@@ -17,6 +17,8 @@ header, **little endian**, and a payload:
 The client says `config` (fields of `Settings`, all optional), audio, `ping {id, rtt_ms, playback_ms, last_sequence}`
 and `end`. The server says `welcome`, `configured`, `ack`, `caption`, `words`, `speech` (just before the audio message
 of the same sequence), `latency`, `pong`, `flow`, `goaway`, `error` (just before every close but 1000) and `closed`.
+A client may begin with `hello {protocol}`; `welcome` tells the `protocol` that is spoken. `welcome` and, when it
+changes, `flow` tell `credit_ms`: so much audio may be on its way, sent and not yet acknowledged.
 
 Resume: every answer about the session has a running number `n`, from 1 (`speech` stands for its audio message as well;
 `welcome`, `pong`, `flow`, `goaway` and `error` are about the connection and have none). A client whose connection
@@ -249,7 +251,12 @@ class NativeProtocol:
 
 
 def _of_welcome(welcome: Welcome) -> dict[str, Any]:
-    told: dict[str, Any] = {"session_id": welcome.session_id, "limits": welcome.limits, **welcome.offer}
+    told: dict[str, Any] = {
+        "protocol": SUBPROTOCOL,
+        "session_id": welcome.session_id,
+        "limits": welcome.limits,
+        **welcome.offer,
+    }
     if welcome.credit_ms is not None:
         told["credit_ms"] = welcome.credit_ms
     return told if welcome.resumption is None else told | dataclasses.asdict(welcome.resumption)
@@ -261,6 +268,8 @@ def _behind(number: int, other: int) -> bool:
 
 
 def _read_hello(fields: dict[str, Any]) -> Hello:
+    if fields.get("protocol", SUBPROTOCOL) != SUBPROTOCOL:
+        _refuse(codes.BAD_PARAMETER, f"hello.protocol: {fields['protocol']!r}; allowed: {SUBPROTOCOL}")
     known = {name: fields[name] for name in ("resume_token", "last_sequence") if name in fields}
     try:
         hello = from_dict(Hello, known, "hello")

@@ -30,6 +30,7 @@ class ServerOptions:
     max_message_bytes: int = 1 << 20
     max_text_bytes: int = 1 << 16  # of one JSON message
     queue_bytes: int = 1 << 20  # audio that waits for the model; when full the socket is not read
+    ping_s: float = 10.0  # a client is asked so often whether it is there, and has so long to answer [s]
     send_timeout_s: float = 10.0  # a client that does not read for so long is dropped [s]
     drain_s: float = 5.0  # on SIGTERM, sessions have this long to end by themselves before they are finished [s]
     reservation_s: float = 20.0  # how long POST /v1/sessions keeps a place free [s]
@@ -49,7 +50,7 @@ class ServerOptions:
         for name in ("max_sessions", "workers", "max_message_bytes", "max_text_bytes", "queue_bytes", "replay_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("idle_s", "max_duration_s", "send_timeout_s", "reservation_s", "credit_s"):
+        for name in ("idle_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked", "address_sessions", "address_rate"):

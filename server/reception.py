@@ -117,9 +117,7 @@ class Reception:
             park_ms = self.options.park_s * 1000
             token = token or served.new_token()
             resumption = served.protocol.resumption(token, resumed, park_ms, served.ending)
-        return Welcome(
-            served.session_id, self.offer(), self.options.limits(), round(self.options.credit_s * 1000), resumption
-        )
+        return Welcome(served.session_id, self.offer(), self.options.limits(), served.credit_ms, resumption)
 
     async def _first_hello(self, websocket: WebSocket, protocol: WireProtocol) -> Hello | None:
         """The first message of a client that showed a resume token; None when it went away instead."""

@@ -35,6 +35,7 @@ from .worker import Worker
 
 log = logging.getLogger("streamst.server")
 
+LEAST_CREDIT_MS = 1000.0
 UNSENT_ANSWERS = 64  # that may wait for a socket that is there
 GONE = 1006  # nobody is there to be told
 
@@ -177,6 +178,13 @@ class Served:
         """The connection sent an answer."""
         self.replay.advance()
         self._space.set()
+
+    @property
+    def credit_ms(self) -> float:
+        """How much audio a client may have on its way, not yet heard: less while there is more to hear than there is
+        time."""
+        whole_ms = self.options.credit_s * 1000
+        return round(max(min(whole_ms, LEAST_CREDIT_MS), whole_ms / max(1.0, self._worker.demand)))
 
     # --- connections
 

@@ -1,8 +1,10 @@
-"""Two things that uvicorn's websocket transport and its server leave out, added by subclassing them.
+"""What uvicorn's transports and its server leave out, added by subclassing them.
 
 A message too big or not UTF-8 is refused below the application, with a bare close frame, and a client that is still
 sending may see a reset connection instead. Here the protocol's own error event goes first, and what the client still
-sends is read and thrown away for a moment, so that the close code arrives. And a signal first lets sessions finish.
+sends is read and thrown away for a moment, so that the close code arrives. A client that answers no ping is gone, and
+its connection is dropped; one that sends, or that is not read at the moment, is there though its answer waits behind
+what it sent. Who connects and asks for nothing is shown the door. And a signal first lets sessions finish.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
@@ -22,6 +25,8 @@ log = logging.getLogger("streamst.server")
 
 LINGER_S = 2.0  # how long a refused client may go on sending into the void
 QUIET_S = 0.2  # when nothing came for so long it has stopped
+REQUEST_S = 10.0  # how long a connection may take to ask for something
+MOST_CONNECTIONS = 900  # at once, of all kinds: a process may often have 1024 files, and models have theirs
 BAD_DATA = 1007
 
 Farewell = Callable[[int, str], list[str]]
@@ -32,6 +37,7 @@ class Transport(WebSocketsSansIOProtocol):
     """One websocket's bytes. The scope's state gets `abort`, and may hold a `farewell` (see `Farewell`)."""
 
     _linger_until_s: float | None = None  # set when this connection has failed
+    _heard_s = 0.0  # when something came last
 
     async def run_asgi(self) -> None:
         """Run the application; it may call `abort` to drop a client that does not read."""
@@ -41,10 +47,21 @@ class Transport(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless this connection has failed: then forget."""
+        self._heard_s = self.loop.time()
         if self._linger_until_s is None:
             super().data_received(data)
         else:
             self._linger()
+
+    def keepalive_timeout(self) -> None:
+        """No answer to a ping: drop a client that gave no other sign of life, though it was read."""
+        self.pong_timer = self.pending_ping_payload = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        if self.read_paused or self._heard_s > self.ping_sent_at:
+            self.schedule_ping()
+        else:  # nobody would read a close frame, and closing would wait until all was sent
+            self.transport.abort()
 
     def _linger(self) -> None:
         """Close once nothing has come for a moment, and in any case at the end of the time for it."""
@@ -85,6 +102,48 @@ class Transport(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         self._linger_until_s = self.loop.time() + LINGER_S
         self._linger()
+
+
+class Door(H11Protocol):
+    """One connection's HTTP, until it is a websocket."""
+
+    _too_slow: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let it in, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """It asked for a websocket, which has time limits of its own."""
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
+
+    def on_response_complete(self) -> None:
+        """It may ask for more."""
+        super().on_response_complete()
+        self._await_request()
+
+    def _await_request(self) -> None:
+        self._stop_waiting()
+        self._too_slow = self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._too_slow is not None:
+            self._too_slow.cancel()
+            self._too_slow = None
+
+    def _give_up(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
+            self.transport.abort()
 
 
 class PoliteServer(Server):

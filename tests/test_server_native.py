@@ -116,7 +116,8 @@ def test_every_kind_of_answer_stands_in_the_table() -> None:
 def test_welcome_and_configured_say_what_is_on_offer_and_what_holds() -> None:
     protocol = NativeProtocol()
     (welcome,) = protocol.render(Welcome("ab12", {"targets": ["de"]}, {"speed": 2.0}), 0.0)
-    assert json.loads(welcome) == {"type": "welcome", "session_id": "ab12", "targets": ["de"], "limits": {"speed": 2.0}}
+    told = {"type": "welcome", "protocol": "streamst.v1", "session_id": "ab12"}
+    assert json.loads(welcome) == {**told, "targets": ["de"], "limits": {"speed": 2.0}}
     (configured,) = protocol.render(Configured(Settings(target="de", latency="low"), 320), 0.0)
     assert json.loads(configured)["target"] == "de"
     assert json.loads(configured)["chunk_ms"] == 320
