@@ -119,9 +119,7 @@ def test_a_place_can_be_reserved_until_none_is_left(client: Client) -> None:
         (b" " * 1001, 413, "may have 1000 bytes"),
     ],
 )
-def test_a_reservation_that_cannot_be_read_is_told_why(
-    client: Client, body: bytes, status: int, message: str
-) -> None:
+def test_a_reservation_that_cannot_be_read_is_told_why(client: Client, body: bytes, status: int, message: str) -> None:
     answer = client.post("/v1/sessions", content=body)
     assert answer.status_code == status
     assert message in answer.json()["message"]

@@ -218,13 +218,15 @@ def test_a_busy_server_grants_less_credit_and_more_again_when_it_has_time(
     demand = [0.5]
     monkeypatch.setattr(Worker, "demand", property(lambda _: demand[0]))
     granted: list[float] = []
-    with running(tiny_pipeline, credit_s=8.0) as port:
-        with connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as client:
-            granted.append(json.loads(client.recv(PATIENCE_S))["credit_ms"])
-            for wanted in (4.0, 100.0, 0.9):
-                demand[0] = wanted
-                message = json.loads(client.recv(PATIENCE_S))
-                assert message["type"] == "flow"
-                granted.append(message["credit_ms"])
-            client.send(END)
+    with (
+        running(tiny_pipeline, credit_s=8.0) as port,
+        connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as client,
+    ):
+        granted.append(json.loads(client.recv(PATIENCE_S))["credit_ms"])
+        for wanted in (4.0, 100.0, 0.9):
+            demand[0] = wanted
+            message = json.loads(client.recv(PATIENCE_S))
+            assert message["type"] == "flow"
+            granted.append(message["credit_ms"])
+        client.send(END)
     assert granted == [8000, 2000, 1000, 8000]

@@ -104,7 +104,7 @@ def test_a_process_that_dies_is_replaced_and_others_go_on(processes: Processes) 
         with pytest.raises(RuntimeError, match="has died"):
             await processes.run(one.hear(silence, 0.0), "s")
         await processes.run(other.hear(silence, 0.0), "s")
-        assert (await processes.run(other.finish(), "s"))
+        assert await processes.run(other.finish(), "s")
         while len([p for p in processes._processes if p.process.is_alive()]) < 2:
             await asyncio.sleep(0.05)
         assert words(await translate(processes, Settings()))

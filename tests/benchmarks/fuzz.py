@@ -3,9 +3,10 @@
 First the decoders without a socket: good messages of every wire protocol, each broken in several ways (bits turned,
 pieces cut out, doubled and swapped, numbers made huge, keys and values exchanged), so many of them for each. A decoder
 may answer or refuse (ProtocolError with one of the documented codes); anything else is a bug and is printed with the
-message. Then noise on raw sockets against a real server of its own, for so long: HTTP that is none, handshakes that are
-cut, frames with impossible lengths, masks and opcodes, and good frames around bad messages. At the end the server must
-serve a stream, have all its places free and as many file descriptors as before, and have written no traceback.
+message. As many codec packets, broken likewise, half of them with a check sum that is right again. Then noise on raw
+sockets against a real server of its own, for so long: HTTP that is none, handshakes that are cut, frames with
+impossible lengths, masks and opcodes, and good frames around bad messages. At the end the server must serve a stream,
+have all its places free and as many file descriptors as before, and have written no traceback.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,8 @@ from typing import Any
 import numpy as np
 
 from streamst.client import stream
-from streamst.errors import ProtocolError
+from streamst.codecs import bitstream, opus
+from streamst.errors import InputError, ProtocolError
 from streamst.server import codes
 from streamst.server.deepgram import DeepgramProtocol, read_query
 from streamst.server.native import NativeProtocol, pack_audio
@@ -184,6 +187,35 @@ def decoders(count: int, rng: random.Random) -> bool:
     return well
 
 
+def packets(count: int, rng: random.Random) -> bool:
+    """`count` broken packets on each codec's reader; whether each was read or refused as what it is."""
+    codes_of = np.random.default_rng(1).integers(0, 1024, (5, 4))
+    neural = [bitstream.pack(bitstream.Packet(codes_of, 7)), bitstream.pack(bitstream.Packet(codes_of[:1, :2], 65_535))]
+    encoder = opus.OpusCodec().encoder()
+    coded = encoder.push(np.sin(np.arange(16_000) / 20).astype(np.float32)) + encoder.flush()
+    well = True
+    for name, good, read in (
+        ("neural packets", neural, bitstream.unpack_all),
+        ("Opus packets", [coded[start:end] for start, end, _ in opus.spans(coded)], opus.unpack_one),
+    ):
+        seen: Counter[str] = Counter()
+        for _ in range(count):
+            packet = mutate_bytes(rng.choice(good), rng)
+            if rng.random() < 0.5:
+                packet = packet[:-4] + zlib.crc32(packet[:-4]).to_bytes(4, "little")
+            try:
+                read(packet)
+                seen["read"] += 1
+            except InputError:
+                seen["refused"] += 1
+            except Exception as error:
+                well = False
+                seen[type(error).__name__] += 1
+                print(f"{name}: {type(error).__name__}: {error} for {packet!r}")
+        print(f"{name}: {count} packets: {dict(seen.most_common())}", flush=True)
+    return well
+
+
 def frame(rng: random.Random, payload: bytes, opcode: int) -> bytes:
     """A websocket frame, right or wrong in its header."""
     first = 0x80 | opcode if rng.random() < 0.8 else rng.randrange(256)
@@ -311,6 +343,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     well = decoders(options.messages, rng)
+    well &= packets(options.messages, rng)
     if options.minutes:
         with tempfile.TemporaryDirectory() as folder:
             well &= sockets(options.minutes, rng, Path(folder) / "server.toml")
