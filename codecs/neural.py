@@ -257,11 +257,14 @@ class CodecDecoder(nn.Module):
 
     def step_at(self, latents: Tensor, hz: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """As `step`, with the pulses at `hz` (B, T) float64 (training gives the true pitch)."""
-        x = self.inward_norm(self.inward(latents))
-        x, stack = self.stack.step(x, state.stack)
-        controls = self.outward(self.outward_norm(x)) * self.scale + self.across(latents)
+        controls, stack = self.controls(latents, state.stack)
         samples, synthesis = self.synthesis.step(controls, hz, state.synthesis)
         return samples, DecoderState(stack, synthesis)
+
+    def controls(self, latents: Tensor, state: StackState) -> tuple[Tensor, StackState]:
+        """latents (B, T, latent_dim) -> controls of the synthesis (B, T, controls) and the state after them."""
+        x, state = self.stack.step(self.inward_norm(self.inward(latents)), state)
+        return self.outward(self.outward_norm(x)) * self.scale + self.across(latents), state
 
     def forward(self, latents: Tensor) -> Tensor:
         """Offline: the step from a fresh state."""

@@ -13,6 +13,7 @@ from streamst.codecs.bitstream import Codes, EntropyCoder
 from streamst.codecs.coded_stream import FADE_FRAMES, CodeDecoder, CodeEncoder, bitrate_of
 from streamst.codecs.entropy import EntropyModel
 from streamst.codecs.neural import DecoderState, EncoderState, NeuralCodec
+from streamst.codecs.wide import WIDE_HZ, WideDecoder
 from streamst.errors import InputError
 from streamst.nn.vq import FusedQuantiser
 
@@ -71,8 +72,16 @@ class NeuralSpeechCodec:
         middle = self.bitrates_bps[len(self.bitrates_bps) // 2]
         return CodeEncoder(self, middle if bitrate_bps is None else bitrate_bps)
 
-    def decoder(self) -> NeuralDecoder:
-        """A fresh decoder for any of the rates."""
+    def decoder(self, sample_rate_hz: int | None = None) -> NeuralDecoder:
+        """A fresh decoder for any of the bit rates, speaking at 16 kHz (None is the same) or 24 kHz.
+
+        InputError for another rate.
+        """
+        if sample_rate_hz == WIDE_HZ:
+            return CodeDecoder(_Wide(self))
+        if sample_rate_hz not in (None, self.sample_rate_hz):
+            allowed = f"{self.sample_rate_hz} and {WIDE_HZ}"
+            raise InputError(f"the {self.name} codec does not speak at {sample_rate_hz} Hz; allowed: {allowed}")
         return CodeDecoder(self)
 
     def encoder_state(self) -> EncoderState:
@@ -117,3 +126,16 @@ class NeuralSpeechCodec:
         """latents (1, frames, D) -> (frames * hop,) and the state after them."""
         samples, state = self.decoder_step(latents, state)
         return samples[0].cpu().numpy(), state
+
+
+class _Wide(NeuralSpeechCodec):
+    """The same codec, decoding at 24 kHz."""
+
+    def __init__(self, codec: NeuralSpeechCodec) -> None:
+        super().__init__(codec.module, codec.entropy)
+        self._decoder = WideDecoder(codec.module.decoder).to(codec.device).eval()
+        self.hop_samples, self.decoder_step = self._decoder.synthesis.hop, self._decoder.step
+
+    def decoder_state(self) -> DecoderState:
+        """A fresh decoder's."""
+        return self._decoder.init_state(1, self.device)

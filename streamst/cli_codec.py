@@ -69,11 +69,13 @@ def encode(
 def decode(
     source: Annotated[Path, typer.Argument(help="A file that `encode` wrote.")],
     target: Annotated[Path, typer.Argument(help="The WAV file to write.")],
+    rate: Annotated[int | None, typer.Option(help="Samples a second; the neural codec also speaks at 24000.")] = None,
 ) -> None:
     """Decode a recording. What is missing or damaged in the middle is concealed."""
     from streamst.audio import WavWriter
     from streamst.codecs.catalog import open_codec
     from streamst.codecs.container import read_coded
+    from streamst.codecs.neural_stream import NeuralSpeechCodec
     from streamst.codecs.receive import PacketReceiver
     from streamst.errors import InputError
 
@@ -81,14 +83,21 @@ def decode(
     if coded.codec == "pcm16":
         raise InputError(f"{source} names pcm16, which has no packets; allowed: neural, opus, encodec")
     codec = open_codec(coded.codec)
-    receiver = PacketReceiver(codec.decoder())  # type: ignore[arg-type]
-    skip, left = codec.delay_samples, coded.samples
-    with WavWriter(target, codec.sample_rate_hz) as file:
+    rate = rate or codec.sample_rate_hz
+    if isinstance(codec, NeuralSpeechCodec):
+        decoder = codec.decoder(rate)
+    elif rate != codec.sample_rate_hz:
+        raise InputError(f"{codec.name} does not speak at {rate} Hz; allowed: {codec.sample_rate_hz}")
+    else:
+        decoder = codec.decoder()
+    receiver = PacketReceiver(decoder)  # type: ignore[arg-type]
+    skip, left = (n * rate // codec.sample_rate_hz for n in (codec.delay_samples, coded.samples))
+    with WavWriter(target, rate) as file:
         for heard in (*(receiver.push(packet) for packet in coded.packets), receiver.flush()):
             piece = heard[skip:][:left]
             skip, left = max(0, skip - len(heard)), left - len(piece)
             file.write(piece)
-        seconds = file.samples / codec.sample_rate_hz
+        seconds = file.samples / rate
     out.print(f"{target}: {seconds:.1f} s of speech", soft_wrap=True)
     told = receiver.delivery
     if told.damaged or told.concealed_frames:
