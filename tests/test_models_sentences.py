@@ -126,3 +126,28 @@ def test_a_talk_without_pauses_comes_in_sentences_and_none_is_lost(shipped: Pipe
     assert " ".join(german) == " ".join(w for e in events if isinstance(e, Words) for w in e.words)
     ends = [e.end_ms for e in events if isinstance(e, Caption) and e.final and e.lang == "en"]
     assert all(a <= b for a, b in pairwise(ends))
+
+
+def offline(pipeline: Pipeline, audio: np.ndarray) -> str:
+    """All of the audio first, then each of its sentences decoded at once."""
+    translator, said = pipeline.translator, []
+    state = translator.encode(audio, translator.init_state(320, "de"), final=True)
+    while True:
+        said.append(translator.detokenize(translator.hypothesise(state, (), final=True).tokens))
+        if not translator.endpoint(state):
+            return " ".join(filter(None, said))
+        state = translator.next_segment(state)
+
+
+def test_a_stream_that_ends_in_mid_word_says_all_that_offline_decoding_says(shipped: Pipeline) -> None:
+    audio = spoken(shipped)
+    for samples in (1, 4_000, len(audio) // 2, 2 * len(audio) // 3, len(audio)):
+        wanted = offline(shipped, audio[:samples])
+        for policy in ("wait-k:k=1000", "local-agreement:n=100", "alignatt:hold_ms=60000", "wait-k:k=1", "streamatt"):
+            session = shipped.session(policy=policy, chunk_ms=320, speech=False)
+            events = [*session.push(audio[:samples]), *session.finish()]
+            said = " ".join(word for e in events if isinstance(e, Words) for word in e.words)
+            assert said == " ".join(filter(None, captions(events, "de")))
+            assert said == wanted or policy in ("wait-k:k=1", "streamatt")
+            assert not [e for e in events if isinstance(e, Caption) and e.final and e.unstable]
+    assert wanted.count(" ") >= 5
