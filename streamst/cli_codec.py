@@ -122,6 +122,7 @@ def bench_codec(
     manifest: Annotated[Path, typer.Argument(help="TSV: path, duration_s, text; other columns are ignored.")],
     codec: CodecsOption = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)] = None,
+    split: Annotated[str | None, typer.Option(help="Only recordings whose column `split` says so.")] = None,
     recognise: Annotated[bool, typer.Option("--wer/--no-wer", help="WER of our recogniser (English).")] = True,
     picture: PictureOption = None,
 ) -> None:
@@ -131,7 +132,7 @@ def bench_codec(
 
     clips = [
         (read_audio(clip.path), " ".join(r.text or "" for r in clip.references).strip())
-        for clip in read_manifest(manifest, limit).clips
+        for clip in read_manifest(manifest, limit, split).clips
     ]
     _show(_measured(clips, codec or USUAL, recognise, picture))
 

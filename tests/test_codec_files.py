@@ -128,3 +128,16 @@ def test_compare_without_pesq_says_so_and_measures_the_rest(
     assert "No PESQ: no_such_package is not installed" in told.err
     assert "STOI" in told.out
     assert "PESQ" not in told.out
+
+
+def test_bench_takes_the_recordings_of_one_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["path\tduration_s\tsplit", f"{STATION}\t2.0\ttest", "missing.wav\t1.0\ttrain"]
+    (tmp_path / "m.tsv").write_text("\n".join(rows), encoding="utf-8")
+    options = ["bench", "codec", str(tmp_path / "m.tsv"), "--no-wer", "--codec", "opus:6000", "--split"]
+    for split, code in (("test", None), ("dev", 2)):
+        with pytest.raises(SystemExit) as stopped:
+            main([*options, split])
+        assert (stopped.value.code or None) == code
+    told = capsys.readouterr()
+    assert "opus:6000" in told.out
+    assert "no row has the split 'dev'" in told.err

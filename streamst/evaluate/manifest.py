@@ -53,13 +53,18 @@ class Manifest:
     sha256: str  # of the file
 
 
-def read_manifest(path: Path, limit: int | None = None) -> Manifest:
-    """The clips of the manifest at `path`, at most `limit` of them. InputError names the file and the line."""
+def read_manifest(path: Path, limit: int | None = None, split: str | None = None) -> Manifest:
+    """The clips of the manifest at `path`, at most `limit` of them. InputError names the file and the line.
+
+    split: only rows whose column `split` says so.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; a manifest is a TSV file with a header line") from error
-    rows = _rows(path, raw)
+    rows = [(line, row) for line, row in _rows(path, raw) if split in (None, row.get("split"))]
+    if not rows:
+        raise InputError(f"{path}: no row has the split {split!r}")
     clips: dict[str, list[tuple[int, dict[str, str], Reference]]] = {}
     for line, row in rows:
         name = row["path"]
