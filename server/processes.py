@@ -83,7 +83,7 @@ class RemoteStream:
         self.settings = Settings()
         self.waiting = False
         self.meter = Measured()
-        self._summary: dict[str, Any] = {}
+        self._summary = LiveStream(pipeline, Tally()).summary()
 
     def configure(self, settings: Settings, flush: bool = False) -> Asked:
         """See `LiveStream`."""
@@ -151,6 +151,7 @@ class Processes:
     def release(self, stream: RemoteStream) -> None:
         """The stream is over."""
         if stream.process.streams.pop(stream.number, None) is not None:
+            stream.process.pending.pop(stream.number, None)
             self._send(stream.process, Asked(stream.number, "release"))
 
     async def run(self, asked: Asked, session: Hashable, client: Hashable = None) -> list[Answer]:
@@ -164,13 +165,14 @@ class Processes:
         if not self._send(process, dataclasses.replace(asked, client=client)):
             raise RuntimeError(DIED)
         told = await future
-        process.streams[asked.stream].heard(told)
+        if asked.stream in process.streams:
+            process.streams[asked.stream].heard(told)
         if told.error is not None:
             raise told.error
         return told.answers or []
 
     def forget(self, client: Hashable) -> None:
-        """Each process forgets its clients by itself."""
+        """Each process forgets a client with its last stream there."""
 
     @property
     def room(self) -> bool:
@@ -247,16 +249,19 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
     tally = Tally()
     worker = Worker(pipeline, tally, options)
     streams: dict[int, LiveStream] = {}
+    clients: dict[int, Hashable] = {}  # by stream
     sending = threading.Lock()
 
     def tell(asked: Asked, answers: list[Answer] | None, error: BaseException | None) -> None:
-        live = streams[asked.stream]
+        live = streams.get(asked.stream)
+        if live is None:  # released meanwhile: nobody waits for this
+            return
         wrapped = error if error is None or isinstance(error, StreamstError) else RuntimeError(repr(error))
         if error is not None and wrapped is not error:
             log.error("a stream failed", exc_info=error)
         told = Told(
             asked.stream, answers, wrapped, live.settings, live.waiting,  # type: ignore[arg-type]
-            live.summary() if asked.method == "finish" else {}, worker.demand, worker.room, tally.take(),
+            live.summary(), worker.demand, worker.room, tally.take(),
         )  # fmt: skip
         with sending:
             pipe.send(told)
@@ -271,9 +276,13 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
         if asked.method == "open":
             streams[asked.stream] = worker.open(*asked.arguments)
         elif asked.method == "release":
-            streams.pop(asked.stream, None)
+            worker.release(streams.pop(asked.stream))
+            client = clients.pop(asked.stream, None)
+            if client not in clients.values():
+                worker.forget(client)
         else:
             live = streams[asked.stream]
+            clients[asked.stream] = asked.client
             live.meter.network_ms = asked.network_ms
             live.meter.playback_ms = asked.playback_ms
             future = worker.submit(getattr(live, asked.method)(*asked.arguments), asked.stream, asked.client)

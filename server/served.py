@@ -233,6 +233,10 @@ class Served:
             self._released = True
             self._worker.release(self.live)
 
+    def forget_client(self) -> None:
+        """The client has no other session: how much time it had counts no more."""
+        self._worker.forget(self.client)
+
     async def stop(self) -> None:
         """End without another word."""
         self.ending = True

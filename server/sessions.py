@@ -203,6 +203,8 @@ class Sessions:
             self.reports.keep(served.session_id, summary, served.tokens, served.owner)
             self._served.pop(served.session_id, None)
             served.release()
+            if all(other.client != served.client for other in self._served.values()):
+                served.forget_client()
 
         task = asyncio.create_task(close())
         self._closing.add(task)

@@ -77,6 +77,21 @@ def test_streams_in_processes_say_what_one_says_here(shipped: Pipeline, processe
     assert "streamst_audio_heard_seconds_total 0.0" not in told
 
 
+def test_a_stream_that_has_not_ended_has_a_report(processes: Processes) -> None:
+    async def heard_ms() -> list[float]:
+        live = processes.open(Settings(target="de", latency="low"))
+        told = [live.summary()["audio_ms"]]
+        await processes.run(live.configure(Settings(output=("captions",))), "s")
+        for number in range(2):
+            silence = Audio("pcm16", number, number * PIECE, bytes(2 * PIECE))
+            await processes.run(live.hear(silence, 0.0), "s")
+            told.append(live.summary()["audio_ms"])
+        processes.release(live)
+        return told
+
+    assert asyncio.run(heard_ms()) == [0.0, 320.0, 640.0]
+
+
 def test_an_error_keeps_its_kind_and_code_on_the_way_back(processes: Processes) -> None:
     async def ask() -> None:
         live = processes.open(Settings(target="de", latency="low"))
