@@ -1,4 +1,4 @@
-"""Trains a recogniser of German letters, which hears what a voice says and belongs to none: the judge of intelligibility.
+"""Trains a recogniser of German letters, which hears what a voice says and belongs to none: a judge of voices.
 
 The translator's encoder learns German letters with CTC, from recordings of people and from `espeak-ng`, never from our
 own voice and never from our codec. Greedy letters, no dictionary and no language model: what is not said clearly is
@@ -39,7 +39,8 @@ KIND = "letters"
 ALPHABET = " " + LETTERS.replace("-", "")  # label 0 is CTC's blank, label n is ALPHABET[n - 1]
 PER_FRAME = 4  # letters an encoder frame may hold: one every 20 ms
 VARIANTS = ("+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+Annie",
-            "+Andrea", "+Michael", "+Steph", "+Alex", "+John", "+Lee", "+Gene", "+Denis", "+linda", "+anika")  # fmt: skip
+            "+Andrea", "+Michael", "+Steph", "+Alex", "+John", "+Lee", "+Gene", "+Denis", "+linda",
+            "+anika")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class LettersRecipe:
     kind: str = KIND
     output: str = "runs/letters-de"
     encoder: str = "streamst/assets/translator"  # whose encoder learning starts from
-    recordings: str = "../shared/data/speech/de/kerstin"  # folder with manifest.tsv; its split `test` is kept for testing
+    recordings: str = "../shared/data/speech/de/kerstin"  # folder with manifest.tsv; its split `test` is for testing
     sentences: str = "../shared/data/parallel/tatoeba_en-de.train.tsv"  # spoken by `espeak-ng`
     excluded: tuple[str, ...] = ()  # sentence pairs and manifests whose German is never spoken in training
-    synthetic: int = 4000  # sentences
+    synthetic: int = 3000  # sentences
     repeat: int = 2  # how often an epoch has each recording
     data: SpeechDataConfig = field(default_factory=SpeechDataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
