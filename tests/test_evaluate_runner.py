@@ -23,7 +23,7 @@ from streamst.evaluate.manifest import Clip, Manifest, Reference, check_audio, r
 from streamst.evaluate.recording import Recording, ShownText, from_lines
 from streamst.evaluate.report import score_run
 from streamst.evaluate.runlog import FORMAT, RunDirectory, event_json, read_events
-from streamst.evaluate.runner import RunOptions, run
+from streamst.evaluate.runner import RunOptions, player, run
 from streamst.evaluate.sharing import Shared
 from streamst.evaluate.sweep import every_policy, expand, plan, sweep
 from streamst.events import Caption, Event, Finished, Speech, Words
@@ -303,6 +303,19 @@ def test_two_runs_of_the_same_thing_give_the_same_report_but_for_the_computation
     assert without_computation(tmp_path / "a") == without_computation(tmp_path / "b")
 
 
+def test_speech_that_went_through_a_codec_is_as_long_and_pcm_loses_nothing(
+    tiny_model: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    figures = {}
+    for codec in (None, "pcm16", "neural:1500"):
+        run(manifest, options(tiny_model, codec=codec), tmp_path / str(codec))
+        figures[codec] = without_computation(tmp_path / str(codec))
+        log = read_events(tmp_path / str(codec) / "events.jsonl")
+        lengths = [lines[0]["source_ms"] for lines in log.recordings.values()]
+        assert lengths == pytest.approx([clip.duration_ms for clip in manifest.clips], abs=1)
+    assert figures["pcm16"] == figures[None] != figures["neural:1500"]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_run_that_was_cut_anywhere_and_resumed_equals_one_that_was_not(
     tiny_model: Path, manifest: Manifest, tmp_path: Path, seed: int
@@ -327,7 +340,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from streamst.evaluate.manifest import read_manifest
-from streamst.evaluate.runner import RunOptions, run
+from streamst.evaluate.runner import RunOptions, player, run
 manifest, model, out = map(Path, sys.argv[1:])
 print("begun", flush=True)
 options = RunOptions(model=str(model), policy="wait-k:k=1", chunk_ms=320, speech=False)
@@ -420,6 +433,8 @@ def test_a_number_that_is_none_is_never_written_into_a_log(tmp_path: Path) -> No
         (lambda: RunOptions(task="tts"), "unknown task 'tts'; allowed: st, asr"),
         (lambda: RunOptions(chunk_ms=0), "chunk_ms is 0"),
         (lambda: RunOptions(threads=0), "threads is 0"),
+        (lambda: RunOptions(codec="neural:3000", url="ws://there"), "codec 'neural:3000' is for runs in this process"),
+        (lambda: player(RunOptions(codec="mp3")), "codec 'mp3' is not known; allowed: neural"),
         (lambda: expand("wait-k:k"), "'k' is not NAME=VALUE"),
         (lambda: plan(RunOptions(), ["wait-k", "wait-k"], [], []), "the sweep has wait-k twice"),
     ],

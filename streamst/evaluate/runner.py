@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamst
-from streamst.audio import read_blocks
+from streamst.audio import read_audio, read_blocks
 from streamst.errors import InputError
+from streamst.evaluate.codec_bench import condition, through
 from streamst.evaluate.drive import ClockName, Labels, drive, record
 from streamst.evaluate.manifest import Clip, Manifest, check_audio
 from streamst.evaluate.recording import Written
@@ -47,6 +48,7 @@ class RunOptions:
 
     policy: as `streamst.policies.catalog.parse_policy` reads it (`wait-k:k=3`), None for the dial's. chunk_ms: None for
     the dial's. task: "st" scores translations, "asr" the captions in the language that is spoken. url: of a server.
+    codec: as `streamst.evaluate.codec_bench.condition` reads it; its delay is taken off.
     """
 
     model: str = "en-de"
@@ -63,8 +65,11 @@ class RunOptions:
     url: str | None = None
     threads: int = 1  # of the networks, in each process
     glossary: str | None = None  # a file of terms
+    codec: str | None = None  # NAME:BITRATE that the speech went through before it is heard
 
     def __post_init__(self) -> None:
+        if self.codec is not None and self.url is not None:
+            raise InputError(f"codec {self.codec!r} is for runs in this process; a server's client chooses its own")
         if self.task not in TASKS:
             raise InputError(f"unknown task {self.task!r}; allowed: {', '.join(TASKS)}")
         if self.threads < 1:
@@ -168,6 +173,7 @@ def player(options: RunOptions) -> Play:
 def playing(pipeline: Pipeline, options: RunOptions, now: Callable[[], float] = time.perf_counter) -> Play:
     """`player` on this pipeline; `now`: the clock of its computation [s]."""
     terms = read_glossary(Path(options.glossary)).terms if options.glossary else ()
+    coded = condition(options.codec) if options.codec else None
 
     def play(clip: Clip, out: Path) -> list[Line]:
         session = pipeline.session(
@@ -182,7 +188,10 @@ def playing(pipeline: Pipeline, options: RunOptions, now: Callable[[], float] = 
         rate = session.sample_rate_hz
         piece = round(rate * session.options.chunk_ms / 1000)
         try:
-            steps = drive(session, read_blocks(clip.path, rate), piece, options.clock, now)
+            heard = read_blocks(clip.path, rate)
+            if coded is not None:
+                heard = iter([through(coded.codec, coded.bitrate_bps, read_audio(clip.path, rate)).pcm])
+            steps = drive(session, heard, piece, options.clock, now)
             return record(clip, steps, labels(options), rate, out)
         except InputError as error:
             raise InputError(f"manifest line {clip.line}: {error}") from error

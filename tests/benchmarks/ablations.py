@@ -63,7 +63,7 @@ class FrameMemory(TranslatorTask):
 
 def overlaid(recipe: Recipe, changes: Recipe, out: Path) -> Recipe:
     """`recipe` with `changes` in its tables and its run in `out`; no human speech where `changes` empties the cuts."""
-    merged = copy.deepcopy(recipe) | {"output": str(out)}
+    merged: Recipe = copy.deepcopy(recipe) | {"output": str(out)}
     for table, values in changes.items():
         merged[table] = merged.get(table, {}) | values
     if not merged["data"]["cuts"]:
