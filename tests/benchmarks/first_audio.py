@@ -4,8 +4,9 @@
 
 SENTENCES: lines of English TAB German, the German is spoken, a word at a time. Times are from the commit of a word
 that lets speech begin (the next word, or the end of the sentence) to the first sample. The codec alone decodes
-latents of the same lengths, word by word. espeak-ng speaks phrase by phrase (`streamst ... --voice espeak-ng`): its time
-is from the commit of the phrase's last word, and the words that it waits for come on top. Real-time factors are computing time over the length of the speech.
+latents of the same lengths, word by word. espeak-ng (`--voice espeak-ng`) speaks phrase by phrase: its time is from the
+commit of the phrase's last word, and the words that it waits for come on top. Real-time factors: computing time over
+the length of the speech.
 """
 
 from __future__ import annotations
