@@ -14,6 +14,7 @@ import torch
 from streamst.codecs.neural import NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
+from streamst.train.adversary import Adversary
 from streamst.train.codec import decoded, task
 from streamst.train.loop import LoopConfig, train
 from streamst.train.losses import SpectralLoss, mel_filters
@@ -89,6 +90,49 @@ def test_a_frozen_encoder_stays_what_it_was(recipe: dict[str, Any], tmp_path: Pa
     assert any(
         not torch.equal(value, after.decoder.state_dict()[name]) for name, value in before.decoder.state_dict().items()
     )
+
+
+def test_decoder_and_judge_each_learn_from_their_own_loss_only() -> None:
+    torch.manual_seed(0)
+    adversary, spectra = Adversary(4), SpectralLoss(16_000)
+    output, target = torch.randn(2, 4096, requires_grad=True), torch.randn(2, 4096)
+    for_decoder, for_judges = adversary(output, target, spectra)
+    for_judges.backward(retain_graph=True)
+    assert output.grad is None
+    weights = [value for value in adversary.parameters() if value.dim() > 1]
+    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in weights)
+    adversary.zero_grad()
+    for_decoder.backward()
+    assert output.grad is not None
+    assert output.grad.abs().sum() > 0
+    assert all(value.grad is None for value in adversary.parameters())
+
+
+def test_a_judge_learns_to_tell_noise_from_tones() -> None:
+    torch.manual_seed(0)
+    adversary, spectra = Adversary(4), SpectralLoss(16_000)
+    optimizer = torch.optim.Adam(adversary.parameters(), 5e-3)
+    tones = 0.1 * torch.sin(torch.arange(4096) * torch.rand(6, 1))
+    noise = 0.1 * torch.randn(6, 4096)
+    for_judges = torch.tensor(torch.inf)
+    for _ in range(20):
+        _, for_judges = adversary(noise, tones, spectra)
+        optimizer.zero_grad()
+        for_judges.backward()
+        optimizer.step()
+    deceived_by_noise, _ = adversary(noise, tones, spectra)
+    deceived_by_tones, _ = adversary(tones, tones, spectra)
+    assert for_judges.detach() < 1  # it began at 2
+    assert deceived_by_noise.detach() > deceived_by_tones.detach() + 1
+
+
+def test_a_recipe_with_a_judge_trains_and_exports_the_codec_alone(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["losses"] = {"adversarial": 0.1, "adversarial_from_step": 2}
+    train(task(recipe, "cpu"), from_dict(LoopConfig, recipe["loop"]), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert ["judged" in line for line in lines if "loss" in line] == [False, True, True]
+    without = task({**recipe, "losses": {}}, "cpu").module.codec
+    assert NeuralCodec.load(tmp_path / "run" / "model").state_dict().keys() == without.state_dict().keys()
 
 
 @pytest.mark.parametrize(

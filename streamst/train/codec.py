@@ -21,6 +21,7 @@ from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.nn.vq import ResidualLearner
 from streamst.train import pitch
+from streamst.train.adversary import Adversary
 from streamst.train.losses import SpectralLoss
 
 Pcm16 = NDArray[np.int16]
@@ -55,6 +56,8 @@ class CodecLosses:
     unquantised_share: float = 0.3  # of the rows
     true_pitch_share: float = 0.5  # of the rows are rendered at the true pitch, the others at the encoder's
     restart_until_step: int = 2500  # unused codes restart on data until then
+    adversarial: float = 0.0  # weight of what a judge of spectrograms says; 0: there is none
+    adversarial_from_step: int = 0  # without it before
     start_from: str = ""  # directory of a trained codec to go on from
     freeze_encoder: bool = False  # keep its latents as they are (a voice may have learned them)
 
@@ -121,10 +124,11 @@ class Batch:
 class CodecModule(nn.Module):
     """The codec and what only training needs."""
 
-    def __init__(self, config: NeuralCodecConfig) -> None:
+    def __init__(self, config: NeuralCodecConfig, judged: bool = False) -> None:
         super().__init__()
         self.codec = NeuralCodec(config)
         self.learner = ResidualLearner(self.codec.quantiser.sizes, config.code_dim)
+        self.adversary = Adversary() if judged else None
 
 
 @dataclass
@@ -139,16 +143,14 @@ class CodecTask:
 
     def __post_init__(self) -> None:
         torch.manual_seed(7)
-        self.module = CodecModule(self.config)
+        self.module = CodecModule(self.config, self.losses.adversarial > 0)
         if self.losses.start_from:
             self.module.codec.load_state_dict(NeuralCodec.load(Path(self.losses.start_from)).state_dict())
         self.module.codec.encoder.requires_grad_(not self.losses.freeze_encoder)
         self.spectral = SpectralLoss(self.config.sample_rate_hz).to(self.device)
         root, cache = Path(self.data.root), Path(self.data.cache)
         speech = manifest_files(root, self.data.speech, "train")
-        noise = sorted(
-            path.relative_to(root) for folder in self.data.noise for path in (root / folder).glob("*.ogg")
-        )
+        noise = sorted(path.relative_to(root) for folder in self.data.noise for path in (root / folder).glob("*.ogg"))
         if not speech:
             raise ConfigError("data.speech names no training clips")
         self.speech, spans = decoded(root, speech, cache)
@@ -179,7 +181,7 @@ class CodecTask:
             step += 1
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Spectral distance to what was heard, commitment and nearness of the quantised latents."""
+        """Spectral distance to what was heard, the judge's view, commitment and nearness of the quantised latents."""
         config, codec, losses = self.config, self.module.codec, self.losses
         heard = batch.heard.to(self.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not losses.freeze_encoder):
@@ -205,7 +207,12 @@ class CodecTask:
         state = codec.decoder.init_state(len(heard), heard.device, heard.dtype)
         output, _ = codec.decoder.step_at(used, rendered, state)
         hop = config.hop_samples
-        spectral, distances = self.spectral(output[:, 3 * hop :], heard[:, 2 * hop : -hop])
+        spoken, wanted = output[:, 3 * hop :], heard[:, 2 * hop : -hop]
+        spectral, distances = self.spectral(spoken, wanted)
+        if self.module.adversary is not None and step >= losses.adversarial_from_step:
+            deceived, judged = self.module.adversary(spoken, wanted, self.spectral)
+            total = total + losses.adversarial * deceived + judged
+            parts |= {"deceived": float(deceived.detach()), "judged": float(judged.detach())}
         off = (torch.log2(codec.decoder.pitch_hz(latents) / hz).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         return total + spectral, distances | parts | {"pitch_octaves": float(off)}
 
