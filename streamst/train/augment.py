@@ -54,7 +54,7 @@ class Augmenter:
         return float(draw.uniform(*self.config.speed_range)) if draw.random() < self.config.speed else 1.0
 
     def wave(self, audio: Pcm, draw: Generator, strength: float = 1.0) -> Pcm:
-        """Reverberation, telephone band, noise, codec, gain; `strength` scales the probabilities. The length is kept."""
+        """Reverberation, telephone band, noise, codec, gain; `strength` scales the probabilities. Keeps the length."""
         c = self.config
         if self._responses and draw.random() < c.reverb * strength:
             response = self._responses[int(draw.integers(len(self._responses)))]
