@@ -77,10 +77,11 @@ class LiveStream:
         metrics: Metrics | Tally,
         defaults: Settings | None = None,
         pressure: Pressure | None = None,
+        relieve: bool = True,
     ) -> None:
-        """pressure: is told what is heard; under it chunks get wider and the policy cheaper."""
+        """pressure: is told what is heard. relieve: under it chunks get wider and the policy cheaper."""
         self.pipeline, self.metrics = pipeline, metrics
-        self._pressure, self._relieved = pressure, RELAXED
+        self._pressure, self._relieves, self._relieved = pressure, relieve, RELAXED
         self._first_s: float | None = None  # when the first audio arrived
         self.meter = Meter()
         self.defaults = defaults or Settings()  # where a client leaves policy or latency open
@@ -177,7 +178,7 @@ class LiveStream:
             self._first_s = self._arrived_s
         late_s = behind(now_s, self._arrived_s, self._first_s, self._heard_ms / 1000)
         self._pressure.heard(self, audio_s, late_s)
-        level = self._pressure.level
+        level = self._pressure.level if self._relieves else RELAXED
         if level == self._relieved:
             return
         self._relieved = level

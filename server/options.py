@@ -17,6 +17,7 @@ class ServerOptions:
     port: int = 8000  # 0: the system picks a free one, which is printed
     max_sessions: int = 4
     refuse_when_busy: bool = True  # refuse who could not be heard in time, though there be places
+    relieve_when_busy: bool = True  # hear in wider chunks, then decide more cheaply; a text may then depend on the load
     workers: int = 1  # processes that translate; 1 is a thread of this one
     policy: str | None = None  # for clients that name none; None is the latency dial's own
     latency: str = "medium"  # for clients that name none

@@ -139,13 +139,13 @@ class Processes:
         self._numbers = 0
         self._processes = [self._start() for _ in range(count)]
 
-    def open(self, defaults: Settings) -> RemoteStream:
-        """A stream in the process that has least to do."""
+    def open(self, defaults: Settings, relieve: bool = True) -> RemoteStream:
+        """A stream in the process that has least to do. relieve: see `LiveStream`."""
         least = min(self._processes, key=lambda one: (len(one.streams), one.demand))
         self._numbers += 1
         stream = RemoteStream(self._numbers, least, self._pipeline)
         least.streams[stream.number] = stream
-        self._send(least, Asked(stream.number, "open", (defaults,)))
+        self._send(least, Asked(stream.number, "open", (defaults, relieve)))
         return stream
 
     def release(self, stream: RemoteStream) -> None:

@@ -84,7 +84,7 @@ class Reception:
             return
 
     def _open(self, websocket: WebSocket, protocol: WireProtocol, kept: Reservation) -> Served:
-        live = self.worker.open(self.defaults)
+        live = self.worker.open(self.defaults, self.options.relieve_when_busy)
         client = websocket.client.host if websocket.client else None
         owner = kept.owner or websocket.scope.get("state", {}).get("owner")
         served = Served(kept.session_id, protocol, live, self.worker, self.options, self.metrics, client, owner)

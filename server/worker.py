@@ -34,9 +34,9 @@ class Worker:
         self._pressure = Pressure(time.perf_counter)
         self._engine = Engine(pipeline.translator, pipeline.voice, options, self._observe)
 
-    def open(self, defaults: Settings) -> LiveStream:
-        """A stream whose steps `run` takes; `release` it in the end."""
-        stream = LiveStream(self._pipeline, self._metrics, defaults, self._pressure)
+    def open(self, defaults: Settings, relieve: bool = True) -> LiveStream:
+        """A stream whose steps `run` takes; `release` it in the end. relieve: see `LiveStream`."""
+        stream = LiveStream(self._pipeline, self._metrics, defaults, self._pressure, relieve)
         self._pressure.began(stream)
         return stream
 

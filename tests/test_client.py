@@ -34,7 +34,9 @@ def pipeline(tiny_pipeline: Pipeline) -> Pipeline:
 
 @contextlib.contextmanager
 def running(pipeline: Pipeline, **options: Any) -> Iterator[tuple[str, PoliteServer]]:
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, **options))
+    server, listener, address = prepare(
+        pipeline, ServerOptions(port=0, refuse_when_busy=False, relieve_when_busy=False, **options)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

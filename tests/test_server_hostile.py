@@ -23,6 +23,7 @@ from streamst.server.options import ServerOptions
 from streamst.server.worker import Worker
 
 PATIENCE_S = 60.0
+CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
 TEXT, BINARY, CLOSE, FINAL, COMPRESSED = 0x1, 0x2, 0x8, 0x80, 0x40
 PIECE_S = 0.1
 END = '{"type":"end"}'
@@ -31,7 +32,7 @@ END = '{"type":"end"}'
 @contextlib.contextmanager
 def running(pipeline: Pipeline, **options: Any) -> Iterator[int]:
     """A server with these options; yields its port."""
-    made = ServerOptions(port=0, refuse_when_busy=False, **options)
+    made = ServerOptions(port=0, **CALM, **options)
     server, listener, address = prepare(pipeline, made)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -46,7 +46,9 @@ def speech() -> Pcm:
 @pytest.fixture(scope="module")
 def server(tiny_pipeline: Pipeline) -> Iterator[str]:
     """The address of a server that runs."""
-    server, listener, address = prepare(tiny_pipeline, ServerOptions(port=0))
+    server, listener, address = prepare(
+        tiny_pipeline, ServerOptions(port=0, refuse_when_busy=False, relieve_when_busy=False)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -177,3 +177,17 @@ def test_a_stream_asks_less_under_pressure_and_what_was_wanted_later(tiny_pipeli
     assert type(session.policy) is type(wanted[1])
     _finish(live, live.finish())
     assert live.summary()["samples"] == 4 * 2 * 16_000
+
+
+def test_a_stream_that_may_not_be_relieved_asks_what_was_wanted_whatever_the_pressure(
+    tiny_pipeline: Pipeline, clock: Clock
+) -> None:
+    pressure = Given(clock)
+    live = LiveStream(tiny_pipeline, Metrics(), Settings(latency="low"), pressure, relieve=False)
+    _finish(live, live.configure(Settings(latency="low")))
+    assert live._running is not None
+    session = live._running.session
+    wanted = session.chunk_ms, session.policy
+    pressure.given = CHEAPER_POLICY
+    heard(live, 0, 2.0)
+    assert (session.chunk_ms, session.policy) == wanted

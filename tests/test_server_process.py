@@ -73,7 +73,11 @@ def opened(address: str) -> connect:
     return connect(url, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None)
 
 
-def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(tiny_model: Path, speech: Pcm) -> None:
+def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(
+    tiny_model: Path, speech: Pcm, tmp_path: Path
+) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text("refuse_when_busy = false\nrelieve_when_busy = false\n")
     rng = np.random.default_rng(11)
 
     async def vandal(address: str, done: asyncio.Event) -> set[int | None]:
@@ -103,7 +107,7 @@ def test_garbage_from_one_client_leaves_the_text_of_another_as_it_is_alone(tiny_
         done.set()
         return alone, disturbed, await beside
 
-    with serving("--model", str(tiny_model)) as (process, address):
+    with serving("--model", str(tiny_model), "--config", str(config)) as (process, address):
         alone, disturbed, codes = asyncio.run(both(address))
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE_S)

@@ -33,6 +33,7 @@ from streamst.server.seam import Acknowledged, Settings, Welcome
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 PATIENCE_S = 120.0
+CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
 END = '{"type":"end"}'
 
 
@@ -50,7 +51,7 @@ def speech() -> Pcm:
 @contextlib.contextmanager
 def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
     """A server with these options; yields its address."""
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, refuse_when_busy=False, **options))
+    server, listener, address = prepare(pipeline, ServerOptions(port=0, **CALM, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

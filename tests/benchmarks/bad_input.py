@@ -38,7 +38,7 @@ from streamst.server.seam import Settings
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
 SERVE = "from streamst.cli import main; main()"
 RATE_HZ = 16_000
-IDLE_S, PING_S, SEND_S = 2.0, 1.0, 1.0
+IDLE_S, PING_S, SEND_S = 6.0, 1.0, 1.0
 OPTIONS = f"""
 max_sessions = 400
 refuse_when_busy = false
