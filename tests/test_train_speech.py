@@ -10,7 +10,7 @@ import torch
 from streamst.audio import read_audio
 from streamst.errors import InputError
 from streamst.text import Tokenizer, train_tokenizer
-from streamst.train.augment import AugmentConfig, Augmenter
+from streamst.train.augment import AugmentConfig, Augmenter, tune
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.manifest import read_manifest
 from streamst.train.speech import PHONEMES, SpeechBatches, SpeechDataConfig
@@ -97,6 +97,17 @@ def test_noise_is_added_at_the_drawn_ratio() -> None:
     speech = np.sin(np.arange(32_000) * 0.1).astype(np.float32) * 0.3
     noise = augmenter.wave(speech, np.random.default_rng(2)) - speech
     assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.5)
+
+
+@pytest.mark.parametrize("samples", [1, 800, 48_000])
+def test_made_up_music_has_tones_that_stand_out_and_any_length(samples: int) -> None:
+    tunes = [tune(samples, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(pcm.shape == (samples,) and np.isfinite(pcm).all() for pcm in tunes)
+    if samples == 48_000:
+        assert all(np.sqrt(np.mean(pcm**2)) == pytest.approx(0.1, rel=0.01) for pcm in tunes)
+        power = [np.square(np.abs(np.fft.rfft(pcm))) for pcm in tunes]
+        flatness = [np.exp(np.log(p + 1e-9).mean()) / p.mean() for p in power]  # 0.56 for white noise
+        assert max(flatness) < 0.3
 
 
 def test_no_excluded_sentence_gets_a_voice_however_it_is_written() -> None:

@@ -32,6 +32,7 @@ class AugmentConfig:
     snr_db: tuple[float, float] = (5.0, 30.0)
     reverb: float = 0.2
     telephone: float = 0.05
+    music: float = 0.0  # share of the noises that are tunes
     codec: float = 0.0  # our neural codec, at one of its bit rates
     gain_db: tuple[float, float] = (-18.0, 6.0)
     time_masks: int = 2
@@ -75,12 +76,14 @@ class Augmenter:
         return np.clip(audio * np.float32(10 ** (gain_db / 20)), -1, 1)
 
     def noise(self, samples: int, draw: Generator) -> Pcm:
-        """`samples` of a recorded noise, or of white or brownish noise."""
+        """`samples` of a recorded noise, of music (`tune`), or of white or brownish noise."""
         kind = draw.random()
         if not self._noises or kind < 0.15:
             white = draw.standard_normal(samples).astype(np.float32) * 0.05
             brown = np.convolve(white, np.ones(16) / 16, "same").astype(np.float32)
             return white if kind < 0.08 else brown
+        if kind < 0.15 + self.config.music:
+            return tune(samples, draw)
         source = self._noises[int(draw.integers(len(self._noises)))]
         start = int(draw.integers(len(source)))
         return np.resize(np.roll(source, -start), samples)
@@ -111,6 +114,31 @@ def _read(path: Path) -> Pcm:
         if sum(map(len, blocks)) < SAMPLE_RATE_HZ // 4:
             raise
     return np.concatenate(blocks)
+
+
+def tune(samples: int, draw: Generator) -> Pcm:
+    """`samples` of made-up music: one to three voices of harmonic notes with vibrato that fade, and perhaps a drum."""
+    out = np.zeros(samples)
+    root_hz = draw.uniform(55, 220)
+    scale = np.array((0, 2, 4, 5, 7, 9, 11)) if draw.random() < 0.5 else np.array((0, 2, 3, 5, 7, 8, 10))
+    beat = int(draw.uniform(0.12, 0.6) * SAMPLE_RATE_HZ)
+    for _ in range(int(draw.integers(1, 4))):
+        octave, fall_hz, slope = 12 * draw.integers(0, 3), draw.uniform(0.5, 8), draw.uniform(0.3, 2.0)
+        at = int(draw.integers(beat))
+        while at < samples:
+            length = min(samples - at, beat * int(draw.choice((1, 1, 2, 4))))
+            time_s = np.arange(length) / SAMPLE_RATE_HZ
+            hz = root_hz * 2 ** ((octave + draw.choice(scale)) / 12)
+            phase = 2 * np.pi * (hz * time_s + draw.uniform(0, 0.3) * np.sin(2 * np.pi * 5.5 * time_s))
+            partials = range(1, 1 + min(8, int(7_000 / hz)))
+            note = sum(np.sin(k * phase) * k**-slope for k in partials)
+            rise = np.minimum(1, time_s / 0.01) * np.minimum(1, (time_s[-1] - time_s) / 0.02)
+            out[at : at + length] += note * rise * np.exp(-fall_hz * time_s)
+            at += length + beat * int(draw.random() < 0.2)
+    if draw.random() < 0.4:
+        hit = draw.standard_normal(beat) * np.exp(-np.arange(beat) / draw.uniform(200, 1500))
+        out += np.resize(np.concatenate([hit, np.zeros(beat)]), samples)
+    return (0.1 * out / _rms(out)).astype(np.float32)
 
 
 def _coded(audio: Pcm, codec: Codec, bitrate_bps: int) -> Pcm:
