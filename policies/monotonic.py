@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import Decision, Heard, Hypothesis, Need, Policy, Said, whole_words
+from .base import Decision, Decoding, Heard, Hypothesis, Need, Policy, Said, whole_words
 from .knobs import check, knob
 
 
@@ -32,6 +32,10 @@ class Monotonic(Policy):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"write-probability"})
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(writes=True)
 
     def wants_decode(self, heard: Heard, said: Said) -> bool:
         if heard.final:

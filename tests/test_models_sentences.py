@@ -107,7 +107,7 @@ def captions(events: list[Event], lang: str) -> list[str]:
     return [e.stable for e in events if isinstance(e, Caption) and e.final and e.lang == lang]
 
 
-@pytest.mark.parametrize("policy", ["wait-k:k=1", "local-agreement", "streamatt"])
+@pytest.mark.parametrize("policy", ["wait-k:k=1", "local-agreement", "streamatt", "taed"])
 def test_a_talk_without_pauses_comes_in_sentences_and_none_is_lost(shipped: Pipeline, policy: str) -> None:
     once, times = spoken(shipped), 4
     alone = shipped.session(policy=policy, chunk_ms=320, speech=False)

@@ -121,7 +121,7 @@ class SpeechTranslator:
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
         self.search = search
         self._sentences = None
-        if search is not None and not self.heads.provides:
+        if search is not None:
             frame_ms = self.frame_ms / config.listener.phonemes_per_frame
             self._sentences = SentenceEnds(search.model, config.sentences, frame_ms)
         encoder = config.listener.encoder
@@ -380,12 +380,16 @@ class SpeechTranslator:
         state, prefix, mode = work.state, work.prefix, work.decoding.mode
         if not state.tokens:
             return Hypothesis((), finished=True)
+        after = self._next_sentence(state) or state.frames
         if mode == "transducer" and self.heads.transducer is not None:
             emitted = self.heads.lattice(state.heads, state.frames, work.decoding.blank_penalty)[len(prefix) :]
+            emitted = [e for e in emitted if e.frame < after]
             log_probs = tuple(e.log_prob for e in emitted)
             return self._read(state, [e.label for e in emitted], [e.frame for e in emitted], log_probs, work.final)
         if mode == "target-ctc" and self.heads.draft is not None:
-            return self._read(state, *drafted(state.heads, prefix), (), work.final)
+            tokens, frames = drafted(state.heads, prefix)
+            count = sum(frame < after for frame in frames)
+            return self._read(state, tokens[:count], frames[:count], (), work.final)
         return None
 
     def _written(self, work: Sequence[Hypothesise]) -> list[Hypothesis]:
@@ -437,7 +441,7 @@ class SpeechTranslator:
         ends = self.target_tokenizer.word_ends(tokens, finished)
         writes: tuple[tuple[float, ...], ...] = ()
         taed = self.heads.taed
-        if taed is not None and decoding.mode == "attention" and not work.final:
+        if taed is not None and decoding.writes and not work.final:
             chances = taed.write_probability(self.writer, memory, [*work.prefix, *tokens])[len(work.prefix) : -1]
             writes = tuple((chance,) for chance in chances)
         attention = self._over_frames(inner, state) if decoding.attention and tokens else ()
@@ -487,19 +491,25 @@ class SpeechTranslator:
 
     def next_segment(self, state: Hearing) -> Hearing:
         """Forget the segment's text and memory; keep what the encoder hears, and words after the sentence's end."""
-        words = state.words
-        if words is not None and 0 < state.ended < len(words.certain):
-            frame = words.certain[state.ended].first // self.config.listener.phonemes_per_frame
+        words, frame = state.words, self._next_sentence(state)
+        if words is not None and frame is not None:
             kept = replace(words, certain=words.certain[state.ended :])
-            return self._sentence(
-                replace(state, words=kept, segment_frame=frame, spots=SpotState(last=state.last_best))
-            )
+            said = sum(at < frame for at in state.heads.draft_frames)
+            heads, spots = self.heads.forget(state.heads, state.frames - frame, said), SpotState(last=state.last_best)
+            return self._sentence(replace(state, words=kept, heads=heads, segment_frame=frame, spots=spots))
         heads = self.heads.next_segment(state.heads)
         words = None if self.search is None or state.words is None else self.search.next_segment(state.words)
         return replace(
             state, tokens=(), pooled=state.pooled[:0], heads=heads, words=words, spots=SpotState(last=state.last_best),
             segment_frame=state.frames, ended=0,
         )  # fmt: skip
+
+    def _next_sentence(self, state: Hearing) -> int | None:
+        """The frame in which the words after the sentence's end begin; None where none are known."""
+        words = state.words
+        if words is None or not 0 < state.ended < len(words.certain):
+            return None
+        return words.certain[state.ended].first // self.config.listener.phonemes_per_frame
 
     def forget(self, state: Hearing, frames: int, tokens: int) -> Hearing:
         """Forget the segment's first `frames`, and the source tokens that end in them; `tokens`: how many target tokens
