@@ -18,6 +18,9 @@ class Inbox(Generic[T]):
         self._bytes = 0
         self._filled, self._emptied = asyncio.Event(), asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     @property
     def full(self) -> bool:
         """Whether nothing more should be put."""

@@ -101,6 +101,7 @@ class Served:
         self._worker: Any = worker  # which opened `live`, and takes its steps
         self._inbox: Inbox[Waiting] = Inbox(options.queue_bytes)
         self._gate = SpeedGate(options.speed_limit, options.burst_s * 1000)
+        self._busy = False  # something of it is being heard
         self._space = asyncio.Event()  # for `_hear`: answers may have been sent
         self._task = asyncio.create_task(self._hear(), name=f"session {session_id}")
 
@@ -114,8 +115,8 @@ class Served:
 
     @property
     def idle_s(self) -> float:
-        """Since when no audio came, though there was room for it [s]."""
-        return 0.0 if self._inbox.full else time.perf_counter() - self.last_audio_s
+        """Since when no audio came, though all was heard that had come [s]: who waits for credit is not idle."""
+        return 0.0 if self._busy or len(self._inbox) else time.perf_counter() - self.last_audio_s
 
     def take(self, command: Audio | Configure | End | Alive, size: int) -> float:
         """Take a command in, at once; returns how long the socket should rest before it is read on [s].
@@ -276,6 +277,7 @@ class Served:
         live = self.live
         while True:
             item = await self._inbox.get()
+            self._busy = True
             match item:
                 case Configure():
                     answers = await self._run(live.configure(item.settings, item.flush))
@@ -289,6 +291,9 @@ class Served:
                     self.say(Closed(self.summary(item)))
                     return item
             await self._said(answers)
+            self._busy = False
+            if isinstance(item, Arrived):
+                self.last_audio_s = max(self.last_audio_s, time.perf_counter())
 
     async def _run(self, steps: Steps[list[Answer]] | Asked) -> list[Answer]:
         return await self._worker.run(steps, self.session_id, self.client)

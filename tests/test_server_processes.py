@@ -36,7 +36,7 @@ def processes(shipped: Pipeline) -> Iterator[Processes]:
 
 
 async def translate(worker: Worker | Processes, settings: Settings) -> list[Answer]:
-    live = worker.open(Settings(target="de", latency="low"))
+    live = worker.open(Settings(target="de", latency="low"), relieve=False)
     answers = list(await worker.run(live.configure(settings), "s"))  # type: ignore[arg-type]
     pcm = (read_audio(STATION) * 32767).astype("<i2")
     for number, start in enumerate(range(0, len(pcm), PIECE)):

@@ -30,9 +30,10 @@ from streamst.errors import UnavailableError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.pipeline import Pipeline
 from streamst.server.app import prepare
+from streamst.server.live import LiveStream
 from streamst.server.native import SUBPROTOCOL, pack_audio
 from streamst.server.options import ServerOptions
-from streamst.server.seam import Closed, Configured, Latency, Settings, Welcome
+from streamst.server.seam import Answer, Closed, Configured, Latency, Settings, Welcome
 from streamst.session import Steps
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
@@ -494,6 +495,26 @@ def test_an_idle_client_is_flushed_and_closed(pipeline: Pipeline, speech: Pcm) -
     assert [message["type"] for message in said[-2:]] == ["closed", "error"]
     expected = [word for _, _, words in words_of(alone(pipeline, speech)) for word in words]
     assert [word for message in told(said, "words") for word in message["words"]] == expected
+
+
+def test_who_waits_to_be_heard_is_not_idle(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = LiveStream.step
+
+    def slow(live: LiveStream) -> Steps[list[Answer]]:
+        time.sleep(1.5)
+        return (yield from step(live))
+
+    async def wait(address: str) -> int | None:
+        async with opened(address) as socket:
+            await socket.send(audio())
+            await asyncio.sleep(1.0)
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send(END)
+            return (await hear_out(socket))[1]
+
+    monkeypatch.setattr(LiveStream, "step", slow)
+    with running(pipeline, idle_s=0.4) as address:
+        assert asyncio.run(wait(address)) == 1000
 
 
 def test_a_session_ends_at_its_longest_duration(pipeline: Pipeline) -> None:
