@@ -328,7 +328,10 @@ def sockets(minutes: float, rng: random.Random, options: Path) -> bool:
             process.terminate()
             process.wait(60)
         said.seek(0)
-        traces = said.read().count("Traceback")
+        log = said.read()
+    traces = log.count("Traceback")
+    if traces:
+        print(log[log.index("Traceback") :][:5000])
     print(f"noise: {connections} connections in {minutes:g} min; a good stream then ends with {last}")
     print(f"  places all free: {free}; file descriptors {fds_before} -> {fds}; RSS {rss_before:.0f} -> {rss:.0f} MiB")
     print(f"  tracebacks: {traces}; exit code {process.returncode}")
