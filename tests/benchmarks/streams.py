@@ -1,12 +1,12 @@
 """How many people may speak at once: a real server, N real websocket clients in real time, until the lag breaks.
 
     python tests/benchmarks/streams.py MANIFEST [--counts 1 2 4 8 16] [--seconds 60] [--workers 2] [--captions]
-                                       [--baseline] [--overload 3] [--limit-ms 500]
+                                       [--peer processes|simulstream] [--overload 3] [--limit-ms 500]
 
 The clients take turns at four talks made of the manifest's clips. Lag is from when a client has sent an audio message
 until the server says that it was heard (`ack`), so it has the network and every wait in it. The words that each client
-got are compared with those of the same talk translated alone. `--baseline` runs, in place of the server, one process a
-stream with a model of its own. `--overload 3` lets three times as many come as the last count that held.
+got are compared with those of the same talk translated alone. `--peer` measures something else in the server's place
+(`stream_peers.py`). `--overload 3` lets three times as many come as the last count that held.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import csv
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stream_peers import PEERS
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -170,44 +170,6 @@ def memory_mb(process: subprocess.Popen[str]) -> float:
     return total
 
 
-def one_process_a_stream(number: int, talk: np.ndarray, latency: str, speech: bool, found: Any) -> None:
-    """The baseline: its own model and interpreter, the same talk in real time; lag of a piece from when it was said."""
-    import torch
-
-    from streamst.pipeline import load
-
-    torch.set_num_threads(1)
-    session = load(device="cpu").session(latency=latency, speech=speech)
-    session.push(np.zeros(RATE_HZ, np.float32))
-    found.put(("ready", number))
-    time.sleep(3)
-    pcm, size, lags = talk.astype(np.float32) / np.float32(32768), RATE_HZ * PIECE_MS // 1000, []
-    start_s = time.perf_counter()
-    for at in range(0, len(pcm), size):
-        said_s = start_s + (at + size) / RATE_HZ
-        time.sleep(max(0.0, said_s - time.perf_counter()))
-        session.push(pcm[at : at + size])
-        lags.append((time.perf_counter() - said_s) * 1000)
-    found.put(("lags", lags))
-
-
-def baseline(options: argparse.Namespace, made: list[np.ndarray]) -> None:
-    context = multiprocessing.get_context("spawn")
-    for count in options.counts:
-        found = context.Queue()
-        arguments = [(n, made[n % TALKS], options.latency, not options.captions, found) for n in range(count)]
-        family = [context.Process(target=one_process_a_stream, args=a) for a in arguments]
-        for one in family:
-            one.start()
-        lags = [lag for kind, value in (found.get() for _ in range(2 * count)) if kind == "lags" for lag in value]
-        for one in family:
-            one.join()
-        p95 = percentile(lags, 95)
-        print(f"baseline {count:3d} processes: lag p50 {percentile(lags, 50):6.0f} p95 {p95:6.0f} ms", flush=True)
-        if p95 > options.limit_ms:
-            return
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("manifest", type=Path)
@@ -217,13 +179,20 @@ def main() -> None:
     parser.add_argument("--latency", default="low")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--captions", action="store_true", help="no speech")
-    parser.add_argument("--baseline", action="store_true")
+    parser.add_argument("--peer", choices=sorted(PEERS))
     parser.add_argument("--overload", type=int, default=0)
     parser.add_argument("--limit-ms", type=float, default=500)
     options = parser.parse_args()
     made = talks(options.manifest, options.seconds)
-    if options.baseline:
-        baseline(options, made)
+    if options.peer:
+        for count in options.counts:
+            lags = PEERS[options.peer](count, made, options.latency, not options.captions)
+            p95 = percentile(lags, 95)
+            print(
+                f"{options.peer} {count:3d} speakers: lag p50 {percentile(lags, 50):6.0f} p95 {p95:6.0f} ms", flush=True
+            )
+            if p95 > options.limit_ms:
+                return
         return
     expected = [alone(talk, options.latency) for talk in made]
     config = {"latency": options.latency, "output": ["captions"] if options.captions else ["captions", "audio"]}
