@@ -1,15 +1,17 @@
-"""A long day: `python tests/benchmarks/soak.py [--minutes 30] [--speakers 2] [--plot soak.png]`.
+"""A long day: `python tests/benchmarks/soak.py [--minutes 30] [--speakers 2] [--plot soak.png] [--readings FILE.tsv]`.
 
 Starts a server, lets so many speakers talk to it in real time, each in streams of half a minute, one after the other,
 and every five seconds writes down the server's memory, its file descriptors and the lag of the words since. Prints the
-means of the first and the last quarter side by side: what leaks, grows. Choose the speakers for about three quarters of
-the machine (`python tests/benchmarks/streams.py` tells how many it carries).
+means of the first and the last quarter side by side: what leaks, grows; and the share of a core that the server took.
+Choose the speakers for about three quarters of the machine (`python tests/benchmarks/streams.py` tells how many it
+carries). Who is refused, or told that the server has no time, comes back a second later and is counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import re
 import statistics
@@ -23,6 +25,7 @@ import numpy as np
 
 from streamst.audio import Pcm, read_audio
 from streamst.client import stream
+from streamst.errors import StreamstError
 from streamst.server.seam import Closed, Latency, Settings
 
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
@@ -43,21 +46,26 @@ class Reading:
 class Soak:
     """Speakers, a server, and what was read of it."""
 
-    def __init__(self, pid: int, address: str, ends_s: float) -> None:
-        self.pid, self.address, self.ends_s = pid, address, ends_s
+    def __init__(self, pid: int, address: str, ends_s: float, kept: Path | None = None) -> None:
+        """kept: where readings are written as they come."""
+        self.pid, self.address, self.ends_s, self.kept = pid, address, ends_s, kept
         self.readings: list[Reading] = []
-        self.streams = self.words = 0
+        self.streams = self.words = self.broken = 0
         self._lags_ms: list[float] = []
 
     async def speak(self, pcm: Pcm, settings: Settings) -> None:
         """One speaker, until the end."""
         while time.monotonic() < self.ends_s:
-            async for event in stream(self.address, [pcm], settings, realtime=True):
-                if isinstance(event, Latency) and event.lag_ms is not None:
-                    self._lags_ms.append(event.lag_ms)
-                elif isinstance(event, Closed):
-                    self.streams += 1
-                    self.words += event.summary["words"]
+            try:
+                async for event in stream(self.address, [pcm], settings, realtime=True):
+                    if isinstance(event, Latency) and event.lag_ms is not None:
+                        self._lags_ms.append(event.lag_ms)
+                    elif isinstance(event, Closed):
+                        self.streams += 1
+                        self.words += event.summary["words"]
+            except StreamstError:
+                self.broken += 1
+                await asyncio.sleep(1.0)
 
     async def watch(self, began_s: float) -> None:
         """Read the server, until the end."""
@@ -73,6 +81,14 @@ class Soak:
                     statistics.median(lags) if lags else None,
                 )
             )
+            if self.kept is not None:
+                with self.kept.open("a") as file:
+                    print(*dataclasses.astuple(self.readings[-1]), sep="\t", file=file)
+
+    def computed_s(self) -> float:
+        """Processor time of the server so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def plot(readings: list[Reading], path: Path) -> None:
@@ -94,10 +110,12 @@ def plot(readings: list[Reading], path: Path) -> None:
     figure.savefig(path)
 
 
-async def run(soak: Soak, pcm: Pcm, speakers: int, settings: Settings) -> None:
-    """Everybody at once."""
-    watching = soak.watch(time.monotonic())
+async def run(soak: Soak, pcm: Pcm, speakers: int, settings: Settings) -> float:
+    """Everybody at once; the share of a core that the server took."""
+    began_s, before_s = time.monotonic(), soak.computed_s()
+    watching = soak.watch(began_s)
     await asyncio.gather(watching, *(soak.speak(np.roll(pcm, i * RATE * 3), settings) for i in range(speakers)))
+    return (soak.computed_s() - before_s) / (time.monotonic() - began_s)
 
 
 def main() -> None:
@@ -106,6 +124,7 @@ def main() -> None:
     parser.add_argument("--speakers", type=int, default=2)
     parser.add_argument("--captions", action="store_true", help="Without speech.")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--readings", type=Path, help="Table to append to, a line each five seconds.")
     options = parser.parse_args()
     pcm = np.resize(read_audio(SAMPLE), STREAM_S * RATE)
     settings = Settings(output=("captions",) if options.captions else ("captions", "audio"))
@@ -115,12 +134,13 @@ def main() -> None:
         try:
             assert server.stdout is not None
             found = next(filter(None, (re.search(r"https?://[\d.]+:\d+", line) for line in server.stdout)))
-            soak = Soak(server.pid, found.group(), time.monotonic() + 60 * options.minutes)
-            asyncio.run(run(soak, pcm, options.speakers, settings))
+            soak = Soak(server.pid, found.group(), time.monotonic() + 60 * options.minutes, options.readings)
+            share = asyncio.run(run(soak, pcm, options.speakers, settings))
         finally:
             server.terminate()
     quarter = max(1, len(soak.readings) // 4)
     print(f"{options.speakers} speakers, {options.minutes:g} min: {soak.streams} streams, {soak.words} words")
+    print(f"streams that the server refused or broke off: {soak.broken}; it took {100 * share:.0f} % of a core")
     for label, name in (("RSS [MiB]", "rss_mib"), ("file descriptors", "descriptors"), ("lag [ms]", "lag_ms")):
         known = [
             [v for r in part if (v := getattr(r, name)) is not None]
