@@ -36,14 +36,16 @@ from streamst.models.seam import (
 from streamst.policies.base import Committed, Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
 from streamst.policies.catalog import POLICIES, make_policy
 
-SNAPSHOT_FORMAT = 2
+SNAPSHOT_FORMAT = 3
+WORD_WAIT_MS = 250.0  # that a word waits for the next before it is spoken without it
 LONG_CAPTION_WORDS = 30  # after which a segment without a pause goes on in another caption
 SENTENCE_WORDS = 8  # after which it does where a sentence ended
 SENTENCE_ENDS = (".", "!", "?", ":", ";", "。", "！", "？")
 
 # Fields of Session that are plain values.
 _COUNTERS = (
-    "_samples", "_of_chunk", "_utters", "_spoken_until_ms", "_decoder_calls", "_compute_s", "_finished",
+    "_samples", "_of_chunk", "_utters", "_unsaid", "_waits_from_ms", "_spoken_until_ms", "_decoder_calls",
+    "_compute_s", "_finished",
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -115,6 +117,8 @@ class Session(Generic[T, V]):
         self._samples = 0  # heard
         self._of_chunk = 0  # heard of the current chunk [samples]
         self._utters = False  # whether the voice was given words of the segment
+        self._unsaid: list[str] = []  # words that the voice was given and has not said
+        self._waits_from_ms = 0.0  # when the last of them came, in source time
         self._spoken_until_ms = 0.0  # when the listener will have heard all speech, in source time
         self._decoder_calls = 0
         self._compute_s = 0.0
@@ -186,6 +190,7 @@ class Session(Generic[T, V]):
             self._of_chunk = (self._of_chunk + len(piece)) % chunk
             if not self._of_chunk:
                 yield from self._react()
+                yield from self._hurry()
                 self._adopt()
         return self._end()
 
@@ -386,20 +391,30 @@ class Session(Generic[T, V]):
             from_ms=heard[-1].end_ms if heard else segment.from_ms,
         )
 
-    def _speak(self, words: Sequence[str], final: bool) -> Steps[None]:
+    def _hurry(self) -> Steps[None]:
+        """Say the word that waits for the next, when it has waited long enough and the listener has nothing to hear."""
+        waited_ms = self._source_ms - self._waits_from_ms
+        dry = self._spoken_until_ms < self._source_ms + self.chunk_ms
+        if self._unsaid and self._utters and dry and waited_ms >= WORD_WAIT_MS:
+            yield from self._speak((), False, hurried=True)
+
+    def _speak(self, words: Sequence[str], final: bool, hurried: bool = False) -> Steps[None]:
         words = () if self.policy.captions_only else words
         if self.voice is None or self._speaking is None or not (words or self._utters):
             return
         self._utters = not final
+        if words:
+            self._waits_from_ms = self._source_ms
         rate, pauses = pace(max(0.0, self._spoken_until_ms - self._source_ms) / 1000)
-        pcm, self._speaking = yield Speak(tuple(words), self._speaking, final, rate, pauses)
+        pcm, self._speaking = yield Speak(tuple(words), self._speaking, final, rate, pauses, hurried)
+        given = [*self._unsaid, *words]
+        said = given[: max(0, len(given) - len(self.voice.held(self._speaking)))]
+        self._unsaid = given[len(said) :]
         if len(pcm):
             duration_ms = 1000 * len(pcm) / self.voice.sample_rate_hz
             self._spoken_until_ms = max(self._spoken_until_ms, self._source_ms) + duration_ms
             self._events.append(
-                Speech(
-                    **self._now(), pcm=pcm, sample_rate_hz=self.voice.sample_rate_hz, text=" ".join(words), rate=rate
-                )
+                Speech(**self._now(), pcm=pcm, sample_rate_hz=self.voice.sample_rate_hz, text=" ".join(said), rate=rate)
             )
 
     def _caption_source(self, final: bool) -> None:

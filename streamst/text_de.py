@@ -122,6 +122,13 @@ def closes(word: str) -> bool:
     return word[-1:] in (".", "?", "!")
 
 
+def leans(word: str) -> bool:
+    """True when how a written word is said may depend on the word after it: numbers, abbreviations, signs."""
+    core, end = _take_end(_fold(word), False)
+    low = core.lower()
+    return bool(re.search("[0-9]", core)) or core in SIGNS or (end == "." and (len(low) < 3 or low in ABBREVIATIONS))
+
+
 def cardinal(number: int) -> str:
     """217 -> "zweihundertsiebzehn"; beyond 15 digits its digits one by one."""
     if abs(number) >= 10**15:

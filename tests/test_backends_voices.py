@@ -51,6 +51,14 @@ def test_a_phrase_is_spoken_when_it_is_complete_and_never_twice(beeps: Beeps) ->
     assert voice.speak([], state, final=True)[0].size == 0
 
 
+def test_a_phrase_cannot_be_hurried_and_its_words_are_told(beeps: Beeps) -> None:
+    voice = PhraseVoice(beeps, 16_000, "de", phrase_words=4)
+    pcm, state = voice.speak(["Guten", "Tag"], voice.init_state(), final=False, hurried=True)
+    assert len(pcm) == 0
+    assert voice.held(state) == ("Guten", "Tag")
+    assert beeps.texts == []
+
+
 def test_any_cut_into_words_sounds_the_same(beeps: Beeps) -> None:
     voice = PhraseVoice(beeps, 16_000, "de")
     words = ["Das", "ist", "ein", "Satz,", "der", "weitergeht,", "und", "noch", "einer."]

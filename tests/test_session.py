@@ -9,7 +9,8 @@ from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.pipeline import Pipeline
 from streamst.policies.catalog import make_policy
-from streamst.session import Session, SessionOptions, pace
+from streamst.session import WORD_WAIT_MS, Session, SessionOptions, pace
+from streamst.text_de import leans, spoken
 
 
 def talk(seconds: float, seed: int = 0) -> np.ndarray:
@@ -123,6 +124,38 @@ def test_words_tell_what_they_were_read_from_and_never_the_future(tiny_pipeline:
     for event in words:
         assert len(event.aligned_ms) in (0, len(event.words))
         assert all(0 < at_ms <= event.source_ms for at_ms in event.aligned_ms)
+
+
+def test_speech_tells_its_words_and_no_word_waits_while_the_listener_has_nothing_to_hear(
+    tiny_pipeline: Pipeline,
+) -> None:
+    session = tiny_pipeline.session(policy="wait-k:k=1", latency="minimal")
+    committed: list[tuple[str, float]] = []
+    heard: list[tuple[str, float]] = []
+    until_ms, dry = 0.0, {0.0: True}  # whether the listener would run dry before the chunk after this time
+    hurried, ended = 0, set[float]()
+    for piece in np.split(talk(15, 5), np.arange(1, 15 * 1000 // session.chunk_ms) * session.chunk_ms * 16):
+        events = session.push(piece)
+        if not events:
+            continue
+        now_ms = events[0].source_ms
+        fresh = any(isinstance(event, Words) for event in events)
+        ended |= {event.source_ms for event in events if isinstance(event, Caption) and event.final}
+        for event in events:
+            if isinstance(event, Words):
+                committed += [(word, event.source_ms) for word in event.words if spoken(word)]
+            elif isinstance(event, Speech):
+                hurried += not fresh and now_ms not in ended
+                heard += [(word, event.source_ms) for word in event.text.split() if spoken(word)]
+                until_ms = max(until_ms, now_ms) + len(event.pcm) / event.sample_rate_hz * 1000
+        dry[now_ms] = until_ms < now_ms + session.chunk_ms
+    assert hurried > 0
+    assert [word for word, _ in heard] == [word for word, _ in committed][: len(heard)]
+    assert len(heard) >= len(committed) - 1
+    for (word, given_ms), (_, said_ms) in zip(committed, heard, strict=False):
+        checked_ms = said_ms - session.chunk_ms
+        if checked_ms - given_ms >= WORD_WAIT_MS and not leans(word):
+            assert not dry.get(checked_ms, True), f"{word} waited from {given_ms} to {said_ms}"
 
 
 def test_every_segment_is_closed_and_counted(tiny_pipeline: Pipeline) -> None:

@@ -85,6 +85,29 @@ def test_a_word_is_spoken_when_the_next_is_known_and_the_last_at_the_end(voice: 
     assert len(nothing) == 0
 
 
+def test_a_hurried_word_is_spoken_without_the_next_and_the_phrase_goes_on(voice: GermanVoice) -> None:
+    held, state = voice.speak(["Guten"], voice.init_state(), final=False)
+    assert len(held) == 0
+    assert voice.held(state) == ("Guten",)
+    first, state = voice.speak([], state, final=False, hurried=True)
+    assert len(first) > 0
+    assert voice.held(state) == ()
+    assert not state.opening
+    assert len(voice.speak([], state, final=False, hurried=True)[0]) == 0
+    rest, state = voice.speak(["Tag."], state, final=False, hurried=True)
+    assert len(rest) > 0
+    assert state.opening
+    unhurried, _ = voice.speak(["Guten"], voice.init_state(), final=True)
+    assert abs(len(first) - len(unhurried)) < 1000  # the same word; the mark holds the newest samples back
+
+
+@pytest.mark.parametrize("word", ["3.", "z.", "B.", "14:30", "5,50", "Dr.", "12", "€"])
+def test_a_word_that_depends_on_the_next_cannot_be_hurried(voice: GermanVoice, word: str) -> None:
+    pcm, state = voice.speak([word], voice.init_state(), final=False, hurried=True)
+    assert len(pcm) == 0
+    assert voice.held(state) == (word,)
+
+
 def test_a_state_is_not_changed_by_speaking_from_it(voice: GermanVoice) -> None:
     _, state = voice.speak(["Guten", "Tag,"], voice.init_state(), final=False)
     once, _ = voice.speak(["alle"], state, final=True)

@@ -49,12 +49,14 @@ class PhraseVoice:
         return PhraseState((), watermark.init_state(self.sample_rate_hz))
 
     def speak(
-        self, words: Sequence[str], state: PhraseState, *, final: bool, rate: float = 1.0, pauses: float = 1.0
-    ) -> tuple[Pcm, PhraseState]:
+        self, words: Sequence[str], state: PhraseState, *, final: bool, rate: float = 1.0, pauses: float = 1.0,
+        hurried: bool = False,
+    ) -> tuple[Pcm, PhraseState]:  # fmt: skip
         """Audio (samples,) of the phrases that are complete; all where `final`. Errors as `check_speech`.
 
-        pauses: of the silence after a phrase; those within it are the synthesis' own.
+        pauses: of the silence after a phrase; those within it are the synthesis' own. Such a voice cannot be hurried.
         """
+        del hurried
         check_speech(words, rate, pauses)
         held = list(state.held)
         pieces = [np.zeros(0, np.float32)]
@@ -70,6 +72,10 @@ class PhraseVoice:
         if self.marked:
             pcm, mark = watermark.mark(pcm, mark, final)
         return pcm, PhraseState(tuple(held), mark)
+
+    def held(self, state: PhraseState) -> tuple[str, ...]:
+        """The words of the phrase that is not complete yet."""
+        return state.held
 
     def pack_state(self, state: PhraseState) -> dict[str, Any]:
         """Plain values and tensors."""

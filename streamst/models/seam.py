@@ -124,13 +124,19 @@ class Voice(Protocol[V]):
         ...
 
     def speak(
-        self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0, pauses: float = 1.0
-    ) -> tuple[Pcm, V]:
+        self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0, pauses: float = 1.0,
+        hurried: bool = False,
+    ) -> tuple[Pcm, V]:  # fmt: skip
         """Audio (samples,) for every word that can be spoken now: all but the last; all where `final`, a phrase's end.
 
         `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides
-        durations, pauses 0.2-1 multiplies the silences between words. `words` may be empty.
+        durations, pauses 0.2-1 multiplies the silences between words. `words` may be empty. hurried: the last word has
+        waited long enough for the next, and is spoken without it if that can be done.
         """
+        ...
+
+    def held(self, state: V) -> tuple[str, ...]:
+        """The words that were given and are not spoken yet."""
         ...
 
     def pack_state(self, state: V) -> dict[str, Any]:
@@ -170,6 +176,7 @@ class Speak:
     final: bool
     rate: float = 1.0
     pauses: float = 1.0
+    hurried: bool = False
 
 
 Work = Encode | Hypothesise | Speak
@@ -198,7 +205,9 @@ def _alone(work: Work, doer: Any) -> Any:
         return doer.encode(work.pcm, work.state, work.final)
     if isinstance(work, Hypothesise):
         return doer.hypothesise(work.state, work.prefix, work.final, work.decoding)
-    return doer.speak(work.words, work.state, final=work.final, rate=work.rate, pauses=work.pauses)
+    return doer.speak(
+        work.words, work.state, final=work.final, rate=work.rate, pauses=work.pauses, hurried=work.hurried
+    )
 
 
 def check_speech(words: Sequence[str], rate: float, pauses: float = 1.0) -> None:

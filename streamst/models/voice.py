@@ -23,7 +23,7 @@ from streamst.models.seam import Pcm, Speak, check_speech
 from streamst.models.tts import Pace, TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
-from streamst.text_de import closes, encode, spoken
+from streamst.text_de import closes, encode, leans, spoken
 
 
 class LatentDecoder(Protocol):
@@ -80,14 +80,20 @@ class GermanVoice:
         )  # fmt: skip
 
     def speak(
-        self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0, pauses: float = 1.0
-    ) -> tuple[Pcm, VoiceState]:
+        self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0, pauses: float = 1.0,
+        hurried: bool = False,
+    ) -> tuple[Pcm, VoiceState]:  # fmt: skip
         """Audio (samples,) of every word that can be spoken: all but the last, all where `final`; see `seam.Voice`.
 
         Words without anything speakable (emoji, other scripts) are dropped. After `final` a sentence that was closed by
-        punctuation is forgotten, an open phrase is remembered and goes on. Errors as `seam.check_speech`.
+        punctuation is forgotten, an open phrase is remembered and goes on. Where `hurried`, the last word is said too,
+        unless how it is said depends on the next. Errors as `seam.check_speech`.
         """
-        return self.speak_all([Speak(tuple(words), state, final, rate, pauses)])[0]
+        return self.speak_all([Speak(tuple(words), state, final, rate, pauses, hurried)])[0]
+
+    def held(self, state: VoiceState) -> tuple[str, ...]:
+        """The word that waits for the next; two where the second is silent."""
+        return state.held
 
     @torch.inference_mode()
     def speak_all(self, work: Sequence[Speak]) -> list[tuple[Pcm, VoiceState]]:
@@ -121,7 +127,7 @@ class GermanVoice:
     def _end(self, work: Speak, line: _Line, say: _Saying) -> tuple[Pcm, VoiceState]:
         pcm = np.concatenate([np.zeros(0, np.float32), *say.pieces])
         text, opening, previous, mark = say.text, line.opening, line.previous, line.state.mark
-        if work.final and line.said and line.closed:
+        if line.ends and line.said and line.closed:
             text, opening, previous = self.network.text.init_state(1, self.device), True, ""
         if self.marked:
             pcm, mark = watermark.mark(pcm, mark, work.final)
@@ -171,6 +177,7 @@ class _Line:
     previous: str
     opening: bool
     closed: bool
+    ends: bool  # nothing is known of what comes
     pace: Pace
 
 
@@ -190,7 +197,8 @@ def _line(work: Speak) -> _Line:
     check_speech(work.words, work.rate, work.pauses)
     written = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
     count, ahead = len(written), ()
-    while not work.final and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
+    ends = work.final or (work.hurried and bool(written) and not leans(written[-1]))
+    while not ends and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
         count -= 1
         ahead = spoken(written[count], written[count - 1] if count else state.previous or None)
     said: list[list[int]] = []
@@ -207,7 +215,8 @@ def _line(work: Speak) -> _Line:
             opening, closed = False, closes(piece)
         previous = written[index]
     seen.append(encode(ahead[0]) if ahead else [])
-    return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, Pace(work.rate, work.pauses))
+    pace = Pace(work.rate, work.pauses)
+    return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, ends, pace)
 
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
