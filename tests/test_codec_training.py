@@ -15,7 +15,6 @@ from streamst.codecs.neural import NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.train.adversary import Adversary
-from streamst.train.codebooks import importance, kmeans, latents_of, refitted
 from streamst.train.codec import decoded, task
 from streamst.train.loop import LoopConfig, train
 from streamst.train.losses import SpectralLoss, mel_filters
@@ -91,49 +90,6 @@ def test_a_frozen_encoder_stays_what_it_was(recipe: dict[str, Any], tmp_path: Pa
     assert any(
         not torch.equal(value, after.decoder.state_dict()[name]) for name, value in before.decoder.state_dict().items()
     )
-
-
-def test_a_frozen_quantiser_stays_what_it_was_and_the_decoder_learns(recipe: dict[str, Any], tmp_path: Path) -> None:
-    start = task(recipe, "cpu").module.codec
-    start.save(tmp_path / "start")
-    recipe["losses"] = {"start_from": str(tmp_path / "start"), "freeze_encoder": True, "freeze_quantiser": True}
-    train(task(recipe, "cpu"), from_dict(LoopConfig, recipe["loop"]), tmp_path / "run")
-    before, after = NeuralCodec.load(tmp_path / "start"), NeuralCodec.load(tmp_path / "run" / "model")
-    unchanged = {
-        part: all(
-            torch.equal(value, getattr(after, part).state_dict()[name])
-            for name, value in getattr(before, part).state_dict().items()
-        )
-        for part in ("encoder", "quantiser", "decoder")
-    }
-    assert unchanged == {"encoder": True, "quantiser": True, "decoder": False}
-
-
-def test_refitted_codebooks_quantise_better_and_leave_the_rest_alone(recipe: dict[str, Any]) -> None:
-    torch.manual_seed(0)
-    made = task(recipe, "cpu")
-    codec = made.module.codec.eval()
-    latents = latents_of(made, codec, 3000)
-    weight = importance(codec.decoder, codec.encode(next(made.batches(0)).clean)[:1])
-    new = refitted(codec, latents, weight, 3)
-    with torch.no_grad():
-        lost = [
-            float(((one.quantise(latents[None], 3)[0] - latents) ** 2 * weight).mean())
-            for one in (codec.quantiser, new.quantiser)
-        ]
-    assert lost[1] < 0.5 * lost[0]
-    assert float(weight.mean()) == pytest.approx(1, rel=1e-4)
-    for part in ("encoder", "decoder"):
-        theirs, ours = getattr(codec, part).state_dict(), getattr(new, part).state_dict()
-        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
-
-
-def test_k_means_finds_the_clusters() -> None:
-    torch.manual_seed(0)
-    centres = 10 * torch.randn(5, 8)
-    codes = kmeans((centres[:, None] + 0.1 * torch.randn(5, 200, 8)).reshape(-1, 8), 40, 8)
-    nearest_code = torch.cdist(centres, codes).amin(1)
-    assert nearest_code.max() < 0.3
 
 
 def test_decoder_and_judge_each_learn_from_their_own_loss_only() -> None:

@@ -109,13 +109,6 @@ class SourceFilter(nn.Module):
         hops = (state.hops + frames) % NOISE_HOPS
         return samples, SynthesisState(hz[:, -1], phase, hops, controls[:, -1], pieces[1][:, -1])
 
-    def level(self, controls: Tensor) -> Tensor:
-        """Logarithmic amplitude (..., hop + 1) that controls (..., controls) mean at equal steps of frequency."""
-        cepstra, gains = controls.split([self.pulse_taps + self.noise_taps, 2 * self.gains], dim=-1)
-        filters = torch.log(self._response(cepstra).abs())
-        both = filters + gains.unflatten(-1, (2, self.gains)).mean(-1, keepdim=True)
-        return torch.logaddexp(2 * both[..., 0, :], 2 * both[..., 1, :]) / 2
-
     def _pulses(self, before: Tensor, after: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-power pulses (B, T, hop) as the pitch goes from `before` to `after` (B, T), and the phase at the end."""
         advance = (before + after) / 2 * self.hop / self.sample_rate_hz
@@ -134,7 +127,7 @@ class SourceFilter(nn.Module):
         return torch.exp((knots @ self.ramp).clamp(-12, 6))
 
     def _response(self, cepstra: Tensor) -> Tensor:
-        """Causal cepstra (..., taps of both) -> minimum-phase responses (..., 2, hop + 1), complex."""
+        """Causal cepstra (B, 1 + T, taps of both) -> minimum-phase responses (B, 1 + T, 2, hop + 1), complex."""
         pulse, noise = cepstra.split([self.pulse_taps, self.noise_taps], dim=-1)
         longest = len(self.waves)
         both = torch.stack([nn.functional.pad(taps, (0, longest - taps.shape[-1])) for taps in (pulse, noise)], dim=2)

@@ -59,7 +59,6 @@ class CodecLosses:
     adversarial: float = 0.0  # weight of what a judge of spectrograms says; 0: there is none
     adversarial_from_step: int = 0  # without it before
     start_from: str = ""  # directory of a trained codec to go on from
-    freeze_quantiser: bool = False  # its codebooks stay, too (fitted to a frozen encoder by train/codebooks.py)
     freeze_encoder: bool = False  # keep its latents as they are (a voice may have learned them)
 
 
@@ -148,7 +147,6 @@ class CodecTask:
         if self.losses.start_from:
             self.module.codec.load_state_dict(NeuralCodec.load(Path(self.losses.start_from)).state_dict())
         self.module.codec.encoder.requires_grad_(not self.losses.freeze_encoder)
-        self.module.codec.quantiser.requires_grad_(not self.losses.freeze_quantiser)
         self.spectral = SpectralLoss(self.config.sample_rate_hz).to(self.device)
         root, cache = Path(self.data.root), Path(self.data.cache)
         speech = manifest_files(root, self.data.speech, "train")
@@ -190,7 +188,6 @@ class CodecTask:
             latents = codec.encode(heard)
         rng = np.random.default_rng((23, step))
         keep = self._kept(rng, len(heard)).to(self.device)
-        self.module.learner.train(self.module.training and not losses.freeze_quantiser)
         timbre, commitment = self.module.learner(
             codec.quantiser, latents[..., 1:], keep, step < losses.restart_until_step
         )
