@@ -66,6 +66,7 @@ class Sessions:
         self._refused_s: deque[float] = deque(maxlen=1000)
         self._empty = asyncio.Event()
         self._empty.set()
+        metrics.parked.set_function(lambda: self.parked)
 
     def __len__(self) -> int:
         return len(self._open)

@@ -136,6 +136,13 @@ def health(address: str) -> dict[str, Any]:
         return json.loads(response.read())
 
 
+def metric(address: str, name: str) -> float:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"{address}/metrics", timeout=PATIENCE_S) as response:
+        lines = response.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
 class CuttingProxy:
     """Passes bytes on between a client and a server, and cuts each connection after some of them, without a word."""
 
@@ -470,11 +477,13 @@ def test_a_parked_session_takes_no_place(pipeline: Pipeline, speech: Pcm) -> Non
         while health(address)["sessions"]:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
+        assert metric(address, "streamst_sessions_parked") == 1
         async with opened(address) as other:
             await take(other, "welcome")
             async with opened(address, first["resume_token"]) as socket:
                 await socket.send(hello(first))
                 await take(socket, "welcome")
+                assert metric(address, "streamst_sessions_parked") == 0
                 await socket.send(END)
                 code = (await hear_out(socket))[1]
             await other.send(END)
