@@ -198,6 +198,15 @@ def test_emoji_between_words_change_nothing(voice: GermanVoice) -> None:
     np.testing.assert_array_equal(say(voice, "Hallo Welt"), say(voice, "Hallo 🙂 Welt 你好"))
 
 
+def test_text_that_arrives_one_character_at_a_time_is_speech_and_sounds_like_the_same_characters_at_once(
+    voice: GermanVoice,
+) -> None:
+    text = "Um 8 Uhr, 🙂 你 ja!"
+    streamed = speak_in_pieces(voice, [[character] for character in text])
+    assert bool(np.isfinite(streamed).all())
+    np.testing.assert_array_equal(streamed, say(voice, " ".join(text)))
+
+
 def test_a_thousand_words_at_once_are_spoken_and_the_memory_stays_bounded(voice: GermanVoice) -> None:
     fresh = voice.init_state()
     pcm, state = voice.speak(["Haus"] * 1000, fresh, final=False)

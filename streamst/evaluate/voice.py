@@ -1,6 +1,6 @@
 """How well the German voice speaks: figures that anybody can print again.
 
-    python -m streamst.evaluate.voice MANIFEST --model DIR [--json FILE] [--wav DIR]
+    python -m streamst.evaluate.voice MANIFEST --model DIR [--json FILE] [--wav DIR] [--picture FILE]
 
 The listener is the voice's own aligner, trained on recordings only: it scores how well letters explain the audio, in
 order. For each sentence: its own letters, those of its words in a random order, and those of another sentence. Beside
@@ -29,6 +29,7 @@ import torch
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
 from streamst.errors import InputError
+from streamst.evaluate.codec_bench import draw
 from streamst.models.aligner import HOP_SAMPLES, Aligner, forward_sum, load_aligner, mel_frames
 from streamst.models.voice import GermanVoice, say
 from streamst.text_de import encode, normalise
@@ -118,8 +119,13 @@ def espeak(text: str) -> Pcm:
         return read_audio(path)
 
 
-def measure(manifest: Path, model: Path, codec: Path, limit: int, wavs: Path | None) -> dict[str, dict[str, float]]:
-    """All figures on the test sentences of `manifest`: ours, the recordings, these through the codec, espeak-ng."""
+def measure(
+    manifest: Path, model: Path, codec: Path, limit: int, wavs: Path | None, picture: Path | None = None
+) -> dict[str, dict[str, float]]:
+    """All figures on the test sentences of `manifest`: ours, the recordings, these through the codec, espeak-ng.
+
+    picture: an image file for the log-mel spectrograms of the first sentence; UnavailableError without matplotlib.
+    """
     torch.set_num_threads(1)
     network = NeuralCodec.load(codec)
     voice, aligner = GermanVoice.load(model, network), load_aligner(model / "aligner")
@@ -143,6 +149,8 @@ def measure(manifest: Path, model: Path, codec: Path, limit: int, wavs: Path | N
     if shutil.which("espeak-ng"):
         sources["espeak_ng"] = lambda i: espeak(rows[i]["text"])
     texts = [normalise(row["text"]) for row in rows]
+    if picture is not None:
+        draw(picture, [(name.replace("_", " "), source(0)) for name, source in sources.items()])
     figures: dict[str, dict[str, float]] = {}
     for name, source in sources.items():
         heard = []
@@ -167,8 +175,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000, help="test sentences to use")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--wav", type=Path, help="write the audio into this folder")
+    parser.add_argument("--picture", type=Path, help="write spectrograms of the first sentence to this image file")
     options = parser.parse_args()
-    figures = measure(options.manifest, options.model, options.codec, options.limit, options.wav)
+    figures = measure(options.manifest, options.model, options.codec, options.limit, options.wav, options.picture)
     for name, values in figures.items():
         print(name, " ".join(f"{key} {value:.3f}" for key, value in values.items()))
     if options.json:
