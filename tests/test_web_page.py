@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "web" / "sample.flac"
 SCREENSHOTS = ROOT / "build" / "screenshots"
 PLACES = 2  # sessions that the server admits
+PARK_S = 6.0  # how long it waits for a page whose connection dropped
 PATIENCE_MS = 120_000  # two slow cores also run the model and the browser
 FLAGS = [
     "--use-fake-device-for-media-stream",
@@ -46,7 +47,7 @@ SERVE = f"""
 from streamst.pipeline import load
 from streamst.server.app import serve
 from streamst.server.options import ServerOptions
-serve(load(), ServerOptions(port=0, max_sessions={PLACES}))
+serve(load(), ServerOptions(port=0, max_sessions={PLACES}, park_s={PARK_S}, relieve_when_busy=False))
 """
 
 Browse = Callable[..., BrowserContext]
@@ -59,16 +60,21 @@ class Wire:
         self._server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[socket.socket] = []
+        self._whole = True
         self.port: int = self._listener.getsockname()[1]
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
     def pull(self) -> None:
-        """Cut every connection; new ones work again."""
+        """Cut every connection; no other works until `plug_in`."""
+        self._whole = False
         pairs, self._pairs = self._pairs, []
         for end in pairs:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def plug_in(self) -> None:
+        self._whole = True
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -82,6 +88,9 @@ class Wire:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            if not self._whole:
+                near.close()
+                continue
             far = socket.create_connection(("127.0.0.1", self._server_port))
             self._pairs += [near, far]
             for source, sink in ((near, far), (far, near)):
@@ -302,7 +311,32 @@ def test_a_name_that_the_server_does_not_know_is_told_how_to_be_allowed(service:
     expect(page.get_by_role("alert")).to_contain_text(f"--origin {address}")
 
 
-def test_a_dropped_connection_is_told_and_reconnecting_goes_on_below_what_was_said(
+def test_a_dropped_connection_comes_back_by_itself_and_nothing_is_lost(service: str, browse: Browse) -> None:
+    wire = Wire(int(service.rpartition(":")[2]))
+    try:
+        context = browse()
+        whole = open_page(context, service)
+        page = open_page(context, f"http://127.0.0.1:{wire.port}", tab=1)
+        for tab in (whole, page):
+            tab.get_by_role("button", name="Try the sample").click()
+        for _ in range(2):
+            expect(page.locator("#captions p.en").first).to_have_text(re.compile(r"\w"))
+            wire.pull()
+            expect(page.locator("#state")).to_have_text("Reconnecting…")
+            expect(page.get_by_role("alert")).to_contain_text("Go on speaking")
+            page.wait_for_timeout(700)
+            wire.plug_in()
+            expect(page.get_by_role("alert")).to_be_hidden()
+        for tab in (whole, page):
+            expect(tab.locator("#state")).to_have_text("Ready")
+        for lang in ("en", "de"):
+            assert text(page, lang) == text(whole, lang) != ""
+        expect(page.locator("#captions li.first-of-run")).to_have_count(1)
+    finally:
+        wire.close()
+
+
+def test_who_does_not_come_back_in_time_is_told_and_reconnecting_goes_on_below_what_was_said(
     service: str, browse: Browse
 ) -> None:
     wire = Wire(int(service.rpartition(":")[2]))
@@ -312,11 +346,14 @@ def test_a_dropped_connection_is_told_and_reconnecting_goes_on_below_what_was_sa
         expect(page.locator("#captions p.en").first).to_have_text(re.compile(r"\w"))
         wire.pull()
         alert = page.get_by_role("alert")
-        expect(alert).to_contain_text("The connection dropped")
+        expect(page.locator("#state")).to_have_text("Reconnecting…")
+        page.screenshot(path=_folder(SCREENSHOTS) / "reconnecting-1280.png")
         expect(page.locator("#state")).to_have_text("Disconnected")
+        expect(alert).to_contain_text("The connection dropped")
         page.screenshot(path=_folder(SCREENSHOTS) / "dropped-1280.png")
         before = text(page, "en")
         rows = page.locator("#captions li").count()
+        wire.plug_in()
         alert.get_by_role("button", name="Reconnect").click()
         expect(page.locator("#captions li.first-of-run")).to_have_count(2)
         assert page.locator("#captions li").count() > rows

@@ -82,10 +82,12 @@ async function start(from) {
     return;
   }
   if (!wanted()) return;
-  connection = new Connection(streamUrl(location), {
+  connection = new Connection(streamUrl(location), RATE_HZ, {
     onWelcome: begin,
     onMessage: receive,
     onSpeech: speak,
+    onAway: away,
+    onBack: back,
     onEnd: ended,
   });
 }
@@ -137,6 +139,19 @@ function speak({ samples, rateHz, text }) {
   sound.play(samples, rateHz);
 }
 
+/** The connection dropped; the page comes back by itself, and what is said meanwhile is kept. */
+function away() {
+  document.body.dataset.away = "true";
+  $("state").textContent = "Reconnecting…";
+  showTrouble(troubles.awayTrouble());
+}
+
+function back() {
+  delete document.body.dataset.away;
+  $("state").textContent = STATES[state];
+  hideTrouble();
+}
+
 /** No more audio: let the server say the rest. `trouble` is told when it has. */
 async function stop(trouble = null) {
   if (state === "ending") {
@@ -160,6 +175,7 @@ async function stop(trouble = null) {
 
 async function ended(outcome) {
   connection = null;
+  delete document.body.dataset.away;
   clearInterval(ticking);
   wakeLock?.release();
   wakeLock = null;
@@ -224,6 +240,7 @@ function tick() {
   if (!connection) return;
   if (state === "ending") {
     const leftS = Math.ceil(connection.mediaTime / RATE_HZ - connection.processedMs / 1000);
+    if (!connection.standing) return;
     $("state").textContent = leftS > 1 ? `Finishing, ${leftS} s left` : STATES.ending;
     return;
   }
@@ -231,7 +248,8 @@ function tick() {
   const heardS = connection.mediaTime / RATE_HZ;
   $("upload").textContent = heardS > 0 ? `${Math.round((connection.sentBytes * 8) / heardS / 1000)} kbit/s` : "–";
   $("upload").dataset.sentMs = Math.round(heardS * 1000);
-  const waitingS = connection.waitingBytes / (2 * RATE_HZ);
+  if (!connection.standing) return;
+  const waitingS = connection.waitingMs / 1000;
   if (waitingS > SLOW_UPLOAD_S && !slow) showTrouble(troubles.slowTrouble(waitingS));
   else if (waitingS < 1 && slow) hideTrouble();
   slow = waitingS > (slow ? 1 : SLOW_UPLOAD_S);

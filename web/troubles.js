@@ -71,7 +71,19 @@ export function slowTrouble(waitingS) {
   };
 }
 
+/** The connection dropped, and the page is trying to come back. */
+export function awayTrouble() {
+  return {
+    title: "The connection dropped",
+    text: "Reconnecting. Go on speaking: what you say is kept, and translated when the connection is back.",
+    action: null,
+  };
+}
+
 const FULL = (text) => ({ title: "The server is full", text, action: "retry" });
+
+/** Codes that tell who comes back after a drop that the server knows the session no more. */
+const LOST_SESSION = [4401, 4409, 4410];
 
 /** What a server said, as a sentence of its own. */
 function sentence(words) {
@@ -99,7 +111,8 @@ export function connectionTrouble({ error = null, code = 1006, reason = "", begu
   if (code === 1001) {
     return { title: "The server is going away", text: said || "It is being restarted.", action: "reconnect" };
   }
-  if (code !== 1006 && code !== 1005 && said) {
+  const lost = begun && LOST_SESSION.includes(code);
+  if (code !== 1006 && code !== 1005 && said && !lost) {
     return { title: "The server ended the stream", text: said + wait, action: "reconnect" };
   }
   if (begun) {

@@ -1,0 +1,115 @@
+/** What the page says to the server, kept until it was heard, so that a dropped connection loses nothing. No I/O. */
+
+const HELD_MS = 120_000; // of audio that is kept at most: more than a server waits
+const BURST_SHARE = 0.8; // of what the server allows, to be on the safe side of its clock
+const SPEED_SHARE = 0.95;
+const FIRST_PAUSE_MS = 100; // before the second attempt to come back; then twice as long each time
+const LONGEST_PAUSE_MS = 3000;
+
+/** Messages in their order: heard ones are forgotten, sent ones are sent again where a connection was lost. */
+export class Outgoing {
+  constructor() {
+    this.items = []; // { kind: "config" | "audio" | "end", number, message, audioMs }
+    this.sentCount = 0; // of `items`
+    this.counts = { config: 0, audio: 0, end: 0 };
+    this.creditMs = Infinity; // audio that may be on its way unheard
+    this.heldMs = 0; // audio in `items`
+    this.onWayMs = 0; // audio in those that were sent
+  }
+
+  /** Append a message; false when so much audio is kept that the rest of it is lost. */
+  put(kind, message, audioMs = 0) {
+    if (this.heldMs + audioMs > HELD_MS) return false;
+    this.items.push({ kind, number: this.counts[kind], message, audioMs });
+    this.counts[kind] += 1;
+    this.heldMs += audioMs;
+    return true;
+  }
+
+  /** The first message that was not sent; null when there is none or the server has given no credit for it. */
+  next() {
+    const item = this.items[this.sentCount];
+    if (item === undefined) return null;
+    const waits = item.audioMs > 0 && this.onWayMs > 0 && this.onWayMs + item.audioMs > this.creditMs;
+    return waits ? null : item;
+  }
+
+  /** The message that `next` gave went out. */
+  sent() {
+    this.onWayMs += this.items[this.sentCount].audioMs;
+    this.sentCount += 1;
+  }
+
+  /** Audio that was not sent. */
+  get waitingMs() {
+    return this.heldMs - this.onWayMs;
+  }
+
+  /** The server has heard everything up to and with audio message `sequence`, modulo 2**32. */
+  heard(sequence) {
+    const at = this.items.findIndex(({ kind, number }) => kind === "audio" && number % 2 ** 32 === sequence);
+    if (at < 0 || at >= this.sentCount) return;
+    for (const { audioMs } of this.items.splice(0, at + 1)) {
+      this.heldMs -= audioMs;
+      this.onWayMs -= audioMs;
+    }
+    this.sentCount -= at + 1;
+  }
+
+  /** A new connection: the server has got so much of each kind, and is sent the rest. */
+  resume({ next_sequence, configs, ended }) {
+    const came = { config: configs, audio: next_sequence, end: Number(ended) };
+    const missing = ({ kind, number }) => {
+      const ahead = (((came[kind] - number) % 2 ** 32) + 2 ** 32) % 2 ** 32;
+      return ahead === 0 || ahead >= 2 ** 31;
+    };
+    const first = this.items.findIndex(missing);
+    this.sentCount = first < 0 ? this.items.length : first;
+    this.onWayMs = this.items.slice(0, this.sentCount).reduce((sum, { audioMs }) => sum + audioMs, 0);
+  }
+}
+
+/** The server's limit on how fast audio may come, observed here: a leaky bucket. Times in milliseconds. */
+export class Allowance {
+  constructor({ speed = 0, burst_ms = Infinity } = {}) {
+    this.speed = speed * SPEED_SHARE; // 0 is no limit
+    this.burstMs = burst_ms * BURST_SHARE;
+    this.levelMs = 0;
+    this.atMs = 0;
+  }
+
+  /** How long `audioMs` of audio must wait at `nowMs`; 0 when it may go, and is then counted. */
+  wait(audioMs, nowMs) {
+    if (!this.speed) return 0;
+    this.levelMs = Math.max(0, this.levelMs - (nowMs - this.atMs) * this.speed);
+    this.atMs = nowMs;
+    const waitMs = Math.ceil((this.levelMs + audioMs - this.burstMs) / this.speed);
+    if (waitMs > 0 && this.levelMs > 0) return waitMs;
+    this.levelMs += audioMs;
+    return 0;
+  }
+}
+
+/** Whether and when to come back after a dropped connection. Times in milliseconds. */
+export class Return {
+  constructor() {
+    this.token = null; // null: the server lets nobody come back
+    this.parkMs = 0;
+    this.attempts = 0;
+    this.sinceMs = null; // when the connection dropped; null while it stands
+  }
+
+  /** A `welcome` came: the connection stands. */
+  welcomed({ resume_token = null, park_ms = 0 }) {
+    Object.assign(this, { token: resume_token, parkMs: park_ms, attempts: 0, sinceMs: null });
+  }
+
+  /** How long to wait before the next attempt; null when there is no hope. `chance`: 0 to 1, so that not all come at once. */
+  pause(nowMs, chance = Math.random()) {
+    this.sinceMs ??= nowMs;
+    if (this.token === null || nowMs - this.sinceMs >= this.parkMs) return null;
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.attempts) * (0.5 + chance / 2);
+    this.attempts += 1;
+    return pauseMs;
+  }
+}
