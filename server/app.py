@@ -25,7 +25,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected
 
 import streamst
 from streamst.errors import InputError, ProtocolError, UnavailableError
@@ -391,7 +392,8 @@ class _SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            with contextlib.suppress(WebSocketDisconnect, ClientDisconnected):  # before or in the midst of a refusal
+                await self.app(scope, receive, send)
             return
 
         async def with_headers(message: Message) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamst.errors import ProtocolError
 
@@ -80,7 +80,7 @@ class Reception:
         try:
             async with asyncio.timeout(self.options.send_timeout_s):
                 await say_and_close(websocket, protocol, error.code, str(error), retry_ms(error))
-        except (TimeoutError, RuntimeError, OSError):  # it went away meanwhile
+        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError):  # it went away meanwhile
             return
 
     def _open(self, websocket: WebSocket, protocol: WireProtocol, kept: Reservation) -> Served:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,12 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.types import Message
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from streamst.pipeline import Pipeline
 from streamst.server import bodies, transport
-from streamst.server.app import prepare
+from streamst.server.app import create_app, prepare
 from streamst.server.native import pack_audio
 from streamst.server.options import ServerOptions
 from streamst.server.worker import Worker
@@ -231,3 +234,26 @@ def test_a_busy_server_grants_less_credit_and_more_again_when_it_has_time(
             granted.append(message["credit_ms"])
         client.send(END)
     assert granted == [8000, 2000, 1000, 8000]
+
+
+@pytest.mark.parametrize("gone_after", ["websocket.connect", "websocket.accept", "websocket.send"])
+def test_a_client_that_goes_away_while_it_is_refused_is_no_failure(tiny_pipeline: Pipeline, gone_after: str) -> None:
+    app = create_app(tiny_pipeline)
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        if gone_after == "websocket.connect" or gone_after in sent:
+            raise ClientDisconnected
+        sent.append(message["type"])
+
+    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer guessed")]
+    scope = {
+        "type": "websocket", "path": "/v1/stream", "headers": headers, "subprotocols": ["streamst.v1"],
+        "query_string": b"", "client": ("127.0.0.1", 9), "scheme": "ws", "root_path": "", "state": {},
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    assert not len(app.state.service.sessions)
+    app.state.service.worker.close()
