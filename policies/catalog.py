@@ -8,7 +8,8 @@ Which to choose:
   that waits too long; `hold-n` where a second decode comes too late.
 * `wait-k` where the delay must be even and predictable; `ctc-guided` where the computer is slow.
 * `confidence` with a well calibrated decoder; `edatt` where attention has no clear peaks.
-* `transducer`, `taed`, `monotonic` where the network was trained to decide by itself.
+* `transducer`, `taed`, `monotonic` where the network was trained to decide by itself: the last two are the shipped
+  model's best.
 * `retranslate` for captions only, to readers who accept text that changes.
 
 `describe()` has this as rows, with every parameter, its default and its range. A model brings its own dial, tuned on a

@@ -15,16 +15,16 @@ class Monotonic(Policy):
     """Commit until the first token whose probability of WRITE is not above `threshold`.
 
     The probability is the least over the layers and heads of the trained head (or their mean, or median). Nothing
-    before `start_ms` of a segment; at most `run_tokens` at once, which ends loops. Published: threshold 0.5, 1920 ms,
-    50 tokens.
+    before `start_ms` of a segment; at most `run_tokens` at once, which ends loops. Published: threshold 0.5 and 50
+    tokens, after 1920 ms, which a short sentence does not last.
     """
 
     threshold: float = knob(0.5, 0.0, 1.0, "probability of WRITE that a token must exceed; larger is later")
     combine: str = knob("min", choices=("min", "mean", "median"), help="one probability from all layers and heads")
-    start_ms: int = knob(1920, 0, 60_000, "audio heard before the first word of a segment [ms]")
+    start_ms: int = knob(640, 0, 60_000, "audio heard before the first word of a segment [ms]")
     run_tokens: int = knob(50, 1, 1000, "tokens said at once at most")
 
-    choose_when: ClassVar[str] = "the model was trained with a read/write head"
+    choose_when: ClassVar[str] = "the model was trained with a read/write head, as the shipped one was"
 
     def __post_init__(self) -> None:
         check(self, "monotonic")
