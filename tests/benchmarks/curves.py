@@ -4,8 +4,8 @@ Reads folders that `streamst bench sweep --out SWEEP` filled; `A+B` are two over
 table of all points (decodes and seconds of computing a second of audio, share of the offline quality), for each goal of
 latency the best share that a policy reaches within that LAAL, and each point of wait-k against the best other policy
 that is no later, with intervals and p-values of the paired bootstrap over recordings; draws a panel a sweep, with
-bands of the 95 % bootstrap intervals. Offline is the point of `wait-k` with the largest k, which must be more than any
-recording has words. Captions that are taken back (`retranslate`) are in table and picture only.
+bands of the 95 % bootstrap intervals. Offline is the best point of `wait-k` with the largest k, which must be more than
+any recording has words. Captions that are taken back (`retranslate`) are in table and picture only.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def points_of(sweeps: Sequence[Path]) -> tuple[list[Point], Point]:
     """The points in order of latency, and the offline one."""
     found = [point for sweep in sweeps for point in _points_of(sweep)]
     found.sort(key=lambda point: point.laal_ms)
-    offline = max((p for p in found if p.series == "wait-k"), key=_k)
+    offline = max((p for p in found if p.series == "wait-k"), key=lambda p: (_k(p), p.quality))
     return [p for p in found if not (p.series == "wait-k" and _k(p) == _k(offline))], offline
 
 
