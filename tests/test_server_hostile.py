@@ -113,8 +113,8 @@ def test_a_client_that_answers_no_ping_gives_its_place_back(tiny_pipeline: Pipel
 
 
 def test_who_speaks_is_there_though_no_ping_is_answered(tiny_pipeline: Pipeline) -> None:
-    with running(tiny_pipeline, ping_s=0.3) as port, upgraded(port) as client:
-        for number in range(15):
+    with running(tiny_pipeline, ping_s=1.0) as port, upgraded(port) as client:
+        for number in range(25):
             client.sendall(frame(piece(number), BINARY))
             time.sleep(PIECE_S)
         client.sendall(frame(END.encode(), TEXT))
