@@ -47,7 +47,8 @@ SERVE = f"""
 from streamst.pipeline import load
 from streamst.server.app import serve
 from streamst.server.options import ServerOptions
-serve(load(), ServerOptions(port=0, max_sessions={PLACES}, park_s={PARK_S}, relieve_when_busy=False))
+calm = {{"refuse_when_busy": False, "relieve_when_busy": False}}
+serve(load(), ServerOptions(port=0, max_sessions={PLACES}, park_s={PARK_S}, **calm))
 """
 
 Browse = Callable[..., BrowserContext]
