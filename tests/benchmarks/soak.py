@@ -98,14 +98,14 @@ def plot(readings: list[Reading], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(3, 1, sharex=True, figsize=(8, 6))
+    figure, axes = pyplot.subplots(3, 1, sharex=True, figsize=(8, 6), layout="constrained")
     minutes = [reading.at_s / 60 for reading in readings]
     rows = (("RSS [MiB]", "rss_mib"), ("file descriptors", "descriptors"), ("lag [ms]", "lag_ms"))
     for axis, (label, name) in zip(axes, rows, strict=True):
         values = [getattr(reading, name) for reading in readings]
         axis.plot(minutes, [np.nan if value is None else value for value in values])
         axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.15 * max(value for value in values if value is not None))
     axes[-1].set_xlabel("minutes")
     figure.savefig(path)
 
@@ -129,7 +129,9 @@ def main() -> None:
     pcm = np.resize(read_audio(SAMPLE), STREAM_S * RATE)
     settings = Settings(output=("captions",) if options.captions else ("captions", "audio"))
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE, "serve", "--port", "0", "--max-sessions", str(options.speakers + 1)],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as server:
         try:
             assert server.stdout is not None
