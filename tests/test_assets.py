@@ -10,6 +10,7 @@ import pytest
 from streamst.audio import read_audio
 from streamst.events import Caption, Event, Speech, Words
 from streamst.pipeline import ASSETS, Pipeline, load
+from streamst.policies.catalog import LATENCIES, LATENCY_NAMES
 from streamst.text import spoken_english
 
 MODELS = ("translator", "codec", "voice-de")
@@ -66,3 +67,11 @@ def test_a_spoken_sentence_is_heard_written_and_spoken(shipped: Pipeline) -> Non
     spoken = np.concatenate([event.pcm for event in events if isinstance(event, Speech)])
     assert len(spoken) > RATE_HZ
     assert np.sqrt(np.mean(spoken**2)) > 0.01
+
+
+def test_the_dial_tuned_for_the_model_is_one_that_it_can_do_and_turns_towards_later(shipped: Pipeline) -> None:
+    sessions = [shipped.session(latency=name, speech=False) for name in LATENCY_NAMES]
+    assert len({(session.policy, session.chunk_ms) for session in sessions}) == len(LATENCY_NAMES)
+    chunks = [session.chunk_ms for session in sessions]
+    assert chunks == sorted(chunks)
+    assert shipped.dial is not LATENCIES

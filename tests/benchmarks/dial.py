@@ -17,7 +17,7 @@ from curves import Point, points_of, speaks
 
 from streamst.policies.catalog import LATENCY_NAMES, parse_setting, read_dial
 
-BUDGETS_MS = (850.0, 1200.0, 1600.0, 2000.0, 3000.0)  # LAAL at the positions of the dial
+BUDGETS_MS = (900.0, 1200.0, 1600.0, 2000.0, 3000.0)  # LAAL at the positions of the dial
 
 
 def main() -> None:
