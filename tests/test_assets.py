@@ -48,6 +48,9 @@ def noises() -> Iterator[tuple[str, np.ndarray]]:
     yield "rumble", np.cumsum(white) / np.abs(np.cumsum(white)).max() * 0.3
     time_s = np.arange(10 * RATE_HZ) / RATE_HZ
     yield "mains hum", 0.1 * np.sin(2 * np.pi * 50 * time_s) + 0.05 * np.sin(2 * np.pi * 150 * time_s)
+    notes = 220 * 2 ** (np.repeat(rng.integers(0, 24, 40), RATE_HZ // 4) / 12)
+    fading = np.exp(-6 * (time_s % 0.25))
+    yield "music", 0.1 * fading * sum(np.sin(2 * np.pi * k * notes * time_s) / k for k in range(1, 5))
     yield "clicks", (rng.random(10 * RATE_HZ) < 0.0002) * 0.5
 
 

@@ -1,7 +1,8 @@
 """Words invented in ten minutes of silence and noise: `python tests/benchmarks/silence.py [--minutes M] [--noise DIR]`.
 
-A fifth of the time each: digital silence, a quiet room, white noise, brown noise, and mains hum with clicks; with
---noise, recordings of a folder in turn (cries and voices among them are people: their words are counted apart).
+A seventh of the time each: digital silence, a quiet room, white noise, brown noise, mains hum with clicks, bells, and
+tunes like those of the training; with --noise, recordings of a folder in turn (cries and voices among them are people:
+their words are counted apart).
 It prints words a minute, and whether what a session holds has grown.
 """
 
@@ -19,6 +20,7 @@ from streamst.audio import read_blocks
 from streamst.errors import InputError
 from streamst.events import Caption, Words
 from streamst.pipeline import Pipeline, load
+from streamst.train.augment import tune
 
 HZ = 16_000
 Pcm = NDArray[np.float32]
@@ -27,7 +29,7 @@ Pcm = NDArray[np.float32]
 def synthetic(seconds: float) -> Iterator[tuple[str, Pcm]]:
     """Pieces of ten seconds with their names."""
     draw = np.random.default_rng(0)
-    kinds = ("silence", "quiet room", "white noise", "brown noise", "hum and clicks")
+    kinds = ("silence", "quiet room", "white noise", "brown noise", "hum and clicks", "bells", "tunes")
     pieces = max(1, round(seconds / 10 / len(kinds)))
     for kind in kinds:
         for _ in range(pieces):
@@ -37,6 +39,10 @@ def synthetic(seconds: float) -> Iterator[tuple[str, Pcm]]:
                 walk = np.cumsum(white)
                 walk -= np.convolve(walk, np.ones(800) / 800, "same")
                 made = 0.05 * walk / walk.std()
+            elif kind == "tunes":
+                made = tune(len(time_s), draw)
+            elif kind == "bells":
+                made = bells(time_s, draw)
             else:
                 made = {
                     "silence": 0.0 * white,
@@ -46,6 +52,16 @@ def synthetic(seconds: float) -> Iterator[tuple[str, Pcm]]:
                     + 0.8 * (np.arange(len(time_s)) % 9_000 == 0),
                 }[kind]
             yield kind, made.astype(np.float32)
+
+
+def bells(time_s: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.float64]:
+    """Four notes a second, each of four harmonics that fade."""
+    out = np.zeros_like(time_s)
+    for start_s in np.arange(0, time_s[-1], 0.25):
+        hz, age_s = 220 * 2 ** (draw.integers(0, 24) / 12), time_s - start_s
+        rings = np.where((age_s >= 0) & (age_s < 0.24), np.exp(-6 * age_s.clip(0)), 0)
+        out += rings * sum(np.sin(2 * np.pi * hz * k * time_s) / k for k in range(1, 5))
+    return 0.3 * out / np.abs(out).max()
 
 
 def recorded(folder: Path) -> Iterator[tuple[str, Pcm]]:
