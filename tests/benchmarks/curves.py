@@ -2,10 +2,11 @@
 
 Reads folders that `streamst bench sweep --out SWEEP` filled; `A+B` are two over the same recordings as one. Prints a
 table of all points (decodes and seconds of computing a second of audio, share of the offline quality), for each goal of
-latency the best share that a policy reaches within that LAAL, and each point of wait-k against the best other policy
-that is no later, with intervals and p-values of the paired bootstrap over recordings; draws a panel a sweep, with
-bands of the 95 % bootstrap intervals. Offline is the best point of `wait-k` with the largest k, which must be more than
-any recording has words. Captions that are taken back (`retranslate`) are in table and picture only.
+latency the best share that a policy reaches within that LAAL, and what each point has over wait-k at the same LAAL
+(between the two nearest of its points that are better than all earlier ones, linearly), with intervals of the paired
+bootstrap over recordings, p two-sided; draws a panel a sweep, with bands of the 95 % bootstrap intervals.
+Offline is the best point of `wait-k` with the largest k, which must be more than any recording has words. Captions that
+are taken back (`retranslate`) are in table and picture only.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from streamst.evaluate.confidence import RESAMPLES, SEED, BleuCounts, quality_difference
+from streamst.evaluate.confidence import RESAMPLES, SEED, BleuCounts
 from streamst.policies.catalog import POLICIES
 
 GOALS = ((1200, 85, 90), (2000, 92, 96), (3000, 96, 99))  # LAAL [ms], share of offline at least, and wanted [%]
@@ -101,31 +103,53 @@ def speaks(point: Point) -> bool:
     return point.series not in POLICIES or not POLICIES[point.series]().captions_only
 
 
-def resampled(a: Point, b: Point, of: Callable[[float, float], float]) -> tuple[float, float]:
-    """The 95 % interval of `of(BLEU of a, BLEU of b)` over the same resampled recordings."""
-    one, other, random = a.counts, b.counts, np.random.default_rng(SEED)
-    size, values = len(a.references), []
-    for _ in range(RESAMPLES):
+def resampled(points: Sequence[Point], of: Callable[..., float]) -> tuple[float, float, float]:
+    """The 95 % interval of `of(BLEU of each point)` over the same resampled recordings, and p of its being 0."""
+    counts, random = [point.counts for point in points], np.random.default_rng(SEED)
+    size, values = len(points[0].references), np.zeros(RESAMPLES)
+    for number in range(RESAMPLES):
         times = np.bincount(random.integers(0, size, size), minlength=size)
-        values.append(of(one.score(times), other.score(times)))
+        values[number] = of(*(one.score(times) for one in counts))
     low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    beyond = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
+    return float(low), float(high), min(1.0, 2 * (1 + int(beyond)) / (1 + RESAMPLES))
 
 
 def share(point: Point, offline: Point) -> str:
     """Of the offline quality, with its interval."""
-    low, high = resampled(point, offline, lambda a, b: 100 * a / max(b, 1e-9))
+    low, high, _ = resampled([point, offline], lambda a, b: 100 * a / max(b, 1e-9))
     return f"{100 * point.quality / offline.quality:.0f} % ({low:.0f}–{high:.0f}) of offline"
+
+
+def over_wait_k(point: Point, points: Sequence[Point]) -> str:
+    """What a point has over wait-k at its LAAL; nothing outside wait-k's range."""
+    best: list[Point] = []
+    for one in points:
+        if one.series == "wait-k" and (not best or one.quality > best[-1].quality):
+            best.append(one)
+    for a, b in pairwise(best):
+        if point.series != "wait-k" and speaks(point) and a.laal_ms <= point.laal_ms < b.laal_ms:
+            weight = (point.laal_ms - a.laal_ms) / (b.laal_ms - a.laal_ms)
+
+            def gain(own: float, early: float, late: float, weight: float = weight) -> float:
+                return own - (1 - weight) * early - weight * late
+
+            low, high, p_value = resampled([point, a, b], gain)
+            value = gain(point.quality, a.quality, b.quality)
+            return f"{value:+.1f} ({low:+.1f} to {high:+.1f}), p {p_value:.3f}"
+    return ""
 
 
 def table(points: list[Point], offline: Point) -> None:
     """Print the points and what the goals come to."""
-    print(f"| policy | LAAL ms | {QUALITY} | chrF | % of offline | decodes/s | RTF |\n|---|---|---|---|---|---|---|")
+    print(f"| policy | LAAL ms | {QUALITY} | chrF | % of offline | over wait-k | decodes/s | RTF |")
+    print("|---|---|---|---|---|---|---|---|")
     for point in (*points, offline):
         name = "offline" if point is offline else point.name
         print(f"| {name} | {point.laal_ms:.0f} | {point.quality:.1f} ({point.low:.1f}–{point.high:.1f}) "
-              f"| {point.chrf:.1f} | {100 * point.quality / offline.quality:.0f} | {point.calls:.2f} "
-              f"| {point.rtf:.3f} |")  # fmt: skip
+              f"| {point.chrf:.1f} | {100 * point.quality / offline.quality:.0f} | {over_wait_k(point, points)} "
+              f"| {point.calls:.2f} | {point.rtf:.3f} |")  # fmt: skip
+    print()
     usable = [point for point in points if speaks(point)]
     for laal_ms, least, wanted in GOALS:
         within = [point for point in usable if point.laal_ms <= laal_ms]
@@ -136,15 +160,6 @@ def table(points: list[Point], offline: Point) -> None:
     for point in usable:
         if point.series == "latency dial":
             print(f"{point.name}: LAAL {point.laal_ms:.0f} ms, {share(point, offline)}")
-    for waiting in usable:
-        others = [p for p in usable if p.series != "wait-k" and p.laal_ms <= waiting.laal_ms]
-        if waiting.series == "wait-k" and others:
-            best = max(others, key=lambda point: point.quality)
-            low, high = resampled(best, waiting, lambda a, b: a - b)
-            _, _, p_value = quality_difference(QUALITY, waiting.hypotheses, best.hypotheses, best.references)
-            print(f"{waiting.name} at {waiting.laal_ms:.0f} ms against {best.name} at {best.laal_ms:.0f} ms: "
-                  f"{QUALITY} {best.quality - waiting.quality:+.1f} ({low:+.1f} to {high:+.1f}), p = {p_value:.3f}"
-                  )  # fmt: skip
 
 
 def draw(sweeps: dict[str, tuple[list[Point], Point]], out: Path) -> None:
