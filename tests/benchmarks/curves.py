@@ -162,28 +162,35 @@ def table(points: list[Point], offline: Point) -> None:
             print(f"{point.name}: LAAL {point.laal_ms:.0f} ms, {share(point, offline)}")
 
 
+def line_of(point: Point) -> str:
+    """Points of one name are joined in the picture."""
+    return f"{point.series}, by the clock" if "boundaries=fixed" in point.label else point.series
+
+
 def draw(sweeps: dict[str, tuple[list[Point], Point]], out: Path) -> None:
     """One panel a sweep."""
-    figure = Figure(figsize=(5.2 * len(sweeps), 3.9), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(sweeps), 4.2), layout="constrained")
+    names = sorted({line_of(point) for points, _ in sweeps.values() for point in points})
+    handles = {}
     for number, (title, (points, offline)) in enumerate(sweeps.items(), 1):
         axes = figure.add_subplot(1, len(sweeps), number)
         series: dict[str, list[Point]] = defaultdict(list)
         for point in points:
-            series[point.series].append(point)
-        for index, (name, own) in enumerate(sorted(series.items())):
-            colour, x = f"C{index % 10}", [point.laal_ms / 1000 for point in own]
-            axes.plot(x, [p.quality for p in own], "o-", color=colour, label=name, markersize=3, linewidth=1.1)
-            if len(own) > 1:
-                axes.fill_between(x, [p.low for p in own], [p.high for p in own], color=colour, alpha=0.06, linewidth=0)
-            else:
-                axes.vlines(x, own[0].low, own[0].high, color=colour, alpha=0.3)
-        axes.axhline(offline.quality, color="black", linewidth=0.8, linestyle="--", label="offline")
+            series[line_of(point)].append(point)
+        for name, own in sorted(series.items()):
+            at = names.index(name)
+            colour, style, x = f"C{at % 10}", "o-" if at < 10 else "s--", [point.laal_ms / 1000 for point in own]
+            (handles[name],) = axes.plot(
+                x, [p.quality for p in own], style, color=colour, label=name, markersize=3, linewidth=1.1
+            )
+            axes.fill_between(x, [p.low for p in own], [p.high for p in own], color=colour, alpha=0.05, linewidth=0)
+        handles["offline"] = axes.axhline(offline.quality, color="black", linewidth=0.8, linestyle=":", label="offline")
         axes.set_title(title, fontsize="medium")
         axes.set_xlabel("LAAL [s]")
         axes.set_ylabel(QUALITY)
         axes.grid(alpha=0.3)
         if number == len(sweeps):
-            axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+            axes.legend(handles=[*handles.values()], fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     FigureCanvasAgg(figure)
     figure.savefig(out, dpi=90, metadata={"Software": None})
 
