@@ -1,6 +1,7 @@
 """Word error rate of our captions beside pocketsphinx and beside other checkpoints of ours, on the same recordings.
 
-    python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--model DIR …] [--chunk-ms 640]
+    python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--model DIR …] [--chunk-ms N]
+                                           [--no-peer]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
 RTF is its time over the audio's. pocketsphinx (`pip install pocketsphinx`, its own English model) runs where it is
@@ -109,10 +110,11 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--model", action="append", default=None, help="en-de, or a directory; several to compare")
     parser.add_argument("--chunk-ms", type=int, default=640)
+    parser.add_argument("--no-peer", dest="peer", action="store_false", help="without pocketsphinx")
     options = parser.parse_args()
     torch.set_num_threads(1)
     systems = {model: ours(model, options.chunk_ms) for model in options.model or ["en-de"]}
-    if importlib.util.find_spec("pocketsphinx"):
+    if options.peer and importlib.util.find_spec("pocketsphinx"):
         systems["pocketsphinx"] = sphinx()
     for manifest in options.manifest:
         compare(manifest, systems, options.split, options.count)
