@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import PATIENCE_S, running
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -22,27 +22,10 @@ from streamst.audio import Pcm, from_pcm16, read_audio, resample, to_pcm16
 from streamst.client import stream
 from streamst.events import Caption, Words
 from streamst.pipeline import Pipeline
-from streamst.server.app import prepare
-from streamst.server.options import ServerOptions
 
 CLIP = Path(__file__).parent / "data" / "station.flac"
-PATIENCE_S = 120.0
-CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
 TRANSLATION = "/v1/realtime/translations?model=any"
 TRANSCRIPTION = "/v1/realtime?intent=transcription"
-
-
-@contextlib.contextmanager
-def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, **CALM, **options))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield address
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        listener.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import random
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serving import PATIENCE_S, captions_of, heard_of, pieces, running, words_of
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -24,16 +24,12 @@ from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
 from streamst.client_audio import Exchange
 from streamst.errors import UnavailableError
-from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.events import Event, Finished
 from streamst.pipeline import Pipeline
-from streamst.server.app import prepare
 from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.options import ServerOptions
 from streamst.server.seam import Acknowledged, Settings, Welcome
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-PATIENCE_S = 120.0
-CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
 END = '{"type":"end"}'
 
 
@@ -48,29 +44,10 @@ def speech() -> Pcm:
     return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 6]))
 
 
-@contextlib.contextmanager
-def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
-    """A server with these options; yields its address."""
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, **CALM, **options))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield address
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        listener.close()
-    assert not thread.is_alive()
-
-
 @pytest.fixture(scope="module")
 def server(pipeline: Pipeline) -> Iterator[str]:
     with running(pipeline) as address:
         yield address
-
-
-def pieces(pcm: Pcm, samples: int = 1600) -> list[Pcm]:
-    return [pcm[at : at + samples] for at in range(0, len(pcm), samples)]
 
 
 def messages(pcm: Pcm, samples: int = 1600, first: int = 0) -> list[bytes]:
@@ -84,18 +61,6 @@ def alone(pipeline: Pipeline, pcm: Pcm) -> list[Event]:
     """What a session on this computer says, without any server."""
     session = pipeline.session(latency="medium")
     return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
-
-
-def words_of(events: list[Any]) -> list[tuple[float, int, tuple[str, ...]]]:
-    return [(event.source_ms, event.segment, event.words) for event in events if isinstance(event, Words)]
-
-
-def captions_of(events: list[Any]) -> list[tuple[str, int, int, str, str]]:
-    return [(e.lang, e.segment, e.revision, e.stable, e.unstable) for e in events if isinstance(e, Caption)]
-
-
-def heard_of(events: list[Any]) -> Pcm:
-    return np.concatenate([np.zeros(0, np.float32), *[event.pcm for event in events if isinstance(event, Speech)]])
 
 
 def opened(address: str, *tokens: str) -> connect:

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import re
 import socket
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serving import PATIENCE_S, captions_of, heard_of, pieces, running, words_of
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -27,18 +27,14 @@ from streamst.client import stream
 from streamst.codecs.bitstream import Packet, pack
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import UnavailableError
-from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.events import Event, Finished, Words
 from streamst.pipeline import Pipeline
-from streamst.server.app import prepare
 from streamst.server.live import LiveStream
 from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.options import ServerOptions
 from streamst.server.seam import Answer, Closed, Configured, Latency, Settings, Welcome
 from streamst.session import Steps
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-PATIENCE_S = 120.0
-CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +52,6 @@ def codec(pipeline: Pipeline) -> NeuralSpeechCodec:
 def speech() -> Pcm:
     """Some seconds of real English, as 16-bit samples can say it."""
     return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 4]))
-
-
-@contextlib.contextmanager
-def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
-    """A server with these options; yields its address."""
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, **CALM, **options))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield address
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        listener.close()
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -139,23 +120,6 @@ async def talk(address: str, *messages: str | bytes) -> tuple[list[dict[str, Any
 async def translated(address: str, pcm: Pcm, settings: Settings | None = None, **options: Any) -> list[Any]:
     """All events of a stream."""
     return [event async for event in stream(address, pieces(pcm), settings, **options)]
-
-
-def pieces(pcm: Pcm, samples: int = 1600) -> list[Pcm]:
-    """Parts of 100 ms, as the client sends them."""
-    return [pcm[at : at + samples] for at in range(0, len(pcm), samples)]
-
-
-def words_of(events: list[Any]) -> list[tuple[float, int, tuple[str, ...]]]:
-    return [(event.source_ms, event.segment, event.words) for event in events if isinstance(event, Words)]
-
-
-def captions_of(events: list[Any]) -> list[tuple[str, int, int, str, str]]:
-    return [(e.lang, e.segment, e.revision, e.stable, e.unstable) for e in events if isinstance(e, Caption)]
-
-
-def heard_of(events: list[Any]) -> Pcm:
-    return np.concatenate([np.zeros(0, np.float32), *[event.pcm for event in events if isinstance(event, Speech)]])
 
 
 def alone(pipeline: Pipeline, pcm: Pcm, latency: str = "medium") -> list[Event]:
