@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import PATIENCE_S, running
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -21,13 +21,10 @@ from streamst.codecs import opus
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.codecs.opus import OpusCodec
 from streamst.pipeline import Pipeline
-from streamst.server.app import prepare
 from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.options import ServerOptions
 from streamst.server.seam import AudioCodec
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-PATIENCE_S = 120.0
 END = '{"type":"end"}'
 
 
@@ -46,18 +43,8 @@ def speech() -> Pcm:
 @pytest.fixture(scope="module")
 def server(tiny_pipeline: Pipeline) -> Iterator[str]:
     """The address of a server that runs."""
-    server, listener, address = prepare(
-        tiny_pipeline, ServerOptions(port=0, refuse_when_busy=False, relieve_when_busy=False)
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
+    with running(tiny_pipeline) as address:
         yield address
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        listener.close()
-    assert not thread.is_alive()
 
 
 async def talk(address: str, *messages: str | bytes) -> tuple[list[dict[str, Any]], int | None]:
