@@ -1,9 +1,9 @@
 """How busy a device is, and what gives way first: wider chunks, then a cheaper policy, then new sessions are refused.
 
-Two signs: what the streams that are heard now would take of the device's time if all came in real time, from what a
-second of audio has cost lately; and how far they are behind. Who sends a file faster than it can be heard is behind
-what was sent, but not behind real time: that is no pressure. The level rises one step at a time and falls more slowly,
-so that it does not swing.
+Two signs: what the streams that are heard now take of the device's time if all come in real time
+(streamst/server/costs.py); and how far they are behind. Who sends a file faster than it can be heard is behind what was
+sent, but not behind real time: that is no pressure. The level rises one step at a time and falls more slowly, so that
+it does not swing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 from streamst.engine import Batch
 
+from .costs import Costs
+
 RELAXED, WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE = range(4)  # levels
-MEMORY_S = 5.0  # after which what was seen counts a third
+MEMORY_S = 5.0  # after which how far streams were behind counts a seventh
 BUSY, CALM = 0.92, 0.75  # shares of the device's time above which the level rises, below which it falls
 BEHIND_S, CLOSE_S = 0.6, 0.2  # likewise, how far streams are behind
 RISE_S, FALL_S = 2.0, 8.0  # how long that must last
 FRESH_S = 4.0  # after which a stream that is not heard costs nothing
-UNKNOWN_COST, KNOWN_AFTER_S = 0.08, 2.0  # a second of audio, until so much was heard lately
 RELIEF_CHUNK_MS = 640  # of sessions that asked for shorter ones, from the first level on
 RELIEF_POLICY = "wait-k:k=7"  # of all sessions, from the second on: it decodes once a word
 
@@ -30,9 +31,8 @@ class Pressure:
     """What one engine is under. Tell it every batch and all audio heard; ask `level` before every chunk."""
 
     now: Callable[[], float]
-    _busy_s: float = 0.0  # lately
-    _audio_s: float = 0.0  # heard lately
-    _behind_s: float = 0.0
+    _costs: Costs = field(default_factory=Costs)
+    _behind_s: float = 0.0  # lately
     _streams: dict[Hashable, float] = field(default_factory=dict)  # when each was heard last, or began
     _seen_s: float | None = None
     _level: int = RELAXED
@@ -41,8 +41,7 @@ class Pressure:
 
     def worked(self, batch: Batch) -> None:
         """The networks did this."""
-        self._fade()
-        self._busy_s += batch.seconds
+        self._costs.worked(batch)
 
     def began(self, stream: Hashable) -> None:
         """A stream was opened, and will soon be heard."""
@@ -52,7 +51,7 @@ class Pressure:
         """Audio of a stream was heard, `behind_s` later than it could have been (see `behind`)."""
         self._fade()
         self._streams[stream] = self.now()
-        self._audio_s += audio_s
+        self._costs.heard(audio_s)
         self._behind_s = max(self._behind_s, behind_s)
 
     def ended(self, stream: Hashable) -> None:
@@ -69,19 +68,14 @@ class Pressure:
     @property
     def demand(self) -> float:
         """Share of the device's time that the streams take in real time; above 1 they cannot all be heard in time."""
-        return self._cost() * self._count()
+        return self._costs.demand(self._count())
 
     @property
     def room(self) -> bool:
-        """Whether another stream can be served; it is expected to cost what the others do on average. A first one
-        always can, however slow the machine: who would be served by refusing it?"""
+        """Whether another stream can be served; it is expected to be like the others. A first one always can, however
+        slow the machine: who would be served by refusing it?"""
         count = self._count()
-        return not count or (self.level < NO_MORE and self._cost() * (count + 1) <= BUSY)
-
-    def _cost(self) -> float:
-        """Seconds of work for a second of audio."""
-        self._fade()
-        return self._busy_s / self._audio_s if self._audio_s >= KNOWN_AFTER_S else UNKNOWN_COST
+        return not count or (self.level < NO_MORE and self._costs.demand(count + 1) <= BUSY)
 
     def _count(self) -> int:
         now_s = self.now()
@@ -90,10 +84,7 @@ class Pressure:
     def _fade(self) -> None:
         now_s = self.now()
         if self._seen_s is not None:
-            kept = math.exp(-(now_s - self._seen_s) / MEMORY_S)
-            self._busy_s *= kept
-            self._audio_s *= kept
-            self._behind_s *= kept**2
+            self._behind_s *= math.exp(-2 * (now_s - self._seen_s) / MEMORY_S)
         self._seen_s = now_s
 
     def _judge(self) -> None:
