@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from streamst.engine import Batch
 
-MEMORY_S = 40.0  # of audio heard, after which what was seen counts a third
+MEMORY_S = 100.0  # of audio heard, after which what was seen counts a third
 KNOWN_AFTER_S = 2.0  # of audio heard; before that `UNKNOWN_COST` is taken for a second of it
 UNKNOWN_COST = 0.08
 CYCLE_S = 0.15  # how long work can wait for company without anybody noticing: at most one batch of a kind in that time
 FORGOTTEN = 1e-6  # pieces of work, of a kind that has not been seen for long
-SAME_SIZE = 0.5  # pieces squared: a variance of batch sizes from which the cost of one piece more can be told
+SHARED = 0.4  # of what a batch of one piece costs, a batch of many costs once: so much is taken while sizes are alike,
+ALIKE = 0.2  # pieces squared: their variance, from which on the batches tell
 
 
 @dataclass
@@ -41,12 +42,12 @@ class _Kind:
         self.products *= kept
 
     def line(self) -> tuple[float, float]:
-        """Seconds of a batch, and of each piece in it: least squares, drawn towards batches that cost nothing but
-        their pieces, which is what batches of one size look like."""
+        """Seconds of a batch, and of each piece in it: least squares, drawn towards what is usual (`SHARED`)."""
         size, took = self.pieces / self.batches, self.seconds / self.batches
         variance = self.squares / self.batches - size * size
         covariance = self.products / self.batches - size * took
-        each = (covariance + SAME_SIZE * took / size) / (variance + SAME_SIZE)
+        usual = (1 - SHARED) * took / (SHARED + (1 - SHARED) * size)
+        each = (covariance + ALIKE * usual) / (variance + ALIKE)
         each = min(max(each, 0.0), took / size)
         return took - each * size, each
 

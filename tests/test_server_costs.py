@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamst.engine import Batch
-from streamst.server.costs import CYCLE_S, KNOWN_AFTER_S, UNKNOWN_COST, Costs
+from streamst.server.costs import CYCLE_S, KNOWN_AFTER_S, SHARED, UNKNOWN_COST, Costs
 
 
 def work(
@@ -25,11 +25,12 @@ def test_nothing_is_known_at_first() -> None:
     assert costs.demand(10) == pytest.approx(10 * UNKNOWN_COST)
 
 
-def test_batches_of_one_size_say_only_what_a_piece_costs() -> None:
+@pytest.mark.parametrize("size", [1, 4])
+def test_while_sizes_are_alike_batches_are_thought_to_share_what_is_usual(size: int) -> None:
     costs = Costs()
-    work(costs, [4] * 100, 0.008, 0.002)  # 4 ms a piece, two pieces a second
-    assert costs.demand(1) == pytest.approx(2 * 0.004)
-    assert costs.demand(50) == pytest.approx(50 * 2 * 0.004)
+    work(costs, [size] * 100, SHARED * 0.01, (1 - SHARED) * 0.01)
+    assert costs.demand(1) == pytest.approx(2 * 0.01)  # two pieces a second, alone
+    assert costs.demand(50) == pytest.approx(50 * 2 * (1 - SHARED) * 0.01 + SHARED * 0.01 / CYCLE_S)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
@@ -46,10 +47,10 @@ def test_kinds_add_up_and_what_was_long_ago_is_forgotten() -> None:
     costs = Costs()
     work(costs, [1] * 200, 0.0, 0.05, "speak")
     work(costs, [1] * 200, 0.0, 0.05)
-    before = costs.demand(5)
+    before = costs.demand(3)
     work(costs, [1] * 2000, 0.0, 0.02)
-    assert costs.demand(5) == pytest.approx(5 * 2 * 0.02, rel=0.01)
-    assert before > 2 * costs.demand(5)
+    assert costs.demand(3) == pytest.approx(3 * 2 * 0.02, rel=0.01)
+    assert before > 2 * costs.demand(3)
 
 
 def test_every_stream_more_costs_more() -> None:

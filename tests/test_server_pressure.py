@@ -51,8 +51,8 @@ def clock() -> Clock:
 
 def test_a_device_with_time_to_spare_gives_way_to_nothing(clock: Clock) -> None:
     pressure = Pressure(clock)
-    assert set(work(pressure, clock, 60, 4, 0.2)) == {RELAXED}
-    assert pressure.demand == pytest.approx(0.8, rel=0.01)
+    assert set(work(pressure, clock, 60, 4, 0.18)) == {RELAXED}
+    assert pressure.demand == pytest.approx(0.69, rel=0.02)
 
 
 def test_a_full_device_gives_way_step_by_step_and_recovers_more_slowly(clock: Clock) -> None:
@@ -83,7 +83,7 @@ def test_who_sends_faster_than_real_time_is_no_pressure(clock: Clock) -> None:
         late_s = behind(clock.s, arrived_s=1.0, first_s=0.0, heard_s=0.5 * number)
         pressure.heard("file", 0.5, late_s)
         assert pressure.level == RELAXED
-    assert pressure.demand == pytest.approx(0.2)
+    assert pressure.demand == pytest.approx(0.2, rel=0.01)
     assert pressure.room
 
 
@@ -110,7 +110,7 @@ def test_between_busy_and_calm_the_level_stays(clock: Clock) -> None:
 
 def test_another_stream_fits_while_what_it_will_cost_is_free(clock: Clock) -> None:
     pressure = Pressure(clock)
-    for stream in range(11):
+    for stream in range(9):
         assert pressure.room
         pressure.began(stream)
     assert not pressure.room  # nothing is known of their cost yet: UNKNOWN_COST each
@@ -119,7 +119,8 @@ def test_another_stream_fits_while_what_it_will_cost_is_free(clock: Clock) -> No
     for stream in range(4, 8):
         assert pressure.room
         pressure.began(stream)
-    pressure.began(8)
+    for stream in range(8, 10):
+        pressure.began(stream)
     assert not pressure.room
     clock.s += FRESH_S
     assert pressure.room
