@@ -173,3 +173,28 @@ def test_ten_thousand_terms_cost_a_frame_little_more_than_one(tokenizers: tuple[
     log_probs = np.log(rng.dirichlet(np.full(source.size, 0.1), 200) + 1e-6).astype(np.float32)
     _, state = Spotter(terms, source.starts_word).step(log_probs, SpotState(), 0)
     assert len(state.alive) <= 100  # what a frame costs is bounded by this, not by the glossary
+
+
+class Spelling:
+    """A tokenizer of the letters of German."""
+
+    unknown = Tokenizer.unknown
+
+    def encode(self, text: str) -> list[int]:
+        return [max(0, "_ abcdefghijklmnopqrstuvwxyzäöüßABCDEFGHIJKLMNOPQRSTUVWXYZ".find(c)) for c in f"a{text}"]
+
+
+@pytest.mark.parametrize(("target", "written"), [("Café", "Cafe"), ("Šibenik", "Sibenik"), ("öl", "öl"), ("é", "e")])
+def test_a_target_term_loses_the_accents_that_the_model_cannot_write(target: str, written: str) -> None:
+    tokenizer: Tokenizer = Spelling()  # type: ignore[assignment]
+    wishes = Terms(Glossary((("box", target),)), tokenizer, tokenizer).wishes(["box"], [(1, 1)])
+    assert [wish.tokens for wish in wishes] == [tuple(tokenizer.encode(written))]
+
+
+@pytest.mark.parametrize(("target", "foreign"), [("引擎 A引", "引擎"), ("🚗", "🚗"), ("½", "½"), ("10%", "10%")])
+def test_a_target_term_that_the_model_cannot_write_is_refused_with_its_letters(target: str, foreign: str) -> None:
+    tokenizer: Tokenizer = Spelling()  # type: ignore[assignment]
+    with pytest.raises(
+        InputError, match=f"the target '{target}' has characters that this model cannot write: '{foreign}'"
+    ):
+        Terms(Glossary((("box", target),)), tokenizer, tokenizer)

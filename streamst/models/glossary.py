@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,12 +83,16 @@ def _pair(entry: object, where: str) -> tuple[str, str]:
 
 
 class Terms:
-    """A glossary in the tokens of a translator. Made once for all sessions that bring the same."""
+    """A glossary in the tokens of a translator. Made once for all sessions that bring the same.
+
+    Target letters that the translator never writes lose their accents; InputError names a term where that is not
+    enough.
+    """
 
     def __init__(self, glossary: Glossary, source: Tokenizer, target: Tokenizer) -> None:
         self.glossary = glossary
         self.sources = [tuple(source.encode(term)) for term, _ in glossary.terms]
-        self._targets = [tuple(target.encode(term)) for _, term in glossary.terms]
+        self._targets = [_written(term, target) for _, term in glossary.terms]
         self._words: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # by first word, longest first
         for number, (term, _) in enumerate(glossary.terms):
             words = tuple(term.split())
@@ -128,3 +133,21 @@ class Terms:
                     break
             at += step
         return tuple(found)
+
+
+def _written(term: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The tokens of a target term, none of them unknown: a term that cannot be completed must not be begun."""
+    term = unicodedata.normalize("NFC", term)
+    tokens = tokenizer.encode(term)
+    if Tokenizer.unknown in tokens:
+        bare = {c: unicodedata.normalize("NFKD", c)[0] for c in term if c.isalpha() and not _known(c, tokenizer)}
+        plain = "".join(bare.get(c, c) for c in term)
+        tokens = tokenizer.encode(plain)
+        if Tokenizer.unknown in tokens:
+            foreign = "".join(dict.fromkeys(c for c in plain if not _known(c, tokenizer)))
+            raise InputError(f"glossary: the target {term!r} has characters that this model cannot write: {foreign!r}")
+    return tuple(tokens)
+
+
+def _known(character: str, tokenizer: Tokenizer) -> bool:
+    return Tokenizer.unknown not in tokenizer.encode(character)
