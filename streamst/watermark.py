@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamst.audio import SAMPLE_RATE_HZ, Pcm
+from streamst.errors import InputError
 
 WINDOW_S = 0.032
 FIRST_BIN, BANDS, BINS = 10, 110, 2  # bands of two 31.25 Hz bins, from 312 Hz to 7.2 kHz
+LEAST_RATE_HZ = math.ceil(2 * (FIRST_BIN + BANDS * BINS) / WINDOW_S)
 PERIOD = 256  # frames of half a window until the pattern begins again (4.1 s)
 STRENGTH_DB = 3.0
 FALSE_ALARM = 1e-5  # probability for a recording without a mark
@@ -39,6 +41,12 @@ class MarkState:
     skip: int  # output samples that lie before the first input
 
 
+def _window_samples(sample_rate_hz: int) -> int:
+    if sample_rate_hz < LEAST_RATE_HZ:
+        raise InputError(f"a watermark does not fit in {sample_rate_hz} Hz; allowed: {LEAST_RATE_HZ} Hz and more")
+    return round(WINDOW_S * sample_rate_hz)
+
+
 @cache
 def _window(size: int) -> NDArray[np.float32]:
     """Its square, shifted by half, adds up to one."""
@@ -54,8 +62,8 @@ def _gains(size: int) -> NDArray[np.float32]:
 
 
 def init_state(sample_rate_hz: int = SAMPLE_RATE_HZ) -> MarkState:
-    """A fresh stream."""
-    hop = round(WINDOW_S * sample_rate_hz) // 2
+    """A fresh stream. Raises InputError for a rate whose half does not reach the mark's highest band."""
+    hop = _window_samples(sample_rate_hz) // 2
     return MarkState(np.zeros(hop, np.float32), np.zeros(hop, np.float32), 0, hop)
 
 
@@ -94,12 +102,18 @@ class Finding:
 
 
 def detect(pcm: Pcm, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Finding:
-    """Look for the mark in `pcm` (samples,); a second of speech is enough. Silence has a score of 0."""
-    size = round(WINDOW_S * sample_rate_hz)
+    """Look for the mark in `pcm` (samples,); a second of speech is enough. Silence has a score of 0.
+
+    Raises InputError for sound of several channels and for a rate whose half does not reach the mark's highest band.
+    """
+    if np.ndim(pcm) != 1:
+        raise InputError(f"audio of shape {np.shape(pcm)} is not mono (samples,)")
+    size = _window_samples(sample_rate_hz)
+    pcm = np.where(np.isfinite(pcm), pcm, 0).astype(np.float32)
     hop = size // 2
     scores = [0.0]
     for shift in range(0, hop, hop // SHIFTS):
-        part = np.asarray(pcm, np.float32)[shift:]
+        part = pcm[shift:]
         count = len(part) // hop - 1
         loud = _loudness(part, count, size) if count >= LEAST else None
         for start in range(0, max(1, count - LEAST), PIECE // 2):

@@ -7,6 +7,7 @@ import pytest
 
 from streamst import pipeline, watermark
 from streamst.audio import read_audio
+from streamst.errors import InputError
 from streamst.models.voice import GermanVoice, say
 
 DATA = Path(__file__).parent / "data"
@@ -49,7 +50,7 @@ def test_the_mark_changes_each_cell_by_its_strength_only() -> None:
     assert -12 < change_db < -8  # 3 dB up or down is a change of 0.29 to 0.41
 
 
-@pytest.mark.parametrize("kind", ["silence", "short", "noise", "not finite"])
+@pytest.mark.parametrize("kind", ["silence", "short", "noise", "not finite", "endless", "constant"])
 def test_odd_sound_carries_no_mark(kind: str) -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, 48_000).astype(np.float32)
     sounds = {
@@ -57,8 +58,29 @@ def test_odd_sound_carries_no_mark(kind: str) -> None:
         "short": noise[:100],
         "noise": noise,
         "not finite": np.full(48_000, np.nan, np.float32),
+        "endless": np.full(48_000, np.inf, np.float32),
+        "constant": np.ones(48_000, np.float32),
     }
     assert not watermark.detect(sounds[kind]).marked
+
+
+@pytest.mark.parametrize("sample_rate_hz", [-1, 0, 1, 100, 8_000, 14_374])
+def test_a_rate_too_low_for_the_mark_is_refused(sample_rate_hz: int) -> None:
+    for ask in (lambda: watermark.detect(np.zeros(9_000, np.float32), sample_rate_hz),
+                lambda: watermark.init_state(sample_rate_hz)):  # fmt: skip
+        with pytest.raises(InputError, match=rf"{sample_rate_hz} Hz; allowed: 14375 Hz and more"):
+            ask()
+    assert watermark.detect(np.zeros(48_000, np.float32), 14_375).score == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 48_000), (48_000, 2), ()])
+def test_sound_of_several_channels_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="is not mono"):
+        watermark.detect(np.zeros(shape, np.float32))
+
+
+def test_the_mark_survives_clipping(speech: np.ndarray) -> None:
+    assert watermark.detect(np.clip(10 * speech, -1, 1)).marked
 
 
 def test_the_mark_survives_another_rate_and_a_softer_voice(speech: np.ndarray) -> None:
