@@ -38,6 +38,7 @@ from streamst.policies.catalog import POLICIES, make_policy
 
 SNAPSHOT_FORMAT = 3
 WORD_WAIT_MS = 250.0  # that a word waits for the next before it is spoken without it
+LOUDEST = 32_768.0  # of samples, beyond which the networks' numbers overflow sooner or later
 LONG_CAPTION_WORDS = 30  # after which a segment without a pause goes on in another caption
 SENTENCE_WORDS = 8  # after which it does where a sentence ended
 SENTENCE_ENDS = (".", "!", "?", ":", ";", "。", "！", "？")
@@ -181,6 +182,9 @@ class Session(Generic[T, V]):
             raise InputError(f"audio of shape {pcm.shape} is not mono (samples,)")
         if not np.isfinite(pcm).all():
             raise InputError(f"audio holds {int((~np.isfinite(pcm)).sum())} values that are not numbers")
+        loudest = float(np.abs(pcm).max(initial=0.0))
+        if loudest > LOUDEST:
+            raise InputError(f"audio holds a value of {loudest:g}; -1 to 1 is usual, at most {LOUDEST:g} is allowed")
         self._begin()
         while len(pcm):
             chunk = round(self.chunk_ms * self.sample_rate_hz / 1000)
@@ -246,8 +250,9 @@ class Session(Generic[T, V]):
             for name in _COUNTERS:
                 setattr(session, name, saved["counters"][name])
             return session
-        except (KeyError, TypeError, ValueError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(f"not a snapshot of a session: {error}") from error
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, OSError,
+                pickle.UnpicklingError) as error:  # fmt: skip
+            raise InputError(f"not a snapshot of a session: {str(error) or 'it ends too soon'}") from error
 
     @property
     def _source_ms(self) -> float:

@@ -191,6 +191,8 @@ def test_bad_audio_is_refused_and_the_session_goes_on(tiny_pipeline: Pipeline) -
         session.push(np.zeros((2, 100), np.float32))
     with pytest.raises(InputError, match="holds 2 values that are not numbers"):
         session.push(np.array([0, np.nan, np.inf], np.float32))
+    with pytest.raises(InputError, match=r"holds a value of 1e\+30; -1 to 1 is usual, at most 32768 is allowed"):
+        session.push(np.array([0, -1e30], np.float32))
     assert_same([*events, *session.push(audio[20_000:]), *session.finish()], expected)
 
 
@@ -216,8 +218,9 @@ def test_impossible_wishes_are_named_with_what_is_allowed(tiny_pipeline: Pipelin
         tiny_pipeline.session(latency="fast")
     with pytest.raises(ConfigError, match="policy ctc-guided needs target-ctc"):
         Session(tiny_pipeline.translator, make_policy("ctc-guided"), None, SessionOptions())
-    with pytest.raises(InputError, match="not a snapshot"):
-        Session.restore(b"garbage", tiny_pipeline.translator)
+    for data in (b"garbage", b"abc", b"", tiny_pipeline.session().snapshot()[:-100]):
+        with pytest.raises(InputError, match=r"not a snapshot of a session: ."):
+            Session.restore(data, tiny_pipeline.translator)
 
 
 @pytest.mark.parametrize(
