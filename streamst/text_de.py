@@ -33,11 +33,19 @@ ABBREVIATIONS = {
     "ggf": "gegebenenfalls", "vgl": "vergleiche", "sog": "sogenannt", "mind": "mindestens", "max": "maximal",
     "min": "Minuten", "std": "Stunden", "sek": "Sekunden", "mio": "Millionen", "mrd": "Milliarden", "st": "Sankt",
     "jh": "Jahrhundert", "bd": "Band", "abs": "Absatz", "art": "Artikel", "geb": "geboren", "gest": "gestorben",
+    "abb": "Abbildung", "kap": "Kapitel", "allg": "allgemein", "bzgl": "bezüglich", "u.v.m": "und vieles mehr",
+    "u.s.w": "und so weiter", "e.v": "eingetragener Verein", "m.e": "meines Erachtens",
+}  # fmt: skip
+DATIVE = frozenset({"mit", "nach", "von", "aus", "bei", "seit", "vor", "zu", "in", "binnen"})
+MONTHS_SHORT = {
+    "jan": "Januar", "feb": "Februar", "mär": "März", "apr": "April", "jun": "Juni", "jul": "Juli", "aug": "August",
+    "sep": "September", "sept": "September", "okt": "Oktober", "nov": "November", "dez": "Dezember",
 }  # fmt: skip
 SPACED = {  # abbreviations that are usually written as two words: how each half is said
     ("z", "b"): ("zum", "Beispiel"), ("d", "h"): ("das", "heißt"), ("u", "a"): ("unter", "anderem"),
     ("v", "a"): ("vor", "allem"), ("o", "ä"): ("oder", "ähnlich"), ("z", "t"): ("zum", "Teil"),
     ("v", "chr"): ("vor", "Christus"), ("n", "chr"): ("nach", "Christus"), ("s", "o"): ("siehe", "oben"),
+    ("i", "d"): ("in", "der"), ("d", "r"): ("der", "Regel"), ("m", "e"): ("meines", "Erachtens"),
 }  # fmt: skip
 WITHOUT_DOT = {"bzw", "usw", "etc", "ca", "mio", "mrd", "dr", "prof"}
 UNITS = {
@@ -46,8 +54,16 @@ UNITS = {
     "m": "Meter", "m²": "Quadratmeter", "km²": "Quadratkilometer", "m³": "Kubikmeter", "kg": "Kilogramm",
     "g": "Gramm", "mg": "Milligramm", "l": "Liter", "ml": "Milliliter", "h": "Stunden", "s": "Sekunden",
     "ms": "Millisekunden", "km/h": "Kilometer pro Stunde", "kw": "Kilowatt", "kwh": "Kilowattstunden",
-    "mb": "Megabyte", "gb": "Gigabyte", "hz": "Hertz", "khz": "Kilohertz",
+    "mb": "Megabyte", "gb": "Gigabyte", "hz": "Hertz", "khz": "Kilohertz", "m/s": "Meter pro Sekunde",
+    "min": "Minuten", "std": "Stunden", "sek": "Sekunden", "mio": "Millionen", "mrd": "Milliarden",
 }  # fmt: skip
+FEMININE = frozenset({
+    "Stunden", "Sekunden", "Millisekunden", "Kilowattstunden", "Minuten", "Millionen", "Milliarden",
+})  # fmt: skip
+FEMININE_NOUNS = (
+    "(?:stunde|minute|sekunde|woche|million|milliarde|person|frau|straße|seite|tasse|flasche|stadt|nacht|hand|tonne"
+    "|meile|katze|stimme|frage|idee|reise|.*(?:ung|heit|keit|schaft|tion))"
+)
 CURRENCIES = {
     "€": "Euro",
     "$": "Dollar",
@@ -59,7 +75,8 @@ CURRENCIES = {
 }
 SIGNS = {
     "€": "Euro", "$": "Dollar", "£": "Pfund", "%": "Prozent", "&": "und", "+": "plus", "=": "gleich", "@": "ät",
-    "§": "Paragraf", "°": "Grad", "×": "mal", "<": "kleiner", ">": "größer",
+    "§": "Paragraf", "§§": "Paragrafen", "‰": "Promille", "¥": "Yen", "°": "Grad", "×": "mal",
+    "<": "kleiner", ">": "größer",
 }  # fmt: skip
 LETTER_NAMES = {
     "a": "ah", "b": "beh", "c": "zeh", "d": "deh", "e": "eh", "f": "eff", "g": "geh", "h": "hah", "i": "ih",
@@ -67,21 +84,24 @@ LETTER_NAMES = {
     "s": "ess", "t": "teh", "u": "uh", "v": "vau", "w": "weh", "x": "ix", "y": "üpsilon", "z": "zett", "ä": "äh",
     "ö": "öh", "ü": "üh", "ß": "eszett",
 }  # fmt: skip
-SPELLED = frozenset({"usa", "eu", "ki", "it", "abc", "adac"})
+SPELLED = frozenset({"usa", "eu", "ki", "it", "abc", "adac", "ard", "dna", "usd"})
 WEAK_N = frozenset(
     {"am", "im", "vom", "zum", "zur", "den", "dem", "des", "beim", "ab", "bis", "seit", "einem", "einen", "diesem",
      "diesen", "jedem", "jeden", "unserem"}
 )  # fmt: skip
 WEAK = frozenset({"der", "die", "das", "dieser", "diese", "dieses", "jede", "jeder", "jedes"})
-FRACTIONS = {
-    "1/2": "ein halb",
-    "1/3": "ein Drittel",
-    "2/3": "zwei Drittel",
-    "1/4": "ein Viertel",
-    "3/4": "drei Viertel",
-}
+VULGAR = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
+    "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
+LARGEST_PART = 10  # of fractions written with a slash: 9/11 is none
+NUMBERED = frozenset(
+    {"kapitel", "teil", "band", "abschnitt", "stufe", "phase", "artikel", "akt", "buch", "typ", "klasse", "grad"}
+)  # what a Roman numeral after it counts
+ROMAN = r"(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3})"
 FOLDED = str.maketrans(
     {"ø": "ö", "å": "o", "æ": "ä", "œ": "ö", "ł": "l", "đ": "d", "ð": "d", "þ": "t", "ı": "i", "ẞ": "ß"}
+    | {chr(0x2080 + digit): str(digit) for digit in range(10)}  # subscripts
 )
 _NUMBER = r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?|[0-9]+[.,][0-9]+|[0-9]+"
 
@@ -104,7 +124,13 @@ def spoken(word: str, previous: str | None = None, following: str | None = None)
     """
     core, end = _take_end(_fold(word), following is None)
     before, after = _bare(previous), _bare(following)
-    text, keeps_end = _words(core, end, before, after, following)
+    if core == "1" and end == " " and _counts(previous, following):
+        feminine = re.fullmatch(FEMININE_NOUNS, after) is not None
+        text, keeps_end = _article(feminine, before in DATIVE), True
+    else:
+        text, keeps_end = _words(core, end, before, after, following)
+    if end == " " and following is not None and after in {"uhr", *CURRENCIES} and not spoken(following, word):
+        end = _take_end(_fold(following), False)[1]  # of a word that is said with this one, before it
     said = [piece for raw in text.split() for piece in _pieces(_letters(raw))]
     if said and keeps_end and end != " ":
         said[-1] += end
@@ -126,7 +152,11 @@ def leans(word: str) -> bool:
     """True when how a written word is said may depend on the word after it: numbers, abbreviations, signs."""
     core, end = _take_end(_fold(word), False)
     low = core.lower()
-    return bool(re.search("[0-9]", core)) or core in SIGNS or (end == "." and (len(low) < 3 or low in ABBREVIATIONS))
+    return (
+        bool(re.search("[0-9]", core))
+        or core in SIGNS
+        or (end == "." and (len(low) < 3 or low in {**ABBREVIATIONS, **MONTHS_SHORT} or _roman(core) > 0))
+    )
 
 
 def cardinal(number: int) -> str:
@@ -160,7 +190,7 @@ def _fold(word: str) -> str:
 
 def _take_end(word: str, last: bool) -> tuple[str, str]:
     """The word without its outer punctuation, and the symbol that follows it. `last`: the phrase ends here."""
-    match = re.fullmatch(r"[^\w€$£%§&+=@°#<>×-]*(.*?)([^\w€$£%§&+=@°‰²³<>×]*)", word, re.DOTALL)
+    match = re.fullmatch(r"[^\w€$£¥%‰§&+=@°#<>×-]*(.*?)([^\w€$£¥%‰§&+=@°<>×]*)", word, re.DOTALL)
     core, tail = (match.group(1), match.group(2)) if match else (word, "")
     for symbol, signs in (("?", "?"), ("!", "!"), (".", ".…"), (":", ":;"), (",", ",–—()")):
         if any(sign in tail for sign in signs):
@@ -172,10 +202,53 @@ def _bare(word: str | None) -> str:
     return _take_end(_fold(word), False)[0].lower() if word else ""
 
 
+def _counts(previous: str | None, following: str | None) -> bool:
+    """True where a 1 between these words counts a noun ("nur 1 Tag") and is not a noun's number ("Platz 1 Berlin")."""
+    noun = re.match("[A-ZÄÖÜ][a-zäöüß]", following or "") is not None
+    return (
+        noun
+        and not (previous or "").rstrip(",;:")[:1].isupper()
+        and _bare(following) not in {"uhr", *CURRENCIES, *UNITS}
+    )
+
+
+def _article(feminine: bool, dative: bool) -> str:
+    """A 1 before its noun."""
+    if dative:
+        return "einer" if feminine else "einem"
+    return "eine" if feminine else "ein"
+
+
+def _single(name: str) -> str:
+    """One of a feminine unit: Stunden -> Stunde, Millionen -> Million."""
+    return name.removesuffix("en" if name.endswith("ionen") else "n")
+
+
+def _roman(core: str) -> int:
+    """The value of a Roman numeral up to 39, 0 where it is none."""
+    if not re.fullmatch(ROMAN, core):
+        return 0
+    values = [{"I": 1, "V": 5, "X": 10}[letter] for letter in core]
+    return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+
+
 def _words(core: str, end: str, before: str, after: str, following: str | None) -> tuple[str, bool]:
     """The spoken text of a word without its punctuation, and whether the punctuation still stands."""
     low = core.lower()
     dotted = end == "."
+    if low in UNITS and low not in CURRENCIES and re.fullmatch(rf"[+-]?(?:{_NUMBER})", before):
+        name = UNITS[low]
+        one = name in FEMININE and before.lstrip("+-") == "1"
+        return _single(name) if one else name, not dotted or low not in ABBREVIATIONS or following is None
+    if (
+        dotted
+        and low in MONTHS_SHORT
+        and following is not None
+        and (before.isdigit() or re.fullmatch("[0-9]{4}", after))
+    ):
+        return MONTHS_SHORT[low], False
+    if dotted and low == "s" and after[:1].isdigit():
+        return "Seite", False
     if dotted or "." in low:
         for (first, second), (says_first, says_second) in SPACED.items():
             if dotted and low == first and after == second:
@@ -187,21 +260,38 @@ def _words(core: str, end: str, before: str, after: str, following: str | None) 
     if low in WITHOUT_DOT:
         return ABBREVIATIONS[low], True
     if core in SIGNS:
-        return ("" if _priced(before) and core in CURRENCIES else SIGNS[core]), True
-    if re.fullmatch(rf"[+-]?(?:{_NUMBER})", before) and low in UNITS:
-        return UNITS[low], True
+        leads = _priced(after) and not before[:1].isdigit()  # € 12,50
+        return ("" if core in CURRENCIES and (_priced(before) or leads) else SIGNS[core]), True
     if low in CURRENCIES and _priced(before):
         return "", True
-    if low == "uhr" and re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", before):
+    if low == "uhr" and re.search(r"(?:^|[-–])[0-9]{1,2}[:.][0-9]{2}$", before):
         return "", True
-    if not re.search("[0-9]", core):
+    if (low in UNITS and re.search("[²³°]", low)) or low == "gmbh":
+        return UNITS.get(low, "geh-emm-beh-hah"), True
+    if (len(core) > 1 or before in WEAK | WEAK_N) and (value := _roman(core)):
+        return _regnal(value, dotted, before, following is None)
+    if not re.search(f"[0-9{''.join(VULGAR)}]", core):
         return _plain(core), True
-    return _numeric(low, dotted, before, after, following)
+    return _numeric(core, dotted, before, after, following)
+
+
+def _regnal(value: int, dotted: bool, before: str, last: bool) -> tuple[str, bool]:
+    """A Roman numeral: an ordinal where it has a point, unless it numbers what is said before it."""
+    if not dotted or before in NUMBERED or (last and not before):
+        return cardinal(value), True
+    if not before or before in WEAK | WEAK_N:
+        return ordinal(value, _ending(before)), last
+    return f"der {ordinal(value)}", last
+
+
+def _ending(before: str) -> str:
+    """Of an ordinal after this word."""
+    return "ten" if before in WEAK_N else "te" if before in WEAK else "ter"
 
 
 def _priced(before: str) -> bool:
     """True when the word before is an amount like 5,50, which already says its currency."""
-    return re.fullmatch(r"[0-9]+(?:\.[0-9]{3})*,[0-9]{2}", before) is not None
+    return re.fullmatch(r"[+-]?[0-9]+(?:[.'][0-9]{3})*[,.][0-9]{2}", before) is not None
 
 
 def _plain(core: str) -> str:
@@ -223,42 +313,82 @@ def _initials(word: str) -> str:
     return word
 
 
-def _numeric(low: str, dotted: bool, before: str, after: str, following: str | None) -> tuple[str, bool]:
+def _numeric(core: str, dotted: bool, before: str, after: str, following: str | None) -> tuple[str, bool]:
     """The spoken text of a word that holds digits."""
+    low = core.lower()
+    if iso := re.fullmatch(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", low):
+        low = f"{iso.group(3)}.{iso.group(2)}.{iso.group(1)}"
     if (date := re.fullmatch(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{4}|[0-9]{2}))?", low)) and (
         date.group(3) or dotted
     ):
         return _date(date, before), bool(date.group(3)) or following is None
-    if time := re.fullmatch(r"([0-9]{1,2}):([0-9]{2})", low):
-        hour, minute = int(time.group(1)), int(time.group(2))
-        return f"{_one(hour)} Uhr {cardinal(minute) if minute else ''}", True
+    times = [_time(part, after) for part in re.split("[-–]", low)]
+    if all(times):
+        return " bis ".join(times), True
+    if score := re.fullmatch("([0-9]+):([0-9]+)", low):
+        return f"{_amount(score.group(1))} zu {_amount(score.group(2))}", True
+    if decade := re.fullmatch("([0-9]+)er(n?)(-.*)?", low):
+        return f"{_amount(decade.group(1))}er{decade.group(2)}{decade.group(3) or ''}", True
     if (
         dotted
         and following is not None
         and re.fullmatch("[0-9]+", low)
-        and (after in MONTHS or before in WEAK | WEAK_N)
+        and (after in MONTHS or after in MONTHS_SHORT or before in WEAK | WEAK_N)
     ):
-        return ordinal(int(low), "ten" if before in WEAK_N else "te" if before in WEAK else "ter"), False
-    if low in FRACTIONS:
-        return FRACTIONS[low], True
+        return ordinal(int(low), _ending(before)), False
+    if fraction := re.fullmatch(f"([0-9]*)([{''.join(VULGAR)}])(.*)", low):
+        whole, part, unit = fraction.groups()
+        if not unit or unit in UNITS:
+            return f"{_with_part(whole, VULGAR[part])} {UNITS.get(unit, '')}", True
+    if said := _fraction(low):
+        return said, True
     if span := re.fullmatch(rf"({_NUMBER})[-–]({_NUMBER})", low):
         return f"{_amount(span.group(1))} bis {_amount(span.group(2))}", True
     if amount := re.fullmatch(rf"([€$£]?)([+-]?)({_NUMBER})(%|‰|°c?|€|\$|£|km/h|[a-z]{{1,3}}[²³]?)?", low):
         sign, minus, number, unit = amount.groups()
         currency = CURRENCIES.get(sign) or CURRENCIES.get(unit or "") or CURRENCIES.get(after)
         name = {"-": "minus ", "+": "plus "}.get(minus, "")
+        if not sign and before in CURRENCIES and before in SIGNS and _priced(low):
+            sign, currency = before, CURRENCIES[before]  # € 12,50
         if currency:
-            stated = bool(sign) or unit in CURRENCIES or "," in number
+            stated = bool(sign) or unit in CURRENCIES or _priced(number)
             return name + _money(number, currency, stated), True
         if unit is None or unit in UNITS:
-            said = _one(int(number)) if number == "1" and (after in {"uhr", *UNITS} or unit) else _amount(number)
-            return f"{name}{said} {UNITS.get(unit or '', '')}", True
-    parts = re.findall(rf"{_NUMBER}|[^0-9\s]+", low)
+            said, unit_name = _amount(number), UNITS.get(unit or "", "")
+            if number == "1" and (after in {"uhr", *UNITS} or unit):
+                said = "eine" if (unit_name or UNITS.get(after)) in FEMININE else "ein"
+                unit_name = _single(unit_name) if unit_name in FEMININE else unit_name
+            return f"{name}{said} {unit_name}", True
+    parts = re.findall(rf"{_NUMBER}|[^0-9\s]+", core if core.isupper() else low)
     return " ".join(_amount(part) if part[0] in DIGITS else _plain(part) for part in parts), True
 
 
+def _time(text: str, after: str) -> str:
+    """14:30, or 14.30 before "Uhr", as it is said; "" where it is no time."""
+    time = re.fullmatch(r"([0-9]{1,2})[:.]([0-9]{2})" if after == "uhr" else "([0-9]{1,2}):([0-9]{2})", text)
+    hour, minute = map(int, time.groups()) if time else (99, 99)
+    return f"{_one(hour)} Uhr {cardinal(minute) if minute else ''}".strip() if hour <= 24 and minute < 60 else ""
+
+
+def _fraction(text: str) -> str:
+    """3/4 -> "drei Viertel"; "" where it is none that is usual."""
+    if not (parts := re.fullmatch("([1-9])/([0-9]{1,2})", text)):
+        return ""
+    above, below = int(parts.group(1)), int(parts.group(2))
+    if not above < below <= LARGEST_PART:
+        return ""
+    return f"{_one(above)} {'halb' if below == 2 else ordinal(below, 'tel')}"
+
+
+def _with_part(whole: str, part: str) -> str:
+    """2, "1/2" -> "zweieinhalb"; 2, "3/4" -> "zwei drei Viertel"."""
+    if not whole:
+        return _fraction(part)
+    return f"{_one(int(whole))}einhalb" if part == "1/2" else f"{cardinal(int(whole))} {_fraction(part)}"
+
+
 def _date(date: re.Match[str], before: str) -> str:
-    ending = "ten" if before in WEAK_N else "te" if before in WEAK else "ter"
+    ending = _ending(before)
     day, month, in_year = date.groups()
     name = MONTHS[int(month) - 1] if 1 <= int(month) <= 12 else ordinal(int(month), ending)
     return f"{ordinal(int(day), ending)} {name} {year(int(in_year)) if in_year else ''}"
@@ -266,10 +396,14 @@ def _date(date: re.Match[str], before: str) -> str:
 
 def _money(number: str, currency: str, stated: bool) -> str:
     """12,50 -> "zwölf Euro fünfzig"; the currency is left out where the next word says it."""
-    whole, _, cents = number.partition(",")
-    whole = whole.replace(".", "").replace("'", "")
+    grouped = re.fullmatch(r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?", number) is not None
+    whole, _, cents = (re.sub("[.']", "", number) if grouped else number.replace(".", ",")).partition(",")
+    if cents and len(cents) != 2:
+        return f"{_amount(number)} {currency if stated else ''}"
+    if cents and not int(whole) and int(cents) and currency in {"Euro", "Dollar"}:
+        return f"{_one(int(cents))} Cent"
     said = f"{_one(int(whole))} {currency if stated else ''}"
-    return f"{said} {cardinal(int(cents))}" if cents and len(cents) == 2 and int(cents) else said
+    return f"{said} {cardinal(int(cents))}" if cents and int(cents) else said
 
 
 def _one(number: int) -> str:

@@ -25,7 +25,7 @@ from streamst.text_de import normalise
 
 ASSETS = Path(streamst.models.voice.__file__).parents[1] / "assets"
 
-TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute. Wer war das? Das weiß ich nicht"
+TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute für € 12,50. Wer war das? Das weiß ich nicht"
 
 
 @pytest.fixture(scope="module")

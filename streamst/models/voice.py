@@ -208,13 +208,16 @@ def _line(work: Speak) -> _Line:
         following = written[index + 1] if index + 1 < len(written) else None
         pieces = spoken(written[index], previous or None, following)
         guess = spoken(written[index], previous or None)
+        if len(seen) < len(said) and (guess or pieces):  # also by a "€" that is silent before its price
+            seen.append(encode((guess or pieces)[0]))
         for place, piece in enumerate(pieces):
-            if said:
-                seen.append(encode(piece if place or not guess else guess[0]))
+            if place:
+                seen.append(encode(piece))
             said.append(encode(piece, opening))
             opening, closed = False, closes(piece)
         previous = written[index]
-    seen.append(encode(ahead[0]) if ahead else [])
+    if len(seen) < len(said):
+        seen.append(encode(ahead[0]) if ahead else [])
     pace = Pace(work.rate, work.pauses)
     return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, ends, pace)
 
