@@ -42,6 +42,11 @@ def pairs_of(text: str, translation: str, counts: Counter[str]) -> dict[str, str
     return found
 
 
+def words_of(clip: Clip) -> str:
+    """What is said."""
+    return spoken_english(" ".join(str(r.text) for r in clip.references))
+
+
 def distractors(counts: Counter[str], terms: Mapping[str, str], number: int) -> dict[str, str]:
     """Words of five letters or more that are no terms, the rarest first, each as its own translation."""
     words = [
@@ -68,7 +73,7 @@ def play(pipeline: Pipeline, clips: tuple[Clip, ...], terms: Mapping[str, str], 
         audio_s += len(pcm) / pipeline.sample_rate_hz
         captions.append(" ".join(e.stable for e in events if isinstance(e, Caption) and e.lang == "en" and e.final))
         hypotheses.append(" ".join(word for e in events if isinstance(e, Words) for word in e.words))
-        spoken.append(spoken_english(" ".join(str(r.text) for r in clip.references)))
+        spoken.append(words_of(clip))
         references.append(" ".join(str(r.translation) for r in clip.references))
         for source, target in wanted.items():
             if f" {source} " in f" {spoken[-1]} ":
@@ -89,6 +94,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("terms", type=Path)
     parser.add_argument("--make", action="store_true")
+    parser.add_argument("--only-terms", action="store_true", help="play the clips in which a term is said, no others")
     parser.add_argument("--distractors", type=Path, help="text whose first column is English")
     parser.add_argument("--policy")
     parser.add_argument("--latency", default="medium")
@@ -108,6 +114,8 @@ def main() -> None:
                 made = {**pairs_of(str(reference.text), str(reference.translation), counts), **made}
         arguments.terms.write_text("".join(f"{a}\t{b}\n" for a, b in made.items()), encoding="utf-8")
     wanted = dict(read_glossary(arguments.terms).terms)
+    if arguments.only_terms:
+        clips = tuple(clip for clip in clips if any(f" {term} " in f" {words_of(clip)} " for term in wanted))
     pipeline = load(arguments.model, "cpu")
     print("| glossary | terms | heard | translated | WER % | BLEU | opened in s | RTF |")
     print("|---|---|---|---|---|---|---|---|")
