@@ -161,6 +161,7 @@ def say(
         raise InputError("there is nothing to say: TEXT has no words")
     from streamst.audio import WavWriter
     from streamst.pipeline import load
+    from streamst.text_de import leans
 
     with shown("Loading the model"):
         voice = load(model, device, voice_name=voice_name).voice
@@ -170,20 +171,20 @@ def say(
     pieces: list[np.ndarray] = []
     first_audio_s: float | None = None
     state = voice.init_state()
+    started = time.perf_counter()
+    for place, word in enumerate(words):
+        final = place == len(words) - 1 or (word.endswith((".", "!", "?")) and not leans(word))
+        pcm, state = voice.speak([word], state, final=final, rate=rate)
+        if len(pcm) and first_audio_s is None:
+            first_audio_s = time.perf_counter() - started
+        pieces.append(pcm)
+    spent_s = time.perf_counter() - started
+    if first_audio_s is None:
+        raise InputError(f"the voice finds nothing to say in {text!r}")
     with WavWriter(output, voice.sample_rate_hz) as file:
-        started = time.perf_counter()
-        for place, word in enumerate(words):
-            final = place == len(words) - 1 or word.endswith((".", "!", "?"))
-            pcm, state = voice.speak([word], state, final=final, rate=rate)
-            if len(pcm) and first_audio_s is None:
-                first_audio_s = time.perf_counter() - started
-            pieces.append(pcm)
-        spent_s = time.perf_counter() - started
         for pcm in pieces:
             file.write(pcm)
         length_s = file.samples / voice.sample_rate_hz
-    if first_audio_s is None:
-        raise InputError(f"the voice finds nothing to say in {text!r}")
     if report is not None:
         figures = {"first_audio_ms": round(first_audio_s * 1000, 1), "rtf": round(spent_s / length_s, 4)}
         report.write_text(json.dumps(figures) + "\n", encoding="utf-8")

@@ -203,7 +203,21 @@ def test_saying_slowly_takes_longer(capsys: pytest.CaptureFixture[str], tiny: st
 
 def test_nothing_to_say_is_an_error(capsys: pytest.CaptureFixture[str], tiny: str, tmp_path: Path) -> None:
     assert "TEXT has no words" in fails(capsys, "say", "  ", "-o", str(tmp_path / "a.wav"), "--model", tiny)
+    assert "finds nothing to say in '你好'" in fails(
+        capsys, "say", "你好", "-o", str(tmp_path / "a.wav"), "--model", tiny
+    )
     assert not (tmp_path / "a.wav").exists()
+
+
+def test_points_that_end_no_sentence_are_no_end(capsys: pytest.CaptureFixture[str], tiny: str, tmp_path: Path) -> None:
+    text, wav = "am 3. Mai bei Dr. Klein z. B. um 14.30 Uhr", tmp_path / "a.wav"
+    works(capsys, "say", text, "-o", str(wav), "--model", tiny)
+    voice = load(tiny).voice
+    assert voice is not None
+    whole, _ = voice.speak(text.split(), voice.init_state(), final=True)
+    heard, _ = soundfile.read(wav, dtype="float32")
+    assert heard.shape == whole.shape
+    np.testing.assert_allclose(heard, np.clip(whole, -1, 1), atol=1e-4)
 
 
 @pytest.fixture
