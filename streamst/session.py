@@ -33,12 +33,23 @@ from streamst.models.seam import (
     Work,
     perform,
 )
-from streamst.policies.base import Committed, Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
+from streamst.policies.base import (
+    Committed,
+    Heard,
+    Hypothesis,
+    Policy,
+    Said,
+    frames_of,
+    missing_needs,
+    rebase,
+    whole_words,
+)
 from streamst.policies.catalog import POLICIES, make_policy
 
 SNAPSHOT_FORMAT = 3
 WORD_WAIT_MS = 250.0  # that a word waits for the next before it is spoken without it
 LOUDEST = 32_768.0  # of samples, beyond which the networks' numbers overflow sooner or later
+LONG_QUIET_MS = 30_000.0  # of a silence before a segment's first word that are kept
 LONG_CAPTION_WORDS = 30  # after which a segment without a pause goes on in another caption
 SENTENCE_WORDS = 8  # after which it does where a sentence ended
 SENTENCE_ENDS = (".", "!", "?", ":", ";", "。", "！", "？")
@@ -277,7 +288,10 @@ class Session(Generic[T, V]):
         heard = self.translator.heard(self._hearing)
         segment = self._segment
         said = Said(len(segment.word_ends), len(segment.prefix), segment.heard, segment.previous, segment.aligned)
-        if not self._worth(heard) or not self.policy.wants_decode(heard, said):
+        if not self._worth(heard):
+            self._wait(heard)
+            return
+        if not self.policy.wants_decode(heard, said):
             return
         candidate = yield self._decode()
         self._decoder_calls += 1
@@ -358,7 +372,22 @@ class Session(Generic[T, V]):
         drop = self.policy.droppable(heard, committed, [start for start in starts if start >= 0])
         if not drop.tokens and not drop.frames:
             return
-        n, frames = drop.tokens, drop.frames
+        self._drop(drop.tokens, drop.frames)
+        ended = segment.sentence_ends[-1:] == (len(segment.prefix),) and segment.words >= SENTENCE_WORDS
+        full = ended or segment.words >= LONG_CAPTION_WORDS
+        # Nothing kept is nothing to go on from: what comes may begin in mid-word, and must not join the word before.
+        if self._segment.forgot and (full or not self._segment.prefix):
+            self._turn_caption()
+
+    def _wait(self, heard: Heard) -> None:
+        """Forget the beginning of a long silence: a policy counts, and looks at, what a segment has heard."""
+        quiet = frames_of(LONG_QUIET_MS, heard.frame_ms)
+        if heard.frames > 2 * quiet:
+            self._drop(0, heard.frames - quiet)
+
+    def _drop(self, n: int, frames: int) -> None:
+        """Forget the first `n` tokens of what the decoder goes on from, and the first `frames` of the segment."""
+        segment = self._segment
         self._hearing = self.translator.forget(self._hearing, frames, n)
         self._segment = replace(
             segment,
@@ -368,14 +397,9 @@ class Session(Generic[T, V]):
             sentence_ends=tuple(end - n for end in segment.sentence_ends if end > n),
             previous=tuple(_later(hypothesis, frames) for hypothesis in segment.previous),
             aligned=max(segment.aligned - frames, -1),
-            heard=self.translator.heard(self._hearing),
+            heard=self.translator.heard(self._hearing) if segment.heard else None,
             forgot=segment.forgot or n > 0,
         )
-        ended = segment.sentence_ends[-1:] == (len(segment.prefix),) and segment.words >= SENTENCE_WORDS
-        full = ended or segment.words >= LONG_CAPTION_WORDS
-        # Nothing kept is nothing to go on from: what comes may begin in mid-word, and must not join the word before.
-        if self._segment.forgot and (full or not self._segment.prefix):
-            self._turn_caption()
 
     def _turn_caption(self) -> None:
         """Close the caption in the middle of the segment: what comes goes into another one."""

@@ -341,3 +341,32 @@ def test_one_decode_does_not_end_a_sentence_before_the_speaker_does() -> None:
     events = [event for _ in range(4) for event in session.push(np.zeros(RATE, np.float32))]
     assert text(events) == "0 1 2 3"
     assert text([*events, *session.finish()]) == "0 1 2 3 99"
+
+
+class Quiet(Counting):
+    """Hears its first word after two minutes."""
+
+    provides: frozenset[Need] = frozenset({"alignment", "source-ctc"})
+
+    def heard(self, state: Clock, final: bool = False) -> Heard:
+        words = max(0, state.samples // RATE - 120)
+        return replace(super().heard(state, final), source_words=words, source_tokens=words)
+
+    def endpoint(self, state: Clock) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("name", ["wait-k:k=1", "alignatt", "local-agreement"])
+def test_of_a_long_silence_only_the_end_is_kept(name: str) -> None:
+    translator = Quiet()
+    session = Session(translator, parse_policy(name), None, SessionOptions(chunk_ms=500))
+    events: list[Event] = []
+    for _ in range(125):
+        events += session.push(np.zeros(RATE, np.float32))
+        heard = translator.heard(session._hearing)
+        assert heard.frames * heard.frame_ms <= 66_000
+        assert heard.start_ms + heard.frames * heard.frame_ms == session._source_ms
+    assert text(events)
+    said = [e for e in [*events, *session.finish()] if isinstance(e, Words)]
+    assert all(e.source_ms > 120_000 for e in said)
+    assert text(said) == " ".join(map(str, range(64)))  # the seconds since the end of what was forgotten
