@@ -11,6 +11,7 @@ What is not possible is refused before the handshake, in the words of the servic
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 import time
@@ -171,7 +172,8 @@ class Compatible:
         session = session_object(
             f"sess_{secret.session_id}", secret.model, self._ends_at(), secret.target, secret.transcription
         )
-        return JSONResponse({"value": value, "expires_at": secret.expires_at, "session": session})
+        told = json.dumps({"value": value, "expires_at": secret.expires_at, "session": session})  # a name as it came
+        return Response(told, media_type="application/json")
 
     def _keep(self, fields: dict[str, Any], key: str | None) -> tuple[str, _Secret]:
         asked = openai_wire.part(fields, "session") or {}

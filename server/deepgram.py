@@ -44,6 +44,7 @@ from .seam import (
 IDLE_S = 10.0  # without audio or KeepAlive
 UNSURE = 0.5  # confidence of a word that may still change
 LEAST_UTTERANCE_END_MS = 1000
+MOST_DIGITS = 12  # of a number in the address
 Marker = Literal["", "finalize"]  # what a Configure on its way was sent for
 
 # The close code and reason for each of our codes; Deepgram's own names where it has one.
@@ -80,12 +81,12 @@ def read_query(query: Mapping[str, str], extras: list[str], source: str, targets
         raise _impossible("language", spoken, (source,))
     if query.get("channels", "1") != "1" or _flag(query, "multichannel", False):
         raise ProtocolError("channels: one is heard here; mix them, or open a stream for each", codes.BAD_PARAMETER)
-    if rate is not None and not rate.isdecimal():
+    if rate is not None and not _whole(rate):
         raise ProtocolError(f"sample_rate: {rate!r} is not a whole number of Hz", codes.BAD_PARAMETER)
     if encoding is not None and encoding != "opus" and rate is None:
         raise ProtocolError(f"sample_rate is needed with encoding={encoding}", codes.BAD_PARAMETER)
     ends = query.get("utterance_end_ms")
-    if ends is not None and not (ends.isdecimal() and int(ends) >= LEAST_UTTERANCE_END_MS):
+    if ends is not None and not (_whole(ends) and int(ends) >= LEAST_UTTERANCE_END_MS):
         raise ProtocolError(
             f"utterance_end_ms: {ends!r}; at least {LEAST_UTTERANCE_END_MS} are possible", codes.BAD_PARAMETER
         )
@@ -325,6 +326,11 @@ def _text(kind: str, **fields: Any) -> str:
 
 def _base(tag: str) -> str:
     return tag.replace("_", "-").split("-")[0].lower()
+
+
+def _whole(value: str) -> bool:
+    """Whether it is a whole number that anybody could mean: Python reads no more than some thousand digits."""
+    return value.isdecimal() and len(value) <= MOST_DIGITS
 
 
 def _flag(query: Mapping[str, str], name: str, default: bool) -> bool:

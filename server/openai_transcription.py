@@ -113,7 +113,7 @@ class OpenAITranscription:
             case Configured():
                 return self._configured(self._waiting.popleft() if self._waiting else "")
             case Caption():
-                return self._heard(answer) if answer.lang == self._source and "clear" not in self._waiting else []
+                return self._heard(answer) if answer.lang == self._source and not self._cleared else []
             case Acknowledged():
                 self._processed_ms = answer.processed_ms
                 return []
@@ -203,6 +203,11 @@ class OpenAITranscription:
         """`marker` tells what to say once it has its effect; what was heard is flushed before the end of an item."""
         self._waiting.append(marker)
         return Configure(self.settings, flush=marker != "update")
+
+    @property
+    def _cleared(self) -> bool:
+        """Whether what is told now was cleared, and not committed before that."""
+        return next((marker for marker in self._waiting if marker in ("commit", "clear")), "") == "clear"
 
     def _configured(self, marker: Marker) -> list[Message]:
         match marker:

@@ -9,6 +9,7 @@ it does not swing.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
@@ -28,7 +29,8 @@ RELIEF_POLICY = "wait-k:k=7"  # of all sessions, from the second on: it decodes 
 
 @dataclass
 class Pressure:
-    """What one engine is under. Tell it every batch and all audio heard; ask `level` before every chunk."""
+    """What one engine is under. Tell it every batch and all audio heard; ask `level` before every chunk. Any thread
+    may: the engine's works while the server's asks."""
 
     now: Callable[[], float]
     _costs: Costs = field(default_factory=Costs)
@@ -38,48 +40,56 @@ class Pressure:
     _level: int = RELAXED
     _since_s: float | None = None  # when a reason to change the level began
     _rising: bool = False
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def worked(self, batch: Batch) -> None:
         """The networks did this."""
-        self._costs.worked(batch)
+        with self._lock:
+            self._costs.worked(batch)
 
     def began(self, stream: Hashable) -> None:
         """A stream was opened, and will soon be heard."""
-        self._streams[stream] = self.now()
+        with self._lock:
+            self._streams[stream] = self.now()
 
     def heard(self, stream: Hashable, audio_s: float, behind_s: float) -> None:
         """Audio of a stream was heard, `behind_s` later than it could have been (see `behind`)."""
-        self._fade()
-        self._streams[stream] = self.now()
-        self._costs.heard(audio_s)
-        self._behind_s = max(self._behind_s, behind_s)
+        with self._lock:
+            self._fade()
+            self._streams[stream] = self.now()
+            self._costs.heard(audio_s)
+            self._behind_s = max(self._behind_s, behind_s)
 
     def ended(self, stream: Hashable) -> None:
         """The stream is over."""
-        self._streams.pop(stream, None)
+        with self._lock:
+            self._streams.pop(stream, None)
 
     @property
     def level(self) -> int:
         """RELAXED to NO_MORE."""
-        self._fade()
-        self._judge()
-        return self._level
+        with self._lock:
+            self._fade()
+            self._judge()
+            return self._level
 
     @property
     def demand(self) -> float:
         """Share of the device's time that the streams take in real time; above 1 they cannot all be heard in time."""
-        return self._costs.demand(self._count())
+        with self._lock:
+            return self._costs.demand(self._count())
 
     @property
     def room(self) -> bool:
         """Whether another stream can be served; it is expected to be like the others. A first one always can, however
         slow the machine: who would be served by refusing it?"""
-        count = self._count()
-        return not count or (self.level < NO_MORE and self._costs.demand(count + 1) <= BUSY)
+        with self._lock:
+            count = self._count()
+            return not count or (self.level < NO_MORE and self._costs.demand(count + 1) <= BUSY)
 
     def _count(self) -> int:
         now_s = self.now()
-        return sum(now_s - heard_s < FRESH_S for heard_s in list(self._streams.values()))
+        return sum(now_s - heard_s < FRESH_S for heard_s in self._streams.values())
 
     def _fade(self) -> None:
         now_s = self.now()

@@ -123,7 +123,13 @@ class _Process:
     pending: dict[int, asyncio.Future[Told]] = field(default_factory=dict)
     demand: float = 0.0
     room: bool = True
+    dead: bool = False
     sending: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def open(self) -> bool:
+        """Whether another stream can be served here, as far as was told."""
+        return not self.dead and (self.room or not self.streams)
 
 
 class Processes:
@@ -140,8 +146,9 @@ class Processes:
         self._processes = [self._start() for _ in range(count)]
 
     def open(self, defaults: Settings, relieve: bool = True) -> RemoteStream:
-        """A stream in the process that has least to do. relieve: see `LiveStream`."""
-        least = min(self._processes, key=lambda one: (len(one.streams), one.demand))
+        """A stream in the process that has least to do, one that lives and has room if there is. relieve: see
+        `LiveStream`."""
+        least = min(self._processes, key=lambda one: (one.dead, not one.open, len(one.streams), one.demand))
         self._numbers += 1
         stream = RemoteStream(self._numbers, least, self._pipeline)
         least.streams[stream.number] = stream
@@ -177,7 +184,7 @@ class Processes:
     @property
     def room(self) -> bool:
         """Whether another stream can be served, as far as the processes have told."""
-        return any(one.room or not one.streams for one in self._processes)
+        return any(one.open for one in self._processes)
 
     @property
     def demand(self) -> float:
@@ -231,8 +238,9 @@ class Processes:
                 self._loop.call_soon_threadsafe(_resolve, process.pending.pop(told.stream, None), told)
 
     def _replace(self, process: _Process) -> None:
+        process.dead = True
         log.error("a worker process died with %d sessions; another takes its place", len(process.streams))
-        for future in process.pending.values():
+        for future in list(process.pending.values()):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(_fail, future)
         fresh = self._start()

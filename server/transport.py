@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from uvicorn import Config, Server
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
@@ -44,6 +45,12 @@ class Transport(WebSocketsSansIOProtocol):
         state: dict[str, Any] = self.scope.setdefault("state", {})
         state["abort"] = self.transport.abort
         await super().run_asgi()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; a refusal in full completes the handshake as well, and is no failure of the application's."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless this connection has failed: then forget."""

@@ -47,8 +47,10 @@ def codec_for(name: AudioCodec, codec: Codec | None) -> Codec | None:
 
 
 def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
-    """How much speech a message holds, or claims to; ProtocolError 1009 when it is more than a message may hold."""
+    """How much speech a message holds, or claims to; ProtocolError 1009 when it is more than a message may hold, 4400
+    at an impossible sample rate, which nobody may have been told about yet."""
     if audio.codec == "pcm16":
+        _check_rate(settings.sample_rate_hz)
         held_ms = len(audio.payload) / 2 / settings.sample_rate_hz * 1000
     else:
         frames = sum(count for _, count in packets(audio.payload, audio.codec))
@@ -75,6 +77,12 @@ def packets(payload: bytes, codec: AudioCodec) -> Iterator[tuple[bytes, int]]:
                 codes.TOO_BIG,
             )
         yield payload[start:end], frames
+
+
+def _check_rate(rate_hz: int) -> None:
+    if not LOWEST_HZ <= rate_hz <= HIGHEST_HZ:
+        reason = f"config.sample_rate_hz: {rate_hz}; allowed: {LOWEST_HZ} to {HIGHEST_HZ}"
+        raise ProtocolError(reason, codes.BAD_PARAMETER)
 
 
 def _frame_hz(name: AudioCodec, codec: Codec | None) -> float:
@@ -105,11 +113,8 @@ class Uplink:
                     codes.BAD_PARAMETER,
                 )
             self._receiver, self._frame_ms = receiver(found), 1000 / found.frame_hz
-        elif not LOWEST_HZ <= settings.sample_rate_hz <= HIGHEST_HZ:
-            raise ProtocolError(
-                f"config.sample_rate_hz: {settings.sample_rate_hz}; allowed: {LOWEST_HZ} to {HIGHEST_HZ}",
-                codes.BAD_PARAMETER,
-            )
+        else:
+            _check_rate(settings.sample_rate_hz)
         self._resampler = Resampler(settings.sample_rate_hz, sample_rate_hz)
 
     def split(self, payload: bytes, chunk_ms: int) -> Iterator[bytes]:

@@ -250,6 +250,13 @@ def test_a_client_secret_that_is_unknown_opens_nothing(server: str) -> None:
     assert json.loads(response.body or b"")["error"]["code"] == "invalid_api_key"
 
 
+def test_a_client_secret_tells_a_name_as_it_came_though_it_is_half_a_character(server: str) -> None:
+    asked = {"model": "\ud800", "audio": {"input": {"transcription": {"model": "\udc00"}}}}
+    status, body = post(f"{server}/v1/realtime/translations/client_secrets", {"session": asked})
+    assert (status, body["session"]["model"]) == (200, "\ud800")
+    assert body["session"]["audio"]["input"]["transcription"] == {"model": "\udc00"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [{}, {"session": {"model": "m", "audio": {"output": {"language": "tlh"}}}}, {"session": 7},

@@ -211,7 +211,9 @@ def test_the_address_says_what_is_wished() -> None:
         ({"interim_results": "maybe"}, "allowed: true, false"),
         ({"encoding": "linear16"}, "sample_rate is needed"),
         ({"encoding": "linear16", "sample_rate": "fast"}, "sample_rate: 'fast'"),
+        ({"encoding": "linear16", "sample_rate": "9" * 5000}, "not a whole number"),
         ({"utterance_end_ms": "10"}, "at least 1000"),
+        ({"utterance_end_ms": "9" * 5000}, "at least 1000"),
         ({"extra": "translate:tlh"}, "allowed: de"),
     ],
 )

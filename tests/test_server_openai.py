@@ -307,6 +307,22 @@ def test_cleared_audio_is_never_told() -> None:
     assert said(protocol, caption("en", 1, "well"))[-1]["delta"] == "well"
 
 
+@pytest.mark.parametrize("detection", [None, {"type": "server_vad"}])
+def test_what_was_committed_is_told_though_the_buffer_is_cleared_right_after(detection: dict[str, str] | None) -> None:
+    protocol = transcription()
+    protocol.receive(update(turn_detection=detection))
+    protocol.receive(event("input_audio_buffer.append", audio=SILENCE))
+    (commit,) = protocol.receive(event("input_audio_buffer.commit"))
+    protocol.receive(event("input_audio_buffer.append", audio=SILENCE))
+    (clear,) = protocol.receive(event("input_audio_buffer.clear"))
+    assert isinstance(commit, Configure)
+    assert isinstance(clear, Configure)
+    kept = said(protocol, caption("en", 0, "yes", final=True), Configured(commit.settings, 320))
+    assert [e["transcript"] for e in kept if "transcript" in e] == ["yes"]
+    dropped = said(protocol, caption("en", 1, "oh no", final=True), Configured(clear.settings, 320))
+    assert [e["type"] for e in dropped] == ["input_audio_buffer.cleared"]
+
+
 def test_a_commit_of_less_than_100_ms_is_refused() -> None:
     error = refusal(transcription().receive(event("input_audio_buffer.commit")))
     assert error["code"] == "input_audio_buffer_commit_empty"

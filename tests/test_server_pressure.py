@@ -1,5 +1,8 @@
 """Under pressure things give way in order, one at a time, and come back when it is over."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -192,3 +195,29 @@ def test_a_stream_that_may_not_be_relieved_asks_what_was_wanted_whatever_the_pre
     pressure.given = CHEAPER_POLICY
     heard(live, 0, 2.0)
     assert (session.chunk_ms, session.policy) == wanted
+
+
+def test_one_thread_may_work_while_another_asks(clock: Clock) -> None:
+    pressure = Pressure(clock)
+    pressure.began("a")
+    pressure.heard("a", 10.0, 0.0)
+    interval_s = sys.getswitchinterval()
+    failed: list[Exception] = []
+
+    def works() -> None:
+        for number in range(20_000):
+            pressure.worked(Batch(f"kind {number}", 0.001, (0.0,)))
+
+    thread = threading.Thread(target=works)
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        while thread.is_alive() and not failed:
+            try:
+                assert pressure.demand >= 0.0
+            except (RuntimeError, ZeroDivisionError) as error:
+                failed.append(error)
+    finally:
+        sys.setswitchinterval(interval_s)
+        thread.join()
+    assert not failed

@@ -125,3 +125,20 @@ def test_a_process_that_dies_is_replaced_and_others_go_on(processes: Processes) 
         assert words(await translate(processes, Settings()))
 
     asyncio.run(asyncio.wait_for(scene(), 120))
+
+
+def test_a_new_stream_goes_to_a_process_that_lives(processes: Processes) -> None:
+    async def scene() -> None:
+        dying = processes.open(Settings())
+        pid = dying.process.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        for stream in list(dying.process.streams.values()):
+            processes.release(stream)
+        while not dying.process.dead:
+            await asyncio.sleep(0.001)
+        fresh = processes.open(Settings())
+        assert fresh.process is not dying.process
+        assert await processes.run(fresh.configure(Settings(target="de", latency="low")), "s")
+
+    asyncio.run(asyncio.wait_for(scene(), 120))

@@ -302,6 +302,14 @@ def test_a_wrong_message_gets_an_error_and_the_same_close_code(server: str, mess
     wait_until_empty(server)
 
 
+@pytest.mark.parametrize("rate", ["0", "9" * 400])
+def test_audio_at_a_rate_that_there_is_not_is_refused_though_it_comes_with_the_config(server: str, rate: str) -> None:
+    said, closed = asyncio.run(talk(server, f'{{"type":"config","sample_rate_hz":{rate}}}', audio()))
+    assert closed == 4400
+    (error,) = told(said, "error")
+    assert error["message"].startswith(f"config.sample_rate_hz: {rate[:50]}")
+
+
 def test_a_refusal_names_what_is_allowed(server: str) -> None:
     for config, allowed in (
         ('{"type":"config","target":"tlh"}', "'tlh'.*de"),
@@ -547,7 +555,9 @@ def test_a_failure_in_one_session_is_its_own(pipeline: Pipeline, speech: Pcm, ca
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://127.0.0.1:1"])
-def test_a_page_from_elsewhere_is_refused_at_the_handshake(server: str, origin: str) -> None:
+def test_a_page_from_elsewhere_is_refused_at_the_handshake(
+    server: str, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def knock() -> InvalidStatus:
         with pytest.raises(InvalidStatus) as caught:
             async with opened(server, origin=origin):
@@ -558,6 +568,7 @@ def test_a_page_from_elsewhere_is_refused_at_the_handshake(server: str, origin: 
     assert response.status_code == 403
     assert response.body is not None
     assert json.loads(response.body)["code"] == 1008
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_our_own_page_and_an_allowed_one_connect(pipeline: Pipeline) -> None:
