@@ -192,14 +192,15 @@ class Processes:
         return sum(one.demand for one in self._processes) / len(self._processes)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes. They are told: to close a pipe that `_read` waits at reaches nobody."""
         self._closing = True
         for one in self._processes:
-            one.pipe.close()
+            self._send(one, None)
         for one in self._processes:
             one.process.join(5)
             if one.process.is_alive():
                 one.process.terminate()
+            one.pipe.close()
 
     def _start(self) -> _Process:
         context = multiprocessing.get_context("spawn")
@@ -213,7 +214,7 @@ class Processes:
         threading.Thread(target=self._read, args=(made,), daemon=True).start()
         return made
 
-    def _send(self, process: _Process, asked: Asked) -> bool:
+    def _send(self, process: _Process, asked: Asked | None) -> bool:
         try:
             with process.sending:
                 process.pipe.send(asked)
@@ -248,7 +249,7 @@ class Processes:
 
 
 def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
-    """The life of a worker process: until the pipe is closed."""
+    """The life of a worker process: until it is sent None, or nobody is there to ask any more."""
     import torch
 
     torch.set_num_threads(1)
@@ -277,8 +278,10 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
     pipe.send("ready")
     while True:
         try:
-            asked: Asked = pipe.recv()
+            asked: Asked | None = pipe.recv()
         except (EOFError, OSError):
+            asked = None
+        if asked is None:
             worker.close()
             return
         if asked.method == "open":

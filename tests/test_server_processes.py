@@ -142,3 +142,11 @@ def test_a_new_stream_goes_to_a_process_that_lives(processes: Processes) -> None
         assert await processes.run(fresh.configure(Settings(target="de", latency="low")), "s")
 
     asyncio.run(asyncio.wait_for(scene(), 120))
+
+
+def test_the_processes_end_by_themselves_when_they_are_told(shipped: Pipeline) -> None:
+    made = Processes(partial(load, "en-de", "cpu", "float32"), shipped, Metrics(), 1)
+    (process,) = [one.process for one in made._processes]
+    asyncio.run(translate(made, Settings()))
+    made.close()
+    assert process.exitcode == 0
