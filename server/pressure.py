@@ -3,7 +3,7 @@
 Two signs: what the streams that are heard now take of the device's time if all come in real time
 (streamst/server/costs.py); and how far they are behind. Who sends a file faster than it can be heard is behind what was
 sent, but not behind real time: that is no pressure. The level rises one step at a time and falls more slowly, so that
-it does not swing.
+it does not swing; where nobody is heard any more there is no pressure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .costs import Costs
 
 RELAXED, WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE = range(4)  # levels
 MEMORY_S = 5.0  # after which how far streams were behind counts a seventh
-BUSY, CALM = 0.78, 0.62  # shares of the device's time (sockets need some) above and below which the level changes
+BUSY, CALM = 0.85, 0.68  # shares of the device's time (sockets need some) above and below which the level changes
 BEHIND_S, CLOSE_S = 0.6, 0.2  # likewise, how far streams are behind
 RISE_S, FALL_S = 2.0, 8.0  # how long that must last
 FRESH_S = 4.0  # after which a stream that is not heard costs nothing
@@ -84,8 +84,8 @@ class Pressure:
         """Whether another stream can be served; it is expected to be like the others. A first one always can, however
         slow the machine: who would be served by refusing it?"""
         with self._lock:
-            count = self._count()
-            return not count or (self.level < NO_MORE and self._costs.demand(count + 1) <= BUSY)
+            level, count = self.level, self._count()
+            return not count or (level < NO_MORE and self._costs.demand(count + 1) <= BUSY)
 
     def _count(self) -> int:
         now_s = self.now()
@@ -98,6 +98,9 @@ class Pressure:
         self._seen_s = now_s
 
     def _judge(self) -> None:
+        if not self._count():  # nobody is left whom the last rush could still make wait
+            self._level, self._since_s, self._behind_s = RELAXED, None, 0.0
+            return
         tight = self.demand > BUSY or self._behind_s > BEHIND_S
         calm = self.demand < CALM and self._behind_s < CLOSE_S
         if not ((tight and self._level < NO_MORE) or (calm and self._level > RELAXED)):
