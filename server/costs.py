@@ -13,7 +13,7 @@ KNOWN_AFTER_S = 2.0  # of audio heard; before that `UNKNOWN_COST` is taken for a
 UNKNOWN_COST = 0.08
 CYCLE_S = 0.15  # how long work can wait for company without anybody noticing: at most one batch of a kind in that time
 FORGOTTEN = 1e-6  # pieces of work, of a kind that has not been seen for long
-SHARED = 0.5  # of what a batch of one piece costs, a batch of many costs once: so much is taken while sizes are alike,
+SHARED = 0.6  # of what a batch of one piece costs, a batch of many costs once: so much is taken while sizes are alike,
 ALIKE = 0.2  # pieces squared: their variance, from which on the batches tell
 
 

@@ -19,7 +19,7 @@ from .costs import Costs
 
 RELAXED, WIDER_CHUNKS, CHEAPER_POLICY, NO_MORE = range(4)  # levels
 MEMORY_S = 5.0  # after which how far streams were behind counts a seventh
-BUSY, CALM = 0.85, 0.68  # shares of the device's time (sockets need some) above and below which the level changes
+BUSY, CALM = 0.78, 0.62  # shares of the device's time (sockets need some) above and below which the level changes
 BEHIND_S, CLOSE_S = 0.6, 0.2  # likewise, how far streams are behind
 RISE_S, FALL_S = 2.0, 8.0  # how long that must last
 FRESH_S = 4.0  # after which a stream that is not heard costs nothing

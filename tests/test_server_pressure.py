@@ -9,9 +9,11 @@ import pytest
 from streamst.engine import Batch
 from streamst.models.seam import perform
 from streamst.pipeline import Pipeline
+from streamst.server.costs import UNKNOWN_COST
 from streamst.server.live import LiveStream
 from streamst.server.metrics import Metrics
 from streamst.server.pressure import (
+    BUSY,
     CHEAPER_POLICY,
     FALL_S,
     FRESH_S,
@@ -55,7 +57,7 @@ def clock() -> Clock:
 def test_a_device_with_time_to_spare_gives_way_to_nothing(clock: Clock) -> None:
     pressure = Pressure(clock)
     assert set(work(pressure, clock, 60, 4, 0.18)) == {RELAXED}
-    assert pressure.demand == pytest.approx(0.67, rel=0.02)
+    assert 0.5 < pressure.demand < 4 * 0.18  # they share batches
 
 
 def test_a_full_device_gives_way_step_by_step_and_recovers_more_slowly(clock: Clock) -> None:
@@ -125,7 +127,7 @@ def test_between_busy_and_calm_the_level_stays(clock: Clock) -> None:
 
 def test_another_stream_fits_while_what_it_will_cost_is_free(clock: Clock) -> None:
     pressure = Pressure(clock)
-    for stream in range(10):
+    for stream in range(int(BUSY / UNKNOWN_COST)):
         assert pressure.room
         pressure.began(stream)
     assert not pressure.room  # nothing is known of their cost yet: UNKNOWN_COST each

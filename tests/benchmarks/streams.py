@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -92,14 +93,15 @@ async def speak(speaker: Speaker, talk: np.ndarray, url: str, config: dict[str, 
             reader = asyncio.create_task(listen(speaker, socket, begun_s))
             size = RATE_HZ * PIECE_MS // 1000
             start_s = time.perf_counter()
-            for number, at in enumerate(range(0, len(talk), size)):
-                await asyncio.sleep(max(0.0, start_s + (at + size) / RATE_HZ - time.perf_counter()))
-                if reader.done():
-                    break
-                speaker.sent_s[number] = time.perf_counter()
-                await socket.send(pack_audio("pcm16", number, at, talk[at : at + size].tobytes()))
-            else:
-                await socket.send('{"type":"end"}')
+            with contextlib.suppress(ConnectionClosed):  # what the server said before is still to be read
+                for number, at in enumerate(range(0, len(talk), size)):
+                    await asyncio.sleep(max(0.0, start_s + (at + size) / RATE_HZ - time.perf_counter()))
+                    if reader.done():
+                        break
+                    speaker.sent_s[number] = time.perf_counter()
+                    await socket.send(pack_audio("pcm16", number, at, talk[at : at + size].tobytes()))
+                else:
+                    await socket.send('{"type":"end"}')
             await reader
     except InvalidStatus as error:
         speaker.refused = f"HTTP {error.response.status_code}"
