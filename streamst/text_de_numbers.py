@@ -1,0 +1,100 @@
+"""German numbers in words: cardinals, ordinals, years, decimals, fractions, Roman numerals."""
+
+from __future__ import annotations
+
+import re
+
+from num2words import num2words
+
+WEAK_N = frozenset(
+    {"am", "im", "vom", "zum", "zur", "den", "dem", "des", "beim", "ab", "bis", "seit", "einem", "einen", "diesem",
+     "diesen", "jedem", "jeden", "unserem"}
+)  # fmt: skip
+WEAK = frozenset({"der", "die", "das", "dieser", "diese", "dieses", "jede", "jeder", "jedes"})
+VULGAR = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
+    "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
+LARGEST_PART = 10  # of fractions written with a slash: 9/11 is none
+NUMBERED = frozenset(
+    {"kapitel", "teil", "band", "abschnitt", "stufe", "phase", "artikel", "akt", "buch", "typ", "klasse", "grad"}
+)  # what a Roman numeral after it counts
+ROMAN = r"(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3})"
+NUMBER = r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?|[0-9]+[.,][0-9]+|[0-9]+"
+
+
+def cardinal(number: int) -> str:
+    """217 -> "zweihundertsiebzehn"; beyond 15 digits its digits one by one."""
+    if abs(number) >= 10**15:
+        return " ".join(num2words(int(digit), lang="de") for digit in str(abs(number)))
+    return str(num2words(number, lang="de"))
+
+
+def year(number: int) -> str:
+    """1984 -> "neunzehnhundertvierundachtzig"; only 1100 to 1999 differ from the cardinal."""
+    if not 1100 <= number <= 1999:
+        return cardinal(number)
+    hundreds, rest = divmod(number, 100)
+    return f"{cardinal(hundreds)}hundert{cardinal(rest) if rest else ''}"
+
+
+def ordinal(number: int, ending: str = "te") -> str:
+    """3, "ten" -> "dritten". Numbers of a million and more are said as cardinals."""
+    if not 0 <= number < 1_000_000:
+        return cardinal(number)
+    return str(num2words(number, lang="de", to="ordinal")).removesuffix("te") + ending
+
+
+def ending(before: str) -> str:
+    """Of an ordinal after this word."""
+    return "ten" if before in WEAK_N else "te" if before in WEAK else "ter"
+
+
+def counted(number: int) -> str:
+    """A count in front of its noun: "ein", not "eins"."""
+    return "ein" if number == 1 else cardinal(number)
+
+
+def amount(number: str) -> str:
+    """Digits with German separators: 1.000 and 1'000 are thousands, 3,5 and 3.5 decimals, 007 its digits."""
+    grouped = re.fullmatch(r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?", number) is not None
+    plain = re.sub("[.']", "", number) if grouped else number.replace(".", ",")
+    whole, separator, decimals = plain.partition(",")
+    if not separator and ((len(whole) > 1 and whole[0] == "0") or len(whole) > 15):
+        return " ".join(cardinal(int(digit)) for digit in whole)
+    said = year(int(whole)) if len(whole) == 4 and not grouped and not separator else cardinal(int(whole))
+    return f"{said} Komma {' '.join(cardinal(int(digit)) for digit in decimals)}" if separator else said
+
+
+def fraction(text: str) -> str:
+    """3/4 -> "drei Viertel"; "" where it is none that is usual."""
+    if not (parts := re.fullmatch("([1-9])/([0-9]{1,2})", text)):
+        return ""
+    above, below = int(parts.group(1)), int(parts.group(2))
+    if not above < below <= LARGEST_PART:
+        return ""
+    return f"{counted(above)} {'halb' if below == 2 else ordinal(below, 'tel')}"
+
+
+def with_part(whole: str, part: str) -> str:
+    """2, "1/2" -> "zweieinhalb"; 2, "3/4" -> "zwei drei Viertel"."""
+    if not whole:
+        return fraction(part)
+    return f"{counted(int(whole))}einhalb" if part == "1/2" else f"{cardinal(int(whole))} {fraction(part)}"
+
+
+def roman(core: str) -> int:
+    """The value of a Roman numeral up to 39, 0 where it is none."""
+    if not re.fullmatch(ROMAN, core):
+        return 0
+    values = [{"I": 1, "V": 5, "X": 10}[letter] for letter in core]
+    return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+
+
+def regnal(value: int, dotted: bool, before: str, last: bool) -> tuple[str, bool]:
+    """A Roman numeral: an ordinal where it has a point, unless it numbers what is said before it."""
+    if not dotted or before in NUMBERED or (last and not before):
+        return cardinal(value), True
+    if not before or before in WEAK | WEAK_N:
+        return ordinal(value, ending(before)), last
+    return f"der {ordinal(value)}", last
