@@ -1,7 +1,8 @@
 """German words as they are spoken: numbers, dates, times, currency, abbreviations, initials, and the voice's alphabet.
 
 `spoken` looks at one written word between its neighbours, because a voice that speaks word by word knows no more than
-that; `normalise` is the same over a whole text, so both say the same.
+that; `normalise` is the same over a whole text, so both say the same. What is written in several words and said as one
+(10 000) counts as one word: `together`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from streamst.text_de_abbreviations import ABBREVIATIONS, WITHOUT_DOT, initials, written_out
-from streamst.text_de_measures import CURRENCIES, FEMININE, MONTHS_SHORT, UNITS, numeric, priced, single
+from streamst.text_de_abbreviations import ABBREVIATIONS, WITHOUT_DOT, initials, weekday, weekdays, written_out
+from streamst.text_de_groups import telephone, together, ungrouped
+from streamst.text_de_measures import CURRENCIES, FEMININE, LARGE, MONTHS_SHORT, UNITS, numeric, priced, single
 from streamst.text_de_numbers import NUMBER, VULGAR, WEAK, WEAK_N, amount, cardinal, ordinal, regnal, roman, year
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "normalise",
     "ordinal",
     "spoken",
+    "together",
     "year",
 ]
 
@@ -57,11 +60,11 @@ FOLDED = str.maketrans(
 
 def normalise(text: str) -> tuple[str, ...]:
     """The spoken words of a German text (see `spoken`); text without anything speakable gives none."""
-    words = text.split()
+    words = together(text.split())
     said: list[str] = []
     for index, word in enumerate(words):
         previous = words[index - 1] if index else None
-        following = words[index + 1] if index + 1 < len(words) else None
+        following = words[index + 1].split()[0] if index + 1 < len(words) else None
         said.extend(spoken(word, previous, following))
     return tuple(said)
 
@@ -70,8 +73,10 @@ def spoken(word: str, previous: str | None = None, following: str | None = None)
     """How `word` is said between its neighbours: words of LETTERS, each with at most one of ENDS as its last character.
 
     What has no letter or digit of ours (emoji, Chinese) gives no word. `following` is None at the end of a phrase.
+    word, previous: as `together` gives them; following: as it is written, without what belongs to it.
     """
-    core, end = _take_end(_fold(word), following is None)
+    folded = _fold(word)
+    core, end = _take_end(folded, following is None)
     before, after = _bare(previous), _bare(following)
     if core == "1" and end == " " and _counts(previous, following):
         feminine = re.fullmatch(FEMININE_NOUNS, after) is not None
@@ -81,7 +86,9 @@ def spoken(word: str, previous: str | None = None, following: str | None = None)
     if end == " " and following is not None and after in {"uhr", *CURRENCIES} and not spoken(following, word):
         end = _take_end(_fold(following), False)[1]  # of a word that is said with this one, before it
     said = [piece for raw in text.split() for piece in _pieces(_letters(raw))]
-    if said and keeps_end and end != " ":
+    if not keeps_end:
+        end = "," if re.search(r"\.[^\w,]*,", folded) else " "  # of "Fr.," the point goes, the comma stays
+    if said and end != " ":
         said[-1] += end
     return tuple(said)
 
@@ -126,7 +133,7 @@ def _take_end(word: str, last: bool) -> tuple[str, str]:
 
 
 def _bare(word: str | None) -> str:
-    return _take_end(_fold(word), False)[0].lower() if word else ""
+    return ungrouped(_take_end(_fold(word), False)[0]).lower() if word else ""
 
 
 def _counts(previous: str | None, following: str | None) -> bool:
@@ -154,6 +161,16 @@ def _words(core: str, end: str, before: str, after: str, following: str | None) 
         name = UNITS[low]
         one = name in FEMININE and before.lstrip("+-") == "1"
         return single(name) if one else name, not dotted or low not in ABBREVIATIONS or following is None
+    if low in LARGE and (price := re.fullmatch(rf"([€$£])[+-]?(?:{NUMBER})", before)):
+        name = single(LARGE[low]) if before[1:] == "1" and low in UNITS else LARGE[low]
+        return f"{name} {CURRENCIES[price.group(1)]}", not dotted or low not in ABBREVIATIONS or following is None
+    if number := telephone(core, before, after):
+        return number, True
+    core = ungrouped(core)
+    if days := weekdays(core):
+        return days, not dotted or following is None
+    if dotted and (day := weekday(core, before, after, following)):
+        return day, following is None
     if dotted or "." in low:
         said = written_out(low, before, after, following is None)
         if said is not None:
@@ -161,8 +178,7 @@ def _words(core: str, end: str, before: str, after: str, following: str | None) 
     if low in WITHOUT_DOT:
         return ABBREVIATIONS[low], True
     if core in SIGNS:
-        leads = priced(after) and not before[:1].isdigit()  # € 12,50
-        return ("" if core in CURRENCIES and (priced(before) or leads) else SIGNS[core]), True
+        return ("" if core in CURRENCIES and priced(before) else SIGNS[core]), True
     if low in CURRENCIES and priced(before):
         return "", True
     if low == "uhr" and re.search(r"(?:^|[-–])[0-9]{1,2}[:.][0-9]{2}$", before):

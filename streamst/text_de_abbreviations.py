@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from streamst.text_de_measures import MONTHS_SHORT
+from streamst.text_de_numbers import DAYS
 
 ABBREVIATIONS = {
     "z.b": "zum Beispiel", "d.h": "das heißt", "u.a": "unter anderem", "u.u": "unter Umständen", "z.t": "zum Teil",
@@ -25,6 +26,15 @@ SPACED = {  # abbreviations that are usually written as two words: how each half
     ("i", "d"): ("in", "der"), ("d", "r"): ("der", "Regel"), ("m", "e"): ("meines", "Erachtens"),
 }  # fmt: skip
 WITHOUT_DOT = {"bzw", "usw", "etc", "ca", "mio", "mrd", "dr", "prof"}
+WEEKDAYS = {
+    "Mo": "Montag", "Di": "Dienstag", "Mi": "Mittwoch", "Do": "Donnerstag", "Fr": "Freitag", "Sa": "Samstag",
+    "So": "Sonntag",
+}  # fmt: skip
+ON = frozenset(
+    {"am", "vom", "zum", "jeden", "diesen", "nächsten", "kommenden", "letzten", "vergangenen", "vorigen"}
+)  # before days, never before a woman
+AROUND = frozenset({"ab", "bis", "seit", "und", "oder", "von"})  # before days, and before women
+WOMAN = frozenset({"die", "der", "eine", "einer", "liebe", "frau", "hr", "herr"})
 LETTER_NAMES = {
     "a": "ah", "b": "beh", "c": "zeh", "d": "deh", "e": "eh", "f": "eff", "g": "geh", "h": "hah", "i": "ih",
     "j": "jott", "k": "kah", "l": "ell", "m": "emm", "n": "enn", "o": "oh", "p": "peh", "q": "kuh", "r": "err",
@@ -51,6 +61,28 @@ def written_out(low: str, before: str, after: str, last: bool) -> str | None:
     if low in ABBREVIATIONS and (low not in {"art", "min", "max", "fr", "st"} or not last):
         return ABBREVIATIONS[low]
     return None
+
+
+def weekday(core: str, before: str, after: str, following: str | None) -> str | None:
+    """am Fr., 3. Mai: the day of an abbreviation with a point; None for other words, also in "Fr. Müller"."""
+    if core not in WEEKDAYS:
+        return None
+    ahead = following or ""
+    if after[:1].isdigit() or before in ON | DAYS or re.match(rf"(?:{'|'.join(WEEKDAYS)})\.", ahead):
+        return WEEKDAYS[core]
+    if core == "Fr":
+        named = re.match(r"\W*[A-ZÄÖÜ]", ahead) is not None or after in {"von", "van", "de"} or before in WOMAN
+        day = not named and (following is not None or before in AROUND)
+    else:
+        day = before in AROUND or after in {"bis", "und", "oder", "um", "ab"}
+    return WEEKDAYS[core] if day else None
+
+
+def weekdays(core: str) -> str:
+    """Mo.-Fr. -> Montag bis Freitag; "" for other words."""
+    names = "|".join(WEEKDAYS)
+    days = re.fullmatch(rf"({names})\.?[-–]({names})", core)
+    return f"{WEEKDAYS[days.group(1)]} bis {WEEKDAYS[days.group(2)]}" if days else ""
 
 
 def initials(word: str) -> str:

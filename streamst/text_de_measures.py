@@ -48,7 +48,10 @@ CURRENCIES = {
     "dollar": "Dollar",
     "pfund": "Pfund",
 }
-CURRENCY_SIGNS = frozenset("€$£")
+LARGE = {
+    "mio": "Millionen", "mrd": "Milliarden", "million": "Million", "millionen": "Millionen", "milliarde": "Milliarde",
+    "milliarden": "Milliarden", "tausend": "tausend",
+}  # fmt: skip
 
 
 def numeric(core: str, dotted: bool, before: str, after: str, following: str | None) -> tuple[str, bool] | None:
@@ -86,8 +89,8 @@ def numeric(core: str, dotted: bool, before: str, after: str, following: str | N
         sign, minus, number, unit = measure.groups()
         currency = CURRENCIES.get(sign) or CURRENCIES.get(unit or "") or CURRENCIES.get(after)
         name = {"-": "minus ", "+": "plus "}.get(minus, "")
-        if not sign and before in CURRENCY_SIGNS and priced(low):
-            sign, currency = before, CURRENCIES[before]  # € 12,50
+        if sign and after in LARGE:  # which says the currency
+            return name + ("eine" if number == "1" and after != "tausend" else amount(number)), True
         if currency:
             stated = bool(sign) or unit in CURRENCIES or priced(number)
             return name + _money(number, currency, stated), True

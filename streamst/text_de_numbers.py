@@ -11,6 +11,10 @@ WEAK_N = frozenset(
      "diesen", "jedem", "jeden", "unserem"}
 )  # fmt: skip
 WEAK = frozenset({"der", "die", "das", "dieser", "diese", "dieses", "jede", "jeder", "jedes"})
+DAYS = frozenset(
+    {"montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonnabend", "sonntag", "mo", "di", "mi",
+     "do", "fr", "sa", "so"}
+)  # fmt: skip
 VULGAR = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
     "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
@@ -47,7 +51,7 @@ def ordinal(number: int, ending: str = "te") -> str:
 
 def ending(before: str) -> str:
     """Of an ordinal after this word."""
-    return "ten" if before in WEAK_N else "te" if before in WEAK else "ter"
+    return "ten" if before in WEAK_N | DAYS else "te" if before in WEAK else "ter"
 
 
 def counted(number: int) -> str:

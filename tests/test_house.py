@@ -24,7 +24,12 @@ LAYERS = (
     ("streamst", "streamst.errors"),
     ("streamst.config", "streamst.audio", "streamst.events", "streamst.policies.base", "streamst.codecs.base"),
     ("streamst.nn", "streamst.checkpoint", "streamst.inventory"),
-    ("streamst.text_de_numbers", "streamst.text_de_measures", "streamst.text_de_abbreviations"),
+    (
+        "streamst.text_de_numbers",
+        "streamst.text_de_measures",
+        "streamst.text_de_abbreviations",
+        "streamst.text_de_groups",
+    ),
     ("streamst.codecs", "streamst.features", "streamst.text", "streamst.text_de", "streamst.watermark"),
     ("streamst.models", "streamst.backends"),
     ("streamst.policies",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.text_de import (
@@ -18,6 +18,7 @@ from streamst.text_de import (
     normalise,
     ordinal,
     spoken,
+    together,
     year,
 )
 
@@ -76,6 +77,35 @@ from streamst.text_de import (
         ("§§ 5 und 6, siehe S. 7", "paragrafen fünf und sechs, siehe seite sieben"),
         ("i. d. R. gut", "in der regel gut"),
         ("100 km/h, Nr. 7, § 5 Abs. 2", "einhundert kilometer pro stunde, nummer sieben, paragraf fünf absatz zwei"),
+        ("10 000 km und (12 345)", "zehntausend kilometer und zwölftausenddreihundertfünfundvierzig,"),
+        ("1\u202f234\u202f567 Leute", "eine million zweihundertvierunddreißigtausendfünfhundertsiebenundsechzig leute"),
+        (
+            "1 234,5 % von 3\u00a0500 €",
+            "eintausendzweihundertvierunddreißig komma fünf prozent von dreitausendfünfhundert euro",
+        ),
+        ("Im Jahr 1984 200 Leute", "im jahr neunzehnhundertvierundachtzig zweihundert leute"),
+        ("€ 5, $ 1 und € 10 000,50", "fünf euro, ein dollar und zehntausend euro fünfzig"),
+        ("5 € 12,50 €", "fünf euro zwölf euro fünfzig"),
+        ("€ 5 Mio. und $ 1 Milliarde", "fünf millionen euro und eine milliarde dollar"),
+        ("am Fr., 3. Mai", "am freitag, dritten mai"),
+        ("am Fr. Abend mit Fr. Müller", "am freitag abend mit frau müller"),
+        ("Hr. und Fr. Müller, Do. und Fr. zu", "herr und frau müller, donnerstag und freitag zu"),
+        (
+            "Mo., Di. und Mi. ab 8, Do.-Sa. bis 9",
+            "montag, dienstag und mittwoch ab acht, donnerstag bis samstag bis neun",
+        ),
+        ("Das ist so. Ja, bis Fr.", "das ist so. ja, bis freitag."),
+        ("Äpfel usw., am 3., heißt es", "äpfel und so weiter, am dritten, heißt es"),
+        ("Tel. 030 123456", "telefon null drei null eins zwei drei vier fünf sechs"),
+        ("0171/2345678.", "null eins sieben eins zwei drei vier fünf sechs sieben acht."),
+        (
+            "Tel.: (030) 12 34 56-7, Fax 123 45",
+            "telefon null drei null eins zwei drei vier fünf sechs sieben, fax eins zwei drei vier fünf",
+        ),
+        ("+49 (0) 30 12 34 56", "plus vier neun drei null eins zwei drei vier fünf sechs"),
+        ("Mein Telefon für 300 Euro, Agent 007", "mein telefon für dreihundert euro, agent null null sieben"),
+        ("Agent 007 2024-11-21", "agent null null sieben einundzwanzigster november zweitausendvierundzwanzig"),
+        ("Tel. 8:00-12:00 Uhr, Telefon 3 000 Euro", "telefon acht uhr bis zwölf uhr, telefon dreitausend euro"),
     ],
 )
 def test_german_is_written_out_as_it_is_said(written: str, said: str) -> None:
@@ -144,6 +174,7 @@ def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
         assert all(symbol > 0 for symbol in encode(letters + end.strip()))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -167,17 +198,38 @@ def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
                 "½",
                 "Okt.",
                 "S.",
+                "Tel.",
+                "030",
+                "+49",
+                "10",
+                "000",
+                "234,",
+                "12/34",
+                "Fr.,",
+                "Mo.",
+                "Mio.",
             ]
         ),
         max_size=12,
     )
 )
 def test_saying_word_by_word_equals_saying_the_text(words: list[str]) -> None:
-    one_by_one = [
-        piece
-        for index, word in enumerate(words)
-        for piece in spoken(
-            word, words[index - 1] if index else None, words[index + 1] if index + 1 < len(words) else None
-        )
-    ]
-    assert tuple(one_by_one) == normalise(" ".join(words))
+    said: list[str] = []
+    previous, held = "", ""
+    for word in words:  # what stands before it is said when it does not belong to that
+        units = together([*held.split(), word], previous)
+        if held and len(units) == 2:
+            said.extend(spoken(held, previous or None, word))
+            previous = held
+        else:
+            assert len(units) == 1
+        held = units[-1]
+    if held:
+        said.extend(spoken(held, previous or None))
+    assert tuple(said) == normalise(" ".join(words))
+
+
+def test_a_number_that_never_ends_is_said_in_parts() -> None:
+    for words in (["1", *["234"] * 50], ["Tel.", *["030"] * 50]):
+        assert max(len(unit) for unit in together(words)) < 30
+        assert len(normalise(" ".join(words))) > 10

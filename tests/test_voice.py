@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import streamst.models.voice
@@ -26,6 +26,7 @@ from streamst.text_de import normalise
 ASSETS = Path(streamst.models.voice.__file__).parents[1] / "assets"
 
 TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute für € 12,50. Wer war das? Das weiß ich nicht"
+NUMBERS = "Für € 5 000 sahen 1 234 567 Leute am Fr., 3. Mai, Tel. 030 12 34 56, zu"
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +60,13 @@ def speak_in_pieces(voice: GermanVoice, pieces: Sequence[Sequence[str]], state: 
 
 
 @settings(max_examples=15, deadline=None)
-@given(cuts=st.lists(st.integers(0, len(TEXT.split())), max_size=8))
-def test_words_in_any_pieces_sound_like_the_whole_text(voice: GermanVoice, cuts: list[int]) -> None:
-    words = TEXT.split()
-    edges = [0, *sorted(cuts), len(words)]
+@given(cuts=st.lists(st.integers(0, 20), max_size=8), text=st.sampled_from([TEXT, NUMBERS]))
+@example(cuts=list(range(20)), text=NUMBERS)
+def test_words_in_any_pieces_sound_like_the_whole_text(voice: GermanVoice, cuts: list[int], text: str) -> None:
+    words = text.split()
+    edges = [0, *sorted(min(cut, len(words)) for cut in cuts), len(words)]
     pieces = [words[start:end] for start, end in itertools.pairwise(edges)]
-    whole = say(voice, TEXT)
+    whole = say(voice, text)
     streamed = speak_in_pieces(voice, pieces)
     assert streamed.shape == whole.shape
     np.testing.assert_array_equal(streamed, whole)

@@ -23,7 +23,7 @@ from streamst.models.seam import Pcm, Speak, check_speech
 from streamst.models.tts import Pace, TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
-from streamst.text_de import closes, encode, leans, spoken
+from streamst.text_de import closes, encode, leans, spoken, together
 
 
 class LatentDecoder(Protocol):
@@ -38,8 +38,8 @@ class LatentDecoder(Protocol):
 class VoiceState:
     """One speaker's voice. Written words are held until they can be spoken; everything else is tensors with B = 1."""
 
-    held: tuple[str, ...]  # one word waiting for the next, or two where the second is silent
-    previous: str  # the written word before it, "" at the beginning of a phrase
+    held: tuple[str, ...]  # the words waiting for the next: one, or those said together with it, or a silent one more
+    previous: str  # the written word before them, "" at the beginning of a phrase
     opening: bool  # nothing of the phrase was said yet
     text: TextState
     frames: StackState
@@ -195,19 +195,20 @@ def _line(work: Speak) -> _Line:
     """Which words can be spoken now, and how they are spelled out."""
     state: VoiceState = work.state
     check_speech(work.words, work.rate, work.pauses)
-    written = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
+    given = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
+    written = together(given, state.previous)
     count, ahead = len(written), ()
-    ends = work.final or (work.hurried and bool(written) and not leans(written[-1]))
+    ends = work.final or (work.hurried and bool(given) and not leans(given[-1]))
     while not ends and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
         count -= 1
-        ahead = spoken(written[count], written[count - 1] if count else state.previous or None)
+        ahead = spoken(written[count].split()[0], written[count - 1] if count else state.previous or None)
     said: list[list[int]] = []
     seen: list[list[int]] = []
     opening, previous, closed = state.opening, state.previous, False
     for index in range(count):
-        following = written[index + 1] if index + 1 < len(written) else None
+        following = written[index + 1].split()[0] if index + 1 < len(written) else None
         pieces = spoken(written[index], previous or None, following)
-        guess = spoken(written[index], previous or None)
+        guess = spoken(written[index].split()[0], previous or None)
         if len(seen) < len(said) and (guess or pieces):  # also by a "€" that is silent before its price
             seen.append(encode((guess or pieces)[0]))
         for place, piece in enumerate(pieces):
@@ -219,7 +220,8 @@ def _line(work: Speak) -> _Line:
     if len(seen) < len(said):
         seen.append(encode(ahead[0]) if ahead else [])
     pace = Pace(work.rate, work.pauses)
-    return _Line(state, said, seen, tuple(written[count:]), previous, opening, closed, ends, pace)
+    held = tuple(word for unit in written[count:] for word in unit.split())
+    return _Line(state, said, seen, held, previous, opening, closed, ends, pace)
 
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
