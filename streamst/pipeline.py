@@ -17,7 +17,7 @@ from streamst.models.quantise import choose, prepare
 from streamst.models.seam import Voice
 from streamst.models.translator import SpeechTranslator
 from streamst.models.voice import GermanVoice
-from streamst.policies.catalog import LATENCIES, Dial, Setting, latency_setting, read_dial
+from streamst.policies.catalog import LATENCIES, POLICIES, Dial, Setting, latency_setting, read_dial
 from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
@@ -56,6 +56,8 @@ class Pipeline:
         wrong with the glossary.
         """
         setting = self.setting(target, policy, latency)
+        if not isinstance(speech, bool):
+            raise InputError(f"speech {speech!r} is not possible; allowed: True, False")
         terms = make_glossary(glossary).terms
         options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech, terms)
         return Session(self.translator, setting.make(), self.voice, options)
@@ -66,12 +68,14 @@ class Pipeline:
             raise InputError(
                 f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}"
             )
+        if not isinstance(policy, str | None):
+            raise InputError(
+                f"policy {policy!r} is not a text; allowed: {', '.join(POLICIES)}, or wait-k:k=5 and so on"
+            )
         return latency_setting(self.translator.source, target, latency, policy or "", self.dial)
 
 
-def load(
-    name: str = "en-de", device: str = "auto", precision: str = "float32", voice_name: str = "own"
-) -> Pipeline:
+def load(name: str = "en-de", device: str = "auto", precision: str = "float32", voice_name: str = "own") -> Pipeline:
     """The model `name` (shipped, or a directory with translator/, codec/ and voice folders) on a device.
 
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;

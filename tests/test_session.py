@@ -1,6 +1,7 @@
 """A session says the same however its audio arrives, whoever else speaks, and after a move to elsewhere."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.pipeline import Pipeline
 from streamst.policies.catalog import make_policy
+from streamst.policies.wait_k import WaitK
 from streamst.session import WORD_WAIT_MS, Session, SessionOptions, pace
 from streamst.text_de import leans, spoken
 
@@ -203,6 +205,30 @@ def test_a_finished_session_says_so(tiny_pipeline: Pipeline) -> None:
         session.push(np.zeros(1, np.float32))
     with pytest.raises(InputError, match="finished"):
         session.finish()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "named"),
+    [
+        ({"chunk_ms": "320"}, "a chunk of '320' ms is not possible; allowed: multiples of 80 ms"),
+        ({"chunk_ms": 320.0}, "a chunk of 320.0 ms is not possible; allowed: multiples of 80 ms"),
+        ({"chunk_ms": True}, "a chunk of True ms is not possible; allowed: multiples of 80 ms"),
+        ({"target": None}, "target language None is not available; allowed: de"),
+        ({"target": ["de"]}, "target language .* is not available; allowed: de"),
+        ({"policy": 5}, "policy 5 is not a text; allowed: wait-k, "),
+        ({"policy": WaitK()}, r"policy WaitK\(.* is not a text; allowed: wait-k, "),
+        ({"latency": 2}, "unknown latency 2; allowed: minimal"),
+        ({"latency": None}, "unknown latency None; allowed: minimal"),
+        ({"speech": "no"}, "speech 'no' is not possible; allowed: True, False"),
+        ({"glossary": 3}, "glossary: int is no list"),
+        ({"glossary": None}, "glossary: NoneType is no list"),
+    ],
+)
+def test_a_wish_of_another_type_is_named_with_what_is_allowed(
+    tiny_pipeline: Pipeline, wishes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InputError, match=named):
+        tiny_pipeline.session(**wishes)
 
 
 def test_impossible_wishes_are_named_with_what_is_allowed(tiny_pipeline: Pipeline) -> None:

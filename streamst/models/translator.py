@@ -173,9 +173,10 @@ class SpeechTranslator:
 
     def _chunk_samples(self, chunk_ms: int) -> int:
         frame_ms = round(self.frame_ms)
-        if chunk_ms % frame_ms or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
+        whole = isinstance(chunk_ms, int) and not isinstance(chunk_ms, bool)
+        if not whole or chunk_ms % frame_ms or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
             raise InputError(
-                f"a chunk of {chunk_ms} ms is not possible; "
+                f"a chunk of {chunk_ms!r} ms is not possible; "
                 f"allowed: multiples of {frame_ms} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
             )
         return chunk_ms // frame_ms * self.listener.frame_samples
