@@ -15,7 +15,7 @@ class ServerOptions:
 
     host: str = "127.0.0.1"
     port: int = 8000  # 0: the system picks a free one, which is printed
-    max_sessions: int = 16  # who would make the others late is refused earlier (`refuse_when_busy`)
+    max_sessions: int = 64  # who would make the others late is refused earlier (`refuse_when_busy`)
     refuse_when_busy: bool = True  # refuse who could not be heard in time, though there be places
     relieve_when_busy: bool = True  # hear in wider chunks, then decide more cheaply; a text may then depend on the load
     workers: int = 1  # processes that translate; 1 is a thread of this one

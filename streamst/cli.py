@@ -70,7 +70,7 @@ def serve(
     voice_name: opt.Voice = "own",
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
-    max_sessions: Annotated[int, typer.Option(help="Speakers at once.")] = 16,
+    max_sessions: Annotated[int, typer.Option(help="Speakers at once, as far as the machine carries them.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that translate; more than one only helps many speakers.")] = 1,
     origin: Annotated[
         list[str] | None, typer.Option(help="A web origin whose pages may connect, beside our own. May be repeated.")
