@@ -89,11 +89,11 @@ async def speak(speaker: Speaker, talk: np.ndarray, url: str, config: dict[str, 
     begun_s = time.perf_counter()
     try:
         async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None, compression=None) as socket:  # type: ignore[list-item]
-            await socket.send(json.dumps({"type": "config", **config}))
             reader = asyncio.create_task(listen(speaker, socket, begun_s))
             size = RATE_HZ * PIECE_MS // 1000
             start_s = time.perf_counter()
             with contextlib.suppress(ConnectionClosed):  # what the server said before is still to be read
+                await socket.send(json.dumps({"type": "config", **config}))
                 for number, at in enumerate(range(0, len(talk), size)):
                     await asyncio.sleep(max(0.0, start_s + (at + size) / RATE_HZ - time.perf_counter()))
                     if reader.done():
