@@ -23,12 +23,12 @@ from streamst.events import Caption
 
 from . import codes
 from .deepgram_audio import Decoder, make_decoder
+from .foreign import ForeignProtocol
 from .native import read_object
 from .seam import (
     Acknowledged,
     Alive,
     Answer,
-    Audio,
     Closed,
     Command,
     Configure,
@@ -104,12 +104,8 @@ def read_query(query: Mapping[str, str], extras: list[str], source: str, targets
     )  # fmt: skip
 
 
-class DeepgramProtocol:
+class DeepgramProtocol(ForeignProtocol):
     """One connection's transcription."""
-
-    subprotocol: str | None
-    resumable = False
-    patient = True
 
     def __init__(
         self,
@@ -120,6 +116,7 @@ class DeepgramProtocol:
         now: Callable[[], float] = time.time,
     ) -> None:
         """now: Unix time [s]. ProtocolError 4400 for an encoding or a rate that is not possible."""
+        super().__init__()
         self.subprotocol = subprotocol
         self.wishes, self.max_text_bytes = wishes, max_text_bytes
         self._decoder: Decoder = make_decoder(wishes.encoding, wishes.sample_rate_hz)
@@ -132,7 +129,6 @@ class DeepgramProtocol:
         self._created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now()))
         self._request_id = self._source = ""
         self._sum = hashlib.sha256()
-        self._sequence = self._samples = 0
         self._waiting: deque[Marker] = deque([""])
         self._heard: Caption | None = None  # the segment's source, told last
         self._final: dict[str, Any] | None = None  # the result that waits for its translation or for a Finalize's end
@@ -187,9 +183,6 @@ class DeepgramProtocol:
             case _:
                 return []
 
-    def reconnected(self) -> None:
-        """Never: a session ends with its connection."""
-
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """See `WireProtocol.closing`."""
         close, name = CLOSING.get(code, (code, codes.meaning(code).name))
@@ -203,12 +196,7 @@ class DeepgramProtocol:
             self.settings = replace(self.settings, sample_rate_hz=self._decoder.rate_hz)
             self._waiting.append("")
             commands.append(Configure(self.settings))
-        if not payload:
-            return [*commands, Alive()]
-        commands.append(Audio("pcm16", self._sequence, self._samples, payload))
-        self._sequence += 1
-        self._samples += len(payload) // 2
-        return commands
+        return [*commands, *(self.pcm16(payload) or [Alive()])]
 
     def _source_caption(self, caption: Caption) -> list[Message]:
         messages = self._release()

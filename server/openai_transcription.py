@@ -17,12 +17,12 @@ from typing import Any, Literal
 from streamst.events import Caption
 
 from .appended import Appended
+from .foreign import ForeignProtocol
 from .g711 import alaw_to_pcm16, mulaw_to_pcm16
 from .openai_wire import RATE_HZ, Events, Refused, closing, language, part, read_audio, text_in
 from .seam import (
     Acknowledged,
     Answer,
-    Audio,
     Closed,
     Command,
     Configure,
@@ -51,11 +51,8 @@ class _Item:
     deltas: Appended = field(default_factory=Appended)
 
 
-class OpenAITranscription:
+class OpenAITranscription(ForeignProtocol):
     """One connection's transcription session."""
-
-    resumable = False
-    patient = True
 
     def __init__(
         self,
@@ -66,6 +63,7 @@ class OpenAITranscription:
         new_id: Callable[[], str] | None = None,
     ) -> None:
         """expires_at: when the session ends at the latest [Unix time]."""
+        super().__init__()
         self.subprotocol = subprotocol
         self.settings = replace(settings, output=("captions",), sample_rate_hz=RATE_HZ)
         self._expires_at = expires_at
@@ -76,7 +74,6 @@ class OpenAITranscription:
         self._transcription: dict[str, Any] = {"model": None, "language": None, "delay": settings.latency}
         self._detects: str | None = "server_vad"
         self._waiting: deque[Marker] = deque([""])  # of the Configures on their way
-        self._sequence = self._samples = 0
         self._uncommitted_ms = 0.0
         self._item: _Item | None = None
         self._previous_id: str | None = None
@@ -123,9 +120,6 @@ class OpenAITranscription:
                 return [self._events.failure(answer)]
             case _:
                 return []
-
-    def reconnected(self) -> None:
-        """Never: a session ends with its connection."""
 
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """See `WireProtocol.closing`."""
@@ -181,13 +175,8 @@ class OpenAITranscription:
         payload = read_audio(fields, 2 if self._format == "audio/pcm" else 1)
         if self._format != "audio/pcm":
             payload = mulaw_to_pcm16(payload) if self._format == "audio/pcmu" else alaw_to_pcm16(payload)
-        if not payload:
-            return []
-        audio = Audio("pcm16", self._sequence, self._samples, payload)
-        self._sequence += 1
-        self._samples += len(payload) // 2
         self._uncommitted_ms += len(payload) / 2 / self.settings.sample_rate_hz * 1000
-        return [audio]
+        return self.pcm16(payload)
 
     def _commit(self) -> list[Command]:
         if self._uncommitted_ms < LEAST_COMMIT_MS:

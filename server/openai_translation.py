@@ -19,10 +19,10 @@ from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
 from streamst.events import Caption
 
 from .appended import Appended
+from .foreign import ForeignProtocol
 from .openai_wire import RATE_HZ, Events, Refused, closing, encode_audio, language, part, read_audio, text_in
 from .seam import (
     Answer,
-    Audio,
     Closed,
     Command,
     Configure,
@@ -39,11 +39,8 @@ from .seam import (
 FRAME_MS = 200  # of `elapsed_ms`, and the longest piece of speech in one event
 
 
-class OpenAITranslation:
+class OpenAITranslation(ForeignProtocol):
     """One connection's translation session."""
-
-    resumable = False
-    patient = True
 
     def __init__(
         self,
@@ -57,6 +54,7 @@ class OpenAITranslation:
     ) -> None:
         """settings: as agreed on before, with a target. expires_at: when the session ends at the latest [Unix time]."""
         assert settings.target is not None
+        super().__init__()
         self.subprotocol = subprotocol
         self.settings = replace(settings, output=("captions", "audio"), sample_rate_hz=RATE_HZ)
         self._model, self._expires_at = model, expires_at
@@ -65,7 +63,6 @@ class OpenAITranslation:
         self._source, self._targets = "", (settings.target,)
         self._transcription = transcription
         self._updates = deque([False])  # for each Configure on its way, whether a session.updated answers it
-        self._sequence = self._samples = 0
         self._texts = {"input": Appended(), "output": Appended()}
         self._resampler: Resampler | None = None
         self._spoken_ms = 0.0
@@ -78,7 +75,7 @@ class OpenAITranslation:
                 case "session.update":
                     return self._update(fields)
                 case "session.input_audio_buffer.append":
-                    return self._append(fields)
+                    return self.pcm16(read_audio(fields))
                 case "session.close":
                     return [End()]
                 case _:
@@ -112,9 +109,6 @@ class OpenAITranslation:
             case _:
                 return []
 
-    def reconnected(self) -> None:
-        """Never: a session ends with its connection."""
-
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """See `WireProtocol.closing`."""
         return closing(code, reason)
@@ -132,15 +126,6 @@ class OpenAITranslation:
         self.settings = replace(self.settings, target=target)
         self._updates.append(True)
         return [Configure(self.settings)]
-
-    def _append(self, fields: dict[str, Any]) -> list[Command]:
-        payload = read_audio(fields)
-        if not payload:
-            return []
-        audio = Audio("pcm16", self._sequence, self._samples, payload)
-        self._sequence += 1
-        self._samples += len(payload) // 2
-        return [audio]
 
     def _transcript(self, caption: Caption) -> list[Message]:
         side = "input" if caption.lang == self._source else "output"

@@ -18,25 +18,22 @@ from streamst.errors import ProtocolError
 from streamst.events import Caption
 
 from . import codes
+from .foreign import ForeignProtocol
 from .native import read_object
-from .seam import Answer, Audio, Closed, Command, Configure, Configured, Message, Settings, Welcome
+from .seam import Answer, Closed, Command, Configure, Configured, Message, Settings, Welcome
 
 DEFAULT_HZ = 16_000
 
 
-class SimulstreamProtocol:
+class SimulstreamProtocol(ForeignProtocol):
     """One connection: any number of streams, one after the other."""
 
-    subprotocol: str | None = None
-    resumable = False
-    patient = True
-
     def __init__(self, settings: Settings, max_text_bytes: int) -> None:
+        super().__init__()
         self.settings = replace(settings, output=("captions",), sample_rate_hz=DEFAULT_HZ)
         self.max_text_bytes = max_text_bytes
         self._target = ""
         self._ends = deque([False])  # for each Configure on its way, whether a stream ends with it
-        self._sequence = self._samples = 0
         self._odd = b""  # half a sample that the next message completes
         self._segment = -1
         self._shown = ""  # of the segment
@@ -79,9 +76,6 @@ class SimulstreamProtocol:
             case _:
                 return []
 
-    def reconnected(self) -> None:
-        """Never: a session ends with its connection."""
-
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """Codes of ours mean nothing to its clients: 1008 stands for all that they did wrong."""
         return (1008, f"{codes.meaning(code).name}: {reason}") if code >= 4000 else (code, reason)
@@ -89,13 +83,7 @@ class SimulstreamProtocol:
     def _hear(self, message: bytes) -> list[Command]:
         payload = self._odd + message
         self._odd = payload[len(payload) // 2 * 2 :]
-        payload = payload[: len(payload) // 2 * 2]
-        if not payload:
-            return []
-        audio = Audio("pcm16", self._sequence, self._samples, payload)
-        self._sequence += 1
-        self._samples += len(payload) // 2
-        return [audio]
+        return self.pcm16(payload[: len(payload) // 2 * 2])
 
     def _configure(self, ends: bool) -> Configure:
         self._ends.append(ends)

@@ -41,6 +41,7 @@ LISTENERS: dict[str, Recipe] = {
     "no chunk training": {"loss": {"chunks": [-1], "lefts": [-1]}},
     "no human speech": {"data": {"cuts": []}},
 }
+UNTRAINED = {"no phoneme losses": "PER", "no source CTC": "WER"}  # what such a listener's heads never learnt to say
 WRITERS: dict[str, Recipe] = {
     "token memory, distillation": {"join": {"states": False}},
     "token memory with states": {"join": {"states": True}},
@@ -175,7 +176,8 @@ def table(rows: dict[str, Pairs]) -> None:
     first = next(iter(rows.values()))
     print(f"\n| | {' | '.join(first)} |\n|---|{'---|' * len(first)}")
     for name, row in rows.items():
-        cells = [cell(measure, row[measure], first[measure]) for measure in first]
+        untrained = UNTRAINED.get(name, "-")
+        cells = ["–" if m.startswith(untrained) else cell(m, row[m], first[m]) for m in first]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
