@@ -57,6 +57,8 @@ def read_config(directory: Path, kind: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a model's configuration: {error!r}") from error
     if found != kind:
         raise CheckpointError(f"{path} describes a model of kind {found!r}, not {kind!r}")
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} is not a model's configuration: config is {config!r:.80}")
     return config
 
 

@@ -22,7 +22,7 @@ from streamst.cli_live import mic, stream
 from streamst.cli_machine import doctor, models
 from streamst.cli_translate import translate
 from streamst.cli_view import err, out, shown
-from streamst.errors import InputError, StreamstError
+from streamst.errors import InputError, StreamstError, UnavailableError
 
 app = typer.Typer(
     name="streamst",
@@ -202,7 +202,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that stands in its directory.")] = False,
 ) -> None:
     """Train a model from a recipe; the same command on a CPU and on a GPU."""
-    from streamst.train.recipe import run
+    try:
+        from streamst.train.recipe import run
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"training needs {error.name}: python -m pip install 'streamst[train]'") from error
 
     figures = run(recipe, device=device, resume=resume)
     out.print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()), soft_wrap=True)

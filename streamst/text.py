@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 import sentencepiece
 from num2words import num2words
 
-from streamst.errors import CheckpointError
+from streamst.errors import CheckpointError, InputError
 
 WORD_START = "▁"  # sentencepiece's mark: this piece begins a word
 
@@ -59,10 +60,13 @@ class Tokenizer:
     unknown, begin, end = 0, 1, 2
 
     def __init__(self, model: Path) -> None:
-        if not model.exists():
+        if not model.is_file():
             raise CheckpointError(f"tokenizer {model} does not exist")
         self.model = model
-        self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        except (RuntimeError, OSError) as error:
+            raise CheckpointError(f"{model} is no tokenizer: {error}") from error
         self.size = int(self._processor.get_piece_size())
 
     def encode(self, text: str) -> list[int]:
@@ -95,12 +99,16 @@ class Tokenizer:
 
 
 def train_tokenizer(lines: Sequence[str], size: int, model: Path, digits: bool = False) -> Tokenizer:
-    """Learn a BPE tokenizer of `size` pieces from `lines` and write it to `model`."""
-    model.parent.mkdir(parents=True, exist_ok=True)
-    with model.open("wb") as file:
+    """Learn a BPE tokenizer of `size` pieces from `lines` and write it to `model`; InputError where they do not do."""
+    made = io.BytesIO()
+    try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=file, vocab_size=size, model_type="bpe", unk_id=0, bos_id=1,
+            sentence_iterator=iter(lines), model_writer=made, vocab_size=size, model_type="bpe", unk_id=0, bos_id=1,
             eos_id=2,
             character_coverage=0.9999, split_digits=digits, normalization_rule_name="nmt_nfkc", minloglevel=2,
         )  # fmt: skip
+    except RuntimeError as error:
+        raise InputError(f"no tokenizer of {size} tokens can be learned from {len(lines)} lines: {error}") from error
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_bytes(made.getvalue())
     return Tokenizer(model)

@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamst.errors import ConfigError
 from streamst.models.conformer import Conformer, ConformerConfig
 from streamst.nn.attention import chunk_mask
 
@@ -115,6 +117,13 @@ def test_the_mask_shows_a_frame_its_chunk_and_the_left_context_of_the_chunk(size
         start = max(b for b in bounds if b <= query)
         end = min(b for b in bounds if b > query)
         assert bool(mask[query, key]) == (key < end and (left < 0 or key >= start - left))
+
+
+@pytest.mark.parametrize("changes", [{"subsampling": 3}, {"heads": 5}, {"middle": 9}, {"middle": 0}])
+def test_an_impossible_shape_is_named(changes: dict[str, int]) -> None:
+    name, value = next(iter(changes.items()))
+    with pytest.raises(ConfigError, match=rf"{name} .*{value}"):
+        Conformer(replace(CONFIG, **changes))
 
 
 @pytest.mark.parametrize("sizes", [0, [], [3, 0], [4, -1]])

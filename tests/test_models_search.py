@@ -145,6 +145,15 @@ def test_probabilities_of_all_words_sum_to_one_after_any_context() -> None:
         assert np.exp(scores).sum() == pytest.approx(1, abs=0.02)
 
 
+def test_texts_without_a_trigram_worth_keeping_are_scored_by_pairs() -> None:
+    lm = estimate([[3, 4], [4, 3]], 6, keep=9)
+    assert len(lm.trigram) == 0
+    every = np.arange(6)
+    for first, second in [(1, 1), (1, 3), (3, 4), (5, 5)]:
+        scores = lm.score(np.full_like(every, first), np.full_like(every, second), every)
+        assert np.exp(scores).sum() == pytest.approx(1, abs=0.02)
+
+
 def test_a_seen_continuation_is_likelier_than_an_unseen_one() -> None:
     a, b, see = (np.array([WORDS.index(word)]) for word in ("a", "b", "see"))
     lm = model()

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamst.errors import CheckpointError, ConfigError
+from streamst.config import from_dict
+from streamst.errors import CheckpointError, ConfigError, InputError
 from streamst.train import loop, recipe
 
 
@@ -50,6 +52,33 @@ def test_a_line_is_learned_logged_and_exported(tmp_path: Path) -> None:
     losses = [line["loss"] for line in lines if "loss" in line]
     assert len(losses) == 12
     assert losses[-1] < losses[0] / 10
+    assert (tmp_path / "run/curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_step_whose_gradient_is_no_number_is_left_out(tmp_path: Path) -> None:
+    class Rough(Line):
+        def loss(self, batch: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+            loss, logged = super().loss(batch, step)
+            if step % 10 == 3:  # finite itself, its slope is not
+                loss = loss + (0 * next(self.module.parameters()).sum()).sqrt()
+            return loss, logged
+
+    figures = loop.train(Rough(), SETTINGS, tmp_path / "run")
+    assert figures == pytest.approx({"weight": 2.0, "bias": -1.0}, abs=0.1)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "wider"])
+def test_a_run_that_cannot_be_resumed_says_so(tmp_path: Path, damage: str) -> None:
+    loop.train(Line(), loop.LoopConfig(steps=2), tmp_path / "run")
+    last, task = tmp_path / "run/last.pt", Line()
+    if damage == "cut":
+        last.write_bytes(last.read_bytes()[:500])
+    elif damage == "text":
+        last.write_text("no run")
+    else:
+        task.module = nn.Linear(2, 1)
+    with pytest.raises(CheckpointError, match=r"last\.pt is damaged, or no run of this recipe"):
+        loop.train(task, loop.LoopConfig(steps=4), tmp_path / "run", resume=True)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -89,8 +118,19 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine() -> None:
         ("kind = ", "is not TOML"),
         ("kind = 'poem'\noutput = 'x'", "kind 'poem' is not allowed; use one of data, words, listener, writer"),
         ("kind = 'listener'", "missing key 'output'"),
-        ("kind = 'listener'\noutput = 'x'\n[loop]\nsteps = 'many'", "loop.steps: 'many'"),
-        ("kind = 'listener'\noutput = 'x'\n[loop]\nstep = 1", "loop: unknown key 'step'; allowed: .*steps"),
+        ("kind = 'writer'\noutput = 'x'\n[loop]\nsteps = 'many'", "loop.steps: 'many'"),
+        ("kind = 'writer'\noutput = 'x'\n[loop]\nstep = 1", "loop: unknown key 'step'; allowed: .*steps"),
+        ("kind = ['writer']\noutput = 'x'", r"kind \['writer'\] is not allowed"),
+        ("kind = 'listener'\noutput = 'x'", "missing key 'text', a path"),
+        ("kind = 'listener'\noutput = 'x'\ntext = 5", "text = 5 is not a path"),
+        ("kind = 'listener'\noutput = 'x'\ntext = 'p'\nmodel = 5", r"model = 5 is not a table; write \[model\]"),
+        ("kind = 'writer'\noutput = 'x'\n[modle]\ndim = 3", "unknown key 'modle'; allowed for kind 'writer': .*model"),
+        ("kind = 'codec'\noutput = 'x'\n[loss]\nmel = 3", "unknown key 'loss'; allowed for kind 'codec': .*losses"),
+        ("kind = 'writer'\noutput = 'x'\nloop = 5", r"loop = 5 is not a table"),
+        ("kind = 'writer'\noutput = 'x'\n[loop]\nlog_every = 0", "loop.log_every is 0; it is at least 1"),
+        ("kind = 'writer'\noutput = 'x'\n[loop]\nlearning_rate = nan", "loop.learning_rate is nan"),
+        ("kind = 'writer'\noutput = 'x'\n[loop]\naverage_last = 2", "loop.average_last is 2.0; it is a share"),
+        ("kind = 'translator'\noutput = 'x'\nlistener = 'a'\nwriter = 'b'", "listener = 'a' is not an exported model"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
@@ -98,6 +138,42 @@ def test_a_wrong_recipe_is_refused_with_the_reason(tmp_path: Path, text: str, me
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         recipe.run(path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind = 'listener'\noutput = 'OUT'\ntext = 'no.tsv'", "sentence pairs no.tsv: .*No such file"),
+        (
+            "kind = 'listener'\noutput = 'OUT'\ntext = 'OUT.tsv'",
+            "no tokenizer of 500 tokens can be learned from 1 line",
+        ),
+        ("kind = 'words'\noutput = 'OUT'\npairs = ['no.tsv']", "sentences no.tsv: .*No such file"),
+        ("kind = 'data'\noutput = 'OUT'\n[synthetic]\npairs = ['no.tsv']", "sentence pairs no.tsv"),
+        ("kind = 'words'\noutput = 'OUT.tsv'\npairs = ['OUT.tsv']", "recipe .*r.toml: .*exists"),
+    ],
+)
+def test_a_file_that_a_recipe_names_in_vain_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text.replace("OUT", str(tmp_path / "out")))
+    (tmp_path / "out.tsv").write_text("Hello there.\tHallo.\n")
+    for _ in range(2):  # what the first try left behind does not change what the second one says
+        with pytest.raises(InputError, match=message):
+            recipe.run(path, "cpu")
+
+
+def test_a_device_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("kind = 'writer'\noutput = 'x'")
+    with pytest.raises(InputError, match="device 'gpu' is not possible; allowed: auto, cpu, cuda"):
+        recipe.run(path, "gpu")
+
+
+@pytest.mark.parametrize("path", sorted(recipe.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_shipped_recipe_has_known_keys_only(path: Path) -> None:
+    found = tomllib.loads(path.read_text())
+    recipe.check_keys(found, found["kind"])
+    from_dict(loop.LoopConfig, found.get("loop", {}))
 
 
 def test_a_missing_recipe_names_the_shipped_ones(tmp_path: Path) -> None:

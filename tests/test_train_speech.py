@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from streamst.audio import read_audio
-from streamst.errors import InputError
+from streamst.errors import ConfigError, InputError
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.augment import AugmentConfig, Augmenter, tune
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
+from streamst.train.human import load
 from streamst.train.manifest import read_manifest
 from streamst.train.speech import PHONEMES, SpeechBatches, SpeechDataConfig
 from streamst.train.synthesis import plan, read_pairs
@@ -81,6 +82,34 @@ def test_joined_utterances_have_joined_texts(cuts: str, tokenizer: Tokenizer) ->
     assert "one two one two" in batch.texts[0]
     assert batch.translations[0].startswith("eins zwei eins zwei")
     assert batch.phone_counts[0] >= 2
+
+
+@pytest.mark.parametrize("buckets", [1, 31, 40])
+def test_few_utterances_need_no_fewer_buckets(cuts: str, tokenizer: Tokenizer, buckets: int) -> None:
+    batches = SpeechBatches(config(cuts, buckets=buckets), tokenizer, 1, 640).batches(0)
+    assert sum(len(batch.texts) for batch in itertools.islice(batches, 4)) >= 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cuts": ("no.jsonl.gz",)}, "data.cuts: no.jsonl.gz does not exist"),
+        ({"longest_s": 0.5}, r"data.cuts holds no utterance of 0.3 to 0.5 s"),
+        ({"easy_steps": 3, "easy_longest_s": 0.5}, r"data.cuts holds no utterance of up to 0.5 s"),
+        ({"noises": "nowhere"}, r"data.noises: nowhere has no \*\*/\*\.ogg"),
+        ({"responses": "nowhere"}, r"data.responses: nowhere has no \*\.flac"),
+    ],
+)
+def test_data_that_give_no_batch_are_refused_with_the_reason(
+    cuts: str, tokenizer: Tokenizer, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SpeechBatches(config(cuts, **changes), tokenizer, 1, 640)
+
+
+def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"recording .*no\.flac cannot be read"):
+        load(tmp_path / "no.flac")
 
 
 def test_noise_comes_without_text(cuts: str, tokenizer: Tokenizer) -> None:

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamst.errors import ConfigError
 from streamst.nn.attention import AttentionState, ChunkAttention, chunk_mask
 from streamst.nn.conv import ConvState, DepthwiseConv, StridedConv
 from streamst.nn.state import State
+
+STRIDES = {4: (4,), 8: (4, 2)}  # of the convolutions, by subsampling
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,13 @@ class Conformer(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        strides = {4: (4,), 8: (4, 2)}[c.subsampling]
+        if c.subsampling not in STRIDES:
+            raise ConfigError(f"encoder.subsampling {c.subsampling} is not possible; allowed: 4, 8")
+        if c.heads < 1 or c.dim % c.heads or not 1 <= c.middle <= c.layers:
+            raise ConfigError(
+                f"encoder: heads {c.heads} must divide dim {c.dim}, middle {c.middle} is one of {c.layers} layers"
+            )
+        strides = STRIDES[c.subsampling]
         sizes = (c.bands, *([c.dim] * len(strides)))
         kernels = (8, 4)
         self.subsample = nn.ModuleList(

@@ -36,6 +36,8 @@ class NGram:
         lower = np.where(known, self.bigram[at], self.unigram_backoff[second] + self.unigram[word])
         at, known = _find(self.bigram_keys, context)
         lower = lower + np.where(known, self.bigram_backoff[at], np.float32(0))
+        if not len(self.trigram):  # few texts, in which none came often enough to be kept
+            return lower.astype(np.float32)
         at, known = _find(self.trigram_keys, context * self.words + word)
         return np.where(known, self.trigram[at], lower).astype(np.float32)
 

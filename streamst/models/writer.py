@@ -132,6 +132,11 @@ class Writer(nn.Module):
     def __init__(self, config: WriterConfig) -> None:
         super().__init__()
         self.config = c = config
+        if c.heads < 1 or c.dim % c.heads or not 0 <= c.alignment_layer < c.decoder_layers:
+            raise ConfigError(
+                f"writer: heads {c.heads} must divide dim {c.dim}, "
+                f"alignment_layer {c.alignment_layer} is one of {c.decoder_layers} decoder_layers, counted from 0"
+            )
         self.source = nn.Embedding(c.source_tokens, c.dim)
         self.states = nn.Linear(c.state_dim, c.dim, bias=False)
         self.memory_layers = nn.ModuleList(MemoryLayer(c) for _ in range(c.memory_layers))

@@ -11,6 +11,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from streamst.errors import InputError
 from streamst.text import spoken_english
 from streamst.train.cuts import SAMPLE_RATE_HZ, ShardWriter, Utterance, merge_manifests
 from streamst.train.manifest import read_manifest
@@ -21,7 +22,10 @@ LEVEL_RMS = 0.07  # -23 dBFS
 
 def load(path: Path) -> NDArray[np.float32]:
     """Mono audio (samples,) at 16 kHz, its RMS level at -23 dBFS."""
-    audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"recording {path} cannot be read: {error.error_string}") from error
     mono = np.asarray(soxr.resample(audio.mean(1), rate_hz, SAMPLE_RATE_HZ), dtype=np.float32)
     return mono * (LEVEL_RMS / max(1e-4, float(np.sqrt(np.mean(mono**2)))))
 
@@ -51,5 +55,5 @@ def _shard(folder: Path, rows: Sequence[dict[str, str]], path: Path) -> None:
             name = f"{folder.name}-{Path(row['path']).stem}"
             writer.write(
                 load(folder / row["path"]),
-                Utterance(name, text, row["speaker"], phones=phonemes(text), written=written),
+                Utterance(name, text, row.get("speaker") or "", phones=phonemes(text), written=written),
             )

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
+from streamst.errors import ConfigError
 from streamst.models.listener import BLANK, Listener, ListenerConfig
 from streamst.text import Tokenizer, spoken_english, train_tokenizer
 from streamst.train.loop import Task
@@ -135,9 +137,7 @@ class ListenerTask:
         device = model.source.weight.device
         mel = model.features(F.pad(batch.pcm, (0, 5120)).to(device))
         frames = (batch.samples + 5120) // model.frame_samples
-        states, middle = model.encoder(
-            mel, frames.to(device), self.validation.chunk, model.config.encoder.left_frames
-        )
+        states, middle = model.encoder(mel, frames.to(device), self.validation.chunk, model.config.encoder.left_frames)
         best = model.source(states).argmax(-1).cpu()
         sounds = model.phoneme_log_probs(middle).argmax(-1).cpu()
         texts, phones = [], []
@@ -153,15 +153,15 @@ class ListenerTask:
         (directory / "source.model").write_bytes(self.tokenizer.model.read_bytes())
 
 
-def task(recipe: dict[str, object], device: str) -> Task:
+def task(recipe: dict[str, Any], device: str) -> Task:
     """Build the task of a recipe of kind "listener"."""
     del device
-    config = from_dict(ListenerConfig, _table(recipe, "model"))
+    config = from_dict(ListenerConfig, recipe.get("model", {}), "model")
     if config.phonemes != len(PHONEMES):
         config = ListenerConfig(
             config.features, config.encoder, config.source_tokens, len(PHONEMES), config.phonemes_per_frame
         )
-    data = from_dict(SpeechDataConfig, _table(recipe, "data"))
+    data = from_dict(SpeechDataConfig, recipe.get("data", {}), "data")
     output = Path(str(recipe["output"]))
     tokenizer_path = output / "source.model"
     if tokenizer_path.exists():
@@ -169,8 +169,12 @@ def task(recipe: dict[str, object], device: str) -> Task:
     else:
         text = [spoken_english(e) for e in dict.fromkeys(e for e, _ in read_pairs(Path(str(recipe["text"]))))]
         tokenizer = train_tokenizer([t for t in text if t], config.source_tokens, tokenizer_path)
-    loss = from_dict(ListenerLossConfig, _table(recipe, "loss"))
-    validation = from_dict(ValidationConfig, _table(recipe, "validation"))
+    if tokenizer.size != config.source_tokens:
+        raise ConfigError(
+            f"{tokenizer_path} has {tokenizer.size} tokens, model.source_tokens is {config.source_tokens}"
+        )
+    loss = from_dict(ListenerLossConfig, recipe.get("loss", {}), "loss")
+    validation = from_dict(ValidationConfig, recipe.get("validation", {}), "validation")
     torch.manual_seed(1)
     built = ListenerTask(Listener(config), tokenizer, data, loss, validation, seed=1)
     built.fit_normalisation()
@@ -179,11 +183,6 @@ def task(recipe: dict[str, object], device: str) -> Task:
 
 def _phonetic(labels: Tensor) -> str:
     return " ".join(PHONEMES[i] for i in labels.tolist() if i not in (BLANK, PAUSE))
-
-
-def _table(recipe: dict[str, object], name: str) -> dict[str, object]:
-    table = recipe.get(name, {})
-    return table if isinstance(table, dict) else {}
 
 
 def ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from streamst.errors import CheckpointError
+from streamst.errors import CheckpointError, ConfigError, UnavailableError
+from streamst.train import curve
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,16 @@ class LoopConfig:
     threads: int = 1  # intra-op threads on a CPU
     average_last: float = 0.2  # share of the steps whose weights are averaged (exponentially) into the exported model
     budget_s: float = 0.0  # wall time after which to stop and export, the rate decaying towards it; 0: `steps` decide
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "validate_every", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"loop.{name} is {getattr(self, name)}; it is at least 1")
+        for name in ("steps", "warmup_steps", "budget_s", "learning_rate", "final_learning_rate", "clip_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"loop.{name} is {getattr(self, name)}; it is 0 or more")
+        if not 0 <= self.average_last <= 1:
+            raise ConfigError(f"loop.average_last is {self.average_last}; it is a share, 0 to 1")
 
 
 class Task(Protocol):
@@ -71,14 +83,8 @@ def learning_rate(config: LoopConfig, progress: float, step: int) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
 
-def train(
-    task: Task, config: LoopConfig, directory: Path, device: str = "cpu", resume: bool = False
-) -> dict[str, float]:
-    """Train `task`, writing `log.jsonl`, `last.pt` (everything needed to resume) and the exported model to `directory`.
-
-    Returns the last validation figures. Raises CheckpointError when `resume` finds nothing to resume from, or when a
-    run stands there already and `resume` was not asked for.
-    """
+def check_directory(directory: Path, resume: bool) -> None:
+    """CheckpointError when `resume` finds nothing to resume from, or a run stands there and `resume` was not said."""
     last = directory / "last.pt"
     if last.exists() and not resume:
         raise CheckpointError(
@@ -86,6 +92,19 @@ def train(
         )
     if resume and not last.exists():
         raise CheckpointError(f"nothing to resume: {last} does not exist")
+
+
+def train(
+    task: Task, config: LoopConfig, directory: Path, device: str = "cpu", resume: bool = False
+) -> dict[str, float]:
+    """Train `task`, writing `log.jsonl`, `curve.png`, `last.pt` (everything needed to resume) and the exported model to
+    `directory`.
+
+    Returns the last validation figures. Raises CheckpointError as `check_directory`, and for a run to resume that is
+    damaged or of another model.
+    """
+    check_directory(directory, resume)
+    last = directory / "last.pt"
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     if device == "cpu":
@@ -98,11 +117,14 @@ def train(
     average = {name: value.detach().clone().float() for name, value in module.state_dict().items()}
     step, spent_s, averaged = 0, 0.0, 0
     if resume:
-        saved = torch.load(last, map_location=device, weights_only=True)
-        module.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average = saved["average"]
-        step, spent_s, averaged = saved["step"], saved["spent_s"], saved["averaged"]
+        try:
+            saved = torch.load(last, map_location=device, weights_only=True)
+            module.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+            average = saved["average"]
+            step, spent_s, averaged = saved["step"], saved["spent_s"], saved["averaged"]
+        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{last} is damaged, or no run of this recipe: {error}") from error
 
     def save() -> None:
         state = {
@@ -153,15 +175,16 @@ def train(
             batch = next(batches)
             with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
                 loss, logged = task.loss(batch, step)
-            if not torch.isfinite(loss):
-                optimizer.zero_grad(set_to_none=True)
-                logged = {"skipped": 1.0}
-            else:
+            norm = math.nan
+            if torch.isfinite(loss):
                 loss.backward()
-                norm = nn.utils.clip_grad_norm_([*decay, *plain], config.clip_norm)
+                norm = float(nn.utils.clip_grad_norm_([*decay, *plain], config.clip_norm))
+            if math.isfinite(norm):
                 optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                logged = {"loss": float(loss.detach()), "norm": float(norm), **logged}
+                logged = {"loss": float(loss.detach()), "norm": norm, **logged}
+            else:  # one such step would make every weight a NaN
+                logged = {"skipped": 1.0}
+            optimizer.zero_grad(set_to_none=True)
             step += 1
             if averaging():
                 averaged += 1
@@ -194,4 +217,9 @@ def train(
         save()
         figures = with_average("export")
         log.write(json.dumps({"step": step, "validation": figures, "exported": True}) + "\n")
+        log.flush()
+        try:
+            curve.plot(directory)
+        except UnavailableError as error:
+            bar.console.print(str(error))
     return figures

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from streamst.config import from_dict
+from streamst.errors import InputError
 from streamst.text import spoken_english
 from streamst.train import human, synthesis
 from streamst.train.manifest import read_manifest
@@ -79,8 +80,11 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
 
 def english(path: Path) -> list[str]:
     """The English sentences of a file of pairs, or of a manifest with a `text` column."""
-    with path.open(encoding="utf-8") as file:
-        is_manifest = "text" in file.readline().rstrip("\n").split("\t")
+    try:
+        with path.open(encoding="utf-8") as file:
+            is_manifest = "text" in file.readline().rstrip("\n").split("\t")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"sentences {path}: {error}") from error
     if is_manifest:
         return [spoken_english(row["text"]) for row in read_manifest(path)]
     return [pair[0] for pair in synthesis.read_pairs(path)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from streamst.config import from_dict
-from streamst.errors import ConfigError
+from streamst.errors import ConfigError, InputError
 from streamst.train import loop, prepare, words
 
 KINDS = {
@@ -23,13 +24,24 @@ KINDS = {
     "letters": "streamst.train.letters",
 }
 PREPARING = {"data": prepare, "words": words}  # what trains no network
+TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their recipes themselves
+    "listener": ("model", "data", "loss", "validation"),
+    "writer": ("model", "data"),
+    "translator": ("data", "text", "join", "search"),
+    "heads": ("heads", "data", "loss", "validation"),
+    "taed": ("model", "data", "loss"),
+    "codec": ("model", "data", "losses"),
+}
+PATHS = {"listener": ("text",), "translator": ("listener", "writer", "words"), "heads": ("base",), "taed": ("base",)}
+OPTIONAL = ("words",)  # of the paths
 SHIPPED = Path(__file__).parent / "recipes"
 
 
 def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, float]:
     """Train what the recipe at `path` (or the shipped one of that name) describes; returns its last validation figures.
 
-    Raises ConfigError naming what is wrong with the recipe.
+    Raises ConfigError naming what is wrong with the recipe, InputError for a file that cannot be read or written and
+    for a device that is not here.
     """
     if not path.exists() and (SHIPPED / path.name).exists():
         path = SHIPPED / path.name
@@ -40,16 +52,48 @@ def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, flo
         raise ConfigError(f"recipe {path} does not exist; shipped recipes: {shipped}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"recipe {path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error.strerror}") from error
     kind = recipe.get("kind")
-    if kind not in (*KINDS, *PREPARING):
+    if not isinstance(kind, str) or kind not in (*KINDS, *PREPARING):
         allowed = ", ".join((*PREPARING, *KINDS))
         raise ConfigError(f"recipe {path}: kind {kind!r} is not allowed; use one of {allowed}")
     if not isinstance(recipe.get("output"), str):
         raise ConfigError(f"recipe {path}: missing key 'output', the run directory")
-    if kind in PREPARING:
-        return PREPARING[kind].run(recipe)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = from_dict(loop.LoopConfig, recipe.get("loop", {}), "loop")
-    task = importlib.import_module(KINDS[kind]).task(recipe, device)
-    return loop.train(task, settings, Path(recipe["output"]), device, resume)
+    device = _device(device)
+    try:
+        if kind in PREPARING:
+            return PREPARING[kind].run(recipe)
+        check_keys(recipe, kind)
+        settings = from_dict(loop.LoopConfig, recipe.get("loop", {}), "loop")
+        loop.check_directory(Path(recipe["output"]), resume)
+        task = importlib.import_module(KINDS[kind]).task(recipe, device)
+        return loop.train(task, settings, Path(recipe["output"]), device, resume)
+    except OSError as error:
+        raise InputError(f"recipe {path}: {error}") from error
+
+
+def check_keys(recipe: dict[str, Any], kind: str) -> None:
+    """ConfigError for a key that recipes of `kind` do not have, a missing path, or a table or path that is none."""
+    tables, paths = (*TABLES.get(kind, ()), "loop"), PATHS.get(kind, ())
+    unknown = sorted(set(recipe) - {"kind", "output", *tables, *paths})
+    if kind in TABLES and unknown:
+        allowed = ", ".join(("kind", "output", *paths, *tables))
+        raise ConfigError(f"recipe: unknown key {unknown[0]!r}; allowed for kind {kind!r}: {allowed}")
+    for name in tables:
+        if not isinstance(recipe.get(name, {}), dict):
+            raise ConfigError(f"recipe: {name} = {recipe[name]!r} is not a table; write [{name}]")
+    for name in paths:
+        if name not in OPTIONAL and name not in recipe:
+            raise ConfigError(f"recipe: missing key {name!r}, a path")
+        if not isinstance(recipe.get(name, ""), str):
+            raise ConfigError(f"recipe: {name} = {recipe[name]!r} is not a path")
+
+
+def _device(device: str) -> str:
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {device!r} is not possible; allowed: auto, cpu, cuda")
+    here = torch.cuda.is_available()
+    if device == "cuda" and not here:
+        raise InputError("device 'cuda' is not available here; allowed: auto, cpu")
+    return ("cuda" if here else "cpu") if device == "auto" else device

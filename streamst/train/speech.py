@@ -25,6 +25,7 @@ PHONEMES = (  # flite's, after the blank of CTC and the pause
     "y", "z", "zh",
 )  # fmt: skip
 PAUSE = 1
+SHORTEST_S = 0.3  # utterances below are left out
 
 
 class Encodes(Protocol):
@@ -85,10 +86,17 @@ class SpeechBatches:
         if not config.cuts:
             raise ConfigError("data.cuts is empty: name at least one cut manifest (cuts.jsonl.gz)")
         self.config, self.tokenizer, self.seed, self.phone_frame_samples = config, tokenizer, seed, phone_frame_samples
+        for path in config.cuts:
+            if not Path(path).is_file():
+                raise ConfigError(f"data.cuts: {path} does not exist; `streamst train data.toml` makes such manifests")
         cuts = [cut for path in config.cuts for cut in CutSet.from_file(path) if isinstance(cut, MonoCut)]
-        self.cuts = [cut for cut in cuts if 0.3 <= cut.duration <= config.longest_s]
-        noises = sorted(Path(config.noises).rglob("*.ogg")) if config.noises else []
-        responses = sorted(Path(config.responses).glob("*.flac")) if config.responses else []
+        self.cuts = [cut for cut in cuts if SHORTEST_S <= cut.duration <= config.longest_s]
+        if not self.cuts:
+            raise ConfigError(f"data.cuts holds no utterance of {SHORTEST_S} to {config.longest_s} s (data.longest_s)")
+        if config.easy_steps and min(cut.duration for cut in self.cuts) > config.easy_longest_s:
+            raise ConfigError(f"data.cuts holds no utterance of up to {config.easy_longest_s} s (data.easy_longest_s)")
+        noises = _recordings("data.noises", config.noises, "**/*.ogg")
+        responses = _recordings("data.responses", config.responses, "*.flac")
         self.augmenter = Augmenter(config.augment, noises, responses)
 
     def batches(self, step: int) -> Iterator[SpeechBatch]:
@@ -109,8 +117,10 @@ class SpeechBatches:
                 epoch += 1
 
     def _epoch(self, cuts: list[MonoCut], epoch: int) -> Iterator[list[MonoCut]]:
+        few = len(cuts) < self.config.buckets or self.config.buckets < 2  # then all lengths go together
         sampler = DynamicBucketingSampler(
-            CutSet.from_cuts(cuts), max_duration=self.config.batch_s, num_buckets=self.config.buckets, shuffle=True,
+            CutSet.from_cuts(cuts), max_duration=self.config.batch_s, shuffle=True,
+            num_buckets=self.config.buckets, duration_bins=[] if few else None,
             seed=self.seed, buffer_size=2 * len(cuts), rank=0, world_size=1,
         )  # fmt: skip
         sampler.set_epoch(epoch)
@@ -171,6 +181,14 @@ class SpeechBatches:
             torch.tensor([len(e.phones) for e in examples]),
             frame_phones, [e.text for e in examples], [e.translation for e in examples],
         )  # fmt: skip
+
+
+def _recordings(key: str, folder: str, pattern: str) -> list[Path]:
+    """The files of a folder; ConfigError where a folder is named that has none."""
+    found = sorted(Path(folder).glob(pattern)) if folder else []
+    if folder and not found:
+        raise ConfigError(f"{key}: {folder} has no {pattern}")
+    return found
 
 
 def _join(examples: Sequence[Example], draw: Generator) -> Example:

@@ -48,8 +48,12 @@ class Take:
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """The (English, German) pairs of a tab-separated file; InputError names file and line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"sentence pairs {path}: {error}") from error
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         columns = line.split("\t")
         if len(columns) < 2:
             raise InputError(f"{path}:{number}: expected English TAB German, found {line[:60]!r}")
@@ -136,7 +140,11 @@ def speak(take: Take) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
 def phonemes(text: str) -> list[str]:
     """The phonemes of English `text` by flite's dictionary and letter-to-sound rules, pauses left out."""
     command = ["flite", "-voice", "kal", "-ps", "-t", text, "-o", "none"]
-    return [p for p in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() if p != "pau"]
+    try:
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        raise UnavailableError("flite is not installed: apt-get install flite") from None
+    return [p for p in printed.split() if p != "pau"]
 
 
 def _shard(takes: Sequence[Take], path: Path) -> None:

@@ -194,10 +194,11 @@ def task(recipe: dict[str, object], device: str) -> Task:
             raise ConfigError(f"{name} = {str(path)!r} is not an exported model")
     listener = Listener(from_dict(ListenerConfig, checkpoint.read_config(paths["listener"], "listener")))
     checkpoint.load_weights(paths["listener"], listener)
-    config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"])
+    config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"], "join")
     search = None
     if recipe.get("words"):
-        search = WordSearch.load(Path(str(recipe["words"])), from_dict(SearchConfig, tables.get("search", {})))
+        weights = from_dict(SearchConfig, tables.get("search", {}), "search")
+        search = WordSearch.load(Path(str(recipe["words"])), weights)
         config = replace(config, states=False)
     loop = tables.get("loop", {})
     learns = bool(loop.get("steps", 1))
@@ -205,9 +206,10 @@ def task(recipe: dict[str, object], device: str) -> Task:
     writer = Writer(replace(shape, reads_states=learns and config.states))
     checkpoint.load_weights(paths["writer"], writer)
     source, target = Tokenizer(paths["listener"] / "source.model"), Tokenizer(paths["writer"] / "target.model")
-    text = WriterTask(writer, source, target, from_dict(TextDataConfig, tables.get("text", {})), seed=2)
+    text = WriterTask(writer, source, target, from_dict(TextDataConfig, tables.get("text", {}), "text"), seed=2)
     phone_frame = listener.frame_samples // listener.config.phonemes_per_frame
-    speech = SpeechBatches(from_dict(SpeechDataConfig, tables["data"]), source, 2, phone_frame) if learns else None
+    data = from_dict(SpeechDataConfig, tables.get("data", {}), "data")
+    speech = SpeechBatches(data, source, 2, phone_frame) if learns else None
     valid = None
     if config.validation_cuts:
         valid = SpeechBatches(SpeechDataConfig(cuts=(config.validation_cuts,), longest_s=30), source, 2, phone_frame)

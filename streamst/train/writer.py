@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sacrebleu
@@ -60,9 +61,16 @@ class WriterTask:
         self.pairs = [(s, t) for s, t in self.pairs if len(s) < 96 and len(t) < 96]
         if not self.pairs:
             raise ConfigError("data.pairs holds no usable sentence pair")
+        if (source.size, target.size) != (model.config.source_tokens, model.config.target_tokens):
+            raise ConfigError(
+                f"the tokenizers have {source.size} source and {target.size} target tokens, "
+                f"the writer {model.config.source_tokens} and {model.config.target_tokens}"
+            )
         self.validation: dict[str, list[str]] = {}
-        for english, german in read_pairs(Path(data.validation)):
+        for english, german in read_pairs(Path(data.validation)) if data.validation else ():
             self.validation.setdefault(english, []).append(german)
+        if not self.validation or data.validation_count < 1:
+            raise ConfigError(f"data.validation {data.validation!r} holds no sentence pair, or validation_count is 0")
 
     def batches(self, step: int) -> Iterator[TextBatch]:
         """Batches of like length from `step` on."""
@@ -159,9 +167,7 @@ class WriterTask:
         device = self.module.target.weight.device
         hypotheses = [self.translated(self.module, english) for english in sentences]
         most = max(len(self.validation[e]) for e in sentences)
-        references = [
-            [self.validation[e][min(i, len(self.validation[e]) - 1)] for e in sentences] for i in range(most)
-        ]
+        references = [[self.validation[e][min(i, len(self.validation[e]) - 1)] for e in sentences] for i in range(most)]
         pairs = [
             (self.source.encode(spoken_english(e)), self.target.encode(g))
             for e in sentences
@@ -184,14 +190,12 @@ class WriterTask:
         (directory / "target.model").write_bytes(self.target.model.read_bytes())
 
 
-def task(recipe: dict[str, object], device: str) -> Task:
+def task(recipe: dict[str, Any], device: str) -> Task:
     """Build the task of a recipe of kind "writer"."""
     del device
-    model, data = recipe.get("model", {}), recipe.get("data", {})
-    if not isinstance(model, dict) or not isinstance(data, dict):
-        raise ConfigError("model and data are tables")
-    config = from_dict(WriterConfig, model)
-    text = from_dict(TextDataConfig, data)
+    config = from_dict(WriterConfig, recipe.get("model", {}), "model")
+    text = from_dict(TextDataConfig, recipe.get("data", {}), "data")
+    source = Tokenizer(Path(text.source_tokenizer))
     path = Path(str(recipe["output"])) / "target.model"
     if path.exists():
         target = Tokenizer(path)
@@ -199,4 +203,4 @@ def task(recipe: dict[str, object], device: str) -> Task:
         german = [g for pairs in text.pairs for _, g in read_pairs(Path(pairs))]
         target = train_tokenizer(german, config.target_tokens, path)
     torch.manual_seed(1)
-    return WriterTask(Writer(config), Tokenizer(Path(text.source_tokenizer)), target, text, seed=1)
+    return WriterTask(Writer(config), source, target, text, seed=1)
