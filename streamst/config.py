@@ -43,6 +43,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
+        inner = [option for option in options if option is not type(None)]
+        if len(inner) == 1:
+            return _convert(inner[0], value, where)  # its error names the key
         for option in options:
             try:
                 return _convert(option, value, where)

@@ -14,6 +14,7 @@ from num2words import num2words
 
 from streamst.errors import CheckpointError, InputError
 
+LONGEST_NUMBER = 300  # characters of a number that has a name; longer ones are read digit by digit
 WORD_START = "▁"  # sentencepiece's mark: this piece begins a word
 
 _SIGNS = {
@@ -47,6 +48,8 @@ def spoken_english(text: str) -> str:
 
 def _in_words(number: str) -> str:
     digits = number.replace(",", "")
+    if len(digits) > LONGEST_NUMBER:
+        return " ".join(str(num2words(int(digit))) for digit in digits if digit.isdigit())
     if not digits[-1].isdigit():
         return str(num2words(int(float(digits[:-2])), to="ordinal"))
     if re.fullmatch(r"1[1-9]\d\d|20[1-9]\d", number):

@@ -1,6 +1,7 @@
 """Speech batches: labels where the sound is, the same batches after a restart, and nothing of a test sentence."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from streamst.audio import read_audio
 from streamst.errors import ConfigError, InputError
 from streamst.text import Tokenizer, train_tokenizer
+from streamst.train import prepare
 from streamst.train.augment import AugmentConfig, Augmenter, tune
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.human import load
@@ -104,12 +106,18 @@ def test_data_that_give_no_batch_are_refused_with_the_reason(
     cuts: str, tokenizer: Tokenizer, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        SpeechBatches(config(cuts, **changes), tokenizer, 1, 640)
+        SpeechBatches(replace(config(cuts), **changes), tokenizer, 1, 640)  # type: ignore[arg-type]
 
 
 def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"recording .*no\.flac cannot be read"):
         load(tmp_path / "no.flac")
+
+
+def test_recordings_without_a_training_split_are_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.tsv").write_text("path\ttext\na.wav\tOne two.\n")
+    with pytest.raises(InputError, match=r"manifest\.tsv: no recording has 'train' in the column `split`"):
+        prepare.run({"kind": "data", "output": str(tmp_path / "data"), "human": [str(tmp_path)]})
 
 
 def test_noise_comes_without_text(cuts: str, tokenizer: Tokenizer) -> None:

@@ -72,8 +72,8 @@ class Heads(nn.Module):
         """A fresh stream of an encoder with states of `dim`."""
         return HeadsState(torch.zeros(0, dim, device=device))
 
-    def heard(self, states: Tensor, state: HeadsState, offset: int, quiet: bool) -> tuple[list[Emission], HeadsState]:
-        """Take the next frames (T, D), the first of which is number `offset` of the stream; no word yet where `quiet`.
+    def heard(self, states: Tensor, state: HeadsState, offset: int) -> tuple[list[Emission], HeadsState]:
+        """Take the next frames (T, D), the first of which is number `offset` of the stream.
 
         Returns the source labels that the captions head emitted, by frames of the stream.
         """
@@ -93,13 +93,19 @@ class Heads(nn.Module):
                     labels.append(label)
                     frames.append(number)
                 last = label
-            if quiet:
-                labels, frames = labels[-QUIET_DRAFT:], frames[-QUIET_DRAFT:]
             state = replace(state, draft=tuple(labels), draft_frames=tuple(frames), draft_last=last)
         if self.transducer is not None:
-            kept = torch.cat([state.states, states])
-            state = replace(state, states=kept[-QUIET_FRAMES:].clone() if quiet else kept)
+            state = replace(state, states=torch.cat([state.states, states]))
         return emitted, state
+
+    def quiet(self, state: HeadsState) -> HeadsState:
+        """Keep little of a segment in which no word was heard yet."""
+        return replace(
+            state,
+            states=state.states[-QUIET_FRAMES:].clone(),
+            draft=state.draft[-QUIET_DRAFT:],
+            draft_frames=state.draft_frames[-QUIET_DRAFT:],
+        )
 
     def next_segment(self, state: HeadsState) -> HeadsState:
         """Forget the segment."""

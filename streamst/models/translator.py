@@ -27,6 +27,7 @@ from streamst.models.sentences import SentenceConfig, SentenceEnds
 from streamst.models.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
 from streamst.models.steering import Steering
 from streamst.models.taed import Taed
+from streamst.models.transducer import Emission
 from streamst.models.writer import Writer, WriterConfig
 from streamst.nn.state import stacked
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
@@ -224,9 +225,12 @@ class SpeechTranslator:
 
     def _hear(self, state: Hearing, states: Tensor) -> Hearing:
         """Take the encoder's frames (T, D) of one chunk: source tokens, and what the heads make of them."""
-        quiet = not state.tokens
-        emitted, heads = self.heads.heard(states, state.heads, state.frames, quiet)
-        state = replace(state, heads=heads)
+        emitted, heads = self.heads.heard(states, state.heads, state.frames)
+        state = self._source(replace(state, heads=heads), states, emitted)
+        return state if state.tokens else replace(state, heads=self.heads.quiet(state.heads))
+
+    def _source(self, state: Hearing, states: Tensor, emitted: Sequence[Emission]) -> Hearing:
+        """The source tokens of the frames (T, D): from the word search, the captions head (`emitted`), or the CTC."""
         if self.search is not None:
             return self._recognise(state, states)
         if self.heads.captions is None:
@@ -305,7 +309,7 @@ class SpeechTranslator:
                 old = tokens[-1]
                 tokens[-1] = replace(old, last=frame)
                 pooled[-1] = pooled[-1] + (vector - pooled[-1]) / (frame - old.first + 1)
-            elif label != BLANK:
+            elif label not in (BLANK, last):  # a run that the segment before began is that segment's token
                 tokens.append(HeardToken(label, frame, frame))
                 pooled.append(vector)
             last = label

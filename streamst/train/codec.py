@@ -109,7 +109,7 @@ def manifest_files(root: Path, folders: tuple[str, ...], split: str) -> list[Pat
             raise ConfigError(f"data.speech names {folder!r}, but {manifest} does not exist")
         with manifest.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            found += [Path(folder) / row["path"] for row in rows if row["split"] == split]
+            found += [Path(folder) / row["path"] for row in rows if row.get("split") == split]
     return found
 
 

@@ -31,13 +31,19 @@ def load(path: Path) -> NDArray[np.float32]:
 
 
 def prepare(folders: Sequence[Path], directory: Path, split: str = "train", workers: int = 2) -> Path:
-    """Write the `split` of every folder as shards under `directory`; returns the cut manifest."""
+    """Write the `split` of every folder as shards under `directory`; returns the cut manifest.
+
+    Raises InputError where no folder has recordings of the split, or one of them cannot be read.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     jobs: list[tuple[Path, list[dict[str, str]], Path]] = []
     for folder in folders:
         rows = read_manifest(folder / "manifest.tsv", split)
         for start in range(0, len(rows), 400):
             jobs.append((folder, rows[start : start + 400], directory / f"{folder.name}-{start // 400:03d}"))
+    if not jobs:
+        named = ", ".join(str(folder / "manifest.tsv") for folder in folders)
+        raise InputError(f"{named}: no recording has {split!r} in the column `split`")
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(_shard, *zip(*jobs, strict=True)))
     return merge_manifests([job[2] for job in jobs], directory / "cuts.jsonl.gz")

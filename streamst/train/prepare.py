@@ -66,7 +66,8 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
             hours[name] = _hours(synthesis.synthesise(takes, output / name, config.workers))
     if config.human:
         folders = [Path(folder) for folder in config.human]
-        for name, split in (("human", "train"), ("human-test", "test")):
+        tested = any(read_manifest(folder / "manifest.tsv", "test") for folder in folders)
+        for name, split in (("human", "train"), *((("human-test", "test"),) if tested else ())):
             console.print(f"{name}: {len(folders)} folders")
             hours[name] = _hours(human.prepare(folders, output / name, split, config.workers))
     if config.test is not None:

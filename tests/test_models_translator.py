@@ -1,0 +1,59 @@
+"""What the translator makes of frames does not depend on where chunks and segments end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from streamst.models.heads import DraftConfig, Heads, HeadsConfig
+from streamst.models.transducer import TransducerConfig
+from streamst.models.translator import SpeechTranslator
+from streamst.pipeline import Pipeline
+
+CHUNK_MS = 2560
+
+
+@pytest.fixture(scope="module")
+def headed(tiny_pipeline: Pipeline) -> SpeechTranslator:
+    """The random translator with a draft and a transducer."""
+    plain = tiny_pipeline.translator
+    torch.manual_seed(3)
+    labels = plain.target_tokenizer.size
+    config = HeadsConfig(draft=DraftConfig(labels, 16), transducer=TransducerConfig(labels, 16, dim=8, joiner=8))
+    heads = Heads(config)
+    assert heads.draft is not None
+    with torch.no_grad():
+        heads.draft.weight.mul_(6)
+    return SpeechTranslator(
+        replace(plain.config, heads=config), plain.listener, plain.writer, plain.source_tokenizer,
+        plain.target_tokenizer, heads,
+    )  # fmt: skip
+
+
+def babble(seconds: float) -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal(int(16_000 * seconds))).astype(np.float32)
+
+
+def test_the_heads_keep_all_of_the_chunk_in_which_the_first_word_is_heard(headed: SpeechTranslator) -> None:
+    pcm = babble(CHUNK_MS / 1000)
+    state = headed.encode(pcm, headed.init_state(CHUNK_MS, "de"))
+    assert state.tokens
+    with torch.inference_mode():
+        frames, _ = headed.listener.step(torch.from_numpy(pcm)[None], headed.listener.init_state(1))
+        best = headed.heads.draft(frames[0]).argmax(-1)  # type: ignore[misc]
+    collapsed = [label for label in torch.unique_consecutive(best).tolist() if label]
+    assert len(collapsed) > 4
+    assert state.heads.draft == tuple(collapsed)
+    assert torch.allclose(state.heads.states, frames[0], atol=1e-5)
+
+
+def test_a_token_that_goes_on_after_its_segment_is_heard_once(tiny_pipeline: Pipeline) -> None:
+    translator = tiny_pipeline.translator
+    whole = cut = translator.init_state(160, "de")
+    heard: list[int] = []
+    for piece in np.split(babble(3.2), 20):
+        whole, cut = translator.encode(piece, whole), translator.encode(piece, cut)
+        heard += [token.token for token in cut.tokens]
+        cut = translator.next_segment(cut)
+    assert heard == [token.token for token in whole.tokens]
