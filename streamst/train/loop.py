@@ -124,7 +124,8 @@ def train(
             average = saved["average"]
             step, spent_s, averaged = saved["step"], saved["spent_s"], saved["averaged"]
         except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{last} is damaged, or no run of this recipe: {error}") from error
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{last} is damaged, or no run of this recipe: {reason}") from error
 
     def save() -> None:
         state = {

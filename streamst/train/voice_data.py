@@ -68,7 +68,9 @@ def read_recordings(config: DataConfig, split: str) -> list[Recording]:
     if not manifest.exists():
         raise InputError(f"no recordings: {manifest} does not exist")
     with manifest.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row.get("split") == split]
+        rows = [
+            row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row.get("split") == split
+        ]
     found = []
     for row in rows[: config.limit or None]:
         words = normalise(row["text"])

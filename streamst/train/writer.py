@@ -195,6 +195,8 @@ def task(recipe: dict[str, Any], device: str) -> Task:
     del device
     config = from_dict(WriterConfig, recipe.get("model", {}), "model")
     text = from_dict(TextDataConfig, recipe.get("data", {}), "data")
+    if not text.source_tokenizer:
+        raise ConfigError("data.source_tokenizer is missing: it names the source.model of a listener's run")
     source = Tokenizer(Path(text.source_tokenizer))
     path = Path(str(recipe["output"])) / "target.model"
     if path.exists():
