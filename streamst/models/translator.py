@@ -113,6 +113,8 @@ class SpeechTranslator:
             raise CheckpointError(
                 f"the target tokenizer has {target.size} tokens, the writer {config.writer.target_tokens}"
             )
+        for one in config.targets:
+            writer.prompt_number(f"st:{one}")  # who cannot translate says so here, not in the first sentence
         self.config, self.source, self.targets = config, config.source, config.targets
         self.listener, self.writer = listener.eval(), writer.eval()
         self.heads = (Heads(config.heads) if heads is None else heads).eval()

@@ -146,7 +146,7 @@ class HeadsTask:
             counts,
         )
         fits = counts <= frames * (c.band - 1)
-        whole = c.simple * coarse + min(1.0, 0.1 + step / c.warmup_steps) * fine
+        whole = c.simple * coarse + min(1.0, 0.1 + step / max(1, c.warmup_steps)) * fine
         return torch.where(fits, whole, 0.0).sum() / counts.sum().clamp_min(1)
 
     def _ctc(self, logits: Tensor, targets: list[list[int]], frames: Tensor) -> Tensor:

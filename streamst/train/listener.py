@@ -98,7 +98,7 @@ class ListenerTask:
         frames = (batch.samples // model.frame_samples).to(device)
         chunk, left = int(draw.choice(c.chunks)), int(draw.choice(c.lefts))
         states, middle = model.encoder(mel, frames, chunk, left)
-        fade = max(c.companion_floor, 1 - step / c.companion_steps)
+        fade = max(c.companion_floor, 1 - step / max(1, c.companion_steps))
         source = ctc(model.source_log_probs(states.float()), batch.tokens, frames, batch.token_counts)
         phones = model.phoneme_log_probs(middle.float())
         per_frame = model.config.phonemes_per_frame

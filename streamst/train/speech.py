@@ -120,7 +120,8 @@ class SpeechBatches:
         few = len(cuts) < self.config.buckets or self.config.buckets < 2  # then all lengths go together
         sampler = DynamicBucketingSampler(
             CutSet.from_cuts(cuts), max_duration=self.config.batch_s, shuffle=True,
-            num_buckets=self.config.buckets, duration_bins=[self.config.longest_s] if few else None,
+            num_buckets=self.config.buckets,
+            duration_bins=[self.config.longest_s] if few else None,  # type: ignore[arg-type]
             seed=self.seed, buffer_size=2 * len(cuts), rank=0, world_size=1,
         )  # fmt: skip
         sampler.set_epoch(epoch)

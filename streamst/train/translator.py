@@ -192,7 +192,13 @@ def task(recipe: dict[str, object], device: str) -> Task:
     for name, path in paths.items():
         if not (path / checkpoint.CONFIG).exists():
             raise ConfigError(f"{name} = {str(path)!r} is not an exported model")
-    listener = Listener(from_dict(ListenerConfig, checkpoint.read_config(paths["listener"], "listener")))
+    heard = from_dict(ListenerConfig, checkpoint.read_config(paths["listener"], "listener"))
+    if recipe.get("words") and heard.encoder.middle != heard.encoder.layers:
+        raise ConfigError(
+            f"a word search needs phonemes of the last layer: train the listener with middle = {heard.encoder.layers}, "
+            "or leave out words"
+        )
+    listener = Listener(heard)
     checkpoint.load_weights(paths["listener"], listener)
     config = JoinConfig() if "join" not in tables else from_dict(JoinConfig, tables["join"], "join")
     search = None
