@@ -289,6 +289,11 @@ def test_a_refused_microphone_is_told_in_clear_words(service: str, browse: Brows
     page.set_viewport_size({"width": 390, "height": 844})
     page.screenshot(path=SCREENSHOTS / "refused-390.png")
     assert sideways(page) == 0
+    for width in (360, 320):
+        page.set_viewport_size({"width": width, "height": 640})
+        assert sideways(page) == 0
+        beyond = "buttons => buttons.map(button => button.scrollWidth - button.clientWidth)"
+        assert max(page.locator(".actions .button").evaluate_all(beyond)) <= 0, "words stick out of a button"
     expect(page.get_by_role("button", name="Start talking")).to_be_enabled()
 
 
@@ -402,6 +407,19 @@ def test_the_dial_and_the_voice_switch_work_from_the_keyboard_and_reach_the_runn
     page.reload()
     expect(page.get_by_role("radio", name="low")).to_be_checked()
     expect(page.get_by_role("switch", name="Speak")).not_to_be_checked()
+
+
+def test_the_keyboard_is_never_left_on_a_control_that_went_away(service: str, browse: Browse) -> None:
+    page = open_page(browse(allow=False), service)
+    page.get_by_role("button", name="Start talking").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Close this message").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.get_by_role("button", name="Start talking")).to_be_focused()
+    page.get_by_role("button", name="Try the sample").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
 
 
 def _folder(path: Path) -> Path:

@@ -15,7 +15,7 @@ import { Waves } from "./waves.js";
 const RATE_HZ = 16_000; // of the audio that goes to the server
 const SAMPLE = "sample.flac";
 const PING_MS = 1000;
-const SLOW_UPLOAD_S = 3; // of audio that the network has not taken: beyond it the captions cannot keep up
+const SLOW_UPLOAD_S = 3; // of audio that still waits here: beyond it the captions cannot keep up
 const STATES = { idle: "Ready", connecting: "Connecting…", live: "Listening", ending: "Finishing…", failed: "Disconnected" };
 const HINTS = {
   minimal: "first words soonest, more mistakes",
@@ -48,7 +48,7 @@ let source = "microphone"; // or "sample": what a retry starts again
 let afterwards = null; // a trouble to show once the stream has ended properly
 let latency = LATENCIES.includes(recall("latency")) ? recall("latency") : "medium";
 let attempts = 0; // to start
-let slow = false; // the network, as the person was told
+let slow = false; // the network or the server, as the person was told
 let voiceOffered = true; // by the server
 let playback = { bufferedMs: 0 };
 let ticking = null;
@@ -184,7 +184,9 @@ async function ended(outcome) {
   setState(failed ? "failed" : "idle");
   view.settle();
   waves.rest();
-  $("echo").hidden = true;
+  hide($("echo"));
+  if (slow) hideTrouble();
+  slow = false;
   await sound.stopCapture();
   if (failed) {
     const why = outcome.begun || outcome.error ? {} : await diagnose();
@@ -204,6 +206,7 @@ function setState(next, words = STATES[next]) {
   const running = next === "connecting" || next === "live" || next === "ending";
   $("start-label").textContent = next === "ending" ? "Skip the rest" : running ? "Stop" : "Start talking";
   $("start-icon").setAttribute("href", running ? "#i-stop" : "#i-mic");
+  if (running && document.activeElement === $("sample")) $("start").focus(); // which stops it
   $("sample").disabled = running;
 }
 
@@ -250,7 +253,7 @@ function tick() {
   $("upload").dataset.sentMs = Math.round(heardS * 1000);
   if (!connection.standing) return;
   const waitingS = connection.waitingMs / 1000;
-  if (waitingS > SLOW_UPLOAD_S && !slow) showTrouble(troubles.slowTrouble(waitingS));
+  if (waitingS > SLOW_UPLOAD_S && !slow) showTrouble(troubles.slowTrouble(waitingS, connection.quick));
   else if (waitingS < 1 && slow) hideTrouble();
   slow = waitingS > (slow ? 1 : SLOW_UPLOAD_S);
 }
@@ -264,7 +267,13 @@ function showTrouble({ title, text, action }) {
 }
 
 function hideTrouble() {
-  $("trouble").hidden = true;
+  hide($("trouble"));
+}
+
+/** Take a box away; who was in it with the keyboard goes on at the first control, not at the top of the page. */
+function hide(box) {
+  if (box.contains(document.activeElement)) $("start").focus();
+  box.hidden = true;
 }
 
 function showEchoHint() {
@@ -298,7 +307,7 @@ document.addEventListener("visibilitychange", () => document.hidden || sound.wak
 $("trouble-close").addEventListener("click", hideTrouble);
 $("echo-close").addEventListener("click", () => {
   remember("headphones", "yes");
-  $("echo").hidden = true;
+  hide($("echo"));
 });
 $("tune").addEventListener("click", () => {
   const open = $("tune").getAttribute("aria-expanded") !== "true";

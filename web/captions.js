@@ -21,14 +21,15 @@ export class Captions {
     this.endMs = 0; // the latest moment that any row reaches
   }
 
+  /** Whether there is no word in it. */
   get empty() {
-    return this.rows.length === 0;
+    return this.rows.every(isEmpty);
   }
 
   /** From here on segments are those of a new connection. */
   startRun() {
     this.run += 1;
-    if (!this.empty) this.offsetMs = this.endMs + PAUSE_BETWEEN_RUNS_MS;
+    if (this.rows.length > 0) this.offsetMs = this.endMs + PAUSE_BETWEEN_RUNS_MS;
   }
 
   /** Take in a caption event. Returns its row, or null when a newer revision is already there. */
@@ -72,6 +73,11 @@ export function findLetter(rows, run, lang, n) {
 export function textOf(row, lang) {
   const text = row.texts.get(lang);
   return text ? joinText(text.stable, text.unstable) : "";
+}
+
+/** Whether a row says nothing: what was heard in it turned out to be no words. */
+export function isEmpty(row) {
+  return [...row.texts.values()].every(({ stable, unstable }) => (stable + unstable).trim() === "");
 }
 
 /** Two pieces of text with exactly the space between them that they need. */

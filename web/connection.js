@@ -7,6 +7,7 @@ const WELCOME_TIMEOUT_MS = 20_000; // a server that loads its model at the first
 const RETURN_TIMEOUT_MS = 5_000; // of one attempt to come back
 const SILENCE_TIMEOUT_MS = 60_000; // without a word from the server while it says the rest
 const STALE_TIMEOUT_MS = 10_000; // without an answer to a ping: the network is gone, whatever the browser thinks
+const QUICK_MS = 1000; // an answer that comes sooner was not held up on the network
 const MOST_PINGS = 10; // unanswered ones that are remembered
 const DROPPED = 1006; // nobody said goodbye
 
@@ -179,6 +180,13 @@ export class Connection {
     if (!this.outgoing.put("audio", frame, (samples.length * 1000) / this.rateHz)) return;
     this.mediaTime += samples.length;
     this.pump();
+  }
+
+  /** Whether the network takes what it is given: what waits on this side waits for the server. */
+  get quick() {
+    const [oldest = performance.now()] = this.pings.values();
+    const waitedMs = Math.max(this.rttMs ?? 0, performance.now() - oldest);
+    return this.socket.bufferedAmount === 0 && waitedMs < QUICK_MS;
   }
 
   /** Audio that is still on this side [ms]. */

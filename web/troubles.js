@@ -62,11 +62,11 @@ export function sampleTrouble(error) {
   return { title: "The sample did not start", text: `The browser says: ${error?.message || error}.`, action: "retry" };
 }
 
-/** The network takes the audio more slowly than it is spoken. */
-export function slowTrouble(waitingS) {
+/** Audio goes out more slowly than it is spoken; `quick`: certainly not because of the network. */
+export function slowTrouble(waitingS, quick) {
   return {
-    title: "The network is slower than your speech",
-    text: `${Math.round(waitingS)} s of it wait to be sent. Nothing is lost, but captions come late.`,
+    title: `The ${quick ? "server" : "network or the server"} is slower than your speech`,
+    text: `${Math.round(waitingS)} s of it are waiting to be sent. Nothing is lost, but captions come late.`,
     action: null,
   };
 }

@@ -1,6 +1,6 @@
 /** Captions on the screen: one list item a row, both languages in it. Text reaches the page through textContent only. */
 
-import { textOf } from "./captions.js";
+import { isEmpty, textOf } from "./captions.js";
 import { clock } from "./transcript.js";
 
 const LANGS = ["en", "de"];
@@ -25,16 +25,18 @@ export class CaptionsView {
     latest.addEventListener("click", () => this.follow());
   }
 
-  /** Show `row` of `rows` as it is now. */
+  /** Show `row` of `rows` as it is now; one without words is not to be seen. */
   update(row, rows) {
-    this.welcome.hidden = true;
     let item = this.items.get(row);
     if (!item) {
+      if (isEmpty(row)) return;
+      this.welcome.hidden = true;
       item = this.make(row);
       this.items.set(row, item);
       const after = rows.slice(rows.indexOf(row) + 1).find((other) => this.items.has(other));
       this.list.insertBefore(item.box, after ? this.items.get(after).box : null);
     }
+    item.box.hidden = isEmpty(row);
     for (const lang of LANGS) {
       const text = row.texts.get(lang);
       const { stable, unstable, cell } = item[lang];
@@ -43,7 +45,7 @@ export class CaptionsView {
       setText(unstable, text?.unstable ?? "");
       cell.classList.toggle("waiting", lang === "de" && textOf(row, lang) === "" && textOf(row, "en") !== "" && !text?.final);
     }
-    if (row === rows.at(-1) && this.live !== item) {
+    if (row === rows.at(-1) && this.live !== item && !item.box.hidden) {
       this.live?.box.classList.remove("live");
       item.box.classList.add("live");
       this.live = item;

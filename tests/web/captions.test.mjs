@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Captions, joinText, textOf } from "../../web/captions.js";
+import { Captions, isEmpty, joinText, textOf } from "../../web/captions.js";
 import { clock, srtTime, toSrt, toText, wrap } from "../../web/transcript.js";
 
 function caption(lang, segment, revision, stable, unstable = "", start_ms = 0, end_ms = 1000, final = false) {
@@ -44,6 +44,19 @@ test("a second connection goes on below the first, later in time", () => {
   assert.equal(captions.rows.indexOf(row), 2);
   assert.equal(row.startMs, 3250 + 1000 + 100);
   assert.equal(textOf(captions.rows[0], "en"), "Good morning.");
+});
+
+test("a row whose words were taken back is empty, and rows without words leave nothing to save", () => {
+  const captions = new Captions();
+  captions.startRun();
+  const row = captions.apply(caption("en", 0, 0, "", "um", 15_000, 15_400));
+  assert.equal(isEmpty(row), false);
+  assert.equal(captions.empty, false);
+  captions.apply(caption("en", 0, 1, "", "", 15_000, 16_800, true));
+  assert.equal(isEmpty(row), true);
+  assert.equal(captions.empty, true);
+  captions.startRun();
+  assert.equal(captions.apply(caption("en", 0, 0, "Here again.")).startMs, 17_800);
 });
 
 test("stable and unstable text have exactly one space between them", () => {
