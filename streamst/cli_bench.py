@@ -244,7 +244,6 @@ def report(
     """Score a run or a sweep again and write its report.json and report.html."""
     from streamst.evaluate.judge import Judges
     from streamst.evaluate.report import (
-        SWEEP,
         metrics_table,
         read_sweep,
         score_run,
@@ -252,6 +251,7 @@ def report(
         write_report,
         write_sweep_report,
     )
+    from streamst.evaluate.runlog import SWEEP
 
     if (directory / SWEEP).is_file():
         members = read_sweep(directory, resamples)
@@ -311,4 +311,4 @@ def _advance(bar: Progress, job: TaskID, done: int) -> None:
 
 def _say_notes(notes: tuple[str, ...]) -> None:
     for note in notes:
-        err.print(f"Note: {note}.", style="yellow", markup=False, soft_wrap=True)
+        err.print(f"Note: {note}.", style="yellow", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,47 @@ def test_what_is_exported_scores_the_same_here(finished: Path, format: str, tmp_
     same = {"simuleval": "LAAL_CA_simuleval", "omnisteval": "BLEU", "simulstream": "LAAL_CA_queue"}[format]
     for name in ("AL", "LAAL", "DAL", "AP", "ATD", "StartOffset", "EndOffset", "BLEU", "chrF", same):
         assert theirs[name]["value"] == pytest.approx(ours[name]["value"], rel=1e-9), name
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--policy", "wait-q"), ("--chunk-ms", 7), ("--latency", "none"), ("--target", "fr")], ids=lambda w: w[0]
+)
+def test_a_run_that_could_not_begin_does_not_keep_the_directory_from_the_next(
+    tiny_model: Path, manifest: Path, tmp_path: Path, wrong: tuple[str, object]
+) -> None:
+    command = ("run", manifest, "--model", tiny_model, "--limit", 1, "--resamples", 100, "--out", tmp_path / "a")
+    with pytest.raises(InputError, match=str(wrong[1])):
+        bench(*command, *wrong)
+    assert not (tmp_path / "a").exists()
+    bench(*command)
+
+
+def test_a_run_that_failed_in_its_middle_keeps_its_directory(
+    tiny_model: Path, finished: Path, manifest: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "a")
+    with pytest.raises(InputError, match="holds another run"):
+        bench("run", manifest, "--model", tiny_model, "--out", tmp_path / "a", "--policy", "wait-q")
+    assert (tmp_path / "a" / "run.json").exists()
+
+
+def test_a_run_and_a_sweep_do_not_overwrite_each_others_reports(
+    tiny_model: Path, finished: Path, manifest: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="holds a run"):
+        bench("sweep", manifest, "--model", tiny_model, "--out", finished)
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a sweep"):
+        bench("run", manifest, "--model", tiny_model, "--out", tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [("--policy", "wait-k:k=1/x"), ("--latency", "none")], ids=lambda w: w[0])
+def test_a_sweep_looks_at_all_its_points_before_it_plays_any(
+    tiny_model: Path, manifest: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    with pytest.raises(InputError, match="allowed"):
+        bench("sweep", manifest, "--model", tiny_model, "--out", tmp_path / "s", *wrong)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_sweep_reports_every_point_and_goes_on_where_it_was(tiny_model: Path, manifest: Path, tmp_path: Path) -> None:

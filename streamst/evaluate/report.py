@@ -18,10 +18,9 @@ from streamst.evaluate.formats.jsonl import write_objects
 from streamst.evaluate.judge import Judges, judged
 from streamst.evaluate.report_html import Point, write_html
 from streamst.evaluate.rows import elapsed_of
-from streamst.evaluate.runlog import read_config, write_json
+from streamst.evaluate.runlog import SWEEP, read_config, write_json
 from streamst.evaluate.score import Score, ScoreOptions, score
 
-SWEEP = "sweep.json"
 SWEEP_COLUMNS = (
     "BLEU", "chrF", "WER", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "NE", "RTF", "empty",
 )  # fmt: skip

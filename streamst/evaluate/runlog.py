@@ -14,6 +14,7 @@ there: what a killed run left of an unfinished one is counted, said and cut off 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ from streamst.errors import InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
 
 FORMAT = 1
+SWEEP = "sweep.json"  # in the directory of several runs
 Line = dict[str, Any]
 
 
@@ -123,6 +125,7 @@ class RunDirectory:
         self.config = dict(config)
         self.done = frozenset(log.recordings)  # ids that need no more work
         self.cut_lines = log.cut_lines  # of unfinished recordings, dropped when this run was opened
+        self._new = False  # whether `open` began the run
 
     @classmethod
     def open(cls, path: Path, config: Mapping[str, Any]) -> RunDirectory:
@@ -132,11 +135,14 @@ class RunDirectory:
             remembered.
         Raises InputError when `path` holds another run, naming what differs.
         """
+        if (path / SWEEP).exists():
+            raise InputError(f"{path} holds a sweep, whose reports a run would overwrite; use another --out")
         path.mkdir(parents=True, exist_ok=True)
         (path / "speech").mkdir(exist_ok=True)
         events = path / "events.jsonl"
         known = path / "run.json"
-        if known.exists():
+        new = not known.exists()
+        if not new:
             _check_same(known, config)
         elif events.exists():
             raise InputError(f"{path} has events.jsonl but no run.json: it is not a run's directory; use another --out")
@@ -146,7 +152,18 @@ class RunDirectory:
         if log.cut_lines:
             with events.open("r+b") as file:
                 file.truncate(log.whole_bytes)
-        return cls(path, config, log)
+        directory = cls(path, config, log)
+        directory._new = new
+        return directory
+
+    def leave(self) -> None:
+        """The run failed: when nothing came of it, a run with other options may have the directory."""
+        if not self._new or (self.path / "events.jsonl").exists():
+            return
+        (self.path / "run.json").unlink()
+        with contextlib.suppress(OSError):  # what else lies in there stays
+            (self.path / "speech").rmdir()
+            self.path.rmdir()
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write the lines of one recording, begin to end, at once and to the disk."""

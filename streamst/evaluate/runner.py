@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import streamst
 from streamst.audio import read_audio, read_blocks
-from streamst.errors import InputError
+from streamst.errors import InputError, StreamstError
 from streamst.evaluate.codec_bench import condition, through
 from streamst.evaluate.drive import ClockName, Labels, drive, record
 from streamst.evaluate.manifest import Clip, Manifest, check_audio
@@ -125,10 +125,14 @@ def run(
     lines = (
         in_processes(todo, options, out, workers, make) if workers > 1 else in_this_process(todo, options, out, make)
     )
-    for clip, block in lines:
-        directory.append(block)
-        if progress:
-            progress(1, clip.duration_ms / 1000.0)
+    try:
+        for clip, block in lines:
+            directory.append(block)
+            if progress:
+                progress(1, clip.duration_ms / 1000.0)
+    except StreamstError:
+        directory.leave()
+        raise
     return RunResult(len(todo), len(manifest.clips) - len(todo), directory.cut_lines)
 
 

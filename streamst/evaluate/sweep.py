@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from streamst.errors import InputError
+from streamst.errors import InputError, StreamstError
 from streamst.evaluate.manifest import Manifest, check_audio
-from streamst.evaluate.report import SWEEP, Member, score_run, write_report
-from streamst.evaluate.runlog import RunDirectory, write_json
+from streamst.evaluate.report import Member, score_run, write_report
+from streamst.evaluate.runlog import SWEEP, RunDirectory, write_json
 from streamst.evaluate.runner import MakePlayer, Progress, RunOptions, describe_run, pipeline_of, playing, run
 from streamst.evaluate.sharing import Shared
 from streamst.policies.base import Need, missing_needs
-from streamst.policies.catalog import LADDERS, make_policy
+from streamst.policies.catalog import LADDERS, LATENCY_NAMES, make_policy, parse_policy
 
 if TYPE_CHECKING:
     from streamst.models.translator import SpeechTranslator
@@ -50,9 +50,15 @@ def plan(
 ) -> list[Setting]:
     """Every combination. Without policies, the dial's own; without latencies and chunks, those of `base`.
 
-    InputError when two points would be the same run.
+    InputError when two points would be the same run, and for a policy or a position of the dial that there is not; only
+    a server knows its own.
     """
     wanted = [expanded for policy in policies for expanded in expand(policy)] or [base.policy]
+    if base.url is None:
+        for policy in filter(None, wanted):
+            parse_policy(policy)
+        for latency in set(latencies) - set(LATENCY_NAMES):
+            raise InputError(f"unknown latency {latency!r}; allowed: {', '.join(LATENCY_NAMES)}")
     points: list[Setting] = []
     for policy, latency, chunk_ms in itertools.product(
         wanted, latencies or [base.latency], chunks_ms or [base.chunk_ms]
@@ -88,6 +94,8 @@ def sweep(
     In one process on the simulated clock the points share what they compute alike (`streamst.evaluate.sharing`), and
     seconds of computing are the processor's: the figures are those of runs one by one, in a fraction of the time.
     """
+    if (out / "run.json").exists():
+        raise InputError(f"{out} holds a run, whose reports a sweep would overwrite; use another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_json(
         out / SWEEP,
@@ -132,10 +140,15 @@ def _run_together(
          playing(pipeline, point.options, shared.now), progress(point) if progress else None)
         for point in points
     ]  # fmt: skip
-    for clip in manifest.clips:
-        for point, directory, play, told in jobs:
-            if clip.index not in directory.done:
-                directory.append(play(clip, out / point.name))
-                if told:
-                    told(1, clip.duration_ms / 1000.0)
+    try:
+        for clip in manifest.clips:
+            for point, directory, play, told in jobs:
+                if clip.index not in directory.done:
+                    directory.append(play(clip, out / point.name))
+                    if told:
+                        told(1, clip.duration_ms / 1000.0)
+    except StreamstError:
+        for _, directory, _, _ in jobs:
+            directory.leave()
+        raise
         shared.next_recording()
