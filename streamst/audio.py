@@ -143,7 +143,7 @@ class WavWriter:
                 str(path), "w", samplerate=sample_rate_hz, channels=1, format="WAV", subtype="PCM_16"
             )
         except soundfile.LibsndfileError as error:
-            raise InputError(f"{path} cannot be written: {error.error_string.rstrip('.')}") from error
+            raise InputError(f"{path} cannot be written: {_why_not_written(Path(path), error.error_string)}") from error
 
     def write(self, pcm: Pcm) -> None:
         """Append (samples,)."""
@@ -164,6 +164,15 @@ class WavWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _why_not_written(path: Path, otherwise: str) -> str:
+    """What the sound library calls a system error, in words."""
+    if path.is_dir():
+        return "it is a folder"
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist"
+    return otherwise.rstrip(".")
 
 
 def write_wav(path: str | os.PathLike[str], pcm: Pcm, sample_rate_hz: int) -> None:

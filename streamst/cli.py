@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import numpy as np
 import typer
@@ -35,12 +35,20 @@ app = typer.Typer(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. An error of ours is one line on stderr and exit code 2, as for a wrong option."""
+    """Run the command line. An error of ours or of a file is one line on stderr and exit code 2."""
     try:
         app(args=None if arguments is None else list(arguments))
     except StreamstError as error:
-        err.print(f"streamst: {error}", style="red", markup=False, soft_wrap=True)
-        raise SystemExit(2) from None
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")  # a file that cannot be written, a full disk
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"streamst: {message}", style="red", soft_wrap=True)
+    raise SystemExit(2) from None
 
 
 def _version(wanted: bool) -> None:

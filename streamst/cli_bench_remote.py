@@ -8,6 +8,7 @@ and the `queue` clock gives back the measured times.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,23 +27,26 @@ Heard = tuple[Event, float]  # an event and when it came [ms since the audio beg
 
 
 def remote_player(options: RunOptions) -> Callable[[Clip, Path], list[Line]]:
-    """A function that plays a clip to the server of `options.url` and returns its lines."""
+    """A function that plays a clip to the server of `options.url` and returns its lines.
+
+    A server with API keys is shown the environment's STREAMST_TOKEN, which no log keeps.
+    """
     if options.url is None:
         raise InputError("a remote run needs --url")
     if options.chunk_ms is not None:
         raise InputError("chunk_ms is the server's choice in a remote run: leave it out")
-    url = options.url
+    url, token = options.url, os.environ.get("STREAMST_TOKEN")
     output: tuple[Output, ...] = ("captions", "audio") if options.speech and options.task == "st" else ("captions",)
     settings = Settings(options.source, options.target, options.policy, options.latency, output)
 
     def play(clip: Clip, out: Path) -> list[Line]:
-        heard = asyncio.run(_listen(url, clip, settings))
+        heard = asyncio.run(_listen(url, clip, settings, token))
         return record(clip, steps_of(heard), labels(options), SAMPLE_RATE_HZ, out)
 
     return play
 
 
-async def _listen(url: str, clip: Clip, settings: Settings) -> list[Heard]:
+async def _listen(url: str, clip: Clip, settings: Settings, token: str | None) -> list[Heard]:
     """All events of one recording with their times. The audio begins with the first piece that is sent."""
     began: list[float] = []
 
@@ -51,7 +55,7 @@ async def _listen(url: str, clip: Clip, settings: Settings) -> list[Heard]:
         yield from read_blocks(clip.path)
 
     heard: list[Heard] = []
-    async for event in stream(url, blocks(), settings, realtime=True):
+    async for event in stream(url, blocks(), settings, realtime=True, token=token):
         if isinstance(event, Caption | Words | Speech | Finished):
             heard.append((event, 1000.0 * (time.monotonic() - began[0])))
     return heard

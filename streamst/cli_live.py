@@ -40,6 +40,7 @@ def stream(
     realtime: Annotated[bool, typer.Option(help="At a speaker's pace, or as fast as the server allows.")] = True,
     codec: opt.Codec = "pcm16",
     bitrate: opt.Bitrate = None,
+    token: opt.Token = None,
     insecure: opt.Insecure = False,
 ) -> None:
     """Send an audio file to a server, showing the captions as they come back."""
@@ -56,9 +57,10 @@ def stream(
             if output is not None:
                 sinks.speak_into(output, rate_hz, aligned=not contiguous)
 
-        asyncio.run(
-            converse(url, blocks(), settings, sinks, voice_is_known, bitrate, realtime=realtime, insecure=insecure)
+        speech = converse(
+            url, blocks(), settings, sinks, voice_is_known, bitrate, realtime=realtime, token=token, insecure=insecure
         )
+        asyncio.run(speech)
     sinks.summary(output)
 
 
@@ -75,6 +77,7 @@ def mic(
     url: opt.MaybeUrl = None,
     codec: opt.Codec = "pcm16",
     bitrate: opt.Bitrate = None,
+    token: opt.Token = None,
     insecure: opt.Insecure = False,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
@@ -112,7 +115,7 @@ def mic(
                 session = pipeline.session(to, policy, latency, chunk_ms, speak, terms)
             if pipeline.voice is not None:
                 voice_is_known(pipeline.voice.sample_rate_hz)
-        err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", markup=False, soft_wrap=True)
+        err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", soft_wrap=True)
         with sinks, recorder, _ctrl_c_calls(recorder.stop):
             if session is not None:
                 for block in blocks():
@@ -120,7 +123,8 @@ def mic(
                 sinks.take(session.finish())
             elif url is not None:
                 heard = _in_thread(blocks())
-                asyncio.run(converse(url, heard, settings, sinks, voice_is_known, bitrate, insecure=insecure))
+                speech = converse(url, heard, settings, sinks, voice_is_known, bitrate, token=token, insecure=insecure)
+                asyncio.run(speech)
         for loudspeaker in loudspeakers:
             while loudspeaker.waiting_s() > 0:
                 time.sleep(0.05)
@@ -136,6 +140,7 @@ async def converse(
     bitrate_bps: int | None = None,
     *,
     realtime: bool = False,
+    token: str | None = None,
     insecure: bool = False,
 ) -> None:
     """Send `blocks` to a server and hand what it says to `sinks`; `voice_is_known` is told its speech's rate first."""
@@ -150,14 +155,22 @@ async def converse(
     exchange = client.Exchange()
     sinks.carried_by(exchange.told)
     async for event in client.stream(
-        url, blocks, settings, realtime=realtime, codec=codec, tls=tls, bitrate_bps=bitrate_bps, exchange=exchange
+        url,
+        blocks,
+        settings,
+        realtime=realtime,
+        codec=codec,
+        tls=tls,
+        token=token,
+        bitrate_bps=bitrate_bps,
+        exchange=exchange,
     ):
         if isinstance(event, Event):
             sinks.take([event])
         elif isinstance(event, Welcome):
             voice_is_known(16_000 if settings.output_codec != "pcm16" else int(event.offer["output_sample_rate_hz"]))
         elif isinstance(event, GoAway):
-            err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", markup=False, soft_wrap=True)
+            err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", soft_wrap=True)
 
 
 def _settings(to: str, policy: str | None, latency: str, codec: str, bitrate: int | None, speech: bool) -> Settings:

@@ -81,8 +81,8 @@ def models(
             verified = " (verified)" if check and not model.trouble else ""
             out.print(f"  SHA-256 {model.sha256}{verified}", soft_wrap=True)
         if model.quality:
-            out.print(f"  {model.quality}", markup=False, soft_wrap=True)
+            out.print(f"  {model.quality}", soft_wrap=True)
         if model.trouble:
-            out.print(f"  {model.trouble}", style="red", markup=False, soft_wrap=True)
+            out.print(f"  {model.trouble}", style="red", soft_wrap=True)
     if not found:
         out.print(f"No models: none in the package, none in {cache_directory()}", soft_wrap=True)

@@ -43,7 +43,13 @@ Codec = Annotated[
 Bitrate = Annotated[
     int | None,
     typer.Option(
-        "--bitrate", help="Of opus or neural, at most [bit/s]; falls on a slow network.", rich_help_panel=_SERVER
+        "--bitrate", help="Of opus or neural, in bit/s, at most; falls on a slow network.", rich_help_panel=_SERVER
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token", envvar="STREAMST_TOKEN", help="An API key, where the server has keys.", rich_help_panel=_SERVER
     ),
 ]
 Insecure = Annotated[

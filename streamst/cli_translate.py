@@ -149,7 +149,7 @@ class Sinks:
             told.append(f"subtitles in {self._srt}")
         if self._carried is not None:
             told.append(self._carried())
-        err.print("; ".join(told), style="dim", markup=False, soft_wrap=True)
+        err.print("; ".join(told), style="dim", soft_wrap=True)
 
     def __enter__(self) -> Sinks:
         self.view.open()

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from streamst.events import Caption, Event, Finished, Words
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False, emoji=False)  # names of files may look like either
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def duration(seconds: float) -> str:

@@ -46,9 +46,13 @@ ServerEvent = Welcome | Configured | Acknowledged | Caption | Words | Speech | L
 
 def stream_url(url: str) -> str:
     """`url` as the native protocol's: http becomes ws, a missing path /v1/stream. InputError for anything else."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        possible = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, half an IPv6 address
+        parts, possible = urlsplit(""), False
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("ws", "wss") or not parts.hostname:
+    if scheme not in ("ws", "wss") or not possible:
         raise InputError(f"{url!r} is not a server's address; use ws://HOST:PORT or wss://HOST:PORT")
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") or "/v1/stream", parts.query, ""))
 
@@ -69,9 +73,9 @@ async def stream(
 
     realtime: no piece is sent before it could have been spoken; else as fast as the server's limits allow. What comes
     from a microphone paces itself: then either is right. codec: needed where `settings` say "neural". tls: for a
-    certificate that the system does not trust. token: from POST /v1/sessions. bitrate_bps: of the codec that is sent,
-    at most: sent in real time, or from an asynchronous source, it falls while the network is slower. exchange: is kept
-    up to date with what is carried.
+    certificate that the system does not trust. token: an API key, or from POST /v1/sessions. bitrate_bps: of the codec
+    that is sent, at most: sent in real time, or from an asynchronous source, it falls while the network is slower.
+    exchange: is kept up to date with what is carried.
     The last event is `Finished`, after `Closed`. A connection that drops is made again, and the session goes on:
     nothing is lost and nothing comes twice, but for `Welcome`. An InputError of `pcm_chunks` passes on once the server
     has said all about the audio before it. Raises UnavailableError when there is no server, it refuses, or the
@@ -96,7 +100,7 @@ async def stream(
             try:
                 known = back.token or token
                 offered = [SUBPROTOCOL, *([f"token.{known}"] if known else [])]
-                async with _connected(address, offered, tls) as socket:
+                async with await _connect(address, offered, tls) as socket:
                     async for message in _messages(socket, reader.hello()):
                         exchange.down.add(message)
                         event = reader.read(message)
@@ -190,11 +194,10 @@ class _Link:
         return self.round_trips.queue_ms((time.monotonic() - asked_s) * 1000)
 
 
-@contextlib.asynccontextmanager
-async def _connected(address: str, offered: list[str], tls: ssl.SSLContext | None) -> AsyncIterator[ClientConnection]:
+async def _connect(address: str, offered: list[str], tls: ssl.SSLContext | None) -> ClientConnection:
     parts = urlsplit(address)
     try:
-        socket = await connect(
+        return await connect(
             address,
             subprotocols=[Subprotocol(name) for name in offered],
             ssl=(tls or ssl.create_default_context()) if parts.scheme == "wss" else None,
@@ -210,10 +213,11 @@ async def _connected(address: str, offered: list[str], tls: ssl.SSLContext | Non
         raise UnavailableError(f"{address} refuses: {reason}") from error
     except InvalidURI as error:
         raise InputError(f"{address!r} is not a server's address: {error}") from error
+    except ssl.SSLCertVerificationError as error:
+        why = f"{error.verify_message}; --insecure, or a context as `tls`, accepts it"
+        raise UnavailableError(f"the certificate of {address} is not trusted: {why}") from error
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise UnavailableError(f"no StreamST server answers at {address}: {error}") from error
-    async with socket:
-        yield socket
 
 
 async def _speak(
@@ -240,8 +244,9 @@ async def _speak(
     began_s = time.monotonic()
     try:
         async for chunk in _each(pcm_chunks):
+            chunk = _checked(chunk)
             for at in range(0, len(chunk), size):
-                piece = np.asarray(chunk[at : at + size], np.float32)
+                piece = chunk[at : at + size]
                 samples += len(piece)
                 exchange.audio_ms = samples * 1000 / rate
                 if realtime:
@@ -253,6 +258,17 @@ async def _speak(
     await outgoing.put("end", '{"type":"end"}')
     if trouble is not None:
         raise trouble
+
+
+def _checked(chunk: Pcm) -> Pcm:
+    """`chunk` as float32; InputError for what would reach the server as noise."""
+    given = np.asarray(chunk)
+    if given.ndim != 1 or given.dtype.kind != "f":
+        found = f"{given.dtype} of shape {given.shape}"
+        raise InputError(f"a piece of audio is {found}; use float32 of shape (samples,), -1 to 1: see from_pcm16")
+    if not np.isfinite(given).all():
+        raise InputError(f"audio holds {int((~np.isfinite(given)).sum())} values that are not numbers")
+    return given.astype(np.float32, copy=False)
 
 
 async def _send(

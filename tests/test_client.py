@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -74,7 +75,9 @@ def test_an_address_may_be_given_as_people_copy_it(given: str, meant: str) -> No
     assert stream_url(given) == meant
 
 
-@pytest.mark.parametrize("wrong", ["", "127.0.0.1:8000", "ftp://127.0.0.1", "ws://"])
+@pytest.mark.parametrize(
+    "wrong", ["", "127.0.0.1:8000", "ftp://127.0.0.1", "ws://", "ws://127.0.0.1:99999", "ws://127.0.0.1:x", "ws://[::1"]
+)
 def test_what_is_no_address_is_said_so(wrong: str) -> None:
     with pytest.raises(InputError, match="is not a server's address; use ws://HOST:PORT"):
         stream_url(wrong)
@@ -87,6 +90,21 @@ def test_events_come_in_order_from_welcome_to_finished(address: str) -> None:
     assert isinstance(events[-1], Finished)
     assert events[-1].samples == 8000
     assert [event.sequence for event in events if isinstance(event, Acknowledged)] == [0, 1, 2, 3, 4]
+
+
+def test_who_stops_listening_leaves_nothing_behind(address: str) -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def listen() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async for event in stream(address, [PIECE] * 5):
+            if isinstance(event, Welcome):
+                raise InputError("the file cannot be written")
+
+    with pytest.raises(InputError, match="cannot be written"):
+        asyncio.run(listen())
+    gc.collect()
+    assert not complaints
 
 
 def test_audio_may_come_from_an_asynchronous_source(address: str) -> None:
@@ -141,6 +159,21 @@ def test_a_source_that_breaks_off_is_told_after_what_it_gave_was_heard(address: 
         asyncio.run(listen())
     assert isinstance(seen[-1], Closed)
     assert seen[-1].summary["samples"] == 3200
+
+
+@pytest.mark.parametrize(
+    ("chunk", "told"),
+    [
+        (np.zeros(1600, np.int16), r"int16 of shape \(1600,\)"),
+        (np.zeros((800, 2), np.float32), r"float32 of shape \(800, 2\)"),
+        (np.float32(0), r"float32 of shape \(\)"),
+        (b"\0" * 320, "use float32"),
+        (np.full(4, np.nan, np.float32), "4 values that are not numbers"),
+    ],
+)
+def test_audio_that_would_be_noise_is_refused(address: str, chunk: Any, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        collect(address, [PIECE, chunk])
 
 
 def test_where_nobody_listens_is_said_with_the_address() -> None:
@@ -200,5 +233,5 @@ def test_a_self_signed_server_is_trusted_where_its_certificate_is(pipeline: Pipe
         assert address.startswith("https://")
         trusting = ssl.create_default_context(cafile=certificate)
         assert isinstance(collect(address, [PIECE], tls=trusting)[-1], Finished)
-        with pytest.raises(UnavailableError, match=r"certificate"):
+        with pytest.raises(UnavailableError, match=r"is not trusted: self-signed certificate; --insecure"):
             collect(address, [PIECE])
