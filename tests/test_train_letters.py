@@ -117,5 +117,8 @@ warmup_steps = 1
     model = load_recogniser(tmp_path / "run/model")
     assert isinstance(recognise(model, np.zeros(8000, np.float32)), str)
     (folder / "manifest.tsv").unlink()
+    with pytest.raises(CheckpointError, match="holds a run already"):  # before any speech is made
+        recipe.run(path, "cpu")
+    (tmp_path / "run/last.pt").unlink()
     with pytest.raises(InputError, match="manifest"):
         recipe.run(path, "cpu")
