@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamst.errors import ConfigError
 from streamst.models.translator import SpeechTranslator
 from streamst.train import recipe
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
@@ -91,3 +92,47 @@ def test_the_three_recipes_train_one_after_the_other_into_a_translator(workshop:
     alone = translator_task(union, "cpu")
     assert isinstance(alone, TranslatorTask)
     assert alone.translated("ten") == ""
+    tuned(workshop)
+
+
+def tuned(workshop: Path) -> None:
+    """The listener of a finished translator learns on, and the rest stays as it was."""
+    body = (workshop / "listener.toml").read_text()
+    again = body[body.index("[data]") :].replace("steps = 60", "steps = 20")
+    head = f'kind = "listener"\noutput = "{workshop}/tuned"\nbase = "{workshop}/'
+    (workshop / "tuned.toml").write_text(f'{head}translator/model"\n{again}')
+    with pytest.raises(ConfigError, match="read the listener's states and would no longer fit"):
+        recipe.run(workshop / "tuned.toml", "cpu")
+    union = (workshop / "translator.toml").read_text().replace("steps = 10", "steps = 0")
+    (workshop / "joined.toml").write_text(union.replace(f"{workshop}/translator", f"{workshop}/joined"))
+    recipe.run(workshop / "joined.toml", "cpu")
+    (workshop / "tuned.toml").write_text(f'{head}joined/model"\n{again}')
+    recipe.run(workshop / "tuned.toml", "cpu")
+    before, after = (SpeechTranslator.load(workshop / name / "model") for name in ("joined", "tuned"))
+    kept = [
+        [torch.equal(*pair) for pair in zip(old.state_dict().values(), new.state_dict().values(), strict=True)]
+        for old, new in ((before.writer, after.writer), (before.listener, after.listener))
+    ]
+    assert all(kept[0])
+    assert not all(kept[1])
+    assert after.source_tokenizer.encode("one six") == before.source_tokenizer.encode("one six")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "missing key 'text'.*or 'base'"),
+        ({"base": "x", "text": "a.tsv"}, "with base, leave out text"),
+        ({"base": "x", "model": {}}, "with base, leave out model"),
+        ({"base": "x"}, "base = 'x' is not an exported translator"),
+    ],
+)
+def test_a_listener_begins_from_a_text_or_from_a_translator(
+    tmp_path: Path, given: dict[str, object], message: str
+) -> None:
+    lines = [f"{key} = {json.dumps(value)}\n" for key, value in given.items() if value != {}]
+    tables = [f"[{key}]\n" for key, value in given.items() if value == {}]
+    path = tmp_path / "recipe.toml"
+    path.write_text("".join(('kind = "listener"\n', f'output = "{tmp_path}/run"\n', *lines, *tables)))
+    with pytest.raises(ConfigError, match=message):
+        recipe.run(path, "cpu")

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from streamst import checkpoint
-from streamst.config import from_dict, to_dict
+from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.models.heads import Heads, HeadsConfig
 from streamst.models.listener import BLANK
 from streamst.models.transducer import Transducer
-from streamst.models.translator import WORDS, SpeechTranslator
+from streamst.models.translator import SpeechTranslator
+from streamst.train.base import base_translator, save
 from streamst.train.listener import ValidationConfig
 from streamst.train.loop import Task
 from streamst.train.rnnt import banded, bands, lattice_loss, simple_emissions
@@ -196,27 +196,6 @@ class HeadsTask:
             replace(old.config, heads=self.heads.config), old.listener, old.writer, old.source_tokenizer,
             old.target_tokenizer, self.heads, search,
         )  # fmt: skip
-
-
-def save(translator: SpeechTranslator, directory: Path) -> None:
-    """Write `translator` with its tokenizers as a model directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    sha256 = ""
-    if translator.search is not None:
-        translator.search.save(directory / WORDS)
-        sha256 = checkpoint.file_sha256(directory / WORDS)
-    config = replace(translator.config, words_sha256=sha256)
-    checkpoint.save(directory, "translator", to_dict(config), translator.networks())
-    for name, tokenizer in (("source", translator.source_tokenizer), ("target", translator.target_tokenizer)):
-        (directory / f"{name}.model").write_bytes(tokenizer.model.read_bytes())
-
-
-def base_translator(recipe: dict[str, object], device: str) -> SpeechTranslator:
-    """The finished translator that `base` of a recipe names; ConfigError when there is none."""
-    path = Path(str(recipe.get("base", "")))
-    if not (path / checkpoint.CONFIG).exists():
-        raise ConfigError(f"base = {str(path)!r} is not an exported translator")
-    return SpeechTranslator.load(path, device)
 
 
 def table(recipe: dict[str, object], name: str) -> dict[str, object]:

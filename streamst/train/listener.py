@@ -18,7 +18,9 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.models.listener import BLANK, Listener, ListenerConfig
+from streamst.models.translator import SpeechTranslator
 from streamst.text import Tokenizer, spoken_english, train_tokenizer
+from streamst.train.base import base_translator, save
 from streamst.train.loop import Task
 from streamst.train.speech import PAUSE, PHONEMES, SpeechBatch, SpeechBatches, SpeechDataConfig
 from streamst.train.synthesis import read_pairs
@@ -57,7 +59,10 @@ class ListenerTask:
         loss: ListenerLossConfig,
         validation: ValidationConfig,
         seed: int,
+        base: SpeechTranslator | None = None,
     ) -> None:
+        """base: the finished translator whose listener `model` is."""
+        self.base = base
         self.module, self.tokenizer, self.loss_config, self.validation = model, tokenizer, loss, validation
         phone_frame = model.frame_samples // model.config.phonemes_per_frame
         self.data = SpeechBatches(data, tokenizer, seed, phone_frame)
@@ -148,20 +153,28 @@ class ListenerTask:
         return texts, phones
 
     def export(self, directory: Path) -> None:
-        """Write the listener and its tokenizer."""
+        """Write the listener and its tokenizer; the whole translator where the listener is one's."""
+        if self.base is not None:
+            save(self.base, directory)
+            return
         checkpoint.save(directory, "listener", to_dict(self.module.config), self.module)
         (directory / "source.model").write_bytes(self.tokenizer.model.read_bytes())
 
 
 def task(recipe: dict[str, Any], device: str) -> Task:
-    """Build the task of a recipe of kind "listener"."""
-    del device
+    """Build the task of a recipe of kind "listener"; `base` names a finished translator whose listener learns on."""
+    data = from_dict(SpeechDataConfig, recipe.get("data", {}), "data")
+    loss = from_dict(ListenerLossConfig, recipe.get("loss", {}), "loss")
+    validation = from_dict(ValidationConfig, recipe.get("validation", {}), "validation")
+    torch.manual_seed(1)
+    if "base" in recipe:
+        base = _tunable(recipe, device)
+        return ListenerTask(base.listener.train(), base.source_tokenizer, data, loss, validation, seed=1, base=base)
     config = from_dict(ListenerConfig, recipe.get("model", {}), "model")
     if config.phonemes != len(PHONEMES):
         config = ListenerConfig(
             config.features, config.encoder, config.source_tokens, len(PHONEMES), config.phonemes_per_frame
         )
-    data = from_dict(SpeechDataConfig, recipe.get("data", {}), "data")
     output = Path(str(recipe["output"]))
     tokenizer_path = output / "source.model"
     if tokenizer_path.exists():
@@ -173,12 +186,23 @@ def task(recipe: dict[str, Any], device: str) -> Task:
         raise ConfigError(
             f"{tokenizer_path} has {tokenizer.size} tokens, model.source_tokens is {config.source_tokens}"
         )
-    loss = from_dict(ListenerLossConfig, recipe.get("loss", {}), "loss")
-    validation = from_dict(ValidationConfig, recipe.get("validation", {}), "validation")
-    torch.manual_seed(1)
     built = ListenerTask(Listener(config), tokenizer, data, loss, validation, seed=1)
     built.fit_normalisation()
     return built
+
+
+def _tunable(recipe: dict[str, Any], device: str) -> SpeechTranslator:
+    """The recipe's `base`; ConfigError where a change of its listener would leave other parts behind."""
+    unused = [key for key in ("model", "text") if key in recipe]
+    if unused:
+        raise ConfigError(f"with base, leave out {' and '.join(unused)}: network and tokenizer are the translator's")
+    base = base_translator(recipe, device)
+    heads = base.config.heads
+    if base.config.writer.reads_states or heads.captions or heads.draft or heads.transducer:
+        raise ConfigError(
+            f"base = {recipe['base']!r}: its writer or heads read the listener's states and would no longer fit"
+        )
+    return base
 
 
 def _phonetic(labels: Tensor) -> str:

@@ -32,8 +32,8 @@ TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their
     "taed": ("model", "data", "loss"),
     "codec": ("model", "data", "losses"),
 }
-PATHS = {"listener": ("text",), "translator": ("listener", "writer", "words"), "heads": ("base",), "taed": ("base",)}
-OPTIONAL = ("words",)  # of the paths
+PATHS = {"translator": ("listener", "writer"), "heads": ("base",), "taed": ("base",)}
+OPTIONAL = {"listener": ("text", "base"), "translator": ("words",)}  # a listener needs one of its two
 SHIPPED = Path(__file__).parent / "recipes"
 
 
@@ -75,7 +75,8 @@ def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, flo
 
 def check_keys(recipe: dict[str, Any], kind: str) -> None:
     """ConfigError for a key that recipes of `kind` do not have, a missing path, or a table or path that is none."""
-    tables, paths = (*TABLES.get(kind, ()), "loop"), PATHS.get(kind, ())
+    tables, needed = (*TABLES.get(kind, ()), "loop"), PATHS.get(kind, ())
+    paths = (*needed, *OPTIONAL.get(kind, ()))
     unknown = sorted(set(recipe) - {"kind", "output", *tables, *paths})
     if kind in TABLES and unknown:
         allowed = ", ".join(("kind", "output", *paths, *tables))
@@ -83,8 +84,10 @@ def check_keys(recipe: dict[str, Any], kind: str) -> None:
     for name in tables:
         if not isinstance(recipe.get(name, {}), dict):
             raise ConfigError(f"recipe: {name} = {recipe[name]!r} is not a table; write [{name}]")
+    if kind == "listener" and "text" not in recipe and "base" not in recipe:
+        raise ConfigError("recipe: missing key 'text', a path to learn the tokenizer from, or 'base', a translator")
     for name in paths:
-        if name not in OPTIONAL and name not in recipe:
+        if name in needed and name not in recipe:
             raise ConfigError(f"recipe: missing key {name!r}, a path")
         if not isinstance(recipe.get(name, ""), str):
             raise ConfigError(f"recipe: {name} = {recipe[name]!r} is not a path")

@@ -20,7 +20,8 @@ from streamst.models.heads import Heads
 from streamst.models.taed import Taed, TaedConfig
 from streamst.models.translator import SpeechTranslator
 from streamst.text import Tokenizer, spoken_english
-from streamst.train.heads import base_translator, save, table
+from streamst.train.base import base_translator, save
+from streamst.train.heads import table
 from streamst.train.loop import Task
 from streamst.train.rnnt import emissions, lattice_loss
 from streamst.train.writer import TextBatch, TextDataConfig, WriterTask

@@ -1,0 +1,32 @@
+"""A finished translator as the start of more training, and as its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from streamst import checkpoint
+from streamst.config import to_dict
+from streamst.errors import ConfigError
+from streamst.models.translator import WORDS, SpeechTranslator
+
+
+def base_translator(recipe: dict[str, object], device: str) -> SpeechTranslator:
+    """The finished translator that `base` of a recipe names; ConfigError when there is none."""
+    path = Path(str(recipe.get("base", "")))
+    if not (path / checkpoint.CONFIG).exists():
+        raise ConfigError(f"base = {str(path)!r} is not an exported translator")
+    return SpeechTranslator.load(path, device)
+
+
+def save(translator: SpeechTranslator, directory: Path) -> None:
+    """Write `translator` with its tokenizers as a model directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    sha256 = ""
+    if translator.search is not None:
+        translator.search.save(directory / WORDS)
+        sha256 = checkpoint.file_sha256(directory / WORDS)
+    config = replace(translator.config, words_sha256=sha256)
+    checkpoint.save(directory, "translator", to_dict(config), translator.networks())
+    for name, tokenizer in (("source", translator.source_tokenizer), ("target", translator.target_tokenizer)):
+        (directory / f"{name}.model").write_bytes(tokenizer.model.read_bytes())
