@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from streamst import cli_options as opt
 from streamst.cli_view import err, out, shown
@@ -58,11 +58,11 @@ def encode(
             packets.append(encoder.push(rest[:size]))
             rest = rest[size:]
     packets += [encoder.push(rest), encoder.flush()]
+    if not samples:
+        raise InputError(f"{source} is too short: it has no sample at {chosen.sample_rate_hz} Hz")
     written = write_coded(target, codec, samples, [packet for packet in packets if packet])
     seconds = samples / chosen.sample_rate_hz
-    out.print(
-        f"{target}: {seconds:.1f} s in {written} bytes, {written * 8 / seconds / 1000:.2f} kbit/s", soft_wrap=True
-    )
+    _tell(f"{target}: {seconds:.1f} s in {written} bytes, {written * 8 / seconds / 1000:.2f} kbit/s")
 
 
 @codec_app.command()
@@ -83,7 +83,7 @@ def decode(
     if coded.codec == "pcm16":
         raise InputError(f"{source} names pcm16, which has no packets; allowed: neural, opus, encodec")
     codec = open_codec(coded.codec)
-    rate = rate or codec.sample_rate_hz
+    rate = codec.sample_rate_hz if rate is None else rate
     if isinstance(codec, NeuralSpeechCodec):
         decoder = codec.decoder(rate)
     elif rate != codec.sample_rate_hz:
@@ -98,7 +98,7 @@ def decode(
             skip, left = max(0, skip - len(heard)), left - len(piece)
             file.write(piece)
         seconds = file.samples / rate
-    out.print(f"{target}: {seconds:.1f} s of speech", soft_wrap=True)
+    _tell(f"{target}: {seconds:.1f} s of speech")
     told = receiver.delivery
     if told.damaged or told.concealed_frames:
         err.print(f"{told.damaged} damaged packets; {told.concealed_frames} frames concealed", style="yellow")
@@ -113,9 +113,7 @@ def compare(
     picture: PictureOption = None,
 ) -> None:
     """Put one recording through several codecs: quality, rate, speed."""
-    from streamst.audio import read_audio
-
-    _show(_measured([(read_audio(source), "")], codec or USUAL, False, picture))
+    _show(_measured([(_read(source), "")], codec or USUAL, False, picture))
 
 
 def bench_codec(
@@ -127,20 +125,36 @@ def bench_codec(
     picture: PictureOption = None,
 ) -> None:
     """PESQ, STOI, SI-SDR, mel distance, WER, kbit/s, real-time factor and latency of codecs on recordings."""
-    from streamst.audio import read_audio
     from streamst.evaluate.manifest import read_manifest
 
     clips = [
-        (read_audio(clip.path), " ".join(r.text or "" for r in clip.references).strip())
+        (_read(clip.path), " ".join(r.text or "" for r in clip.references).strip())
         for clip in read_manifest(manifest, limit, split).clips
     ]
     _show(_measured(clips, codec or USUAL, recognise, picture))
 
 
+def _read(path: Path) -> Pcm:
+    from streamst.audio import SAMPLE_RATE_HZ, read_audio
+    from streamst.errors import InputError
+
+    pcm = read_audio(path)
+    if not len(pcm):
+        raise InputError(f"{path} is too short: it has no sample at {SAMPLE_RATE_HZ} Hz")
+    return pcm
+
+
+def _tell(text: str) -> None:
+    """Print a line as it is: brackets in a file's name are no style."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 def _measured(clips: list[tuple[Pcm, str]], codecs: Sequence[str], recognise: bool, picture: Path | None) -> list[Row]:
-    from streamst.evaluate.codec_bench import QUALITY, condition, draw, measure
+    from streamst.evaluate.codec_bench import QUALITY, check_picture, condition, draw, measure
     from streamst.evaluate.codec_quality import missing
 
+    if picture is not None:
+        check_picture(picture)
     pictures = [("original", clips[0][0])]
     with shown("Coding"):
         rows = measure(
@@ -180,7 +194,7 @@ def _recogniser() -> Callable[[Pcm], str]:
 
 def _show(rows: list[Row]) -> None:
     names = list(dict.fromkeys(name for row in rows for name, value in row.figures.items() if value is not None))
-    table = Table("codec", *names)
+    table = Table(Column("codec", no_wrap=True), *names)
     for row in rows:
         values = [row.figures.get(name) for name in names]
         table.add_row(row.name, *("" if value is None else f"{value:.3g}" for value in values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from streamst.audio import read_audio
 from streamst.cli import main
 from streamst.codecs.container import read_coded, write_coded
 from streamst.errors import InputError
-from streamst.evaluate.codec_bench import condition, log_mel, mel_distance_db
+from streamst.evaluate.codec_bench import condition, log_mel, mel_distance_db, through
 
 STATION = Path(__file__).parent / "data/station.flac"
 
@@ -141,3 +142,63 @@ def test_bench_takes_the_recordings_of_one_split(tmp_path: Path, capsys: pytest.
     told = capsys.readouterr()
     assert "opus:6000" in told.out
     assert "no row has the split 'dev'" in told.err
+
+
+@pytest.mark.parametrize("arguments", [("encode", "in.wav", "coded"), ("compare", "in.wav", "--codec", "opus:6000")])
+def test_a_recording_shorter_than_a_sample_is_refused(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("in.wav", np.full(1, 0.1), 96_000)
+    assert run(*arguments) == 2
+    assert "in.wav is too short" in capsys.readouterr().err
+    assert not Path("coded").exists()
+
+
+def test_a_very_short_recording_is_compared_by_what_can_be_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "in.wav", read_audio(STATION)[8000:9600], 16_000)
+    assert run("compare", tmp_path / "in.wav", "--codec", "opus:6000") == 0
+    assert "mel dB" in capsys.readouterr().out
+
+
+def test_names_of_files_and_codecs_are_told_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "in.wav", read_audio(STATION)[:8000], 16_000)
+    assert run("encode", tmp_path / "in.wav", tmp_path / "a[draft].stc", "--codec", "opus") == 0
+    assert run("decode", tmp_path / "a[draft].stc", tmp_path / "b[draft].wav") == 0
+    assert run("compare", tmp_path / "in.wav", "--codec", "neural+entropy:3000") == 0
+    told = capsys.readouterr().out
+    for name in ("a[draft].stc: 0.5 s in", "b[draft].wav: 0.5 s of speech", "neural+entropy:3000"):
+        assert name in told
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [("none/there.png", "there is no folder"), ("p.xyz", "allowed: .*png"), ("f.png", "is a folder"), (".", "image")],
+)
+def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_coded(
+    picture: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f.png").mkdir()
+    assert run("compare", STATION, "--codec", "opus:6000", "--picture", picture) == 2
+    told = capsys.readouterr()
+    assert re.search(message, told.err)
+    assert not told.out
+
+
+def test_a_folder_that_is_missing_and_a_rate_of_zero_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("encode", STATION, tmp_path / "coded", "--codec", "opus") == 0
+    assert run("decode", tmp_path / "coded", tmp_path / "none" / "out.wav") == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert run("decode", tmp_path / "coded", tmp_path / "out.wav", "--rate", 0) == 2
+    assert "does not speak at 0 Hz" in capsys.readouterr().err
+
+
+def test_a_condition_without_a_rate_is_what_the_codec_does_unasked() -> None:
+    pcm = read_audio(STATION)[:16_000]
+    found, usual = (through(one.codec, one.bitrate_bps, pcm) for one in (condition("opus"), condition("opus:16000")))
+    assert found.wire_bytes == usual.wire_bytes

@@ -100,3 +100,20 @@ def test_signals_that_do_not_match_are_refused(speech):
         codec_quality.si_sdr_db(speech, speech * np.float32("nan"))
     with pytest.raises(InputError, match="unknown codec metric 'POLQA'; allowed: SI-SDR, PESQ"):
         codec_quality.corpus("POLQA", [(speech, speech)])
+
+
+@pytest.mark.skipif(find_spec("pesq") is None, reason="needs pesq")
+def test_pesq_of_a_long_recording_is_the_mean_over_its_parts(speech):
+    pauses = np.zeros(8000, np.float32)
+    long = np.concatenate(
+        [np.concatenate([speech[:12_000], pauses])] * 80
+    )  # more utterances than P.862's program holds
+    noisy = _noisy(long, 15.0)
+    parts = zip(np.array_split(long, 5), np.array_split(noisy, 5), strict=True)
+    expected = np.mean([codec_quality.pesq_mos(*part) for part in parts])
+    assert codec_quality.pesq_mos(long, noisy) == pytest.approx(expected)
+
+
+@pytest.mark.skipif(find_spec("pesq") is None, reason="needs pesq")
+def test_pesq_is_undefined_for_less_than_a_quarter_of_a_second(speech):
+    assert codec_quality.pesq_mos(speech[8000:11_000], speech[8000:11_000]) is None

@@ -16,7 +16,7 @@ import numpy as np
 from streamst.audio import SAMPLE_RATE_HZ, Pcm, resample
 from streamst.codecs.base import Codec
 from streamst.codecs.catalog import open_codec
-from streamst.errors import InputError
+from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.codec_quality import corpus, missing
 from streamst.evaluate.normalise import normaliser_for
 from streamst.evaluate.quality import error_rate
@@ -32,7 +32,7 @@ class Condition:
 
     name: str  # as written by the user
     codec: Codec
-    bitrate_bps: int
+    bitrate_bps: int | None  # None is the codec's default
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def condition(text: str) -> Condition:
     if rate and not rate.isdecimal():
         raise InputError(f"codec {text!r}: the rate is a whole number of bit/s")
     codec = open_codec(name, coded=bool(extra))
-    codec.encoder(int(rate) if rate else None)
-    default = codec.bitrates_bps[len(codec.bitrates_bps) // 2]
-    return Condition(text, codec, int(rate) if rate else default)
+    bitrate_bps = int(rate) if rate else None
+    codec.encoder(bitrate_bps)
+    return Condition(text, codec, bitrate_bps)
 
 
-def through(codec: Codec, bitrate_bps: int, pcm: Pcm, piece_ms: int = FRAMES_MS) -> Coded:
+def through(codec: Codec, bitrate_bps: int | None, pcm: Pcm, piece_ms: int = FRAMES_MS) -> Coded:
     """pcm (samples,) at 16 kHz through the codec in pieces of `piece_ms`."""
     rate = codec.sample_rate_hz
     signal = pcm if rate == SAMPLE_RATE_HZ else resample(pcm, SAMPLE_RATE_HZ, rate)
@@ -145,14 +145,26 @@ def measure(
     return rows
 
 
-def draw(path: Path, pictures: list[tuple[str, Pcm]]) -> None:
-    """Log mel spectrograms under each other as an image file. UnavailableError without matplotlib."""
-    from streamst.errors import UnavailableError
-
+def check_picture(path: Path) -> None:
+    """InputError where `draw` could not write `path`, UnavailableError without matplotlib."""
     try:
-        from matplotlib.figure import Figure
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise UnavailableError("pictures need matplotlib; get it with: pip install matplotlib") from error
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise InputError(f"{path} is no image file by its name; allowed: {', '.join(f'.{name}' for name in known)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{path} cannot be written: it is a folder")
+
+
+def draw(path: Path, pictures: list[tuple[str, Pcm]]) -> None:
+    """Log mel spectrograms under each other as an image file; errors as in `check_picture`."""
+    check_picture(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 1.6 * len(pictures)), layout="constrained")
     for number, (name, pcm) in enumerate(pictures, 1):
         axes = figure.add_subplot(len(pictures), 1, number)
@@ -160,4 +172,7 @@ def draw(path: Path, pictures: list[tuple[str, Pcm]]) -> None:
         axes.imshow(log_mel(pcm).T, origin="lower", aspect="auto", vmin=-4, vmax=2, extent=extent)
         axes.set_ylabel(name, fontsize=8)
         axes.set_yticks([])
-    figure.savefig(path, dpi=110)
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -19,6 +19,7 @@ from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.result import Metric, signature
 
 SI_SDR_CAP_DB = 100.0
+PESQ_LONGEST_S = 20  # P.862's own program has room for 50 utterances; the package crashes beyond them
 NAMES = {"SI-SDR": "dB", "PESQ": "MOS-LQO", "STOI": "ratio", "ESTOI": "ratio"}
 PACKAGES = {"PESQ": "pesq", "STOI": "pystoi", "ESTOI": "pystoi"}  # that compute them
 
@@ -46,20 +47,26 @@ def si_sdr_db(reference: Signal, decoded: Signal) -> float | None:
 def pesq_mos(reference: Signal, decoded: Signal, sample_rate_hz: int = 16_000) -> float | None:
     """PESQ, P.862.2 wide band at 16 kHz, P.862 narrow band at 8 kHz [MOS-LQO, 1.0 to 4.6].
 
-    None when the reference has no speech. Raises InputError at another rate, UnavailableError without `pesq`.
+    Of a long recording the mean over equal parts of at most PESQ_LONGEST_S. None when the reference has no speech, or
+    lasts less than a quarter of a second. Raises InputError at another rate, UnavailableError without `pesq`.
     """
     if sample_rate_hz not in (8_000, 16_000):
         raise InputError(f"PESQ is defined at 8000 and 16000 Hz, not at {sample_rate_hz} Hz: resample both signals")
     x, y = _pair(reference, decoded)
     pesq = _package("pesq")
-    if not np.any(x):
-        return None
-    try:
-        return float(pesq.pesq(sample_rate_hz, x, y, "wb" if sample_rate_hz == 16_000 else "nb"))
-    except pesq.NoUtterancesError:
-        return None
-    except pesq.PesqError as error:
-        raise InputError(f"PESQ could not be computed: {error}") from error
+    band = "wb" if sample_rate_hz == 16_000 else "nb"
+    found: list[float] = []
+    parts = -(-len(x) // (PESQ_LONGEST_S * sample_rate_hz))
+    for one, other in zip(np.array_split(x, parts), np.array_split(y, parts), strict=True):
+        if not np.any(one):
+            continue
+        try:
+            found.append(float(pesq.pesq(sample_rate_hz, one, other, band)))
+        except (pesq.NoUtterancesError, pesq.BufferTooShortError):
+            continue
+        except pesq.PesqError as error:
+            raise InputError(f"PESQ could not be computed: {error}") from error
+    return math.fsum(found) / len(found) if found else None
 
 
 def stoi(reference: Signal, decoded: Signal, sample_rate_hz: int = 16_000, *, extended: bool = False) -> float | None:
