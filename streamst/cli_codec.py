@@ -76,7 +76,7 @@ def decode(
     from streamst.codecs.catalog import open_codec
     from streamst.codecs.container import read_coded
     from streamst.codecs.neural_stream import NeuralSpeechCodec
-    from streamst.codecs.receive import PacketReceiver
+    from streamst.codecs.receive import FRAME_NUMBERS, PacketReceiver
     from streamst.errors import InputError
 
     coded = read_coded(source)
@@ -90,7 +90,9 @@ def decode(
         raise InputError(f"{codec.name} does not speak at {rate} Hz; allowed: {codec.sample_rate_hz}")
     else:
         decoder = codec.decoder()
-    receiver = PacketReceiver(decoder)  # type: ignore[arg-type]
+    total_s = coded.samples / codec.sample_rate_hz
+    longest_gap = min(round(total_s * codec.frame_hz), FRAME_NUMBERS // 2)
+    receiver = PacketReceiver(decoder, longest_gap_frames=longest_gap)  # type: ignore[arg-type]
     skip, left = (n * rate // codec.sample_rate_hz for n in (codec.delay_samples, coded.samples))
     with WavWriter(target, rate) as file:
         for heard in (*(receiver.push(packet) for packet in coded.packets), receiver.flush()):
@@ -102,6 +104,12 @@ def decode(
     told = receiver.delivery
     if told.damaged or told.concealed_frames:
         err.print(f"{told.damaged} damaged packets; {told.concealed_frames} frames concealed", style="yellow")
+    if told.late:
+        err.print(f"{told.late} packets came twice, or too late to be heard", style="yellow")
+    if total_s - seconds > 1 / codec.frame_hz:
+        err.print(f"{total_s - seconds:.1f} of {total_s:.1f} s are missing", style="yellow")
+    if told.damaged and not told.played:
+        raise InputError(f"none of the packets in {source} can be read: {receiver.trouble}")
     if coded.cut:
         raise InputError(coded.cut)
 

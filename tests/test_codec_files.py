@@ -11,7 +11,7 @@ import soundfile
 
 from streamst.audio import read_audio
 from streamst.cli import main
-from streamst.codecs.container import read_coded, write_coded
+from streamst.codecs.container import CodedFile, read_coded, write_coded
 from streamst.errors import InputError
 from streamst.evaluate.codec_bench import condition, log_mel, mel_distance_db, through
 
@@ -202,3 +202,41 @@ def test_a_condition_without_a_rate_is_what_the_codec_does_unasked() -> None:
     pcm = read_audio(STATION)[:16_000]
     found, usual = (through(one.codec, one.bitrate_bps, pcm) for one in (condition("opus"), condition("opus:16000")))
     assert found.wire_bytes == usual.wire_bytes
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> CodedFile:
+    """22 s in packets of 2 s."""
+    pcm = read_audio(STATION)
+    soundfile.write(tmp_path / "talk.wav", np.tile(pcm, -(-22 * 16_000 // len(pcm)))[: 22 * 16_000], 16_000)
+    assert run("encode", tmp_path / "talk.wav", tmp_path / "talk", "--codec", "opus", "--packet-ms", 2000) == 0
+    return read_coded(tmp_path / "talk")
+
+
+def test_a_long_gap_in_a_file_keeps_its_place_in_time(
+    talk: CodedFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_coded(tmp_path / "gap", "opus", talk.samples, [*talk.packets[:2], *talk.packets[-4:]])
+    assert run("decode", tmp_path / "gap", tmp_path / "gap.wav") == 0
+    assert len(read_audio(tmp_path / "gap.wav")) == talk.samples
+    assert "0 damaged packets; 600 frames concealed" in capsys.readouterr().err
+
+
+def test_what_is_missing_late_or_doubled_in_a_file_is_told(
+    talk: CodedFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packets = talk.packets[:-2]
+    write_coded(tmp_path / "odd", "opus", talk.samples, [*packets, packets[0], packets[3]])
+    assert run("decode", tmp_path / "odd", tmp_path / "odd.wav") == 0
+    told = capsys.readouterr().err
+    assert "2 packets came twice, or too late" in told
+    assert "2.0 of 22.0 s are missing" in told
+
+
+def test_a_file_without_one_good_packet_is_an_error(
+    talk: CodedFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_coded(tmp_path / "bad", "opus", talk.samples, [bytes([p[0], 3]) + p[2:] for p in talk.packets])
+    assert run("decode", tmp_path / "bad", tmp_path / "bad.wav") == 2
+    assert "none of the packets in" in (told := capsys.readouterr().err)
+    assert "version 3" in told
