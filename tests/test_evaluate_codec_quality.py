@@ -105,9 +105,7 @@ def test_signals_that_do_not_match_are_refused(speech):
 @pytest.mark.skipif(find_spec("pesq") is None, reason="needs pesq")
 def test_pesq_of_a_long_recording_is_the_mean_over_its_parts(speech):
     pauses = np.zeros(8000, np.float32)
-    long = np.concatenate(
-        [np.concatenate([speech[:12_000], pauses])] * 80
-    )  # more utterances than P.862's program holds
+    long = np.concatenate([speech[:12_000], pauses] * 80)  # more utterances than P.862's program holds
     noisy = _noisy(long, 15.0)
     parts = zip(np.array_split(long, 5), np.array_split(noisy, 5), strict=True)
     expected = np.mean([codec_quality.pesq_mos(*part) for part in parts])
