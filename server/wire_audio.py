@@ -103,6 +103,7 @@ class Uplink:
         self._name: AudioCodec = settings.codec
         self._receiver: PacketReceiver | None = None
         self._damaged = 0  # in a row
+        self._any_good = False
         self._frame_ms = 0.0
         found = codec_for(settings.codec, codec)
         if found is not None:
@@ -148,10 +149,10 @@ class Uplink:
         before = delivery.damaged
         pcm = self._receiver.push(packet)
         if delivery.damaged == before:
-            self._damaged = 0
+            self._damaged, self._any_good = 0, True
             return pcm
         self._damaged += delivery.damaged - before
-        if delivery.played == 0 or self._damaged > DAMAGED_PACKETS:
+        if not self._any_good or self._damaged > DAMAGED_PACKETS:
             raise ProtocolError(f"{self._name} audio: {self._receiver.trouble}", codes.BAD_DATA)
         return pcm
 

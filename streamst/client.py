@@ -38,6 +38,7 @@ from streamst.server.seam import Acknowledged, Closed, Configured, Flow, GoAway,
 
 PING_S = 2.0
 MAX_MESSAGE_BYTES = 16 << 20  # from the server: a long phrase's speech
+AWAITED = 64  # announcements of speech that are kept for audio that did not come yet
 SESSION_LOST = (codes.UNAUTHORISED, codes.SUPERSEDED, codes.EXPIRED)  # what a server says to who comes back in vain
 
 T = TypeVar("T")
@@ -322,7 +323,7 @@ class _Reader:
         self.link = _Link()
         self.last = 0  # number of the last answer that came whole
         self._listening, self._outgoing, self._back = listening, outgoing, back
-        self._number = 0  # of the answer whose audio is to come
+        self._numbers: dict[int, int] = {}  # of the answers whose audio is to come, by its sequence
         self._code = 0  # of the failure
 
     def hello(self) -> str | None:
@@ -375,8 +376,7 @@ class _Reader:
             case "pong":
                 self.link.pong(_Pong(fields["id"]))
             case "speech":
-                self._number = self.last + 1 if number is None else number
-                self._listening.announced(fields)
+                self._announced(fields, number)
             case "closed":
                 self.closed = Closed(fields["summary"])
                 return self.closed
@@ -404,11 +404,20 @@ class _Reader:
         else:
             self.failure = ProtocolError(f"the server: {message} (code {code})", code)
 
+    def _announced(self, fields: dict[str, Any], number: int | None) -> None:
+        sequence = int(fields["sequence"])
+        self._numbers[sequence] = self.last + 1 if number is None else number
+        while len(self._numbers) > AWAITED:  # the oldest was lost
+            del self._numbers[next(iter(self._numbers))]
+        self._listening.announced(fields)
+
     def _read_audio(self, message: bytes) -> Speech | None:
+        """What can be heard now. Audio comes once for each announcement, be it after that of a later one."""
         audio = unpack_audio(message)
-        if audio is None or self._number <= self.last:
+        number = None if audio is None else self._numbers.pop(audio.sequence, None)
+        if audio is None or number is None:
             return None
-        self.last = self._number
+        self.last = max(self.last, number)
         return self._listening.heard(audio)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import subprocess
@@ -22,10 +23,13 @@ from websockets.typing import Subprotocol
 from streamst import client
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import Exchange, ServerEvent, stream
+from streamst.client_audio import Listening
+from streamst.client_outgoing import Outgoing, Return
 from streamst.codecs.base import Codec
+from streamst.codecs.opus import OpusCodec
 from streamst.events import Caption, Finished, Speech, Words
 from streamst.pipeline import Pipeline
-from streamst.server.native import SUBPROTOCOL
+from streamst.server.native import SUBPROTOCOL, pack_audio
 from streamst.server.seam import AudioCodec, Closed, Settings
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
@@ -158,6 +162,24 @@ def test_with_lost_doubled_and_reordered_packets_text_and_speech_still_arrive(
     spoken = [event for event in events if isinstance(event, Speech)]
     assert sum(len(event.pcm) for event in spoken) > 0
     assert all(np.isfinite(event.pcm).all() for event in spoken)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2), (0, 0, 1, 3, 3, 2)])
+def test_speech_that_changes_places_or_is_doubled_is_heard_whole(order: tuple[int, ...], speech: Pcm) -> None:
+    exchange, settings = Exchange(), Settings(output_codec="opus", output=("captions", "audio"))
+    reader = client._Reader(Listening(settings, None, exchange), Outgoing(), Return())
+    encoder = OpusCodec().encoder()
+    payloads = [encoder.push(piece) for piece in speech[: 4 * 3200].reshape(4, -1)]
+    told = {"type": "speech", "sample_rate_hz": 16_000, "source_ms": 0.0, "compute_ms": 0.0}
+    for number in range(4):
+        reader.read(json.dumps(told | {"n": number + 1, "sequence": number, "text": f"word{number}"}))
+    heard = [reader.read(pack_audio("opus", number, 0, payloads[number])) for number in order]
+    spoken = [event for event in heard if isinstance(event, Speech)]
+    decoder = OpusCodec().decoder()
+    assert np.array_equal(np.concatenate([event.pcm for event in spoken]), decoder.push(b"".join(payloads)))
+    assert " ".join(event.text for event in spoken) == "word0 word1 word2 word3"
+    assert exchange.lost_frames == 0
+    assert reader.last == 4
 
 
 def test_on_a_slow_network_the_rate_falls_and_rises_again_when_there_is_room(

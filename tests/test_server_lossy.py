@@ -85,6 +85,17 @@ def test_damage_in_the_midst_is_concealed_and_the_next_good_packet_heard(
         assert summary["concealed_ms"] == 300
 
 
+def test_a_lost_first_packet_and_a_damaged_third_are_concealed(server: str, speech: Pcm) -> None:
+    encoder = OpusCodec().encoder(6000)
+    sent = [encoder.push(piece) for piece in speech[:16_000].reshape(10, -1)]
+    sent[2] = sent[2][:-1] + bytes([sent[2][-1] ^ 1])
+    messages = [pack_audio("opus", number, number * 1600, payload) for number, payload in enumerate(sent)]
+    said, code = asyncio.run(talk(server, '{"type":"config","codec":"opus"}', *messages[1:], END))
+    assert code == 1000
+    assert said[-1]["summary"]["samples"] == 16_000
+    assert said[-1]["summary"]["concealed_ms"] == 200
+
+
 def test_audio_that_is_nothing_but_damage_from_some_point_on_is_bad_data(server: str, speech: Pcm) -> None:
     encoder = OpusCodec().encoder()
     messages = [pack_audio("opus", 0, 0, encoder.push(speech[:3200]))]
