@@ -255,6 +255,6 @@ def test_samples_that_are_none_are_an_input_error_after_what_was_said_before(add
 
 @pytest.mark.parametrize("side", ["codec", "output_codec"])
 def test_a_codec_that_no_server_speaks_is_refused_with_those_that_are(address: str, side: str) -> None:
-    settings = Settings(**{side: "encodec"})
+    fields: dict[str, Any] = {side: "encodec"}
     with pytest.raises(InputError, match="'encodec' does not travel to a server; allowed: pcm16, opus, neural"):
-        collect(address, [PIECE], settings)
+        collect(address, [PIECE], Settings(**fields))
