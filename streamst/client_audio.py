@@ -10,7 +10,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection
 
 from streamst.audio import Pcm, from_pcm16, to_pcm16
-from streamst.codecs.base import Codec, Encoder, checked
+from streamst.codecs.base import Codec, Encoder
 from streamst.codecs.catalog import open_codec
 from streamst.codecs.rate import RateFollower
 from streamst.codecs.receive import PacketReceiver
@@ -83,8 +83,8 @@ class Sending:
             exchange.bitrate_bps = self._rate.bitrate_bps
 
     def encode(self, pcm: Pcm) -> bytes:
-        """The payload for what `pcm` (samples,) completes; InputError for NaN, infinity or more than one channel."""
-        return to_pcm16(checked(pcm)) if self._encoder is None else self._encoder.push(pcm)
+        """The payload for what `pcm` (samples,) completes."""
+        return to_pcm16(pcm) if self._encoder is None else self._encoder.push(pcm)
 
     def flush(self) -> bytes:
         """The payload for the rest."""

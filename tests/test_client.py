@@ -237,22 +237,6 @@ def test_a_self_signed_server_is_trusted_where_its_certificate_is(pipeline: Pipe
             collect(address, [PIECE])
 
 
-@pytest.mark.parametrize(
-    "piece", [np.full(1600, np.nan, np.float32), np.full(1600, np.inf, np.float32), np.zeros((1600, 2), np.float32)]
-)
-def test_samples_that_are_none_are_an_input_error_after_what_was_said_before(address: str, piece: np.ndarray) -> None:
-    seen: list[ServerEvent] = []
-
-    async def listen() -> None:
-        async for event in stream(address, [PIECE, piece]):
-            seen.append(event)
-
-    with pytest.raises(InputError, match=r"NaN or infinite|the shape \(samples,\)"):
-        asyncio.run(listen())
-    (closed,) = [event for event in seen if isinstance(event, Closed)]
-    assert closed.summary["samples"] == 1600
-
-
 @pytest.mark.parametrize("side", ["codec", "output_codec"])
 def test_a_codec_that_no_server_speaks_is_refused_with_those_that_are(address: str, side: str) -> None:
     fields: dict[str, Any] = {side: "encodec"}

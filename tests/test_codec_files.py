@@ -175,7 +175,7 @@ def test_names_of_files_and_codecs_are_told_whole(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize(
     ("picture", "message"),
-    [("none/there.png", "there is no folder"), ("p.xyz", "allowed: .*png"), ("f.png", "is a folder"), (".", "image")],
+    [("none/there.png", "does not exist"), ("p.xyz", "allowed: .*png"), ("f.png", "is a folder"), (".", "image")],
 )
 def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_coded(
     picture: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -193,7 +193,7 @@ def test_a_folder_that_is_missing_and_a_rate_of_zero_are_told(
 ) -> None:
     assert run("encode", STATION, tmp_path / "coded", "--codec", "opus") == 0
     assert run("decode", tmp_path / "coded", tmp_path / "none" / "out.wav") == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert run("decode", tmp_path / "coded", tmp_path / "out.wav", "--rate", 0) == 2
     assert "does not speak at 0 Hz" in capsys.readouterr().err
 

@@ -155,7 +155,7 @@ def check_picture(path: Path) -> None:
     if path.suffix[1:].lower() not in known:
         raise InputError(f"{path} is no image file by its name; allowed: {', '.join(f'.{name}' for name in known)}")
     if not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {path.parent}")
+        raise InputError(f"{path} cannot be written: the folder {path.parent} does not exist")
     if path.is_dir():
         raise InputError(f"{path} cannot be written: it is a folder")
 
