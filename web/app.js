@@ -16,6 +16,7 @@ const RATE_HZ = 16_000; // of the audio that goes to the server
 const SAMPLE = "sample.flac";
 const PING_MS = 1000;
 const SLOW_UPLOAD_S = 3; // of audio that still waits here: beyond it the captions cannot keep up
+const FULL_UPLOAD_S = 110; // what is lost since more cannot be kept is told until there is less
 const STATES = { idle: "Ready", connecting: "Connecting…", live: "Listening", ending: "Finishing…", failed: "Disconnected" };
 const HINTS = {
   minimal: "first words soonest, more mistakes",
@@ -48,7 +49,7 @@ let source = "microphone"; // or "sample": what a retry starts again
 let afterwards = null; // a trouble to show once the stream has ended properly
 let latency = LATENCIES.includes(recall("latency")) ? recall("latency") : "medium";
 let attempts = 0; // to start
-let slow = false; // the network or the server, as the person was told
+let slow = ""; // what the person was told of audio that waits: "slow", "full" or nothing
 let voiceOffered = true; // by the server
 let playback = { bufferedMs: 0 };
 let ticking = null;
@@ -186,7 +187,7 @@ async function ended(outcome) {
   waves.rest();
   hide($("echo"));
   if (slow) hideTrouble();
-  slow = false;
+  slow = "";
   await sound.stopCapture();
   if (failed) {
     const why = outcome.begun || outcome.error ? {} : await diagnose();
@@ -253,9 +254,11 @@ function tick() {
   $("upload").dataset.sentMs = Math.round(heardS * 1000);
   if (!connection.standing) return;
   const waitingS = connection.waitingMs / 1000;
-  if (waitingS > SLOW_UPLOAD_S && !slow) showTrouble(troubles.slowTrouble(waitingS, connection.quick));
-  else if (waitingS < 1 && slow) hideTrouble();
-  slow = waitingS > (slow ? 1 : SLOW_UPLOAD_S);
+  const full = connection.outgoing.full || (slow === "full" && waitingS > FULL_UPLOAD_S);
+  const now = full ? "full" : waitingS > (slow ? 1 : SLOW_UPLOAD_S) ? "slow" : "";
+  if (now !== slow && now) showTrouble(troubles.slowTrouble(waitingS, connection.quick, full));
+  else if (now !== slow) hideTrouble();
+  slow = now;
 }
 
 function showTrouble({ title, text, action }) {

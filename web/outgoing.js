@@ -15,11 +15,13 @@ export class Outgoing {
     this.creditMs = Infinity; // audio that may be on its way unheard
     this.heldMs = 0; // audio in `items`
     this.onWayMs = 0; // audio in those that were sent
+    this.full = false; // whether the newest message was not kept
   }
 
   /** Append a message; false when so much audio is kept that the rest of it is lost. */
   put(kind, message, audioMs = 0) {
-    if (this.heldMs + audioMs > HELD_MS) return false;
+    this.full = this.heldMs + audioMs > HELD_MS;
+    if (this.full) return false;
     this.items.push({ kind, number: this.counts[kind], message, audioMs });
     this.counts[kind] += 1;
     this.heldMs += audioMs;

@@ -62,11 +62,13 @@ export function sampleTrouble(error) {
   return { title: "The sample did not start", text: `The browser says: ${error?.message || error}.`, action: "retry" };
 }
 
-/** Audio goes out more slowly than it is spoken; `quick`: certainly not because of the network. */
-export function slowTrouble(waitingS, quick) {
+/** Audio goes out more slowly than it is spoken; `quick`: certainly not because of the network; `full`: no more is kept. */
+export function slowTrouble(waitingS, quick, full) {
   return {
     title: `The ${quick ? "server" : "network or the server"} is slower than your speech`,
-    text: `${Math.round(waitingS)} s of it are waiting to be sent. Nothing is lost, but captions come late.`,
+    text: `${Math.round(waitingS)} s of it are waiting to be sent. ${
+      full ? "More cannot be kept: what you say now is lost. Pause until this message goes." : "Nothing is lost, but captions come late."
+    }`,
     action: null,
   };
 }
