@@ -2,9 +2,9 @@
 
 Small listeners, each trained from scratch by the first recipe for the same number of steps with one part taken away;
 then writers of the second recipe, each trained on from the same text model for the same number of steps. The recipes
-are like those of `recipes/ablation-*.toml` beside this file: they name the data, sizes and steps. What is said on the validation
-clips stays in DIR, so a run that was stopped goes on. Rows have 95 % intervals over the clips; a star marks a paired
-bootstrap test against the first row with p < 0.05.
+are like those of `recipes/ablation-*.toml` beside this file: they name the data, sizes and steps. What is said on the
+validation clips stays in DIR, so a run that was stopped goes on. Rows have 95 % intervals over the clips; a star marks
+a paired bootstrap test against the first row with p < 0.05.
 """
 
 from __future__ import annotations
