@@ -135,6 +135,22 @@ def test_what_silence_explains_nearly_as_well_is_no_word() -> None:
     assert [WORDS[w.number] for w in sure.certain] == ["a"]
 
 
+def test_a_favoured_word_is_heard_for_one_that_sounds_alike_unless_all_are_favoured() -> None:
+    finder = WordSearch(Lexicon.build(WORDS, SPELLINGS), model(), SearchConfig(doubt=0.0))
+    rows = np.full((3, LABELS), -20.0, np.float32)
+    rows[:, 0] = rows[1, 3] = -0.01
+    rows[1, 0] = -9.0
+
+    def heard(one: WordSearch) -> list[str]:
+        return [WORDS[word.number] for word in one.words(one.step(rows, one.init_state()))]
+
+    usual = heard(finder)
+    other = {"see": "sea", "sea": "see"}[usual[0]]
+    crowd = {other, *(f"w{number}" for number in range(100_000))}
+    assert heard(finder.favouring({other}, 3.0)) == [other]
+    assert heard(finder.favouring(crowd, 3.0)) == usual
+
+
 def test_probabilities_of_all_words_sum_to_one_after_any_context() -> None:
     lm = model()
     every = np.arange(len(WORDS))

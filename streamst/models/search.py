@@ -8,6 +8,7 @@ current node and are corrected where they end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from streamst.models.ngram import BEGIN, NGram
 BLANK = 0
 ARRAYS = ("node", "label", "first", "second", "score", "begun", "history")  # of SearchState
 QUIET = -1e-3  # log-probability of the blank from which a frame can say nothing else
+FEW = 100  # favoured words that gain all they can
+SHARED = 0.5  # of ln(how many times more there are) that each of more words loses [nats]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -84,9 +87,13 @@ class WordSearch:
         self._ahead = lexicon.best_below(config.language_weight * model.unigram + self._gains)
 
     def favouring(self, words: Collection[str], gain: float) -> WordSearch:
-        """The same search in which `words`, as far as the lexicon has them, gain `gain` nats each."""
+        """The same search in which `words`, as far as the lexicon has them, gain `gain` nats each.
+
+        Each gains less where they are many: the more there are, the less likely is any one of them.
+        """
         favoured = frozenset(words)
-        gains = np.array([gain * (word in favoured) for word in self.lexicon.words], np.float32)
+        each = max(0.0, gain - SHARED * math.log(max(1.0, len(favoured) / FEW)))
+        gains = np.array([each * (word in favoured) for word in self.lexicon.words], np.float32)
         return WordSearch(self.lexicon, self.model, self.config, self.silence, gains)
 
     @classmethod
