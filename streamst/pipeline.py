@@ -12,6 +12,7 @@ from streamst.backends.voices import voice_named
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import CheckpointError, InputError
+from streamst.heap import keep_small
 from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import choose, prepare
 from streamst.models.seam import Voice
@@ -92,6 +93,7 @@ def load(name: str = "en-de", device: str = "auto", precision: str = "float32", 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device 'cuda' is not available here; allowed: auto, cpu")
+    keep_small()
     root = ASSETS if name in MODELS else Path(name)
     if name not in MODELS and not root.is_dir():
         raise InputError(f"model {name!r} is not known; allowed: {', '.join(MODELS)}, or a model directory")
