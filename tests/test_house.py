@@ -23,7 +23,7 @@ LINKED = ("codecs", "policies", "server", "web")
 LAYERS = (
     ("streamst", "streamst.errors"),
     ("streamst.config", "streamst.audio", "streamst.events", "streamst.policies.base", "streamst.codecs.base"),
-    ("streamst.nn", "streamst.checkpoint", "streamst.inventory"),
+    ("streamst.nn", "streamst.checkpoint", "streamst.inventory", "streamst.heap"),
     (
         "streamst.text_de_numbers",
         "streamst.text_de_measures",
