@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamst.codecs.rate import RoundTrips
-from streamst.evaluate.latency import running
+from streamst.evaluate.metrics.latency import running
 from streamst.events import Caption, Words
 
 from .seam import Latency

@@ -14,7 +14,7 @@ from streamst.errors import InputError
 
 if TYPE_CHECKING:
     from streamst.evaluate.formats.detect import Log
-    from streamst.evaluate.runner import MakePlayer
+    from streamst.evaluate.run.runner import MakePlayer
 
 bench_app = typer.Typer(
     name="bench",
@@ -77,11 +77,11 @@ def run(
 
     A run that was stopped goes on where it was: finished recordings are not played again.
     """
-    from streamst.evaluate.judge import Judges
-    from streamst.evaluate.manifest import read_manifest
-    from streamst.evaluate.report import metrics_table, score_run, write_report
-    from streamst.evaluate.runner import RunOptions
-    from streamst.evaluate.runner import run as run_all
+    from streamst.evaluate.log.manifest import read_manifest
+    from streamst.evaluate.report.judge import Judges
+    from streamst.evaluate.report.write import metrics_table, score_run, write_report
+    from streamst.evaluate.run.runner import RunOptions
+    from streamst.evaluate.run.runner import run as run_all
 
     judges = Judges(recogniser, comet)
     options = RunOptions(
@@ -133,11 +133,11 @@ def score(
     everything: AllOption = False,
 ) -> None:
     """Every metric that a log allows, ours or another tool's."""
-    from streamst.evaluate.judge import Judges, judged
-    from streamst.evaluate.report import metrics_table
-    from streamst.evaluate.runlog import write_json
-    from streamst.evaluate.score import ScoreOptions
-    from streamst.evaluate.score import score as score_log
+    from streamst.evaluate.log.runlog import write_json
+    from streamst.evaluate.report.judge import Judges, judged
+    from streamst.evaluate.report.score import ScoreOptions
+    from streamst.evaluate.report.score import score as score_log
+    from streamst.evaluate.report.write import metrics_table
 
     judges = Judges(recogniser, comet)
     found = score_log(_read(log, format, references, segments), ScoreOptions(source, target, resamples))
@@ -170,11 +170,11 @@ def sweep(
     resamples: ResamplesOption = 1000,
 ) -> None:
     """Run every combination of policies, dial positions and chunk sizes, and draw quality against latency."""
-    from streamst.evaluate.manifest import read_manifest
-    from streamst.evaluate.report import sweep_table, write_sweep_report
-    from streamst.evaluate.runner import RunOptions, pipeline_of
-    from streamst.evaluate.sweep import every_policy, plan
-    from streamst.evaluate.sweep import sweep as run_points
+    from streamst.evaluate.log.manifest import read_manifest
+    from streamst.evaluate.report.write import sweep_table, write_sweep_report
+    from streamst.evaluate.run.runner import RunOptions, pipeline_of
+    from streamst.evaluate.run.sweep import every_policy, plan
+    from streamst.evaluate.run.sweep import sweep as run_points
 
     base = RunOptions(
         model=model, device=device, target=target, task=task, speech=speech, realtime=realtime, url=url, threads=threads
@@ -215,11 +215,11 @@ def compare(
     everything: AllOption = False,
 ) -> None:
     """What differs between two runs, how much, and whether it may be chance: paired tests, recording by recording."""
-    from streamst.evaluate.compare import compare as compare_scores
-    from streamst.evaluate.report import comparison_table, verdict
-    from streamst.evaluate.runlog import write_json
-    from streamst.evaluate.score import ScoreOptions
-    from streamst.evaluate.score import score as score_log
+    from streamst.evaluate.log.runlog import write_json
+    from streamst.evaluate.report.compare import compare as compare_scores
+    from streamst.evaluate.report.score import ScoreOptions
+    from streamst.evaluate.report.score import score as score_log
+    from streamst.evaluate.report.write import comparison_table, verdict
 
     options = ScoreOptions(source, target, resamples)
     scores = [score_log(_read(path, None, references, segments), options) for path in (a, b)]
@@ -242,8 +242,9 @@ def report(
     everything: AllOption = False,
 ) -> None:
     """Score a run or a sweep again and write its report.json and report.html."""
-    from streamst.evaluate.judge import Judges
-    from streamst.evaluate.report import (
+    from streamst.evaluate.log.runlog import SWEEP
+    from streamst.evaluate.report.judge import Judges
+    from streamst.evaluate.report.write import (
         metrics_table,
         read_sweep,
         score_run,
@@ -251,7 +252,6 @@ def report(
         write_report,
         write_sweep_report,
     )
-    from streamst.evaluate.runlog import SWEEP
 
     if (directory / SWEEP).is_file():
         members = read_sweep(directory, resamples)
@@ -273,7 +273,7 @@ def export(
     segments: SegmentsOption = None,
 ) -> None:
     """Write a log as another tool reads it."""
-    from streamst.evaluate.export import export as export_log
+    from streamst.evaluate.formats.export import export as export_log
 
     for path in export_log(_read(log, None, references, segments), format, out_dir):
         out.print(str(path), soft_wrap=True)

@@ -16,10 +16,10 @@ from pathlib import Path
 from streamst.audio import SAMPLE_RATE_HZ, Pcm, read_blocks
 from streamst.client import stream
 from streamst.errors import InputError
-from streamst.evaluate.drive import record
-from streamst.evaluate.manifest import Clip
-from streamst.evaluate.runlog import Line
-from streamst.evaluate.runner import RunOptions, labels
+from streamst.evaluate.log.manifest import Clip
+from streamst.evaluate.log.runlog import Line
+from streamst.evaluate.run.drive import record
+from streamst.evaluate.run.runner import RunOptions, labels
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.server.seam import Output, Settings
 

@@ -14,7 +14,7 @@ from streamst.cli_view import err, out, shown
 
 if TYPE_CHECKING:
     from streamst.audio import Pcm
-    from streamst.evaluate.codec_bench import Coded, Row
+    from streamst.evaluate.run.codec_bench import Coded, Row
 
 codec_app = typer.Typer(name="codec", help="Speech in a few kbit/s: encode, decode, compare.", no_args_is_help=True)
 
@@ -133,7 +133,7 @@ def bench_codec(
     picture: PictureOption = None,
 ) -> None:
     """PESQ, STOI, SI-SDR, mel distance, WER, kbit/s, real-time factor and latency of codecs on recordings."""
-    from streamst.evaluate.manifest import read_manifest
+    from streamst.evaluate.log.manifest import read_manifest
 
     clips = [
         (_read(clip.path), " ".join(r.text or "" for r in clip.references).strip())
@@ -158,8 +158,8 @@ def _tell(text: str) -> None:
 
 
 def _measured(clips: list[tuple[Pcm, str]], codecs: Sequence[str], recognise: bool, picture: Path | None) -> list[Row]:
-    from streamst.evaluate.codec_bench import QUALITY, check_picture, condition, draw, measure
-    from streamst.evaluate.codec_quality import missing
+    from streamst.evaluate.metrics.codec_quality import missing
+    from streamst.evaluate.run.codec_bench import QUALITY, check_picture, condition, draw, measure
 
     if picture is not None:
         check_picture(picture)

@@ -15,9 +15,9 @@ import pytest
 from streamst.audio import read_audio, write_wav
 from streamst.cli_bench_remote import Heard, remote_player, steps_of
 from streamst.errors import InputError
-from streamst.evaluate.manifest import read_manifest
-from streamst.evaluate.report import score_run
-from streamst.evaluate.runner import RunOptions, run
+from streamst.evaluate.log.manifest import read_manifest
+from streamst.evaluate.report.write import score_run
+from streamst.evaluate.run.runner import RunOptions, run
 from streamst.events import Finished, Speech, Words
 
 STATION = Path(__file__).parent / "data" / "station.flac"

@@ -13,7 +13,7 @@ from streamst.audio import read_audio
 from streamst.cli import main
 from streamst.codecs.container import CodedFile, read_coded, write_coded
 from streamst.errors import InputError
-from streamst.evaluate.codec_bench import condition, log_mel, mel_distance_db, through
+from streamst.evaluate.run.codec_bench import condition, log_mel, mel_distance_db, through
 
 STATION = Path(__file__).parent / "data/station.flac"
 
@@ -123,7 +123,9 @@ def test_compare_prints_a_row_for_each_codec_and_a_picture(tmp_path: Path, capsy
 def test_compare_without_pesq_says_so_and_measures_the_rest(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamst.evaluate.codec_quality.PACKAGES", {"PESQ": "no_such_package", "STOI": "pystoi"})
+    monkeypatch.setattr(
+        "streamst.evaluate.metrics.codec_quality.PACKAGES", {"PESQ": "no_such_package", "STOI": "pystoi"}
+    )
     assert run("compare", STATION, "--codec", "opus:6000") == 0
     told = capsys.readouterr()
     assert "No PESQ: no_such_package is not installed" in told.err

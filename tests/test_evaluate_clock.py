@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError
-from streamst.evaluate import clock
-from streamst.evaluate.clock import Step
-from streamst.evaluate.erasure import normalised_erasure
+from streamst.evaluate.log import clock
+from streamst.evaluate.log.clock import Step
+from streamst.evaluate.metrics.erasure import normalised_erasure
 
 TESTS = Path(__file__).parent
 PATHS = [p for p in (TESTS / "data/golden", TESTS.parents[1] / "shared/golden") if (p / "latency.json").is_file()]

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate import codec_quality
+from streamst.evaluate.metrics import codec_quality
 
 MEASURES = ["SI-SDR", "STOI", "ESTOI", *(["PESQ"] if find_spec("pesq") else [])]
 STATION = Path(__file__).parent / "data/station.flac"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from streamst.errors import InputError
-from streamst.evaluate import confidence
-from streamst.evaluate.quality import sacrebleu_score
+from streamst.evaluate.metrics import confidence
+from streamst.evaluate.metrics.quality import sacrebleu_score
 
 GOLDEN = json.loads((Path(__file__).parent / "data/golden/quality.json").read_text(encoding="utf-8"))
 REFERENCES, SYSTEM_A, SYSTEM_B = GOLDEN["references"], GOLDEN["sysA"], GOLDEN["sysB"]

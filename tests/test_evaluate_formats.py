@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from streamst.audio import write_wav
 from streamst.errors import InputError
-from streamst.evaluate.clock import Step
 from streamst.evaluate.formats import omnisteval, simuleval, simulstream
 from streamst.evaluate.formats.detect import detect, read_log
 from streamst.evaluate.formats.references import attach, check_stems
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.recording import Recording, SpeechChunk, replay
-from streamst.evaluate.rows import elapsed_of, short_rows
+from streamst.evaluate.log.clock import Step
+from streamst.evaluate.log.elapsed import elapsed_of
+from streamst.evaluate.log.manifest import Reference
+from streamst.evaluate.log.recording import Recording, SpeechChunk, replay
+from streamst.evaluate.report.rows import short_rows
 
 LOGS = Path(__file__).parent / "data" / "logs"
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError
-from streamst.evaluate import latency
-from streamst.evaluate.latency import FORMULAS, Utterance, computation_aware, yet_another_average_lagging
-from streamst.evaluate.units import split_units, unit_of
+from streamst.evaluate.log.units import split_units, unit_of
+from streamst.evaluate.metrics import latency
+from streamst.evaluate.metrics.latency import FORMULAS, Utterance, computation_aware, yet_another_average_lagging
 
 TESTS = Path(__file__).parent
 GOLDEN = [p for p in (TESTS / "data/golden", TESTS.parents[1] / "shared/golden") if (p / "latency.json").is_file()]

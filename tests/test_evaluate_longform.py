@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError
-from streamst.evaluate import align, clock
-from streamst.evaluate.align import aswer, soft
-from streamst.evaluate.clock import Step
-from streamst.evaluate.longform import LONG_FORMULAS, Recording, ReferenceSegment, long_corpus, resegment
-from streamst.evaluate.quality import sacrebleu_score
+from streamst.evaluate.log import clock
+from streamst.evaluate.log.clock import Step
+from streamst.evaluate.metrics import align
+from streamst.evaluate.metrics.align import aswer, soft
+from streamst.evaluate.metrics.longform import LONG_FORMULAS, Recording, ReferenceSegment, long_corpus, resegment
+from streamst.evaluate.metrics.quality import sacrebleu_score
 
 GOLDEN = Path(__file__).parent / "data/logs/longform"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate import quality
-from streamst.evaluate.normalise import NORMALISERS, english_number, german_number, normalise, normaliser_for
-from streamst.evaluate.recognise import CallableRecogniser, CommandRecogniser, asr_score, transcribe
+from streamst.evaluate.metrics import quality
+from streamst.evaluate.metrics.normalise import NORMALISERS, english_number, german_number, normalise, normaliser_for
+from streamst.evaluate.metrics.recognise import CallableRecogniser, CommandRecogniser, asr_score, transcribe
 
 GOLDEN = json.loads((Path(__file__).parent / "data/golden/quality.json").read_text(encoding="utf-8"))
 

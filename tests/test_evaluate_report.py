@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 from streamst.errors import InputError
-from streamst.evaluate.clock import Step
-from streamst.evaluate.compare import compare
 from streamst.evaluate.formats.detect import Log, read_log
 from streamst.evaluate.formats.references import attach
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.recording import Recording, SpeechChunk, replay
-from streamst.evaluate.report import comparison_table, figure, metrics_table, segment_lines, verdict
-from streamst.evaluate.report_html import Point, page_data, worst_first, write_html
-from streamst.evaluate.score import Score, ScoreOptions, score
+from streamst.evaluate.log.clock import Step
+from streamst.evaluate.log.manifest import Reference
+from streamst.evaluate.log.recording import Recording, SpeechChunk, replay
+from streamst.evaluate.report.compare import compare
+from streamst.evaluate.report.page import Point, page_data, worst_first, write_html
+from streamst.evaluate.report.score import Score, ScoreOptions, score
+from streamst.evaluate.report.write import comparison_table, figure, metrics_table, segment_lines, verdict
 
 LOGS = Path(__file__).parent / "data" / "logs"
 FAST = ScoreOptions(resamples=100)

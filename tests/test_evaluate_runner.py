@@ -16,16 +16,16 @@ import soundfile
 
 from streamst.audio import read_audio, write_wav
 from streamst.errors import InputError
-from streamst.evaluate.clock import unit_times
-from streamst.evaluate.drive import Labels, drive, record
 from streamst.evaluate.formats.detect import read_log
-from streamst.evaluate.manifest import Clip, Manifest, Reference, check_audio, read_manifest
-from streamst.evaluate.recording import Recording, ShownText, from_lines
-from streamst.evaluate.report import score_run
-from streamst.evaluate.runlog import FORMAT, RunDirectory, event_json, read_events
-from streamst.evaluate.runner import RunOptions, player, run
-from streamst.evaluate.sharing import Shared
-from streamst.evaluate.sweep import every_policy, expand, plan, sweep
+from streamst.evaluate.log.clock import unit_times
+from streamst.evaluate.log.manifest import Clip, Manifest, Reference, check_audio, read_manifest
+from streamst.evaluate.log.recording import Recording, ShownText, from_lines
+from streamst.evaluate.log.runlog import FORMAT, RunDirectory, event_json, read_events
+from streamst.evaluate.report.write import score_run
+from streamst.evaluate.run.drive import Labels, drive, record
+from streamst.evaluate.run.runner import RunOptions, player, run
+from streamst.evaluate.run.sharing import Shared
+from streamst.evaluate.run.sweep import every_policy, expand, plan, sweep
 from streamst.events import Caption, Event, Finished, Speech, Words
 
 STATION = Path(__file__).parent / "data" / "station.flac"
@@ -74,7 +74,7 @@ def write_manifest(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def test_a_manifest_keeps_text_as_it_stands_and_ignores_other_columns(tmp_path: Path) -> None:
-    text = "mood\t" + HEADER + "glad\ta.wav\t1.5\tann\t5\u00a0%, \"so\"\t你好\r\n\nsad\tb.wav\t2\tbob\tx\ty\n"
+    text = "mood\t" + HEADER + 'glad\ta.wav\t1.5\tann\t5\u00a0%, "so"\t你好\r\n\nsad\tb.wav\t2\tbob\tx\ty\n'
     clips = read_manifest(write_manifest(tmp_path, b"\xef\xbb\xbf" + text.encode())).clips
     assert [c.name for c in clips] == ["a.wav", "b.wav"]
     assert clips[0].references == (Reference(0.0, 1500.0, '5\u00a0%, "so"', "你好"),)
@@ -339,8 +339,8 @@ def test_a_run_that_was_cut_anywhere_and_resumed_equals_one_that_was_not(
 KILLED = """
 import sys
 from pathlib import Path
-from streamst.evaluate.manifest import read_manifest
-from streamst.evaluate.runner import RunOptions, player, run
+from streamst.evaluate.log.manifest import read_manifest
+from streamst.evaluate.run.runner import RunOptions, player, run
 manifest, model, out = map(Path, sys.argv[1:])
 print("begun", flush=True)
 options = RunOptions(model=str(model), policy="wait-k:k=1", chunk_ms=320, speech=False)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError
-from streamst.evaluate import speech
-from streamst.evaluate.latency import FORMULAS, Utterance
-from streamst.evaluate.speech import SpokenUtterance, average_token_delay
+from streamst.evaluate.metrics import speech
+from streamst.evaluate.metrics.latency import FORMULAS, Utterance
+from streamst.evaluate.metrics.speech import SpokenUtterance, average_token_delay
 
 TESTS = Path(__file__).parent
 PATHS = [p for p in (TESTS / "data/golden", TESTS.parents[1] / "shared/golden") if (p / "latency.json").is_file()]

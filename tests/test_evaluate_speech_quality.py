@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from streamst.audio import read_audio, write_wav
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.recognise import CallableRecogniser
-from streamst.evaluate.recording import Recording, SpeechChunk
-from streamst.evaluate.speech_quality import RATE_HZ, arrange, speech_metrics
+from streamst.evaluate.log.manifest import Reference
+from streamst.evaluate.log.recording import Recording, SpeechChunk
+from streamst.evaluate.metrics.recognise import CallableRecogniser
+from streamst.evaluate.metrics.speech_quality import RATE_HZ, arrange, speech_metrics
 
 WORDS = {"das": 400, "haus": 600, "ist": 800, "groß": 1000}
 WORD_MS = 250.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamst.evaluate.latency import Utterance, average_lagging
+from streamst.evaluate.metrics.latency import Utterance, average_lagging
 from streamst.policies.base import Decision, Heard, Hypothesis, Need, Policy, Said, missing_needs, rebase, whole_words
 from streamst.policies.catalog import POLICIES, Value, make_policy
 from streamst.policies.knobs import Knob, knobs_of

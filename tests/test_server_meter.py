@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamst.evaluate.clock import Step, step_times
-from streamst.evaluate.latency import FORMULAS, Utterance
+from streamst.evaluate.log.clock import Step, step_times
+from streamst.evaluate.metrics.latency import FORMULAS, Utterance
 from streamst.events import Caption, Words
 from streamst.server.meter import Meter
 

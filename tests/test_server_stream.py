@@ -170,7 +170,7 @@ def test_everything_is_said_before_closed_and_the_code_is_1000(server: str, pipe
 
 
 def test_the_live_meter_ends_at_what_the_words_say(server: str, speech: Pcm) -> None:
-    from streamst.evaluate.latency import FORMULAS, Utterance
+    from streamst.evaluate.metrics.latency import FORMULAS, Utterance
 
     events = asyncio.run(translated(server, speech))
     delays = tuple(event.source_ms for event in events if isinstance(event, Words) for _ in event.words)

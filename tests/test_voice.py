@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import streamst.models.voice
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import InputError
-from streamst.evaluate.voice import hear
+from streamst.evaluate.run.voice import hear
 from streamst.models.aligner import load_aligner
 from streamst.models.seam import Speak
 from streamst.models.tts import TtsConfig, TtsNetwork

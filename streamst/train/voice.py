@@ -226,7 +226,7 @@ class VoiceTask:
         return sums
 
     def export(self, directory: Path) -> None:
-        """Write the voice, and the aligner that judges it in `streamst.evaluate.voice`."""
+        """Write the voice, and the aligner that judges it in `streamst.evaluate.run.voice`."""
         checkpoint.save(directory, TtsNetwork.KIND, to_dict(self.module.config), self.module)
         if self.aligner is not None:
             save_aligner(directory / "aligner", self.aligner)

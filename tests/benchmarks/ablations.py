@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from streamst.config import from_dict
-from streamst.evaluate.confidence import mean_interval, paired_difference, quality_difference, quality_interval
-from streamst.evaluate.quality import edit_counts
+from streamst.evaluate.metrics.confidence import mean_interval, paired_difference, quality_difference, quality_interval
+from streamst.evaluate.metrics.quality import edit_counts
 from streamst.models.listener import BLANK
 from streamst.text import Tokenizer
 from streamst.train import listener, loop, translator

@@ -18,7 +18,7 @@ from streamst.audio import read_audio
 from streamst.codecs.bitstream import CHECK, HEADER, Packet, pack, packet_bytes, unpack
 from streamst.codecs.catalog import open_codec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
-from streamst.evaluate.manifest import read_manifest
+from streamst.evaluate.log.manifest import read_manifest
 
 FRAME_S = 0.02
 PACKET_FRAMES = (5, 50)

@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from streamst.evaluate.confidence import RESAMPLES, SEED, BleuCounts
+from streamst.evaluate.metrics.confidence import RESAMPLES, SEED, BleuCounts
 from streamst.policies.catalog import POLICIES
 
 GOALS = ((1200, 85, 90), (2000, 92, 96), (3000, 96, 99))  # LAAL [ms], share of offline at least, and wanted [%]

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from streamst.audio import read_blocks
-from streamst.evaluate.latency import Utterance, corpus
-from streamst.evaluate.longform import Recording, ReferenceSegment, long_corpus, resegment
-from streamst.evaluate.manifest import read_manifest
-from streamst.evaluate.quality import sacrebleu_score
+from streamst.evaluate.log.manifest import read_manifest
+from streamst.evaluate.metrics.latency import Utterance, corpus
+from streamst.evaluate.metrics.longform import Recording, ReferenceSegment, long_corpus, resegment
+from streamst.evaluate.metrics.quality import sacrebleu_score
 from streamst.events import Event, Finished, Words
 from streamst.pipeline import Pipeline, load
 

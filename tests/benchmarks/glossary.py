@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from streamst.audio import read_blocks
-from streamst.evaluate.manifest import Clip, read_manifest
-from streamst.evaluate.quality import error_rate, sacrebleu_score
+from streamst.evaluate.log.manifest import Clip, read_manifest
+from streamst.evaluate.metrics.quality import error_rate, sacrebleu_score
 from streamst.events import Caption, Words
 from streamst.models.glossary import read_glossary
 from streamst.pipeline import Pipeline, load

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from streamst import pipeline
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
-from streamst.evaluate.voice import espeak
+from streamst.evaluate.run.voice import espeak
 from streamst.models.aligner import HOP_SAMPLES
 from streamst.models.listener import Listener
 from streamst.models.voice import GermanVoice, say

@@ -25,9 +25,9 @@ import torch
 
 from streamst.audio import read_audio
 from streamst.cli_view import shown
-from streamst.evaluate.longform import Recording, ReferenceSegment, resegment
-from streamst.evaluate.speech import SpokenUtterance, playback
-from streamst.evaluate.speech import corpus as speech_metric
+from streamst.evaluate.metrics.longform import Recording, ReferenceSegment, resegment
+from streamst.evaluate.metrics.speech import SpokenUtterance, playback
+from streamst.evaluate.metrics.speech import corpus as speech_metric
 from streamst.events import Speech, Words
 from streamst.pipeline import load
 

@@ -12,7 +12,7 @@ import sys
 import time
 from random import Random
 
-from streamst.evaluate.longform import LONG_FORMULAS, Recording, ReferenceSegment, long_corpus, resegment
+from streamst.evaluate.metrics.longform import LONG_FORMULAS, Recording, ReferenceSegment, long_corpus, resegment
 
 WORD_MS = 400.0
 SEGMENT_WORDS = 20

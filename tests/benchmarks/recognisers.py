@@ -22,9 +22,9 @@ import torch
 
 from streamst import pipeline
 from streamst.audio import SAMPLE_RATE_HZ, Pcm, read_audio
-from streamst.evaluate.confidence import mean_interval, paired_difference
-from streamst.evaluate.normalise import normaliser_for
-from streamst.evaluate.quality import edit_counts
+from streamst.evaluate.metrics.confidence import mean_interval, paired_difference
+from streamst.evaluate.metrics.normalise import normaliser_for
+from streamst.evaluate.metrics.quality import edit_counts
 
 Recogniser = Callable[[Pcm], str]
 

@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 
 from streamst.audio import write_wav
-from streamst.evaluate.clock import Step
-from streamst.evaluate.export import export
 from streamst.evaluate.formats.detect import Log, read_log
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.recording import Recording, SpeechChunk, replay
-from streamst.evaluate.score import Score, ScoreOptions, score
+from streamst.evaluate.formats.export import export
+from streamst.evaluate.log.clock import Step
+from streamst.evaluate.log.manifest import Reference
+from streamst.evaluate.log.recording import Recording, SpeechChunk, replay
+from streamst.evaluate.report.score import Score, ScoreOptions, score
 
 TOOLS = {
     "simuleval": ["simuleval==1.1.4"],

@@ -58,7 +58,7 @@ def main() -> None:
     clips = random.Random(1).sample(files, min(options.clips, len(files)))
     told("recordings of people", [watermark.detect(read_audio(path)) for path in clips])
     if importlib.util.find_spec("pesq"):
-        from streamst.evaluate.codec_quality import pesq_mos
+        from streamst.evaluate.metrics.codec_quality import pesq_mos
 
         values = [pesq_mos(unmarked, marked) for unmarked, marked in spoken[:20]]
         print(f"PESQ-WB of the marked speech {np.mean([v for v in values if v is not None]):.2f} of 4.64")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from streamst.errors import InputError
-from streamst.evaluate.formats import omnisteval, simuleval, simulstream
-from streamst.evaluate.recording import Recording, from_lines
-from streamst.evaluate.runlog import read_config, read_events
+from streamst.evaluate.log.recording import Recording, from_lines
+from streamst.evaluate.log.runlog import read_config, read_events
+
+from . import omnisteval, simuleval, simulstream
 
 FormatName = Literal["streamst", "simuleval", "simulstream", "omnisteval"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamst.evaluate.formats.jsonl import read_objects, write_objects
-from streamst.evaluate.formats.references import write_segmentation
-from streamst.evaluate.formats.simuleval import read_text
-from streamst.evaluate.recording import Recording
+from streamst.evaluate.log.recording import Recording
+
+from .jsonl import read_objects, write_objects
+from .references import write_segmentation
+from .simuleval import read_text
 
 LOG = "hypothesis.jsonl"
 

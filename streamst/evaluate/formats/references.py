@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from streamst.errors import InputError
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.recording import Recording
+from streamst.evaluate.log.manifest import Reference
+from streamst.evaluate.log.recording import Recording
 
 SEGMENTS, REFERENCES = "segments.yaml", "references.txt"
 

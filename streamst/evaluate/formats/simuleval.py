@@ -14,12 +14,13 @@ from pathlib import Path
 
 from streamst.audio import read_audio, write_wav
 from streamst.errors import InputError
-from streamst.evaluate.formats.jsonl import Object, number_of, numbers_of, read_objects, text_of, write_objects
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.recording import Recording, SpeechChunk
-from streamst.evaluate.speech import playback
-from streamst.evaluate.speech_quality import RATE_HZ, arrange
-from streamst.evaluate.units import split_units
+from streamst.evaluate.log.manifest import Reference
+from streamst.evaluate.log.recording import Recording, SpeechChunk
+from streamst.evaluate.log.units import split_units
+from streamst.evaluate.metrics.speech import playback
+from streamst.evaluate.metrics.speech_quality import RATE_HZ, arrange
+
+from .jsonl import Object, number_of, numbers_of, read_objects, text_of, write_objects
 
 LOG, CONFIG = "instances.log", "config.yaml"
 

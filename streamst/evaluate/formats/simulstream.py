@@ -14,11 +14,12 @@ from pathlib import Path
 import yaml
 
 from streamst.errors import InputError
-from streamst.evaluate.clock import Step
-from streamst.evaluate.formats.jsonl import Object, number_of, read_objects, strings_of, text_of, write_objects
-from streamst.evaluate.formats.references import check_stems, write_segmentation
-from streamst.evaluate.recording import Recording, replay
-from streamst.evaluate.units import split_units
+from streamst.evaluate.log.clock import Step
+from streamst.evaluate.log.recording import Recording, replay
+from streamst.evaluate.log.units import split_units
+
+from .jsonl import Object, number_of, read_objects, strings_of, text_of, write_objects
+from .references import check_stems, write_segmentation
 
 LOG, CONFIG = "metrics.jsonl", "cfg.yaml"
 

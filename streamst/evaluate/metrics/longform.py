@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from streamst.errors import InputError
-from streamst.evaluate.align import aswer, soft
-from streamst.evaluate.latency import (
+from streamst.evaluate.log.units import split_units
+
+from .align import aswer, soft
+from .latency import (
     Utterance,
     average_lagging,
     average_proportion,
@@ -23,8 +25,7 @@ from streamst.evaluate.latency import (
     length_adaptive_average_lagging,
     yet_another_average_lagging,
 )
-from streamst.evaluate.result import Metric, signature
-from streamst.evaluate.units import split_units
+from .result import Metric, signature
 
 SEGMENTERS = {"aswer": "aswer-1", "soft": "soft-1"}  # name: name and version in signatures
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamst.errors import InputError
-from streamst.evaluate.quality import comet
-from streamst.evaluate.recognise import CommandRecogniser
-from streamst.evaluate.recording import Recording
-from streamst.evaluate.rows import Row
-from streamst.evaluate.score import Score
-from streamst.evaluate.speech_quality import speech_metrics
+from streamst.evaluate.log.recording import Recording
+from streamst.evaluate.metrics.quality import comet
+from streamst.evaluate.metrics.recognise import CommandRecogniser
+from streamst.evaluate.metrics.speech_quality import speech_metrics
+
+from .rows import Row
+from .score import Score
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate.result import Metric, signature
+
+from .result import Metric, signature
 
 SI_SDR_CAP_DB = 100.0
 PESQ_LONGEST_S = 20  # P.862's own program has room for 50 utterances; the package crashes beyond them

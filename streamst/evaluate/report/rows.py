@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from streamst.errors import InputError
-from streamst.evaluate import longform, speech
-from streamst.evaluate.clock import FROM_ELAPSED, compute_rtf, from_elapsed, step_times, unit_times
-from streamst.evaluate.latency import FORMULAS, Utterance, check, per_utterance
-from streamst.evaluate.longform import LONG_FORMULAS, ReferenceSegment, Segment, resegment
-from streamst.evaluate.recording import Recording
-from streamst.evaluate.speech import SpokenUtterance
-from streamst.evaluate.units import split_units
+from streamst.evaluate.log.clock import compute_rtf, step_times
+from streamst.evaluate.log.elapsed import elapsed_of
+from streamst.evaluate.log.recording import Recording
+from streamst.evaluate.log.units import split_units
+from streamst.evaluate.metrics import longform, speech
+from streamst.evaluate.metrics.latency import FORMULAS, Utterance, check, per_utterance
+from streamst.evaluate.metrics.longform import LONG_FORMULAS, ReferenceSegment, Segment, resegment
+from streamst.evaluate.metrics.speech import SpokenUtterance
 
 Values = dict[str, float]  # of one row, by metric; a metric that is not defined for the row is absent
-BY_STEP = ("queue", "simuleval", "simulstream", "omnisteval", "fbk")
-LOG_CLOCK = "log"  # times that a log brings along, on a clock that only its writer knows
 
 
 @dataclass(frozen=True)
@@ -30,31 +28,6 @@ class Row:
     reference: str | None
     utterance: Utterance
     values: Values = field(default_factory=dict)
-
-
-def clocks_of(recordings: Sequence[Recording], log_format: str) -> tuple[str, ...]:
-    """The computation-aware clocks that every recording with text allows."""
-    texts = [r for r in recordings if r.output != "speech"]
-    if not texts:
-        return ()
-    if all(r.steps for r in texts):
-        return (*BY_STEP, "wallclock") if all(r.paced for r in texts) else BY_STEP
-    if all(r.elapsed_ms or not r.units for r in texts) and any(r.elapsed_ms for r in texts):
-        return FROM_ELAPSED if log_format == "simuleval" else (LOG_CLOCK,)
-    return ()
-
-
-def elapsed_of(recording: Recording, clock: str) -> tuple[float, ...]:
-    """(U,) when each unit was out on `clock` [ms]. InputError when the log does not allow that clock."""
-    if recording.steps:
-        return unit_times(recording.steps, clock)
-    if not recording.units:
-        return ()
-    if not recording.elapsed_ms:
-        raise InputError(f"{recording.where}: the log has no computation times, so no clock {clock!r}")
-    if clock == LOG_CLOCK:
-        return recording.elapsed_ms
-    return from_elapsed(recording.delays_ms, recording.elapsed_ms, clock)
 
 
 def utterance_of(recording: Recording, clock: str = "") -> Utterance:

@@ -18,8 +18,9 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate.normalise import normalise
-from streamst.evaluate.result import Metric, signature
+
+from .normalise import normalise
+from .result import Metric, signature
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacrebleuMetric

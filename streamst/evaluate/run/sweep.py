@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from streamst.errors import InputError, StreamstError
-from streamst.evaluate.manifest import Manifest, check_audio
-from streamst.evaluate.report import Member, score_run, write_report
-from streamst.evaluate.runlog import SWEEP, RunDirectory, write_json
-from streamst.evaluate.runner import MakePlayer, Progress, RunOptions, describe_run, pipeline_of, playing, run
-from streamst.evaluate.sharing import Shared
+from streamst.evaluate.log.manifest import Manifest, check_audio
+from streamst.evaluate.log.runlog import SWEEP, RunDirectory, write_json
+from streamst.evaluate.report.write import Member, score_run, write_report
 from streamst.policies.base import Need, missing_needs
 from streamst.policies.catalog import LADDERS, LATENCY_NAMES, make_policy, parse_policy
+
+from .runner import MakePlayer, Progress, RunOptions, describe_run, pipeline_of, playing, run
+from .sharing import Shared
 
 if TYPE_CHECKING:
     from streamst.models.translator import SpeechTranslator
@@ -91,7 +92,7 @@ def sweep(
 ) -> list[Member]:
     """Run and score every point under `out`; a sweep that was stopped goes on where it was.
 
-    In one process on the simulated clock the points share what they compute alike (`streamst.evaluate.sharing`), and
+    In one process on the simulated clock the points share what they compute alike (`sharing.py`), and
     seconds of computing are the processor's: the figures are those of runs one by one, in a fraction of the time.
     """
     if (out / "run.json").exists():

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamst.errors import InputError
-from streamst.evaluate.clock import Step, final_units
-from streamst.evaluate.manifest import Reference
-from streamst.evaluate.units import split_units
+
+from .clock import Step, final_units
+from .manifest import Reference
+from .units import split_units
 
 Written = Literal["words", "captions", "stable"]
 

@@ -12,14 +12,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from streamst.errors import InputError
-from streamst.evaluate.compare import Comparison
 from streamst.evaluate.formats.detect import read_log
 from streamst.evaluate.formats.jsonl import write_objects
-from streamst.evaluate.judge import Judges, judged
-from streamst.evaluate.report_html import Point, write_html
-from streamst.evaluate.rows import elapsed_of
-from streamst.evaluate.runlog import SWEEP, read_config, write_json
-from streamst.evaluate.score import Score, ScoreOptions, score
+from streamst.evaluate.log.elapsed import elapsed_of
+from streamst.evaluate.log.runlog import SWEEP, read_config, write_json
+
+from .compare import Comparison
+from .judge import Judges, judged
+from .page import Point, write_html
+from .score import Score, ScoreOptions, score
 
 SWEEP_COLUMNS = (
     "BLEU", "chrF", "WER", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "NE", "RTF", "empty",

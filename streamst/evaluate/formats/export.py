@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from streamst.errors import InputError
-from streamst.evaluate.formats import omnisteval, simuleval, simulstream
-from streamst.evaluate.formats.detect import Log
-from streamst.evaluate.rows import LOG_CLOCK, clocks_of, elapsed_of
+from streamst.evaluate.log.elapsed import LOG_CLOCK, clocks_of, elapsed_of
+
+from . import omnisteval, simuleval, simulstream
+from .detect import Log
 
 ExportFormat = Literal["simuleval", "simulstream", "omnisteval"]
 EXPORTS: tuple[ExportFormat, ...] = get_args(ExportFormat)

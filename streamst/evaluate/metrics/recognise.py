@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate.normalise import normalise
-from streamst.evaluate.quality import error_rate, sacrebleu_score
-from streamst.evaluate.result import Metric
+
+from .normalise import normalise
+from .quality import error_rate, sacrebleu_score
+from .result import Metric
 
 Silences = Literal["kept", "removed"]
 

@@ -18,12 +18,14 @@ import numpy as np
 
 from streamst.audio import read_blocks
 from streamst.errors import InputError
-from streamst.evaluate.clock import step_times
-from streamst.evaluate.recording import Recording
-from streamst.evaluate.rows import Row, elapsed_of
-from streamst.evaluate.score import Score
-from streamst.evaluate.speech import playback
-from streamst.evaluate.units import split_units
+from streamst.evaluate.log.clock import step_times
+from streamst.evaluate.log.elapsed import elapsed_of
+from streamst.evaluate.log.recording import Recording
+from streamst.evaluate.log.units import split_units
+from streamst.evaluate.metrics.speech import playback
+
+from .rows import Row
+from .score import Score
 
 LATENCY_AXES = (
     "LAAL", "LAAL_CA_queue", "LAAL_CA_wallclock", "AL", "DAL", "ATD", "YAAL", "StartOffset", "EndOffset",

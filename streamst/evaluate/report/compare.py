@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from streamst.errors import InputError
-from streamst.evaluate import confidence
-from streamst.evaluate.confidence import Difference, TradeOff
-from streamst.evaluate.quality import scorer, tokenizer_for
-from streamst.evaluate.rows import Row
-from streamst.evaluate.score import Score, ScoreOptions
+from streamst.evaluate.metrics import confidence
+from streamst.evaluate.metrics.confidence import Difference, TradeOff
+from streamst.evaluate.metrics.quality import scorer, tokenizer_for
+
+from .rows import Row
+from .score import Score, ScoreOptions
 
 TESTED_QUALITY = ("BLEU", "chrF", "TER")
 

@@ -16,8 +16,9 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest, _bootstrap_resample
 
 from streamst.errors import InputError
-from streamst.evaluate.quality import check_pairs, scorer
-from streamst.evaluate.result import Metric, signature
+
+from .quality import check_pairs, scorer
+from .result import Metric, signature
 
 RESAMPLES = 1000
 SEED = 12345

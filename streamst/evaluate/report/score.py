@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from streamst.errors import InputError
-from streamst.evaluate import confidence, latency, speech
-from streamst.evaluate.erasure import normalised_erasure
 from streamst.evaluate.formats.detect import Log
-from streamst.evaluate.longform import LONG_FORMULAS, long_corpus
-from streamst.evaluate.normalise import normaliser_for
-from streamst.evaluate.quality import edit_counts, error_rate, sacrebleu_score, tokenizer_for
-from streamst.evaluate.recording import Recording
-from streamst.evaluate.result import Metric, signature
-from streamst.evaluate.rows import (
+from streamst.evaluate.log.elapsed import clocks_of
+from streamst.evaluate.log.recording import Recording
+from streamst.evaluate.metrics import confidence, latency, speech
+from streamst.evaluate.metrics.erasure import normalised_erasure
+from streamst.evaluate.metrics.longform import LONG_FORMULAS, long_corpus
+from streamst.evaluate.metrics.normalise import normaliser_for
+from streamst.evaluate.metrics.quality import edit_counts, error_rate, sacrebleu_score, tokenizer_for
+from streamst.evaluate.metrics.result import Metric, signature
+
+from .rows import (
     Row,
-    clocks_of,
     long_rows,
     long_segments,
     recording_values,

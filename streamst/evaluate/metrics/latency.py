@@ -2,7 +2,7 @@
 
 Notation of the docstrings: X = `source_ms`, d_i = `delays_ms[i]`, Y_h = emitted units, Y_r = reference units.
 The computation-aware (CA) counterpart of every function is the same function on `computation_aware(u)`, whose
-delays are the times of one named clock (`streamst.evaluate.clock`).
+delays are the times of one named clock (`streamst.evaluate.log.clock`).
 
 Sources: AP Cho and Esipova 2016; AL Ma et al. 2019 (ACL P19-1289, eq. 8); DAL Cherry and Foster 2019; LAAL Papi et al.
 2022 and Polak et al. 2022; YAAL Polak et al. 2025.
@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from streamst.errors import InputError
-from streamst.evaluate.result import Metric, signature
+
+from .result import Metric, signature
 
 
 @dataclass(frozen=True)

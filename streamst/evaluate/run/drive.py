@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamst.audio import WavWriter
-from streamst.evaluate.manifest import Clip
-from streamst.evaluate.recording import Written
-from streamst.evaluate.runlog import Line, event_json, speech_path
+from streamst.evaluate.log.manifest import Clip
+from streamst.evaluate.log.recording import Written
+from streamst.evaluate.log.runlog import Line, event_json, speech_path
 from streamst.events import Event, Speech
 
 Pcm = NDArray[np.float32]

@@ -1,6 +1,6 @@
 """How well the German voice speaks: figures that anybody can print again.
 
-    python -m streamst.evaluate.voice MANIFEST --model DIR [--json FILE] [--wav DIR] [--picture FILE]
+    python -m streamst.evaluate.run.voice MANIFEST --model DIR [--json FILE] [--wav DIR] [--picture FILE]
 
 The listener is the voice's own aligner, trained on recordings only: it scores how well letters explain the audio, in
 order. For each sentence: its own letters, those of its words in a random order, and those of another sentence. Beside
@@ -29,10 +29,11 @@ import torch
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
 from streamst.errors import InputError
-from streamst.evaluate.codec_bench import draw
 from streamst.models.aligner import HOP_SAMPLES, Aligner, forward_sum, load_aligner, mel_frames
 from streamst.models.voice import GermanVoice, say
 from streamst.text_de import encode, normalise
+
+from .codec_bench import draw
 
 SPEECH_LEVEL = 0.065  # RMS of active speech that the aligner was trained at
 

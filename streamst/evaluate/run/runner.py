@@ -2,7 +2,7 @@
 
 The session is the product's own: `streamst.pipeline.load(model).session(...)`, in this process, in worker processes, or
 behind a websocket. On the simulated clock audio is pushed as fast as it is computed, and the clocks of
-`streamst.evaluate.clock` say what a live listener would have got.
+`streamst.evaluate.log.clock` say what a live listener would have got.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING
 import streamst
 from streamst.audio import read_audio, read_blocks
 from streamst.errors import InputError, StreamstError
-from streamst.evaluate.codec_bench import condition, through
-from streamst.evaluate.drive import ClockName, Labels, drive, record
-from streamst.evaluate.manifest import Clip, Manifest, check_audio
-from streamst.evaluate.recording import Written
-from streamst.evaluate.runlog import FORMAT, Line, RunDirectory
-from streamst.evaluate.units import unit_of
+from streamst.evaluate.log.manifest import Clip, Manifest, check_audio
+from streamst.evaluate.log.recording import Written
+from streamst.evaluate.log.runlog import FORMAT, Line, RunDirectory
+from streamst.evaluate.log.units import unit_of
 from streamst.models.glossary import read_glossary
+
+from .codec_bench import condition, through
+from .drive import ClockName, Labels, drive, record
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
@@ -48,7 +49,7 @@ class RunOptions:
 
     policy: as `streamst.policies.catalog.parse_policy` reads it (`wait-k:k=3`), None for the dial's. chunk_ms: None for
     the dial's. task: "st" scores translations, "asr" the captions in the language that is spoken. url: of a server.
-    codec: as `streamst.evaluate.codec_bench.condition` reads it; its delay is taken off.
+    codec: as `streamst.evaluate.run.codec_bench.condition` reads it; its delay is taken off.
     """
 
     model: str = "en-de"

@@ -17,9 +17,9 @@ from streamst.audio import SAMPLE_RATE_HZ, Pcm, resample
 from streamst.codecs.base import Codec
 from streamst.codecs.catalog import open_codec
 from streamst.errors import InputError, UnavailableError
-from streamst.evaluate.codec_quality import corpus, missing
-from streamst.evaluate.normalise import normaliser_for
-from streamst.evaluate.quality import error_rate
+from streamst.evaluate.metrics.codec_quality import corpus, missing
+from streamst.evaluate.metrics.normalise import normaliser_for
+from streamst.evaluate.metrics.quality import error_rate
 
 FRAMES_MS = 80  # of audio in a packet
 FFT, MELS = 512, 80

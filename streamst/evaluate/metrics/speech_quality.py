@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from streamst.audio import read_audio, write_wav
 from streamst.errors import InputError
-from streamst.evaluate.normalise import normaliser_for
-from streamst.evaluate.quality import tokenizer_for
-from streamst.evaluate.recognise import Recogniser, Silences, asr_score, transcribe
-from streamst.evaluate.recording import Recording
-from streamst.evaluate.result import Metric
-from streamst.evaluate.speech import playback
+from streamst.evaluate.log.recording import Recording
+
+from .normalise import normaliser_for
+from .quality import tokenizer_for
+from .recognise import Recogniser, Silences, asr_score, transcribe
+from .result import Metric
+from .speech import playback
 
 RATE_HZ = 16_000
 

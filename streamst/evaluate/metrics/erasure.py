@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamst.evaluate.clock import Step, final_units
-from streamst.evaluate.result import Metric, signature
+from streamst.evaluate.log.clock import Step, final_units
+
+from .result import Metric, signature
 
 
 def normalised_erasure(recordings: Sequence[Sequence[Step]], text_unit: str = "word") -> Metric | None:

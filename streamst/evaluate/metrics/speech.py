@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from streamst.errors import InputError
-from streamst.evaluate.latency import Utterance
-from streamst.evaluate.result import Metric, signature
+
+from .latency import Utterance
+from .result import Metric, signature
 
 TOKEN_MS = 300.0  # length of a speech token, source and target
 
@@ -109,7 +110,7 @@ def average_token_delay(
 
     clock: "none" reads `delays_ms`. On "simuleval", whose elapsed times add up all computation, the first token of a
     write waits for what was computed since the write before: T(y_t) = max(d_t, T(y_t-1)) + length + computed. On any
-    other clock of `streamst.evaluate.clock` a token is there at its elapsed time: T(y_t) = max(e_t, T(y_t-1)) + length.
+    other clock a token is there at its elapsed time: T(y_t) = max(e_t, T(y_t-1)) + length.
 
     None without output. Raises InputError where a clock is named but there are no elapsed times.
     """
@@ -202,7 +203,7 @@ def per_utterance(name: str, utterances: Iterable[Utterance | SpokenUtterance]) 
         elif isinstance(u, SpokenUtterance):
             values.append(_speech_value(base, _on_clock(u, convention)))
         else:
-            raise InputError(f"{name} of speech output needs chunk durations; for text see streamst.evaluate.latency")
+            raise InputError(f"{name} of speech output needs chunk durations; for text see metrics.latency")
     return values
 
 

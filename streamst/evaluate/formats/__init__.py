@@ -1,1 +1,0 @@
-"""Logs of other tools, read and written: SimulEval, simulstream, OmniSTEval. Import from the module of a format."""
