@@ -23,7 +23,7 @@ from serving import running
 from streamst import __version__, checkpoint
 from streamst.audio import write_wav
 from streamst.cli import main
-from streamst.cli_translate import framed
+from streamst.cli.translate import framed
 from streamst.errors import InputError
 from streamst.pipeline import Pipeline, load
 from streamst.server.app import ServerOptions, create_app

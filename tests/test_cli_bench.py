@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streamst.audio import read_audio, write_wav
-from streamst.cli_bench import bench_app
+from streamst.cli.bench import bench_app
 from streamst.errors import InputError, StreamstError
 from streamst.evaluate.formats.detect import read_log
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streamst.audio import read_audio, write_wav
-from streamst.cli_bench_remote import Heard, remote_player, steps_of
+from streamst.cli.bench_remote import Heard, remote_player, steps_of
 from streamst.errors import InputError
 from streamst.evaluate.log.manifest import read_manifest
 from streamst.evaluate.report.write import score_run

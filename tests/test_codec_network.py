@@ -20,11 +20,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from streamst import client
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
-from streamst.client import Exchange, ServerEvent, stream
-from streamst.client_audio import Listening
-from streamst.client_outgoing import Outgoing, Return
+from streamst.client import Exchange, ServerEvent, conversation, stream
+from streamst.client.audio import Listening
+from streamst.client.outgoing import Outgoing, Return
+from streamst.client.reader import Reader
 from streamst.codecs.base import Codec
 from streamst.codecs.opus import OpusCodec
 from streamst.events import Caption, Finished, Speech, Words
@@ -167,7 +167,7 @@ def test_with_lost_doubled_and_reordered_packets_text_and_speech_still_arrive(
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2), (0, 0, 1, 3, 3, 2)])
 def test_speech_that_changes_places_or_is_doubled_is_heard_whole(order: tuple[int, ...], speech: Pcm) -> None:
     exchange, settings = Exchange(), Settings(output_codec="opus", output=("captions", "audio"))
-    reader = client._Reader(Listening(settings, None, exchange), Outgoing(), Return())
+    reader = Reader(Listening(settings, None, exchange), Outgoing(), Return())
     encoder = OpusCodec().encoder()
     payloads = [encoder.push(piece) for piece in speech[: 4 * 3200].reshape(4, -1)]
     told = {"type": "speech", "sample_rate_hz": 16_000, "source_ms": 0.0, "compute_ms": 0.0}
@@ -185,7 +185,7 @@ def test_speech_that_changes_places_or_is_doubled_is_heard_whole(order: tuple[in
 def test_on_a_slow_network_the_rate_falls_and_rises_again_when_there_is_room(
     process: str, speech: Pcm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PING_S", 0.2)
+    monkeypatch.setattr(conversation, "PING_S", 0.2)
     network = Network(bits_per_s=14_000.0)  # with all headers; Opus at 24 kbit/s does not pass, at 6 it does
     exchange = Exchange()
     rates: list[int] = []

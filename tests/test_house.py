@@ -37,8 +37,8 @@ LAYERS = (
     ("streamst.pipeline", "streamst.subtitles", "streamst.playback", "streamst.sound"),
     ("streamst.scheduler", "streamst.engine", "streamst.evaluate", "streamst.train"),
     ("streamst.server", "streamst.tls"),
-    ("streamst.client", "streamst.client_audio", "streamst.client_outgoing", "streamst.doctor"),
-    ("streamst.cli", "streamst.__main__"),  # and its parts, streamst.cli_*
+    ("streamst.client", "streamst.doctor"),
+    ("streamst.cli", "streamst.__main__"),
 )
 
 
@@ -57,8 +57,6 @@ MODULES = modules()
 
 def layer(module: str) -> int | None:
     """The row of the longest name in LAYERS that `module` is or lies below."""
-    if module.startswith("streamst.cli_") and module in MODULES:
-        return len(LAYERS) - 1
     best, row = "", None
     for number, names in enumerate(LAYERS):
         for name in names:

@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
-from streamst.client_audio import Exchange
+from streamst.client.audio import Exchange
 from streamst.errors import UnavailableError
 from streamst.events import Event, Finished
 from streamst.pipeline import Pipeline

@@ -28,7 +28,7 @@ import numpy as np
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
-from streamst.client_audio import Exchange
+from streamst.client.audio import Exchange
 from streamst.errors import StreamstError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.pipeline import load

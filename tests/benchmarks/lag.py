@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from streamst.audio import read_audio
-from streamst.cli_view import shown
+from streamst.cli.view import shown
 from streamst.evaluate.metrics.longform import Recording, ReferenceSegment, resegment
 from streamst.evaluate.metrics.speech import SpokenUtterance, playback
 from streamst.evaluate.metrics.speech import corpus as speech_metric

@@ -11,13 +11,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from streamst import cli_options as opt
 from streamst import subtitles
 from streamst.audio import WavWriter, probe, read_blocks
-from streamst.cli_view import CaptionView, err, shown
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech
 from streamst.playback import PlaybackWriter
+
+from . import options as opt
+from .view import CaptionView, err, shown
 
 Pcm = NDArray[np.float32]
 BLOCK_MS = 80  # of audio that is pushed at once

@@ -14,15 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from streamst.errors import InputError
 
-Pcm = NDArray[np.float32]
+from .pcm import SAMPLE_RATE_HZ, Pcm, Resampler
 
-SAMPLE_RATE_HZ = 16_000  # of everything that is heard
-LOWEST_HZ, HIGHEST_HZ = 4_000, 384_000  # rates that files and microphones may have
 _BLOCK_S = 0.25  # read at once: what stands before a damaged place is kept to this much
 _UNKNOWN_BYTES = (0, 0xFFFFFFFF)  # what a WAV header says whose writer could not seek back
 _LAST_PAGE_BYTES = 65_307  # the longest Ogg page there can be
@@ -89,96 +86,6 @@ def read_blocks(path: str | os.PathLike[str], sample_rate_hz: int = SAMPLE_RATE_
 def read_audio(path: str | os.PathLike[str], sample_rate_hz: int = SAMPLE_RATE_HZ) -> Pcm:
     """A whole file as mono (samples,); errors as in `read_blocks`."""
     return np.concatenate([np.zeros(0, np.float32), *read_blocks(path, sample_rate_hz)])
-
-
-class Resampler:
-    """A stream at one rate becomes a stream at another. Pushed in any pieces, the output is the same."""
-
-    def __init__(self, source_hz: int, target_hz: int) -> None:
-        for rate in (source_hz, target_hz):
-            if not LOWEST_HZ <= rate <= HIGHEST_HZ:
-                raise InputError(f"a sample rate of {rate} Hz is not usable; allowed: {LOWEST_HZ} to {HIGHEST_HZ} Hz")
-        self.source_hz, self.target_hz = source_hz, target_hz
-        self._stream = self._fresh()
-
-    def push(self, pcm: Pcm, final: bool = False) -> Pcm:
-        """What `pcm` (samples,) completes at the target rate; after `final`, which flushes, the resampler is fresh."""
-        if self._stream is None:
-            return pcm
-        out = self._stream.resample_chunk(np.ascontiguousarray(pcm, np.float32), last=final)
-        if final:
-            self._stream = self._fresh()
-        return out
-
-    def _fresh(self) -> soxr.ResampleStream | None:
-        if self.source_hz == self.target_hz:
-            return None
-        return soxr.ResampleStream(self.source_hz, self.target_hz, 1, dtype="float32", quality="HQ")
-
-
-def resample(pcm: Pcm, source_hz: int, target_hz: int) -> Pcm:
-    """A whole signal (samples,) at another rate."""
-    return Resampler(source_hz, target_hz).push(pcm, final=True)
-
-
-def from_pcm16(data: bytes) -> Pcm:
-    """Little-endian 16-bit samples as float32; InputError for half a sample."""
-    if len(data) % 2:
-        raise InputError(f"16-bit audio has an even number of bytes, not {len(data)}")
-    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32_768)
-
-
-def to_pcm16(pcm: Pcm) -> bytes:
-    """Little-endian 16-bit samples; what is beyond -1..1 is clipped."""
-    return np.clip(np.rint(pcm * 32_768), -32_768, 32_767).astype("<i2").tobytes()
-
-
-class WavWriter:
-    """A mono 16-bit WAV file that grows while it is written. A context manager."""
-
-    def __init__(self, path: str | os.PathLike[str], sample_rate_hz: int) -> None:
-        self.sample_rate_hz, self.samples = sample_rate_hz, 0
-        try:
-            self._file = soundfile.SoundFile(
-                str(path), "w", samplerate=sample_rate_hz, channels=1, format="WAV", subtype="PCM_16"
-            )
-        except soundfile.LibsndfileError as error:
-            raise InputError(f"{path} cannot be written: {_why_not_written(Path(path), error.error_string)}") from error
-
-    def write(self, pcm: Pcm) -> None:
-        """Append (samples,)."""
-        self._file.write(np.frombuffer(to_pcm16(pcm), "<i2"))
-        self.samples += len(pcm)
-
-    def pad_to(self, samples: int) -> None:
-        """Append silence until the file is `samples` long; nothing if it is already."""
-        while self.samples < samples:
-            self.write(np.zeros(min(samples - self.samples, self.sample_rate_hz), np.float32))
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
-    def __enter__(self) -> WavWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _why_not_written(path: Path, otherwise: str) -> str:
-    """What the sound library calls a system error, in words."""
-    if path.is_dir():
-        return "it is a folder"
-    if not path.parent.is_dir():
-        return f"the folder {path.parent} does not exist"
-    return otherwise.rstrip(".")
-
-
-def write_wav(path: str | os.PathLike[str], pcm: Pcm, sample_rate_hz: int) -> None:
-    """Write (samples,) as a mono 16-bit WAV file."""
-    with WavWriter(path, sample_rate_hz) as file:
-        file.write(pcm)
 
 
 class _Forward(soundfile.SoundFile):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from streamst import cli_options as opt
 from streamst.audio import Pcm, probe, read_blocks
-from streamst.cli_translate import Sinks, read_terms
-from streamst.cli_view import err, shown
 from streamst.errors import InputError
 from streamst.events import Event
+
+from . import options as opt
+from .translate import Sinks, read_terms
+from .view import err, shown
 
 if TYPE_CHECKING:
     from streamst.codecs.base import Codec

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streamst.cli_view import out, shown
+from .view import out, shown
 
 MARKS = {"works": Text("works", "green"), "absent": Text("absent", "yellow"), "broken": Text("broken", "bold red")}
 

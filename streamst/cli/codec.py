@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from streamst import cli_options as opt
-from streamst.cli_view import err, out, shown
+from . import options as opt
+from .view import err, out, shown
 
 if TYPE_CHECKING:
     from streamst.audio import Pcm

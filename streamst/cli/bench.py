@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from streamst.cli_view import err, out
 from streamst.errors import InputError
+
+from .view import err, out
 
 if TYPE_CHECKING:
     from streamst.evaluate.formats.detect import Log
@@ -294,7 +295,7 @@ def _read(log: Path, format: str | None, references: Path | None, segments: Path
 def _player_of(url: str | None) -> MakePlayer | None:
     if url is None:
         return None
-    from streamst.cli_bench_remote import remote_player
+    from .bench_remote import remote_player
 
     return remote_player
 

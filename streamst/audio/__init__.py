@@ -1,0 +1,20 @@
+"""Audio: files in blocks, PCM, resampling in streams, WAV files that grow while they are written."""
+
+from .files import AudioInfo, probe, read_audio, read_blocks
+from .pcm import SAMPLE_RATE_HZ, Pcm, Resampler, from_pcm16, resample, to_pcm16
+from .wav import WavWriter, write_wav
+
+__all__ = [
+    "SAMPLE_RATE_HZ",
+    "AudioInfo",
+    "Pcm",
+    "Resampler",
+    "WavWriter",
+    "from_pcm16",
+    "probe",
+    "read_audio",
+    "read_blocks",
+    "resample",
+    "to_pcm16",
+    "write_wav",
+]

@@ -1,0 +1,71 @@
+"""`streamst say`: the model's voice on its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from streamst.errors import InputError
+
+from . import options as opt
+from .view import out, shown
+
+
+def say(
+    text: Annotated[str, typer.Argument(help="What to say, in German.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The WAV file to write.")],
+    report: Annotated[
+        Path | None, typer.Option("--json", help='Write {"first_audio_ms": ..., "rtf": ...} to this file.')
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Speed: 0.8 is slower, 1.25 is faster.", min=0.8, max=1.25)] = 1.0,
+    model: opt.Model = "en-de",
+    device: opt.Device = "auto",
+    voice_name: opt.Voice = "own",
+) -> None:
+    """Speak German text with the model's voice, given to it word by word as in a translation.
+
+    The times are those of a warm process: the model is loaded and has spoken once. first_audio_ms runs from the first
+    word's arrival until its first samples; rtf is computing time over the length of the speech.
+    """
+    words = text.split()
+    if not words:
+        raise InputError("there is nothing to say: TEXT has no words")
+    from streamst.audio import WavWriter
+    from streamst.pipeline import load
+    from streamst.text_de import leans
+
+    with shown("Loading the model"):
+        voice = load(model, device, voice_name=voice_name).voice
+    if voice is None:
+        raise InputError(f"model {model!r} has no voice")
+    voice.speak(words[:1], voice.init_state(), final=True)
+    pieces: list[np.ndarray] = []
+    first_audio_s: float | None = None
+    state = voice.init_state()
+    started = time.perf_counter()
+    for place, word in enumerate(words):
+        final = place == len(words) - 1 or (word.endswith((".", "!", "?")) and not leans(word))
+        pcm, state = voice.speak([word], state, final=final, rate=rate)
+        if len(pcm) and first_audio_s is None:
+            first_audio_s = time.perf_counter() - started
+        pieces.append(pcm)
+    spent_s = time.perf_counter() - started
+    if first_audio_s is None:
+        raise InputError(f"the voice finds nothing to say in {text!r}")
+    with WavWriter(output, voice.sample_rate_hz) as file:
+        for pcm in pieces:
+            file.write(pcm)
+        length_s = file.samples / voice.sample_rate_hz
+    if report is not None:
+        figures = {"first_audio_ms": round(first_audio_s * 1000, 1), "rtf": round(spent_s / length_s, 4)}
+        report.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+    out.print(
+        f"{output}: {length_s:.1f} s of speech; first audio after {first_audio_s * 1000:.0f} ms, "
+        f"real-time factor {spent_s / length_s:.3f}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,96 @@
+"""`streamst serve`: the page and the websockets."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from .view import out, shown
+
+
+def serve(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with these settings and more; flags go before it.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one and prints it.")] = 8000,
+    model: opt.Model = "en-de",
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    voice_name: opt.Voice = "own",
+    policy: opt.Policy = None,
+    latency: opt.Latency = "medium",
+    max_sessions: Annotated[int, typer.Option(help="Speakers at once, as far as the machine carries them.")] = 64,
+    workers: Annotated[int, typer.Option(help="Processes that translate; more than one only helps many speakers.")] = 1,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="A web origin whose pages may connect, beside our own. May be repeated.")
+    ] = None,
+    tls_cert: Annotated[str | None, typer.Option(help="Certificate, a PEM file.", rich_help_panel="TLS")] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its key, a PEM file.", rich_help_panel="TLS")] = None,
+    tls_self_signed: Annotated[
+        bool,
+        typer.Option(
+            "--tls-self-signed",
+            help="Make a certificate: other devices' microphones need https.",
+            rich_help_panel="TLS",
+        ),
+    ] = False,
+    log_format: Annotated[
+        str, typer.Option("--log-format", help="text, or json: one object a line.", rich_help_panel="Logs")
+    ] = "text",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log every session.", rich_help_panel="Logs")
+    ] = False,
+) -> None:
+    """Serve the page and the websocket: open it in a browser and speak."""
+    from streamst.server.config_file import read_config
+    from streamst.server.logs import configure_logging
+
+    flags = {
+        "host": host, "port": port, "model": model, "device": device, "precision": precision, "voice": voice_name,
+        "policy": policy, "latency": latency, "max_sessions": max_sessions, "workers": workers,
+        "allowed_origins": tuple(origin or ()), "tls_cert": tls_cert, "tls_key": tls_key,
+        "tls_self_signed": tls_self_signed, "log_format": log_format, "verbose": verbose,
+    }  # fmt: skip
+    parameters = {"voice": "voice_name", "allowed_origins": "origin"}
+    options = read_config(
+        config,
+        {name: value for name, value in flags.items() if _was_given(context, parameters.get(name, name))},
+    )
+    configure_logging(options.log_format, options.verbose)
+    with ExitStack() as stack:
+        if options.tls_self_signed:
+            from streamst.tls import self_signed
+
+            certificate, key = stack.enter_context(self_signed(options.host))
+            options = replace(options, tls_cert=certificate, tls_key=key)
+        with shown("Loading the model"):
+            import torch
+
+            from streamst.pipeline import load
+            from streamst.server.app import serve as run_server
+
+            torch.set_num_threads(1)  # small steps: a second thread would only wait
+            loader = partial(load, options.model, options.device, options.precision, options.voice)
+            pipeline = loader()
+            if pipeline.codec is not None and options.precision != "float32":
+                pipeline.codec.freeze()
+        run_server(pipeline, options, announce=_announce, loader=loader)
+
+
+def _was_given(context: typer.Context, parameter: str) -> bool:
+    """Whether a flag was written, and its value is no default."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
+def _announce(address: str) -> None:
+    out.print(f"StreamST listens on {address}", soft_wrap=True)
+    out.print("Open it in a browser and speak English. Ctrl-C stops.", style="dim", soft_wrap=True)

@@ -1,0 +1,231 @@
+"""A stream to a server and back: what is said, what is heard, and how it goes on when a connection drops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import ssl
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from streamst.audio import Pcm
+from streamst.codecs.base import Codec
+from streamst.errors import InputError, UnavailableError
+from streamst.server.native import SUBPROTOCOL, pack_audio
+from streamst.server.seam import Closed, Settings, Welcome
+
+from .audio import Exchange, Listening, Sending
+from .connect import connect, stream_url
+from .outgoing import Allowance, Outgoing, Return
+from .reader import Link, Reader, ServerEvent, finished
+
+PING_S = 2.0
+
+
+async def stream(
+    url: str,
+    pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
+    settings: Settings | None = None,
+    *,
+    realtime: bool = False,
+    codec: Codec | None = None,
+    tls: ssl.SSLContext | None = None,
+    token: str | None = None,
+    bitrate_bps: int | None = None,
+    exchange: Exchange | None = None,
+) -> AsyncIterator[ServerEvent]:
+    """Send audio, (samples,) float32 pieces at `settings.sample_rate_hz`, and yield what the server says until its end.
+
+    realtime: no piece is sent before it could have been spoken; else as fast as the server's limits allow. What comes
+    from a microphone paces itself: then either is right. codec: needed where `settings` say "neural". tls: for a
+    certificate that the system does not trust. token: an API key, or from POST /v1/sessions. bitrate_bps: of the codec
+    that is sent, at most: sent in real time, or from an asynchronous source, it falls while the network is slower.
+    exchange: is kept up to date with what is carried.
+    The last event is `Finished`, after `Closed`. A connection that drops is made again, and the session goes on:
+    nothing is lost and nothing comes twice, but for `Welcome`. An InputError of `pcm_chunks` passes on once the server
+    has said all about the audio before it. Raises UnavailableError when there is no server, it refuses, or the
+    connection drops for longer than the server waits; ProtocolError, with the close code, for what the server calls our
+    mistake.
+    """
+    settings = settings or Settings()
+    address = stream_url(url)
+    exchange = exchange or Exchange()
+    exchange.up.tls = exchange.down.tls = address.startswith("wss")
+    live = realtime or isinstance(pcm_chunks, AsyncIterable)
+    sending = Sending(settings, codec, bitrate_bps, live, exchange)
+    listening = Listening(settings, codec, exchange)
+    outgoing, back = Outgoing(), Return()
+    reader = Reader(listening, outgoing, back)
+    producer: asyncio.Task[None] | None = None
+    allowance: Allowance | None = None
+    try:
+        while True:
+            closing, on_purpose = "no answer", False
+            tasks: list[asyncio.Task[None]] = []
+            try:
+                known = back.token or token
+                offered = [SUBPROTOCOL, *([f"token.{known}"] if known else [])]
+                async with await connect(address, offered, tls) as socket:
+                    async for message in _messages(socket, reader.hello()):
+                        exchange.down.add(message)
+                        event = reader.read(message)
+                        if isinstance(event, Welcome):
+                            allowance = allowance or Allowance(event.limits)
+                            if producer is None:
+                                speak = _speak(pcm_chunks, settings, realtime, sending, exchange, outgoing)
+                                producer = asyncio.create_task(speak)
+                            link = reader.link = Link()
+                            send = _send(socket, outgoing, allowance, sending, exchange, link)
+                            for work in (send, _ping(socket, exchange, reader)):
+                                tasks.append(asyncio.create_task(_guarded(socket, work, reader)))
+                        rest = listening.rest() if isinstance(event, Closed) else None
+                        if rest is not None:
+                            yield rest
+                        if event is not None:
+                            yield event
+                    on_purpose = socket.protocol.close_rcvd is not None
+                    closing = f"code {socket.close_code}"
+            except UnavailableError:
+                if back.token is None:
+                    raise
+            finally:
+                await _cancel(tasks)
+            if reader.closed is not None or reader.settled():
+                break
+            if on_purpose or not await back.wait():
+                raise UnavailableError(f"the connection to {address} dropped before the stream's end ({closing})")
+            exchange.reconnects += 1
+        if reader.failure is not None:
+            raise reader.failure
+        if producer is not None and producer.done() and not producer.cancelled():
+            producer.result()
+        assert reader.closed is not None
+        yield finished(reader.closed)
+    finally:
+        await _cancel([producer] if producer is not None else [])
+
+
+async def _messages(socket: ClientConnection, hello: str | None) -> AsyncIterator[str | bytes]:
+    """What comes after `hello`, until the connection ends, however it does."""
+    with contextlib.suppress(ConnectionClosed):
+        if hello is not None:
+            await socket.send(hello)
+        async for message in socket:
+            yield message
+
+
+async def _guarded(socket: ClientConnection, work: Coroutine[Any, Any, None], reader: Reader) -> None:
+    """Do what goes on beside the reading; an error of it ends the stream."""
+    try:
+        await work
+    except ConnectionClosed:
+        return  # the reading side tells why
+    except Exception as error:
+        reader.failure = error
+        await socket.close()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _speak(
+    pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
+    settings: Settings,
+    realtime: bool,
+    sending: Sending,
+    exchange: Exchange,
+    outgoing: Outgoing,
+) -> None:
+    """Config, audio and end, for whichever connection sends them; an error of the source passes on after the end."""
+    size, rate = sending.piece_samples, settings.sample_rate_hz
+    samples = of_message = 0
+    trouble: Exception | None = None
+
+    async def put(payload: bytes) -> None:
+        nonlocal of_message
+        if payload:
+            message = pack_audio(settings.codec, outgoing.next_sequence, of_message, payload)
+            await outgoing.put("audio", message, (samples - of_message) * 1000 / rate)
+            of_message = samples
+
+    await outgoing.put("config", json.dumps({"type": "config", **dataclasses.asdict(settings)}))
+    began_s = time.monotonic()
+    try:
+        async for chunk in _each(pcm_chunks):
+            chunk = _checked(chunk)
+            for at in range(0, len(chunk), size):
+                piece = chunk[at : at + size]
+                samples += len(piece)
+                exchange.audio_ms = samples * 1000 / rate
+                if realtime:
+                    await asyncio.sleep(max(0.0, began_s + samples / rate - time.monotonic()))
+                await put(sending.encode(piece))
+    except Exception as error:
+        trouble = error
+    await put(sending.flush())
+    await outgoing.put("end", '{"type":"end"}')
+    if trouble is not None:
+        raise trouble
+
+
+def _checked(chunk: Pcm) -> Pcm:
+    """`chunk` as float32; InputError for what would reach the server as noise."""
+    given = np.asarray(chunk)
+    if given.ndim != 1 or given.dtype.kind != "f":
+        found = f"{given.dtype} of shape {given.shape}"
+        raise InputError(f"a piece of audio is {found}; use float32 of shape (samples,), -1 to 1: see from_pcm16")
+    if not np.isfinite(given).all():
+        raise InputError(f"audio holds {int((~np.isfinite(given)).sum())} values that are not numbers")
+    return given.astype(np.float32, copy=False)
+
+
+async def _send(
+    socket: ClientConnection,
+    outgoing: Outgoing,
+    allowance: Allowance,
+    sending: Sending,
+    exchange: Exchange,
+    link: Link,
+) -> None:
+    """Send what is to be sent, as fast as the server allows."""
+    while True:
+        item = await outgoing.next()
+        if item.kind == "audio":
+            await allowance.wait(item.audio_ms)
+        begun_s = time.monotonic()
+        outgoing.sent()
+        await socket.send(item.message)
+        exchange.up.add(item.message)
+        if isinstance(item.message, bytes):
+            sending.follow(item.message, socket, begun_s, link.queue_ms)
+
+
+async def _ping(socket: ClientConnection, exchange: Exchange, reader: Reader) -> None:
+    number, link = 0, reader.link
+    while True:
+        number += 1
+        link.sent_s[number] = time.monotonic()
+        known: dict[str, Any] = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}
+        message = json.dumps({"type": "ping", "id": number, **known, "last_sequence": reader.last})
+        await socket.send(message)
+        exchange.up.add(message)
+        await asyncio.sleep(PING_S)
+
+
+async def _each(chunks: Iterable[Pcm] | AsyncIterable[Pcm]) -> AsyncIterator[Pcm]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        for chunk in chunks:
+            yield chunk
