@@ -32,23 +32,23 @@ import streamst
 from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
+from streamst.server.foreign.compatible import Compatible
+from streamst.server.operator.limits import origin_allowed
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.room.live import open_session
+from streamst.server.room.processes import Loader, Processes
+from streamst.server.room.worker import Worker
+from streamst.server.session.reception import Reception
+from streamst.server.session.reports import among
+from streamst.server.session.sessions import Sessions, retry_ms
+from streamst.server.wire import codes
+from streamst.server.wire.audio import codecs_offered
+from streamst.server.wire.bodies import read_json
+from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
+from streamst.server.wire.seam import Settings
 
-from . import codes
-from .bodies import read_json
-from .compatible import Compatible
-from .limits import origin_allowed
-from .live import open_session
-from .metrics import Metrics
-from .native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
-from .options import ServerOptions
-from .processes import Loader, Processes
-from .reception import Reception
-from .reports import among
-from .seam import Settings
-from .sessions import Sessions, retry_ms
 from .transport import Door, PoliteServer, Transport
-from .wire_audio import codecs_offered
-from .worker import Worker
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline

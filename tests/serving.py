@@ -13,7 +13,7 @@ from streamst.audio import Pcm
 from streamst.events import Caption, Speech, Words
 from streamst.pipeline import Pipeline
 from streamst.server.app import prepare
-from streamst.server.options import ServerOptions
+from streamst.server.operator.options import ServerOptions
 
 PATIENCE_S = 120.0
 CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does

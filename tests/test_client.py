@@ -19,9 +19,9 @@ from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.events import Finished
 from streamst.pipeline import Pipeline
 from streamst.server.app import prepare
-from streamst.server.options import ServerOptions
-from streamst.server.seam import Acknowledged, Closed, Settings, Welcome
+from streamst.server.operator.options import ServerOptions
 from streamst.server.transport import PoliteServer
+from streamst.server.wire.seam import Acknowledged, Closed, Settings, Welcome
 from streamst.tls import self_signed
 
 PATIENCE_S = 120.0

@@ -29,8 +29,8 @@ from streamst.codecs.base import Codec
 from streamst.codecs.opus import OpusCodec
 from streamst.events import Caption, Finished, Speech, Words
 from streamst.pipeline import Pipeline
-from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.seam import AudioCodec, Closed, Settings
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import AudioCodec, Closed, Settings
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 PATIENCE_S = 120.0

@@ -67,9 +67,7 @@ def test_a_damaged_model_in_the_cache_does_not_stop_anybody(assets: Path, tmp_pa
     assert "config.json cannot be read" in found.detail
 
 
-def test_no_models_at_all_is_broken_and_ends_with_code_1(
-    assets: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_models_at_all_is_broken_and_ends_with_code_1(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(assets / "codec")
     with pytest.raises(SystemExit) as ended:
         main(["doctor", "--no-trial"])

@@ -12,7 +12,7 @@ import streamst
 from streamst.errors import InputError, UnavailableError
 from streamst.pipeline import Pipeline
 from streamst.server.app import create_app, prepare
-from streamst.server.options import ServerOptions
+from streamst.server.operator.options import ServerOptions
 
 
 @pytest.fixture(scope="module")

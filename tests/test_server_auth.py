@@ -8,11 +8,11 @@ import pytest
 
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Words
-from streamst.server.auth import Admission, ApiKey, load_keys, make_key
-from streamst.server.qoe import Listener
-from streamst.server.replay import Replay
-from streamst.server.reports import Reports
-from streamst.server.seam import Spoken
+from streamst.server.operator.auth import Admission, ApiKey, load_keys, make_key
+from streamst.server.session.qoe import Listener
+from streamst.server.session.replay import Replay
+from streamst.server.session.reports import Reports
+from streamst.server.wire.seam import Spoken
 
 SECRET = "a secret of some length"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamst.engine import Batch
-from streamst.server.costs import CYCLE_S, KNOWN_AFTER_S, SHARED, UNKNOWN_COST, Costs
+from streamst.server.room.costs import CYCLE_S, KNOWN_AFTER_S, SHARED, UNKNOWN_COST, Costs
 
 
 def work(

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from streamst.codecs.opus import pyav
 from streamst.errors import ProtocolError
 from streamst.events import Caption
-from streamst.server.deepgram import DeepgramProtocol, Wishes, read_query
-from streamst.server.deepgram_audio import make_decoder
-from streamst.server.g711 import ALAW, MULAW
-from streamst.server.seam import (
+from streamst.server.foreign.deepgram import DeepgramProtocol, Wishes, read_query
+from streamst.server.foreign.deepgram_audio import make_decoder
+from streamst.server.foreign.g711 import ALAW, MULAW
+from streamst.server.wire.seam import (
     Acknowledged,
     Alive,
     Audio,

@@ -19,11 +19,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from streamst.pipeline import Pipeline
-from streamst.server import bodies, transport
+from streamst.server import transport
 from streamst.server.app import create_app, prepare
-from streamst.server.native import pack_audio
-from streamst.server.options import ServerOptions
-from streamst.server.worker import Worker
+from streamst.server.operator.options import ServerOptions
+from streamst.server.room.worker import Worker
+from streamst.server.wire import bodies
+from streamst.server.wire.native import pack_audio
 
 PATIENCE_S = 60.0
 CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does

@@ -8,12 +8,12 @@ import socket
 import pytest
 
 from streamst.errors import ConfigError, ProtocolError
-from streamst.server.inbox import Inbox
-from streamst.server.limits import SpeedGate, origin_allowed
-from streamst.server.metrics import Metrics
-from streamst.server.options import ServerOptions
-from streamst.server.seam import Settings
-from streamst.server.sessions import Sessions
+from streamst.server.operator.limits import SpeedGate, origin_allowed
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.session.inbox import Inbox
+from streamst.server.session.sessions import Sessions
+from streamst.server.wire.seam import Settings
 
 HERE = ServerOptions(allowed_origins=("https://talks.example.org",))
 

@@ -21,8 +21,8 @@ from streamst.codecs import opus
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.codecs.opus import OpusCodec
 from streamst.pipeline import Pipeline
-from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.seam import AudioCodec
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import AudioCodec
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 END = '{"type":"end"}'

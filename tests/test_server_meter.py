@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamst.evaluate.log.clock import Step, step_times
 from streamst.evaluate.metrics.latency import FORMULAS, Utterance
 from streamst.events import Caption, Words
-from streamst.server.meter import Meter
+from streamst.server.room.meter import Meter
 
 
 def write(meter: Meter, source_ms: float, *words: str, compute_ms: float = 0.0, segment: int = 0) -> None:

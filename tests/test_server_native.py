@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from streamst.errors import ProtocolError
 from streamst.events import Caption, Words
-from streamst.server.native import HEADER, NativeProtocol, pack_audio, unpack_audio
-from streamst.server.seam import (
+from streamst.server.wire.native import HEADER, NativeProtocol, pack_audio, unpack_audio
+from streamst.server.wire.seam import (
     Acknowledged,
     Answer,
     Audio,

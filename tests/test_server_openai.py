@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from streamst.audio import from_pcm16, to_pcm16
 from streamst.errors import ProtocolError
 from streamst.events import Caption
-from streamst.server.openai_transcription import OpenAITranscription
-from streamst.server.openai_translation import OpenAITranslation
-from streamst.server.seam import (
+from streamst.server.foreign.openai_transcription import OpenAITranscription
+from streamst.server.foreign.openai_translation import OpenAITranslation
+from streamst.server.wire.seam import (
     Audio,
     Closed,
     Command,

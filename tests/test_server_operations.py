@@ -25,10 +25,10 @@ from streamst.cli import app
 from streamst.errors import ConfigError
 from streamst.pipeline import Pipeline
 from streamst.server.app import create_app
-from streamst.server.config_file import ServeConfig, read_config
-from streamst.server.logs import JsonFormatter
-from streamst.server.metrics import Metrics
-from streamst.server.options import ServerOptions
+from streamst.server.operator.config_file import ServeConfig, read_config
+from streamst.server.operator.logs import JsonFormatter
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 

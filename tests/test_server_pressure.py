@@ -9,10 +9,10 @@ import pytest
 from streamst.engine import Batch
 from streamst.models.seam import perform
 from streamst.pipeline import Pipeline
-from streamst.server.costs import UNKNOWN_COST
-from streamst.server.live import LiveStream
-from streamst.server.metrics import Metrics
-from streamst.server.pressure import (
+from streamst.server.operator.metrics import Metrics
+from streamst.server.room.costs import UNKNOWN_COST
+from streamst.server.room.live import LiveStream
+from streamst.server.room.pressure import (
     BUSY,
     CHEAPER_POLICY,
     FALL_S,
@@ -25,7 +25,7 @@ from streamst.server.pressure import (
     Pressure,
     behind,
 )
-from streamst.server.seam import Answer, Audio, Settings
+from streamst.server.wire.seam import Answer, Audio, Settings
 from streamst.session import Steps
 
 

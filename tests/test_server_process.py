@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
 from streamst.events import Words
-from streamst.server.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 PATIENCE_S = 120.0

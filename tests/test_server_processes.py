@@ -14,10 +14,10 @@ from streamst.audio import read_audio
 from streamst.errors import ProtocolError
 from streamst.events import Words
 from streamst.pipeline import Pipeline, load
-from streamst.server.metrics import Metrics
-from streamst.server.processes import Processes
-from streamst.server.seam import Answer, Audio, Settings, Spoken
-from streamst.server.worker import Worker
+from streamst.server.operator.metrics import Metrics
+from streamst.server.room.processes import Processes
+from streamst.server.room.worker import Worker
+from streamst.server.wire.seam import Answer, Audio, Settings, Spoken
 
 STATION = Path(__file__).parent / "data" / "station.flac"
 PIECE = 5120

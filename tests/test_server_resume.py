@@ -26,8 +26,8 @@ from streamst.client.audio import Exchange
 from streamst.errors import UnavailableError
 from streamst.events import Event, Finished
 from streamst.pipeline import Pipeline
-from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.seam import Acknowledged, Settings, Welcome
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import Acknowledged, Settings, Welcome
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 END = '{"type":"end"}'

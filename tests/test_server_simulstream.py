@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from streamst.errors import ProtocolError
 from streamst.events import Caption
-from streamst.server.seam import Audio, Configure, Configured, Settings, Welcome
-from streamst.server.simulstream import SimulstreamProtocol
+from streamst.server.foreign.simulstream import SimulstreamProtocol
+from streamst.server.wire.seam import Audio, Configure, Configured, Settings, Welcome
 
 WELCOME = Welcome("1", {"defaults": {"target": "de"}}, {})
 

@@ -29,9 +29,9 @@ from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import UnavailableError
 from streamst.events import Event, Finished, Words
 from streamst.pipeline import Pipeline
-from streamst.server.live import LiveStream
-from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.seam import Answer, Closed, Configured, Latency, Settings, Welcome
+from streamst.server.room.live import LiveStream
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import Answer, Closed, Configured, Latency, Settings, Welcome
 from streamst.session import Steps
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamst.server.native import pack_audio
-from streamst.server.traffic import Traffic
+from streamst.server.wire.native import pack_audio
+from streamst.server.wire.traffic import Traffic
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ FLAGS = [
 SERVE = f"""
 from streamst.pipeline import load
 from streamst.server.app import serve
-from streamst.server.options import ServerOptions
+from streamst.server.operator.options import ServerOptions
 calm = {{"refuse_when_busy": False, "relieve_when_busy": False}}
 serve(load(), ServerOptions(port=0, max_sessions={PLACES}, park_s={PARK_S}, **calm))
 """

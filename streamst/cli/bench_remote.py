@@ -21,7 +21,7 @@ from streamst.evaluate.log.runlog import Line
 from streamst.evaluate.run.drive import record
 from streamst.evaluate.run.runner import RunOptions, labels
 from streamst.events import Caption, Event, Finished, Speech, Words
-from streamst.server.seam import Output, Settings
+from streamst.server.wire.seam import Output, Settings
 
 Heard = tuple[Event, float]  # an event and when it came [ms since the audio began]
 

@@ -23,7 +23,7 @@ from .view import err, shown
 
 if TYPE_CHECKING:
     from streamst.codecs.base import Codec
-    from streamst.server.seam import AudioCodec, Settings
+    from streamst.server.wire.seam import AudioCodec, Settings
 
 CODECS = ("pcm16", "opus", "neural")
 
@@ -146,7 +146,7 @@ async def converse(
 ) -> None:
     """Send `blocks` to a server and hand what it says to `sinks`; `voice_is_known` is told its speech's rate first."""
     from streamst import client
-    from streamst.server.seam import GoAway, Welcome
+    from streamst.server.wire.seam import GoAway, Welcome
 
     tls = None
     if insecure:
@@ -175,7 +175,7 @@ async def converse(
 
 
 def _settings(to: str, policy: str | None, latency: str, codec: str, bitrate: int | None, speech: bool) -> Settings:
-    from streamst.server.seam import Settings
+    from streamst.server.wire.seam import Settings
 
     if codec not in CODECS:
         raise InputError(f"codec {codec!r} is not known; use {', '.join(CODECS)}")

@@ -50,8 +50,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the page and the websocket: open it in a browser and speak."""
-    from streamst.server.config_file import read_config
-    from streamst.server.logs import configure_logging
+    from streamst.server.operator.config_file import read_config
+    from streamst.server.operator.logs import configure_logging
 
     flags = {
         "host": host, "port": port, "model": model, "device": device, "precision": precision, "voice": voice_name,

@@ -16,9 +16,9 @@ from streamst.codecs.rate import RateFollower
 from streamst.codecs.receive import PacketReceiver
 from streamst.errors import InputError, ProtocolError
 from streamst.events import Speech
-from streamst.server.seam import Audio, AudioCodec, Settings
-from streamst.server.traffic import Traffic
-from streamst.server.wire_audio import receiver
+from streamst.server.wire.audio import receiver
+from streamst.server.wire.seam import Audio, AudioCodec, Settings
+from streamst.server.wire.traffic import Traffic
 
 PIECE_MS = {"pcm16": 100, "opus": 200, "neural": 200}  # a message costs some 100 bytes whatever is in it
 MESSAGES_ON_WAY = 2  # not yet confirmed to this computer, though nothing keeps them

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from streamst.audio import Pcm
 from streamst.codecs.base import Codec
 from streamst.errors import InputError, UnavailableError
-from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.seam import Closed, Settings, Welcome
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import Closed, Settings, Welcome
 
 from .audio import Exchange, Listening, Sending
 from .connect import connect, stream_url

@@ -12,9 +12,9 @@ from streamst.codecs.rate import RoundTrips
 from streamst.config import from_dict
 from streamst.errors import ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech, Words
-from streamst.server import codes
-from streamst.server.native import unpack_audio
-from streamst.server.seam import Acknowledged, Closed, Configured, Flow, GoAway, Latency, Settings, Welcome
+from streamst.server.wire import codes
+from streamst.server.wire.native import unpack_audio
+from streamst.server.wire.seam import Acknowledged, Closed, Configured, Flow, GoAway, Latency, Settings, Welcome
 
 from .audio import Listening
 from .outgoing import Outgoing, Return

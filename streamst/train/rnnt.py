@@ -45,9 +45,7 @@ def lattice_loss(blank: Tensor, label: Tensor, frames: Tensor, labels: Tensor) -
     return _Lattice.apply(blank, label, frames.to(blank.device), labels.to(blank.device))  # type: ignore[no-any-return]
 
 
-def emissions(
-    logits: Tensor, targets: Tensor, frames: Tensor, labels: Tensor, blank: int = 0
-) -> tuple[Tensor, Tensor]:
+def emissions(logits: Tensor, targets: Tensor, frames: Tensor, labels: Tensor, blank: int = 0) -> tuple[Tensor, Tensor]:
     """Log-probabilities of blank (B, T, U + 1) and of the next label (B, T, U); padding is left at zero."""
     if targets.numel() and int(targets.max()) >= logits.shape[-1]:
         raise ValueError(f"target {int(targets.max())} is not one of {logits.shape[-1]} classes")

@@ -32,8 +32,8 @@ from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
 from streamst.events import Words
 from streamst.pipeline import load
-from streamst.server.native import SUBPROTOCOL, pack_audio
-from streamst.server.seam import Settings
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import Settings
 
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
 SERVE = "from streamst.cli import main; main()"

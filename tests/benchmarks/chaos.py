@@ -32,7 +32,7 @@ from streamst.client.audio import Exchange
 from streamst.errors import StreamstError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.pipeline import load
-from streamst.server.seam import Acknowledged, Closed, Settings
+from streamst.server.wire.seam import Acknowledged, Closed, Settings
 
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
 SERVE = "from streamst.cli import main; main()"

@@ -34,13 +34,13 @@ import numpy as np
 from streamst.client import stream
 from streamst.codecs import bitstream, opus
 from streamst.errors import InputError, ProtocolError
-from streamst.server import codes
-from streamst.server.deepgram import DeepgramProtocol, read_query
-from streamst.server.native import NativeProtocol, pack_audio
-from streamst.server.openai_transcription import OpenAITranscription
-from streamst.server.openai_translation import OpenAITranslation
-from streamst.server.seam import Settings, WireProtocol
-from streamst.server.simulstream import SimulstreamProtocol
+from streamst.server.foreign.deepgram import DeepgramProtocol, read_query
+from streamst.server.foreign.openai_transcription import OpenAITranscription
+from streamst.server.foreign.openai_translation import OpenAITranslation
+from streamst.server.foreign.simulstream import SimulstreamProtocol
+from streamst.server.wire import codes
+from streamst.server.wire.native import NativeProtocol, pack_audio
+from streamst.server.wire.seam import Settings, WireProtocol
 
 SERVE = "from streamst.cli import main; main()"
 LIMIT = 1 << 16

@@ -26,7 +26,7 @@ import numpy as np
 from streamst.audio import Pcm, read_audio
 from streamst.client import stream
 from streamst.errors import StreamstError
-from streamst.server.seam import Closed, Latency, Settings
+from streamst.server.wire.seam import Closed, Latency, Settings
 
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
 SERVE = "from streamst.cli import main; main()"

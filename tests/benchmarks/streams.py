@@ -31,7 +31,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from streamst.audio import read_audio
-from streamst.server.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 
 TALKS = 4
 PIECE_MS = 160

@@ -16,11 +16,11 @@ from typing import Any
 
 from streamst.errors import ProtocolError
 from streamst.events import Caption
+from streamst.server.wire import codes
+from streamst.server.wire.native import read_object
+from streamst.server.wire.seam import Answer, Closed, Command, Configure, Configured, Message, Settings, Welcome
 
-from . import codes
-from .foreign import ForeignProtocol
-from .native import read_object
-from .seam import Answer, Closed, Command, Configure, Configured, Message, Settings, Welcome
+from .base import ForeignProtocol
 
 DEFAULT_HZ = 16_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .seam import Audio, Command
+from streamst.server.wire.seam import Audio, Command
 
 
 class ForeignProtocol:

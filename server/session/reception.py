@@ -9,17 +9,17 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamst.errors import ProtocolError
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.room.processes import Processes
+from streamst.server.room.worker import Worker
+from streamst.server.wire import codes
+from streamst.server.wire.native import NativeProtocol
+from streamst.server.wire.seam import Failure, Hello, Resumption, Settings, Welcome, WireProtocol
 
-from . import codes
 from .connection import Connection, say_and_close
-from .metrics import Metrics
-from .native import NativeProtocol
-from .options import ServerOptions
-from .processes import Processes
-from .seam import Failure, Hello, Resumption, Settings, Welcome, WireProtocol
 from .served import GONE, Ending, Served
 from .sessions import Reservation, Sessions, retry_ms
-from .worker import Worker
 
 HELLO_S = 10.0  # that a client which shows a resume token has to say hello
 

@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from streamst.engine import Batch, Engine, EngineOptions
+from streamst.server.operator.metrics import Metrics, Tally
+from streamst.server.wire.seam import Settings
 from streamst.session import Steps
 
 from .live import LiveStream
-from .metrics import Metrics, Tally
 from .pressure import Pressure
-from .seam import Settings
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline

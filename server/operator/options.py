@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from streamst.errors import ConfigError
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
 
 @dataclass(frozen=True)
 class ServerOptions:

@@ -25,14 +25,15 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from streamst.errors import ProtocolError
+from streamst.server.session.reception import Reception
+from streamst.server.session.sessions import retry_ms
+from streamst.server.wire import codes
+from streamst.server.wire.bodies import read_json
 
-from . import codes, openai_wire
-from .bodies import read_json
+from . import openai_wire
 from .deepgram import IDLE_S, DeepgramProtocol, read_query
 from .openai_transcription import OpenAITranscription
 from .openai_translation import OpenAITranslation, read_session, session_object
-from .reception import Reception
-from .sessions import retry_ms
 from .simulstream import SimulstreamProtocol
 
 SECRET_S, LEAST_SECRET_S, LONGEST_SECRET_S = 600, 10, 7200  # how long a client secret may be used [s]

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from streamst.errors import ProtocolError
-
-from . import codes
-from .native import read_object
-from .seam import Failure, Message
+from streamst.server.wire import codes
+from streamst.server.wire.native import read_object
+from streamst.server.wire.seam import Failure, Message
 
 SUBPROTOCOL = "realtime"
 SECRET_PREFIX = "openai-insecure-api-key."  # of the subprotocol in which a browser sends its key or client secret

@@ -15,14 +15,14 @@ from streamst.audio import Pcm
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.policies.catalog import Setting, parse_policy
+from streamst.server.operator.metrics import Metrics, Tally
+from streamst.server.wire import codes
+from streamst.server.wire.audio import Downlink, Uplink
+from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
 from streamst.session import Steps
 
-from . import codes
 from .meter import Meter
-from .metrics import Metrics, Tally
 from .pressure import CHEAPER_POLICY, RELAXED, RELIEF_CHUNK_MS, RELIEF_POLICY, WIDER_CHUNKS, Pressure, behind
-from .seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
-from .wire_audio import Downlink, Uplink
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline

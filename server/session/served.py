@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamst.errors import ProtocolError
+from streamst.server.operator.limits import SpeedGate
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.room.live import LiveStream
+from streamst.server.room.processes import Asked, Processes, RemoteStream
+from streamst.server.room.worker import Worker
+from streamst.server.wire import codes
+from streamst.server.wire.audio import duration_ms
+from streamst.server.wire.seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
+from streamst.server.wire.traffic import Traffic
 from streamst.session import Steps
 
-from . import codes
 from .inbox import Inbox
-from .limits import SpeedGate
-from .live import LiveStream
-from .metrics import Metrics
-from .options import ServerOptions
-from .processes import Asked, Processes, RemoteStream
 from .qoe import Listener
 from .replay import Replay
 from .reports import digest
-from .seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
-from .traffic import Traffic
-from .wire_audio import duration_ms
-from .worker import Worker
 
 log = logging.getLogger("streamst.server")
 

@@ -15,12 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streamst.events import Caption
-
-from .appended import Appended
-from .foreign import ForeignProtocol
-from .g711 import alaw_to_pcm16, mulaw_to_pcm16
-from .openai_wire import RATE_HZ, Events, Refused, closing, language, part, read_audio, text_in
-from .seam import (
+from streamst.server.wire.seam import (
     Acknowledged,
     Answer,
     Closed,
@@ -33,6 +28,11 @@ from .seam import (
     Settings,
     Welcome,
 )
+
+from .appended import Appended
+from .base import ForeignProtocol
+from .g711 import alaw_to_pcm16, mulaw_to_pcm16
+from .openai_wire import RATE_HZ, Events, Refused, closing, language, part, read_audio, text_in
 
 Marker = Literal["", "update", "commit", "clear"]  # what a Configure on its way was sent for
 RATES_HZ = {"audio/pcm": RATE_HZ, "audio/pcmu": 8000, "audio/pcma": 8000}

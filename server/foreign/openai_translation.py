@@ -17,11 +17,7 @@ import numpy as np
 
 from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
 from streamst.events import Caption
-
-from .appended import Appended
-from .foreign import ForeignProtocol
-from .openai_wire import RATE_HZ, Events, Refused, closing, encode_audio, language, part, read_audio, text_in
-from .seam import (
+from streamst.server.wire.seam import (
     Answer,
     Closed,
     Command,
@@ -35,6 +31,10 @@ from .seam import (
     Spoken,
     Welcome,
 )
+
+from .appended import Appended
+from .base import ForeignProtocol
+from .openai_wire import RATE_HZ, Events, Refused, closing, encode_audio, language, part, read_audio, text_in
 
 FRAME_MS = 200  # of `elapsed_ms`, and the longest piece of speech in one event
 

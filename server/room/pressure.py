@@ -1,7 +1,7 @@
 """How busy a device is, and what gives way first: wider chunks, then a cheaper policy, then new sessions are refused.
 
 Two signs: what the streams that are heard now take of the device's time if all come in real time
-(streamst/server/costs.py); and how far they are behind. Who sends a file faster than it can be heard is behind what was
+(`room/costs.py`); and how far they are behind. Who sends a file faster than it can be heard is behind what was
 sent, but not behind real time: that is no pressure. The level rises one step at a time and falls more slowly, so that
 it does not swing; where nobody is heard any more there is no pressure.
 """

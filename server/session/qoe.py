@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamst.events import Words
-
-from .seam import Answer, Spoken
+from streamst.server.wire.seam import Answer, Spoken
 
 LEAST_GAP_MS = 20.0  # shorter ones nobody hears
 

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from streamst.errors import ProtocolError
+from streamst.server.wire import codes
 
-from . import codes
 from .options import ServerOptions
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamst.errors import ProtocolError
+from streamst.server.operator.auth import Admission, load_keys
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.wire import codes
+from streamst.server.wire.seam import Hello, Settings
 
-from . import codes
-from .auth import Admission, load_keys
-from .metrics import Metrics
-from .options import ServerOptions
 from .reports import Reports, among, digest
-from .seam import Hello, Settings
 from .served import GONE, Ending, Served
 
 RETRY_MS = 5000.0  # what a refused client is told to wait where nothing is known

@@ -27,8 +27,7 @@ from typing import Any
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
-
-from . import codes
+from streamst.server.wire import codes
 
 ENVIRONMENT = "STREAMST_API_KEYS"
 LEAST_KEY_CHARACTERS = 16

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from streamst.codecs.opus import DECODED_HZ, pyav
 from streamst.errors import ProtocolError, UnavailableError
+from streamst.server.wire import codes
+from streamst.server.wire.audio import HIGHEST_HZ, LOWEST_HZ
 
-from . import codes
 from .g711 import alaw_to_pcm16, mulaw_to_pcm16
-from .wire_audio import HIGHEST_HZ, LOWEST_HZ
 
 LONGEST_HEADER_BYTES = 1 << 16
 WAV_PCM, WAV_ALAW, WAV_MULAW, WAV_EXTENSIBLE = 1, 6, 7, 0xFFFE  # format tags (RFC 2361)

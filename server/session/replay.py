@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .seam import Message
+from streamst.server.wire.seam import Message
 
 
 class Replay:

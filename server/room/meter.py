@@ -24,8 +24,7 @@ from typing import Any
 from streamst.codecs.rate import RoundTrips
 from streamst.evaluate.metrics.latency import running
 from streamst.events import Caption, Words
-
-from .seam import Latency
+from streamst.server.wire.seam import Latency
 
 RECENT = 50  # words that the shares of the delay are averaged over
 REMEMBERED = 5000  # words whose lags the percentiles of the summary are taken from, and words of one segment

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamst.errors import ProtocolError
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.wire import codes
+from streamst.server.wire.seam import Answer, Failure, Flow, GoAway, Hello, Message, Ping, Pong, Reply, WireProtocol
 
-from . import codes
-from .metrics import Metrics
-from .options import ServerOptions
-from .seam import Answer, Failure, Flow, GoAway, Hello, Message, Ping, Pong, Reply, WireProtocol
 from .served import GONE, Ending, Served
 
 log = logging.getLogger("streamst.server")

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from streamst.engine import EngineOptions
 from streamst.errors import StreamstError
+from streamst.server.operator.metrics import Metrics, Tally
+from streamst.server.wire.seam import Answer, Audio, Settings
 
 from .live import LiveStream
-from .metrics import Metrics, Tally
-from .seam import Answer, Audio, Settings
 from .worker import Worker
 
 if TYPE_CHECKING:

@@ -20,12 +20,9 @@ from typing import Any, Literal
 
 from streamst.errors import ProtocolError
 from streamst.events import Caption
-
-from . import codes
-from .deepgram_audio import Decoder, make_decoder
-from .foreign import ForeignProtocol
-from .native import read_object
-from .seam import (
+from streamst.server.wire import codes
+from streamst.server.wire.native import read_object
+from streamst.server.wire.seam import (
     Acknowledged,
     Alive,
     Answer,
@@ -40,6 +37,9 @@ from .seam import (
     Settings,
     Welcome,
 )
+
+from .base import ForeignProtocol
+from .deepgram_audio import Decoder, make_decoder
 
 IDLE_S = 10.0  # without audio or KeepAlive
 UNSURE = 0.5  # confidence of a word that may still change
