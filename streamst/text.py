@@ -1,60 +1,17 @@
-"""Text on both sides: the spoken form of English, and the tokens of the networks."""
+"""The tokens of the networks: sentencepiece models that know where words end."""
 
 from __future__ import annotations
 
 import io
-import re
-import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
-from num2words import num2words
 
 from streamst.errors import CheckpointError, InputError
 
-LONGEST_NUMBER = 300  # characters of a number that has a name; longer ones are read digit by digit
 WORD_START = "▁"  # sentencepiece's mark: this piece begins a word
-
-_SIGNS = {
-    "%": " percent ",
-    "&": " and ",
-    "$": " dollars ",
-    "€": " euros ",
-    "£": " pounds ",
-    "°": " degrees ",
-    "+": " plus ",
-}
-_TITLES = {"mr.": "mister", "mrs.": "missis", "dr.": "doctor", "st.": "saint", "a.m.": "a m", "p.m.": "p m"}
-_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:st|nd|rd|th)?")
-
-
-def spoken_english(text: str) -> str:
-    """`text` as the recogniser writes it: lower case, a-z and apostrophes, numbers in words, one space between words.
-
-    Letters with accents lose them; everything else becomes a space.
-    """
-    text = unicodedata.normalize("NFKD", text.replace("’", "'").replace("‘", "'")).lower()
-    text = "".join(c for c in text if not unicodedata.combining(c))
-    for sign, word in _SIGNS.items():
-        text = text.replace(sign, word)
-    text = " ".join(_TITLES.get(word, word) for word in text.split())
-    text = re.sub(r"\b(\d{1,2}):(\d\d)\b", lambda m: f"{m[1]} {m[2]}" if m[2] != "00" else f"{m[1]} o'clock", text)
-    text = _NUMBER.sub(lambda m: f" {_in_words(m[0])} ", text)
-    text = re.sub(r"[^a-z' ]", " ", text)
-    return " ".join(word.strip("'") if word.strip("'") else "" for word in text.split() if word.strip("'"))
-
-
-def _in_words(number: str) -> str:
-    digits = number.replace(",", "")
-    if len(digits) > LONGEST_NUMBER:
-        return " ".join(str(num2words(int(digit))) for digit in digits if digit.isdigit())
-    if not digits[-1].isdigit():
-        return str(num2words(int(float(digits[:-2])), to="ordinal"))
-    if re.fullmatch(r"1[1-9]\d\d|20[1-9]\d", number):
-        return str(num2words(int(number), to="year"))
-    return str(num2words(float(digits) if "." in digits else int(digits)))
 
 
 class Tokenizer:

@@ -9,9 +9,9 @@ import pytest
 
 from streamst.audio import read_audio
 from streamst.events import Caption, Event, Speech, Words
+from streamst.languages.english import spoken_english
 from streamst.pipeline import ASSETS, Pipeline, load
 from streamst.policies.catalog import LATENCIES, LATENCY_NAMES
-from streamst.text import spoken_english
 
 MODELS = ("translator", "codec", "voice-de")
 RATE_HZ = 16_000

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.metrics import quality
-from streamst.evaluate.metrics.normalise import NORMALISERS, english_number, german_number, normalise, normaliser_for
+from streamst.evaluate.metrics.normalise import NORMALISERS, normalise, normaliser_for
 from streamst.evaluate.metrics.recognise import CallableRecogniser, CommandRecogniser, asr_score, transcribe
+from streamst.languages.english import english_number
+from streamst.languages.german.normalise import german_number
 
 GOLDEN = json.loads((Path(__file__).parent / "data/golden/quality.json").read_text(encoding="utf-8"))
 

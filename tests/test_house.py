@@ -23,14 +23,8 @@ LINKED = ("codecs", "policies", "server", "web")
 LAYERS = (
     ("streamst", "streamst.errors"),
     ("streamst.config", "streamst.audio", "streamst.events", "streamst.policies.base", "streamst.codecs.base"),
-    ("streamst.nn", "streamst.checkpoint", "streamst.inventory", "streamst.heap"),
-    (
-        "streamst.text_de_numbers",
-        "streamst.text_de_measures",
-        "streamst.text_de_abbreviations",
-        "streamst.text_de_groups",
-    ),
-    ("streamst.codecs", "streamst.features", "streamst.text", "streamst.text_de", "streamst.watermark"),
+    ("streamst.nn", "streamst.checkpoint", "streamst.inventory", "streamst.heap", "streamst.languages"),
+    ("streamst.codecs", "streamst.features", "streamst.text", "streamst.watermark"),
     ("streamst.models", "streamst.backends"),
     ("streamst.policies",),
     ("streamst.session",),

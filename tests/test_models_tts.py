@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from streamst.languages.german.spoken import spoken_german
+from streamst.languages.german.symbols import encode
 from streamst.models.aligner import Aligner, AlignerConfig, best_path, beta_binomial_prior, forward_sum
 from streamst.models.tts import Pace, TtsConfig, TtsNetwork, batch_of, beside, lay_out, whole_frames
-from streamst.text_de import encode, normalise
 
 SMALL = TtsConfig(text_dim=24, word_blocks=2, phrase_blocks=2, frame_dim=32, frame_blocks=3, outputs=8)
 SENTENCES = [
@@ -34,7 +35,7 @@ def network(seed: int = 0) -> TtsNetwork:
 
 
 def symbols(text: str) -> list[list[int]]:
-    return [encode(word, index == 0) for index, word in enumerate(normalise(text))]
+    return [encode(word, index == 0) for index, word in enumerate(spoken_german(text))]
 
 
 @pytest.mark.parametrize("text", SENTENCES)

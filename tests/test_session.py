@@ -8,11 +8,11 @@ import pytest
 
 from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.languages.german.spoken import leans, spoken
 from streamst.pipeline import Pipeline
 from streamst.policies.catalog import make_policy
 from streamst.policies.wait_k import WaitK
 from streamst.session import WORD_WAIT_MS, Session, SessionOptions, pace
-from streamst.text_de import leans, spoken
 
 
 def talk(seconds: float, seed: int = 0) -> np.ndarray:

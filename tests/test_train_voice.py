@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from streamst.audio import write_wav
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import ConfigError, InputError
+from streamst.languages.german.spoken import spoken_german
+from streamst.languages.german.symbols import INDEX, START
 from streamst.models.tts import TtsConfig, TtsNetwork
 from streamst.models.voice import GermanVoice, say
-from streamst.text_de import INDEX, START, normalise
 from streamst.train.loop import LoopConfig, train
 from streamst.train.voice import Phrase, VoiceTask, VoiceTraining, collate, cut, join, phrase_of, task
 from streamst.train.voice_data import LEVEL, DataConfig, Recording, pad, pitch_and_energy, prepare, read_recordings
@@ -31,7 +32,7 @@ def tone(hz: float, seconds: float, loudness: float = 0.1) -> NDArray[np.float32
 
 
 def recording(text: str, frames_each: int = 4) -> Recording:
-    words = normalise(text)
+    words = spoken_german(text)
     made = Recording("one", words, torch.zeros(0, dtype=torch.int16), torch.zeros(0), torch.zeros(0))
     symbols = sum(len(word) for word in made.symbols)
     pcm = tone(200, symbols * frames_each * 0.02)

@@ -17,11 +17,11 @@ import streamst.models.voice
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import InputError
 from streamst.evaluate.run.voice import hear
+from streamst.languages.german.spoken import spoken_german
 from streamst.models.aligner import load_aligner
 from streamst.models.seam import Speak
 from streamst.models.tts import TtsConfig, TtsNetwork
 from streamst.models.voice import GermanVoice, VoiceState, say
-from streamst.text_de import normalise
 
 ASSETS = Path(streamst.models.voice.__file__).parents[1] / "assets"
 
@@ -279,7 +279,11 @@ def test_eight_speakers_together_sound_as_each_alone(shipped: GermanVoice) -> No
 def test_the_shipped_voice_says_these_words_in_this_order(shipped: GermanVoice, text: str) -> None:
     aligner = load_aligner(ASSETS / "voice-de" / "aligner")
     heard = hear(
-        aligner, say(shipped, text), normalise(text), normalise("Das Wetter bleibt am Wochenende kalt und trocken."), 1
+        aligner,
+        say(shipped, text),
+        spoken_german(text),
+        spoken_german("Das Wetter bleibt am Wochenende kalt und trocken."),
+        1,
     )
     assert heard.own + 1.0 < heard.shuffled
     assert heard.own + 1.0 < heard.other

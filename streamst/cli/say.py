@@ -36,8 +36,8 @@ def say(
     if not words:
         raise InputError("there is nothing to say: TEXT has no words")
     from streamst.audio import WavWriter
+    from streamst.languages.german.spoken import leans
     from streamst.pipeline import load
-    from streamst.text_de import leans
 
     with shown("Loading the model"):
         voice = load(model, device, voice_name=voice_name).voice

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.features import FeatureConfig, LogMel
-from streamst.text_de import SYMBOLS
+from streamst.languages.german.symbols import SYMBOLS
 
 KIND = "aligner"
 HOP_SAMPLES = 320  # 20 ms at 16 kHz

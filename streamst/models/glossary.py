@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamst.errors import InputError
+from streamst.languages.english import spoken_english
 from streamst.models.steering import Wish
-from streamst.text import Tokenizer, spoken_english
+from streamst.text import Tokenizer
 
 MAX_TERMS = 20_000
 MAX_CHARACTERS = 100  # of a term, either side

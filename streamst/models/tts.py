@@ -5,7 +5,8 @@ second encoding of a word's letters sees that context, the end of the word befor
 one word of lookahead, never more. Durations, pitch and energy are predicted per letter; frames are laid out by integer
 durations and decoded by causal ConvNeXt blocks. A word that nothing follows is "open" unless it ends a sentence.
 
-Shapes: B phrases, W words, L symbols of a word, T frames, D features. Symbols as in `text_de.encode`, 0 is padding.
+Shapes: B phrases, W words, L symbols of a word, T frames, D features. Symbols as `symbols.encode` gives them,
+0 is padding.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamst.languages.german.symbols import INDEX, SYMBOLS
 from streamst.nn.convnext import ConvNeXtStack, StackState
 from streamst.nn.state import State
-from streamst.text_de import INDEX, SYMBOLS
 
 FOLLOWED, OPEN, CLOSED = 0, 1, 2  # what comes after a word: another word, not known yet, nothing (its sentence is over)
 PROSODY = 3  # figures per letter: log frames, pitch, energy

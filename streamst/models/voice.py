@@ -19,11 +19,14 @@ from streamst import checkpoint, watermark
 from streamst.codecs.neural import DecoderState, NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
+from streamst.languages.catalog import language_name
+from streamst.languages.german.groups import together
+from streamst.languages.german.spoken import leans, spoken
+from streamst.languages.german.symbols import closes, encode
 from streamst.models.seam import Pcm, Speak, check_speech
 from streamst.models.tts import Pace, TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
-from streamst.text_de import closes, encode, leans, spoken, together
 
 
 class LatentDecoder(Protocol):
@@ -228,6 +231,6 @@ def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
     """The speech (samples,) of a whole text; InputError when nothing in it can be spoken."""
     pcm, _ = voice.speak(text.split(), voice.init_state(), final=True, rate=rate)
     if not len(pcm):
-        shown = text if len(text) <= 40 else text[:40] + "…"
-        raise InputError(f"there is nothing to speak in {shown!r}; allowed: German text, digits, punctuation")
+        shown, name = text if len(text) <= 40 else text[:40] + "…", language_name(voice.language)
+        raise InputError(f"there is nothing to speak in {shown!r}; allowed: {name} text, digits, punctuation")
     return pcm

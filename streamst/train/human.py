@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from streamst.errors import InputError
-from streamst.text import spoken_english
+from streamst.languages.english import spoken_english
 from streamst.train.cuts import SAMPLE_RATE_HZ, ShardWriter, Utterance, merge_manifests
 from streamst.train.manifest import read_manifest
 from streamst.train.synthesis import phonemes

@@ -23,10 +23,11 @@ from torch.nn import functional as F
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
+from streamst.languages.german.spoken import spoken_german
+from streamst.languages.german.symbols import LETTERS
 from streamst.models.conformer import ConformerConfig
 from streamst.models.listener import BLANK, Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator
-from streamst.text_de import LETTERS, normalise
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.human import load
 from streamst.train.listener import ctc
@@ -103,7 +104,7 @@ class LettersTask:
 
 def letters(text: str) -> str:
     """The spoken form of German `text`: lower case, words of letters with one space between them."""
-    said = "".join(c if c in ALPHABET else " " for c in " ".join(normalise(text)).replace("-", ""))
+    said = "".join(c if c in ALPHABET else " " for c in " ".join(spoken_german(text)).replace("-", ""))
     return " ".join(said.split())
 
 

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
+from streamst.languages.english import spoken_english
 from streamst.models.listener import BLANK, Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator
-from streamst.text import Tokenizer, spoken_english, train_tokenizer
+from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.base import base_translator, save
 from streamst.train.loop import Task
 from streamst.train.speech import PAUSE, PHONEMES, SpeechBatch, SpeechBatches, SpeechDataConfig

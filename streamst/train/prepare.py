@@ -11,7 +11,7 @@ from rich.console import Console
 
 from streamst.config import from_dict
 from streamst.errors import InputError
-from streamst.text import spoken_english
+from streamst.languages.english import spoken_english
 from streamst.train import human, synthesis
 from streamst.train.manifest import read_manifest
 

@@ -22,7 +22,7 @@ import soxr
 from numpy.typing import NDArray
 
 from streamst.errors import InputError, UnavailableError
-from streamst.text import spoken_english
+from streamst.languages.english import spoken_english
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 
 SAMPLE_RATE_HZ = 16_000

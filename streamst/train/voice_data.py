@@ -14,8 +14,9 @@ from torch import Tensor
 
 from streamst.audio import read_audio
 from streamst.errors import InputError
+from streamst.languages.german.spoken import spoken_german
+from streamst.languages.german.symbols import encode
 from streamst.models.aligner import HOP_SAMPLES
-from streamst.text_de import encode, normalise
 
 SAMPLE_RATE_HZ = 16_000
 LEVEL = 0.065  # root mean square of speech, everywhere the same
@@ -73,7 +74,7 @@ def read_recordings(config: DataConfig, split: str) -> list[Recording]:
         ]
     found = []
     for row in rows[: config.limit or None]:
-        words = normalise(row["text"])
+        words = spoken_german(row["text"])
         pcm = prepare(read_audio(manifest.parent / row["path"], SAMPLE_RATE_HZ), config)
         frames = len(pcm) // HOP_SAMPLES
         letters = sum(len(encode(word)) for word in words) + 1

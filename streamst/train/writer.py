@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
+from streamst.languages.english import spoken_english
 from streamst.models.writer import Writer, WriterConfig
-from streamst.text import Tokenizer, spoken_english, train_tokenizer
+from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.loop import Task
 from streamst.train.synthesis import read_pairs
 

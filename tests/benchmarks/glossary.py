@@ -23,9 +23,9 @@ from streamst.audio import read_blocks
 from streamst.evaluate.log.manifest import Clip, read_manifest
 from streamst.evaluate.metrics.quality import error_rate, sacrebleu_score
 from streamst.events import Caption, Words
+from streamst.languages.english import spoken_english
 from streamst.models.glossary import read_glossary
 from streamst.pipeline import Pipeline, load
-from streamst.text import spoken_english
 
 TERMS = 10_000
 RARE = 30  # times in the text of the distractors

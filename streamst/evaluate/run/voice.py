@@ -29,9 +29,10 @@ import torch
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
 from streamst.errors import InputError
+from streamst.languages.german.spoken import spoken_german
+from streamst.languages.german.symbols import encode
 from streamst.models.aligner import HOP_SAMPLES, Aligner, forward_sum, load_aligner, mel_frames
 from streamst.models.voice import GermanVoice, say
-from streamst.text_de import encode, normalise
 
 from .codec_bench import draw
 
@@ -149,7 +150,7 @@ def measure(
     }
     if shutil.which("espeak-ng"):
         sources["espeak_ng"] = lambda i: espeak(rows[i]["text"])
-    texts = [normalise(row["text"]) for row in rows]
+    texts = [spoken_german(row["text"]) for row in rows]
     if picture is not None:
         draw(picture, [(name.replace("_", " "), source(0)) for name, source in sources.items()])
     figures: dict[str, dict[str, float]] = {}

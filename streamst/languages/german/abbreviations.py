@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from streamst.text_de_measures import MONTHS_SHORT
-from streamst.text_de_numbers import DAYS
+from .measures import MONTHS_SHORT
+from .numbers import DAYS
 
 ABBREVIATIONS = {
     "z.b": "zum Beispiel", "d.h": "das heißt", "u.a": "unter anderem", "u.u": "unter Umständen", "z.t": "zum Teil",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from streamst.text_de_measures import CURRENCIES, LARGE, UNITS
-from streamst.text_de_numbers import NUMBER, VULGAR, cardinal
+from .measures import CURRENCIES, LARGE, UNITS
+from .numbers import NUMBER, VULGAR, cardinal
 
 TELEPHONE = frozenset(
     {"tel", "telefon", "telefonnummer", "telefax", "fax", "rufnummer", "handynummer", "durchwahl", "mobil"}

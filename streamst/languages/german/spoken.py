@@ -1,8 +1,8 @@
 """German words as they are spoken: numbers, dates, times, currency, abbreviations, initials, and the voice's alphabet.
 
 `spoken` looks at one written word between its neighbours, because a voice that speaks word by word knows no more than
-that; `normalise` is the same over a whole text, so both say the same. What is written in several words and said as one
-(10 000) counts as one word: `together`.
+that; `spoken_german` is the same over a whole text, so both say the same. What is written in several words and said as
+one (10 000) counts as one word: `together`.
 """
 
 from __future__ import annotations
@@ -11,34 +11,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from streamst.text_de_abbreviations import ABBREVIATIONS, WITHOUT_DOT, initials, weekday, weekdays, written_out
-from streamst.text_de_groups import telephone, together, ungrouped
-from streamst.text_de_measures import CURRENCIES, FEMININE, LARGE, MONTHS_SHORT, UNITS, numeric, priced, single
-from streamst.text_de_numbers import NUMBER, VULGAR, WEAK, WEAK_N, amount, cardinal, ordinal, regnal, roman, year
+from .abbreviations import ABBREVIATIONS, WITHOUT_DOT, initials, weekday, weekdays, written_out
+from .groups import telephone, together, ungrouped
+from .measures import CURRENCIES, FEMININE, LARGE, MONTHS_SHORT, UNITS, numeric, priced, single
+from .numbers import NUMBER, VULGAR, WEAK, WEAK_N, amount, regnal, roman
+from .symbols import LETTERS
 
-__all__ = [
-    "ENDS",
-    "INDEX",
-    "LETTERS",
-    "LONGEST",
-    "START",
-    "SYMBOLS",
-    "cardinal",
-    "closes",
-    "encode",
-    "leans",
-    "normalise",
-    "ordinal",
-    "spoken",
-    "together",
-    "year",
-]
-
-LETTERS = "abcdefghijklmnopqrstuvwxyzäöüß-"
-ENDS = " ,.?!:"  # what follows a word's letters: a blank, or the punctuation that takes its place
-START = "^"  # what precedes the first word of a phrase
-SYMBOLS = (*LETTERS, *ENDS, START)  # index + 1 is the voice's symbol; 0 is padding
-INDEX = {symbol: index + 1 for index, symbol in enumerate(SYMBOLS)}
 DIGITS = "0123456789"
 LONGEST = 64  # letters in one spoken word; longer ones are spoken in pieces
 
@@ -58,7 +36,7 @@ FOLDED = str.maketrans(
 )
 
 
-def normalise(text: str) -> tuple[str, ...]:
+def spoken_german(text: str) -> tuple[str, ...]:
     """The spoken words of a German text (see `spoken`); text without anything speakable gives none."""
     words = together(text.split())
     said: list[str] = []
@@ -91,17 +69,6 @@ def spoken(word: str, previous: str | None = None, following: str | None = None)
     if said and end != " ":
         said[-1] += end
     return tuple(said)
-
-
-def encode(word: str, first: bool = False) -> list[int]:
-    """Symbols of one spoken word: START where it opens a phrase, letters, and exactly one of ENDS."""
-    letters, end = (word[:-1], word[-1]) if word[-1:] in ENDS and word else (word, " ")
-    return [INDEX[symbol] for symbol in ((START,) if first else ()) + tuple(letters) + (end,)]
-
-
-def closes(word: str) -> bool:
-    """True when a spoken word ends a sentence."""
-    return word[-1:] in (".", "?", "!")
 
 
 def leans(word: str) -> bool:

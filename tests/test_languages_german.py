@@ -6,21 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamst.text_de import (
-    ENDS,
-    INDEX,
-    LETTERS,
-    LONGEST,
-    START,
-    cardinal,
-    closes,
-    encode,
-    normalise,
-    ordinal,
-    spoken,
-    together,
-    year,
-)
+from streamst.languages.german.groups import together
+from streamst.languages.german.numbers import cardinal, ordinal, year
+from streamst.languages.german.spoken import LONGEST, spoken, spoken_german
+from streamst.languages.german.symbols import ENDS, INDEX, LETTERS, START, closes, encode
 
 
 @pytest.mark.parametrize(
@@ -109,12 +98,12 @@ from streamst.text_de import (
     ],
 )
 def test_german_is_written_out_as_it_is_said(written: str, said: str) -> None:
-    assert " ".join(normalise(written)) == said
+    assert " ".join(spoken_german(written)) == said
 
 
 @pytest.mark.parametrize("text", ["", "   ", "你好", "🙂", "!!! …", "«»", "\u200b", "Привет"])
 def test_text_without_anything_speakable_gives_no_words(text: str) -> None:
-    assert normalise(text) == ()
+    assert spoken_german(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -145,8 +134,8 @@ def test_ordinals_are_inflected() -> None:
 def test_a_long_compound_stays_one_word_and_an_endless_one_is_spoken_in_pieces() -> None:
     compound = "Donaudampfschifffahrtsgesellschaftskapitän"
     assert len(compound) > 40
-    assert normalise(compound) == (compound.lower(),)
-    pieces = normalise("x" * 3 + "a" * 200)
+    assert spoken_german(compound) == (compound.lower(),)
+    pieces = spoken_german("x" * 3 + "a" * 200)
     assert "".join(pieces) == "x" * 3 + "a" * 200
     assert max(map(len, pieces)) == LONGEST
 
@@ -167,7 +156,7 @@ def test_a_word_is_its_letters_and_exactly_one_ending() -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
-    for word in normalise(text):
+    for word in spoken_german(text):
         letters, end = (word[:-1], word[-1]) if word[-1] in ENDS else (word, " ")
         assert letters
         assert set(letters) <= set(LETTERS)
@@ -226,10 +215,10 @@ def test_saying_word_by_word_equals_saying_the_text(words: list[str]) -> None:
         held = units[-1]
     if held:
         said.extend(spoken(held, previous or None))
-    assert tuple(said) == normalise(" ".join(words))
+    assert tuple(said) == spoken_german(" ".join(words))
 
 
 def test_a_number_that_never_ends_is_said_in_parts() -> None:
     for words in (["1", *["234"] * 50], ["Tel.", *["030"] * 50]):
         assert max(len(unit) for unit in together(words)) < 30
-        assert len(normalise(" ".join(words))) > 10
+        assert len(spoken_german(" ".join(words))) > 10

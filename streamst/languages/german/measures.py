@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from streamst.text_de_numbers import (
+from .numbers import (
     NUMBER,
     VULGAR,
     WEAK,

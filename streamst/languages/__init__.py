@@ -1,0 +1,1 @@
+"""One module a language: how it is written, heard, said and counted in."""
