@@ -3,6 +3,8 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.metrics import quality
 from streamst.evaluate.metrics.normalise import NORMALISERS, normalise, normaliser_for
-from streamst.evaluate.metrics.recognise import CallableRecogniser, CommandRecogniser, asr_score, transcribe
+from streamst.evaluate.metrics.recognise import CommandRecogniser, asr_score, transcribe
 from streamst.languages.english import english_number
 from streamst.languages.german.normalise import german_number
 
@@ -186,6 +188,17 @@ def wavs(tmp_path):
     return paths
 
 
+@dataclass(frozen=True)
+class Ear:
+    """A recogniser that is a function."""
+
+    function: Callable[[Path], str]
+    name: str
+
+    def __call__(self, wav: Path) -> str:
+        return self.function(wav)
+
+
 def test_transcripts_are_cached_by_audio_and_recogniser(wavs, tmp_path):
     asked = []
 
@@ -194,14 +207,14 @@ def test_transcripts_are_cached_by_audio_and_recogniser(wavs, tmp_path):
         return f"Text von {wav.read_bytes().decode()}"
 
     cache = tmp_path / "cache"
-    first = transcribe(CallableRecogniser(listen, "ear-1"), [wavs[0], None, wavs[1]], cache)
+    first = transcribe(Ear(listen, "ear-1"), [wavs[0], None, wavs[1]], cache)
     assert first == ["Text von audio 0", "", "Text von audio 1"]
-    again = transcribe(CallableRecogniser(listen, "ear-1"), [wavs[0], None, wavs[1]], cache)
+    again = transcribe(Ear(listen, "ear-1"), [wavs[0], None, wavs[1]], cache)
     assert again == first
     assert asked == ["0.wav", "1.wav"]
     wavs[0].write_bytes(b"audio 2")
-    assert transcribe(CallableRecogniser(listen, "ear-1"), wavs, cache)[0] == "Text von audio 2"
-    transcribe(CallableRecogniser(listen, "ear-2"), wavs, cache)
+    assert transcribe(Ear(listen, "ear-1"), wavs, cache)[0] == "Text von audio 2"
+    transcribe(Ear(listen, "ear-2"), wavs, cache)
     assert asked == ["0.wav", "1.wav", "0.wav", "0.wav", "1.wav"]
 
 
@@ -217,7 +230,7 @@ def test_speech_output_without_a_recogniser_fails_instead_of_scoring_zero(wavs):
     with pytest.raises(UnavailableError, match="not installed"):
         transcribe(CommandRecogniser(("no-such-asr", "{wav}"), "x"), wavs)
     with pytest.raises(InputError, match=r"missing\.wav: no such file"):
-        transcribe(CallableRecogniser(str, "x"), [wavs[0].parent / "missing.wav"])
+        transcribe(Ear(str, "x"), [wavs[0].parent / "missing.wav"])
     failing = CommandRecogniser((*shlex.split(f"{sys.executable} -c"), "import sys; sys.exit('out of memory')"), "x")
     with pytest.raises(InputError, match=r"'x' failed on .*out of memory"):
         transcribe(failing, wavs)

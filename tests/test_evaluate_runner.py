@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,7 @@ def test_retranslation_is_scored_by_what_the_captions_leave_and_counts_what_they
     found = recorded(answers, tmp_path, labels)
     assert found.prediction == "das Hotel ist klein Und"
     assert found.delays_ms == (320.0, 640.0, 640.0, 750.0, 750.0)
-    assert found.erased == 2  # Haus, groß
+    assert [unit for step in found.steps for unit in step.deleted] == ["Haus", "groß"]
     assert found.transcript == "the hotel"
 
 
@@ -458,6 +459,35 @@ def test_points_of_a_sweep_share_work_and_say_what_each_says_alone(
         )
     begun = read_events(tmp_path / "swept" / points[0].name / "events.jsonl")
     assert len(begun.recordings) == len(manifest.clips)
+
+
+def test_a_sweep_holds_what_one_recording_needs_however_many_there_are(
+    tiny_model: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Shared] = []
+
+    class Watched(Shared):
+        def __init__(self, translator: object) -> None:
+            super().__init__(translator)
+            begun.append(self)
+
+    monkeypatch.setattr("streamst.evaluate.run.sweep.Shared", Watched)
+    points = plan(options(tiny_model), ["wait-k:k=1/3"], [], [])
+
+    def held_after_each_recording(clips: tuple[Clip, ...], out: Path) -> list[int]:
+        """Results that are held when the last point of a recording is done."""
+        held: list[int] = []
+        sweep(
+            replace(manifest, clips=clips), points, out, resamples=100,
+            progress=lambda point: lambda *_: held.append(len(begun[-1])) if point is points[-1] else None,
+        )  # fmt: skip
+        return held
+
+    together = held_after_each_recording(manifest.clips, tmp_path / "together")
+    alone = [held_after_each_recording((clip,), tmp_path / clip.name)[0] for clip in manifest.clips]
+    assert min(alone) > 0
+    assert together == alone
+    assert len(begun[0]) == 0
 
 
 def test_who_shares_work_is_charged_for_all_of_it() -> None:

@@ -26,13 +26,7 @@ def attach(recordings: Sequence[Recording], references: Path, definition: Path |
 
     Raises InputError when the numbers differ or a recording or a definition is without its counterpart.
     """
-    try:
-        lines = references.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{references}: cannot be read as UTF-8 text: {error}") from error
-    if lines[-1] == "":
-        lines.pop()
-    lines = [line.strip() for line in lines]
+    lines = _lines(references)
     if definition is None:
         if len(lines) != len(recordings):
             raise InputError(
@@ -45,6 +39,27 @@ def attach(recordings: Sequence[Recording], references: Path, definition: Path |
     segments = read_segmentation(definition)
     if len(segments) != len(lines):
         raise InputError(f"{references}: {len(lines)} references, but {definition} has {len(segments)} segments")
+    found = _by_recording(recordings, segments, lines, definition)
+    return [replace(recording, references=entries) for recording, entries in zip(recordings, found, strict=True)]
+
+
+def _lines(references: Path) -> list[str]:
+    try:
+        lines = references.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{references}: cannot be read as UTF-8 text: {error}") from error
+    if lines[-1] == "":
+        lines.pop()
+    return [line.strip() for line in lines]
+
+
+def _by_recording(
+    recordings: Sequence[Recording],
+    segments: Sequence[tuple[str, float, float]],
+    lines: Sequence[str],
+    definition: Path,
+) -> list[tuple[Reference, ...]]:
+    """The references of each recording in order of time."""
     by_stem = {Path(recording.name).stem: recording for recording in recordings}
     if len(by_stem) != len(recordings):
         raise InputError(
@@ -58,10 +73,7 @@ def attach(recordings: Sequence[Recording], references: Path, definition: Path |
     for stem, entries in found.items():
         if not entries:
             raise InputError(f"{by_stem[stem].where}: {stem} has no segment in {definition}")
-    return [
-        replace(recording, references=tuple(sorted(found[Path(recording.name).stem], key=lambda r: r.offset_ms)))
-        for recording in recordings
-    ]
+    return [tuple(sorted(entries, key=lambda r: r.offset_ms)) for entries in found.values()]
 
 
 def read_segmentation(path: Path) -> list[tuple[str, float, float]]:

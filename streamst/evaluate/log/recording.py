@@ -98,11 +98,6 @@ class Recording:
         """All computation; None when the log does not tell, or has it mixed with the way to a server and back."""
         return sum(step.compute_ms for step in self.steps) if self.steps and self.clock != "remote" else None
 
-    @property
-    def erased(self) -> int | None:
-        """Units that were written and taken back; None when the log does not tell."""
-        return sum(len(step.deleted) for step in self.steps) if self.steps else None
-
 
 def replay(steps: Sequence[Step], where: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Units that stand in the end and the delay of each [ms]. InputError, naming `where`, for an impossible step."""
@@ -125,68 +120,83 @@ def from_lines(lines: Sequence[Mapping[str, Any]], where: str, folder: Path | No
 def _from_lines(
     begin: Mapping[str, Any], body: Sequence[Mapping[str, Any]], where: str, folder: Path | None
 ) -> Recording:
-    source, target = begin["source"], begin["target"]
-    unit = begin.get("unit", "word")
-    written: Written = begin["written"]
-    paced = begin["clock"] != "simulated"
-    text = ShownText(unit, source if written == "stable" else target, stable_only=written == "stable")
-    captions = ShownText(unit="word", lang=source)
-    shown: list[tuple[float, str]] = []
-    steps: list[Step] = []
-    speech: list[SpeechChunk] = []
-    source_ms = float(begin["source_ms"])
-    for number, line in enumerate(body):
-        gone: list[str] = []
-        new: list[str] = []
-        for event in line["events"]:
-            kind = event["event"]
-            if kind == "words" and written == "words" and event["lang"] == target:
-                new.extend(unit_ for word in event["words"] for unit_ in split_units(word, unit))
-            elif kind == "caption":
-                if captions.show(event) is not None:
-                    shown.append((float(event["source_ms"]), captions.text()))
-                change = None if written == "words" else text.show(event)
-                if change is not None:
-                    deleted, added = change
-                    back = min(len(new), len(deleted))  # a step may take back what it wrote itself
-                    if back:
-                        del new[len(new) - back :]
-                    gone = list(deleted[: len(deleted) - back]) + gone
-                    new.extend(added)
-            elif kind == "speech" and event["samples"]:
-                duration_ms = 1000.0 * event["samples"] / event["sample_rate_hz"]
-                delay_ms = min(float(event["source_ms"]), source_ms)
-                speech.append(SpeechChunk(delay_ms, duration_ms, number, event["text"]))
-        steps.append(
-            Step(
-                heard_ms=min(float(line["audio_ms"]), source_ms),
-                compute_ms=max(0.0, float(line["end_ms"]) - float(line["start_ms"])),
-                written=tuple(new),
-                deleted=tuple(gone),
-                wall_ms=float(line["end_ms"]) if paced else None,
-            )
-        )
-    units, delays = replay(steps, where)
+    reader = _Reader(begin)
+    for line in body:
+        reader.read(line)
+    units, delays = replay(reader.steps, where)
     wav = folder / begin["speech"] if folder is not None and begin.get("speech") else None
     return Recording(
         index=begin["id"],
         name=begin["path"],
         where=where,
-        source_ms=source_ms,
+        source_ms=reader.source_ms,
         units=units,
         delays_ms=delays,
-        unit=unit,
+        unit=reader.unit,
         references=tuple(Reference(**segment) for segment in begin["references"]),
-        steps=tuple(steps),
-        speech=tuple(speech),
+        steps=tuple(reader.steps),
+        speech=tuple(reader.speech),
         speech_path=wav,
-        transcript=captions.text() if captions.seen else None,
+        transcript=reader.captions.text() if reader.captions.seen else None,
         speaker=begin.get("speaker", ""),
         clock=begin["clock"],
         task=begin["task"],
-        output="both" if speech else "text",
-        captions=tuple(shown),
+        output="both" if reader.speech else "text",
+        captions=tuple(reader.shown),
     )
+
+
+class _Reader:
+    """The lines of one recording, one after the other, as steps, speech and captions."""
+
+    def __init__(self, begin: Mapping[str, Any]) -> None:
+        self.unit: str = begin.get("unit", "word")
+        self.source_ms = float(begin["source_ms"])
+        self.steps: list[Step] = []
+        self.speech: list[SpeechChunk] = []
+        self.captions = ShownText("word", begin["source"])
+        self.shown: list[tuple[float, str]] = []
+        self._target: str = begin["target"]
+        self._paced = begin["clock"] != "simulated"
+        self._written: Written = begin["written"]
+        stable = self._written == "stable"
+        self._text = ShownText(self.unit, begin["source"] if stable else self._target, stable_only=stable)
+
+    def read(self, line: Mapping[str, Any]) -> None:
+        """One more step."""
+        gone: list[str] = []
+        new: list[str] = []
+        for event in line["events"]:
+            kind = event["event"]
+            if kind == "words" and self._written == "words" and event["lang"] == self._target:
+                new.extend(part for word in event["words"] for part in split_units(word, self.unit))
+            elif kind == "caption":
+                self._show(event, gone, new)
+            elif kind == "speech" and event["samples"]:
+                duration_ms = 1000.0 * event["samples"] / event["sample_rate_hz"]
+                delay_ms = min(float(event["source_ms"]), self.source_ms)
+                self.speech.append(SpeechChunk(delay_ms, duration_ms, len(self.steps), event["text"]))
+        self.steps.append(
+            Step(
+                heard_ms=min(float(line["audio_ms"]), self.source_ms),
+                compute_ms=max(0.0, float(line["end_ms"]) - float(line["start_ms"])),
+                written=tuple(new),
+                deleted=tuple(gone),
+                wall_ms=float(line["end_ms"]) if self._paced else None,
+            )
+        )
+
+    def _show(self, event: Mapping[str, Any], gone: list[str], new: list[str]) -> None:
+        """A caption; what it withdraws goes to `gone` (from `new` first: a step may take back what it wrote itself)."""
+        if self.captions.show(event) is not None:
+            self.shown.append((float(event["source_ms"]), self.captions.text()))
+        change = None if self._written == "words" else self._text.show(event)
+        if change is not None:
+            deleted, added = change
+            back = min(len(new), len(deleted))
+            del new[len(new) - back :]
+            gone[:0] = deleted[: len(deleted) - back]
+            new.extend(added)
 
 
 class ShownText:

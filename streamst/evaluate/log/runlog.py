@@ -74,47 +74,48 @@ def event_json(event: Event, samples_before: int = 0) -> Line:
 def read_events(path: Path) -> EventLog:
     """The whole recordings of an `events.jsonl`. InputError with file and line for a damaged line before the last."""
     try:
-        raw = path.read_bytes()
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return EventLog()
     recordings: dict[int, tuple[Line, ...]] = {}
     block: list[Line] = []
     whole = position = 0
-    lines = raw.split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[:-1], start=1):
         position += len(line) + 1
-        last = number == len(lines)
         if not line:
             continue
-        try:
-            entry = json.loads(line)
-            kind, index = entry["type"], entry["id"]
-        except (ValueError, TypeError, KeyError) as error:
-            if last:  # no newline follows: the writer was stopped in it
-                block.append({})
-                break
-            raise InputError(f"{path}:{number}: not a line of an event log ({error}): {line[:80]!r}") from error
-        if last:
-            block.append({})
-            break
-        if kind == "begin":
-            if block:
-                raise InputError(f"{path}:{number}: recording {index} begins before {block[0].get('id')} has ended")
-            if index in recordings:
-                raise InputError(f"{path}:{number}: recording {index} is there twice")
-        elif kind not in ("push", "finish", "end"):
-            raise InputError(f"{path}:{number}: type {kind!r} is not known; use begin, push, finish or end")
-        elif not block or block[0]["id"] != index:
-            raise InputError(f"{path}:{number}: a {kind} of recording {index}, which has not begun")
+        entry = _entry(line, f"{path}:{number}")
+        _check_place(entry, block, recordings, f"{path}:{number}")
         block.append(entry)
-        if kind == "end":
-            if entry.get("steps") != len(block) - 2:
-                raise InputError(
-                    f"{path}:{number}: recording {index} has {len(block) - 2} steps, its end says {entry.get('steps')}"
-                )
-            recordings[index] = tuple(block)
+        if entry["type"] == "end":
+            recordings[entry["id"]] = tuple(block)
             block, whole = [], position
-    return EventLog(recordings, whole, len(block))
+    stopped_in = 1 if lines[-1] else 0  # no newline follows: the writer was stopped in it
+    return EventLog(recordings, whole, len(block) + stopped_in)
+
+
+def _entry(line: bytes, where: str) -> Line:
+    try:
+        entry = json.loads(line)
+        return {**entry, "type": entry["type"], "id": entry["id"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{where}: not a line of an event log ({error}): {line[:80]!r}") from error
+
+
+def _check_place(entry: Line, block: list[Line], recordings: Mapping[int, object], where: str) -> None:
+    """InputError unless `entry` may follow `block`, the lines of a recording that has not ended."""
+    kind, index = entry["type"], entry["id"]
+    if kind == "begin":
+        if block:
+            raise InputError(f"{where}: recording {index} begins before {block[0].get('id')} has ended")
+        if index in recordings:
+            raise InputError(f"{where}: recording {index} is there twice")
+    elif kind not in ("push", "finish", "end"):
+        raise InputError(f"{where}: type {kind!r} is not known; use begin, push, finish or end")
+    elif not block or block[0]["id"] != index:
+        raise InputError(f"{where}: a {kind} of recording {index}, which has not begun")
+    if kind == "end" and entry.get("steps") != len(block) - 1:
+        raise InputError(f"{where}: recording {index} has {len(block) - 1} steps, its end says {entry.get('steps')}")
 
 
 class RunDirectory:

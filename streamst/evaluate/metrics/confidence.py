@@ -18,7 +18,6 @@ from sacrebleu.significance import PairedTest, _bootstrap_resample
 from streamst.errors import InputError
 
 from .quality import check_pairs, scorer
-from .result import Metric, signature
 
 RESAMPLES = 1000
 SEED = 12345
@@ -81,13 +80,6 @@ def percentiles(values: Sequence[float | None], ranks: Sequence[float] = PERCENT
         return {}
     found = np.percentile(defined, list(ranks))
     return {f"p{rank:g}": float(value) for rank, value in zip(ranks, found, strict=True)}
-
-
-def percentile_metrics(name: str, values: Sequence[float | None], unit: str) -> dict[str, Metric]:
-    """The percentiles as report entries: "LAAL_p50", ..."""
-    n = len(_defined(values))
-    fields = {"percentile": "linear", "n": len(values), "undefined": len(values) - n}
-    return {f"{name}_{key}": Metric(value, unit, signature(fields)) for key, value in percentiles(values).items()}
 
 
 def mean_interval(

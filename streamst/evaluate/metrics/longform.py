@@ -132,10 +132,10 @@ class LongFormula:
 
 LONG_FORMULAS: dict[str, LongFormula] = {
     "StreamLAAL_fbk": LongFormula(
-        lambda s, u: length_adaptive_average_lagging(_clipped(u)), "ms", "aswer", "LAAL,delays-clipped-at-0"
+        lambda _, u: length_adaptive_average_lagging(_clipped(u)), "ms", "aswer", "LAAL,delays-clipped-at-0"
     ),
     "StreamLAAL_simulstream": LongFormula(
-        lambda s, u: length_adaptive_average_lagging(u), "ms", "aswer", "LAAL,delays-not-clipped"
+        lambda _, u: length_adaptive_average_lagging(u), "ms", "aswer", "LAAL,delays-not-clipped"
     ),
     "LongYAAL": LongFormula(
         lambda s, u: yet_another_average_lagging(u, s.recording_end_ms), "ms", "soft", "YAAL,end=audio,exclusive"
@@ -143,10 +143,10 @@ LONG_FORMULAS: dict[str, LongFormula] = {
     "LongYAAL_omnisteval": LongFormula(
         lambda s, u: yet_another_average_lagging(u, s.reference_end_ms), "ms", "soft", "YAAL,end=last-segment,exclusive"
     ),
-    "LongAL": LongFormula(lambda s, u: average_lagging(u), "ms", "soft", "AL"),
-    "LongLAAL": LongFormula(lambda s, u: length_adaptive_average_lagging(u), "ms", "soft", "LAAL"),
-    "LongAP": LongFormula(lambda s, u: average_proportion(u), "ratio", "soft", "AP"),
-    "LongDAL": LongFormula(lambda s, u: differentiable_average_lagging(u), "ms", "soft", "DAL"),
+    "LongAL": LongFormula(lambda _, u: average_lagging(u), "ms", "soft", "AL"),
+    "LongLAAL": LongFormula(lambda _, u: length_adaptive_average_lagging(u), "ms", "soft", "LAAL"),
+    "LongAP": LongFormula(lambda _, u: average_proportion(u), "ratio", "soft", "AP"),
+    "LongDAL": LongFormula(lambda _, u: differentiable_average_lagging(u), "ms", "soft", "DAL"),
 }
 
 

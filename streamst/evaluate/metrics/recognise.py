@@ -1,7 +1,7 @@
 """Quality of speech output: recognise it with an ASR of your choice, then ASR-BLEU, ASR-chrF, ASR-WER or ASR-CER.
 
-A recogniser is a command or a callable; its transcripts are cached by the hash of the audio. Without one there is no
-score: the call fails, it never returns 0.
+A recogniser is a command, or any callable with a name; its transcripts are cached by the hash of the audio. Without
+one there is no score: the call fails, it never returns 0.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -50,17 +50,6 @@ class CommandRecogniser:
         return " ".join(done.stdout.split())
 
 
-@dataclass(frozen=True)
-class CallableRecogniser:
-    """A function of a wav's path, under a name."""
-
-    function: Callable[[Path], str]
-    name: str
-
-    def __call__(self, wav: Path) -> str:
-        return self.function(wav)
-
-
 def transcribe(recogniser: Recogniser | None, wavs: Sequence[Path | None], cache: Path | None = None) -> list[str]:
     """The transcript of every wav, "" for None (no speech came out).
 
@@ -68,7 +57,7 @@ def transcribe(recogniser: Recogniser | None, wavs: Sequence[Path | None], cache
     Raises UnavailableError without a recogniser, InputError for a missing wav.
     """
     if recogniser is None:
-        raise UnavailableError("speech output needs a recogniser: give an ASR command or callable (none is configured)")
+        raise UnavailableError("speech output needs a recogniser: give an ASR command (none is configured)")
     transcripts = []
     for wav in wavs:
         if wav is None:

@@ -293,7 +293,7 @@ def _versions() -> dict[str, str]:
 
 def _git_revision() -> str | None:
     """The revision of the source tree, "+" when it has changes; None where the package does not run from one."""
-    folder = Path(__file__).resolve().parents[2]
+    folder = Path(streamst.__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return None
     try:

@@ -34,6 +34,10 @@ class Shared:
         """Seconds of computing, those saved included."""
         return self._clock() + self._saved_s
 
+    def __len__(self) -> int:
+        """How many results are held."""
+        return len(self._known)
+
     def next_recording(self) -> None:
         """Forget what only the last recording needed."""
         self._known.clear()

@@ -148,8 +148,8 @@ def _run_together(
                     directory.append(play(clip, out / point.name))
                     if told:
                         told(1, clip.duration_ms / 1000.0)
+            shared.next_recording()
     except StreamstError:
         for _, directory, _, _ in jobs:
             directory.leave()
         raise
-        shared.next_recording()

@@ -17,6 +17,7 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
 from streamst.models.aligner import HOP_SAMPLES, Aligner, forward_sum, load_aligner, mel_frames
 from streamst.models.voice import GermanVoice, say
+from streamst.pipeline import ASSETS
 
 from .codec_bench import draw
 
@@ -171,9 +173,8 @@ def main() -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("manifest", type=Path)
-    assets = Path(__file__).parents[1] / "assets"
-    parser.add_argument("--model", type=Path, default=assets / "voice-de")
-    parser.add_argument("--codec", type=Path, default=assets / "codec")
+    parser.add_argument("--model", type=Path, default=ASSETS / "voice-de")
+    parser.add_argument("--codec", type=Path, default=ASSETS / "codec")
     parser.add_argument("--limit", type=int, default=1000, help="test sentences to use")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--wav", type=Path, help="write the audio into this folder")
@@ -181,7 +182,7 @@ def main() -> None:
     options = parser.parse_args()
     figures = measure(options.manifest, options.model, options.codec, options.limit, options.wav, options.picture)
     for name, values in figures.items():
-        print(name, " ".join(f"{key} {value:.3f}" for key, value in values.items()))
+        sys.stdout.write(f"{name} {' '.join(f'{key} {value:.3f}' for key, value in values.items())}\n")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
