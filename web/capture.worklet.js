@@ -16,7 +16,7 @@ class Capture extends AudioWorkletProcessor {
     this.resampler = new Resampler(sampleRate, rateHz);
     this.bundle = new Float32Array(Math.round((rateHz * bundleMs) / 1000));
     this.filled = 0;
-    this.mono = new Float32Array(128);
+    this.mono = new Float32Array(0); // as long as the block that comes, whatever its size
     this.peak = 0;
     this.sinceLevel = 0;
     this.running = true;

@@ -1,10 +1,12 @@
 /** The captions as files: plain text and SRT subtitles, in one language or both. Pure text in, text out. */
 
 import { textOf } from "./captions.js";
+import { characters, cutEvenly, fits, lines } from "./lines.js";
 
-const LINE_CHARACTERS = 42; // what subtitling guidelines let one line hold
-const CUE_LINES = 2;
-const SHORTEST_CUE_MS = 700;
+export { wrap } from "./lines.js";
+
+const SHORTEST_CUE_MS = 700; // where the next one leaves the time
+const LEAST_CUE_MS = 100; // even where captions overlap or last no time at all
 
 /** Milliseconds as HH:MM:SS,mmm. */
 export function srtTime(ms) {
@@ -20,50 +22,45 @@ export function clock(ms) {
   return hours === "00" ? `${Number(minutes)}:${seconds}` : `${Number(hours)}:${minutes}:${seconds}`;
 }
 
-/** Words in lines of at most LINE_CHARACTERS; a longer word stands alone. */
-export function wrap(text) {
-  const lines = [];
-  for (const word of text.split(/\s+/).filter(Boolean)) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= LINE_CHARACTERS) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
+/** One row as subtitles in which each language has at most two lines; its time is shared out by their length. */
+function cuesOf(row, langs) {
+  const said = langs.map((lang) => ({ text: row.texts.get(lang), words: textOf(row, lang) })).filter(({ words }) => words);
+  if (said.length === 0) return [];
+  let columns = [];
+  for (let count = 1; columns.length === 0 || !columns.flat().every(fits); count++) {
+    columns = said.map(({ words }) => cutEvenly(words, count));
   }
-  return lines;
-}
-
-/** One row as subtitles of at most CUE_LINES lines, the row's time shared out by their length. */
-function cuesOf(row, lang) {
-  const text = row.texts.get(lang);
-  const lines = wrap(textOf(row, lang));
-  const start = text ? text.startMs : row.startMs;
-  const end = Math.max(text ? text.endMs : row.endMs, start + SHORTEST_CUE_MS);
-  const total = lines.join("").length;
-  const cues = [];
+  const parts = columns[0].map((_, n) => columns.map((column) => column[n]).filter(Boolean)).filter((part) => part.length > 0);
+  const start = Math.min(...said.map(({ text }) => text.startMs));
+  const end = Math.max(start + SHORTEST_CUE_MS, ...said.map(({ text }) => text.endMs));
+  const total = characters(parts.flat().join(""));
   let spoken = 0;
-  for (let at = 0; at < lines.length; at += CUE_LINES) {
-    const part = lines.slice(at, at + CUE_LINES);
+  return parts.map((part) => {
     const from = start + ((end - start) * spoken) / total;
-    spoken += part.join("").length;
-    cues.push({ from, to: start + ((end - start) * spoken) / total, lines: part });
-  }
-  return cues;
+    spoken += characters(part.join(""));
+    return { from, to: start + ((end - start) * spoken) / total, lines: part.flatMap(lines) };
+  });
 }
 
-/** SRT subtitles. With two languages each row is one cue, the first language above the second. */
+/** Whole milliseconds for cues in their order: each begins after the one before it and ends before the next, none is empty. */
+function timed(cues) {
+  let earliest = 0;
+  const starts = cues.map(({ from }) => {
+    const start = Math.max(earliest, Math.round(from));
+    earliest = start + LEAST_CUE_MS;
+    return start;
+  });
+  return cues.map(({ to, lines }, n) => {
+    const wanted = Math.max(Math.round(to), starts[n] + SHORTEST_CUE_MS);
+    return { from: starts[n], to: Math.min(wanted, starts[n + 1] ?? Infinity), lines };
+  });
+}
+
+/** SRT subtitles of at most two lines a language, in the order of `langs`. */
 export function toSrt(rows, langs) {
-  const cues =
-    langs.length === 1
-      ? rows.flatMap((row) => cuesOf(row, langs[0]))
-      : rows.map((row) => ({
-          from: row.startMs,
-          to: Math.max(row.endMs, row.startMs + SHORTEST_CUE_MS),
-          lines: langs.map((lang) => textOf(row, lang)).filter(Boolean),
-        }));
-  const spoken = cues.filter((cue) => cue.lines.length > 0);
-  for (let n = 0; n + 1 < spoken.length; n++) {
-    spoken[n].to = Math.max(spoken[n].from, Math.min(spoken[n].to, spoken[n + 1].from)); // no two at once
-  }
-  return spoken.map(({ from, to, lines }, n) => `${n + 1}\n${srtTime(from)} --> ${srtTime(to)}\n${lines.join("\n")}\n`).join("\n");
+  return timed(rows.flatMap((row) => cuesOf(row, langs)))
+    .map(({ from, to, lines }, n) => `${n + 1}\n${srtTime(from)} --> ${srtTime(to)}\n${lines.join("\n")}\n`)
+    .join("\n");
 }
 
 /** Plain text: a line with the time for each row, then a line for each language. */

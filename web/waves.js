@@ -3,7 +3,7 @@
 const STEP_MS = 100;
 const BAR_PX = 2;
 const PITCH_PX = 4;
-const LABEL_PX = 34; // at the left, where the lanes' names stand
+const LABEL_GAP_PX = 6; // between the lanes' names at the left and the oldest bar
 const REST_STEPS = 10;
 const FLOOR_DB = -50;
 
@@ -54,9 +54,13 @@ export class Waves {
     this.heard.push(barHeight(this.input));
     this.spoken.push(barHeight(this.output));
     this.input = this.output = 0;
-    const most = Math.max(0, Math.floor((this.canvas.clientWidth - LABEL_PX) / PITCH_PX));
-    for (const bars of [this.heard, this.spoken]) bars.splice(0, Math.max(0, bars.length - most));
     this.draw();
+  }
+
+  /** How many bars stand beside the lanes' names. */
+  room(labels) {
+    const left = Math.max(...labels.map((label) => label.offsetLeft + label.offsetWidth)) + LABEL_GAP_PX;
+    return Math.max(0, Math.floor((this.canvas.clientWidth - left) / PITCH_PX));
   }
 
   draw() {
@@ -65,7 +69,10 @@ export class Waves {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.draws.scale(ratio, ratio);
-    const [above, below] = this.canvas.parentElement.querySelectorAll("span"); // their labels have their colours
+    const labels = [...this.canvas.parentElement.querySelectorAll("span")];
+    const [above, below] = labels; // they have the bars' colours
+    const most = this.room(labels); // less than before, where the window was made narrower
+    for (const bars of [this.heard, this.spoken]) bars.splice(0, Math.max(0, bars.length - most));
     const lanes = [
       [this.heard, getComputedStyle(above).color, height / 4],
       [this.spoken, getComputedStyle(below).color, (3 * height) / 4],

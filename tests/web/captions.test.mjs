@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Captions, isEmpty, joinText, textOf } from "../../web/captions.js";
-import { clock, srtTime, toSrt, toText, wrap } from "../../web/transcript.js";
+import { clock, srtTime, toText } from "../../web/transcript.js";
 
 function caption(lang, segment, revision, stable, unstable = "", start_ms = 0, end_ms = 1000, final = false) {
   return { type: "caption", lang, segment, revision, stable, unstable, start_ms, end_ms, final };
@@ -79,43 +79,4 @@ test("the plain text has both languages, with the time", () => {
     toText(twoSentences().rows, ["en", "de"]),
     "[0:00]\nen: Good morning.\nde: Guten Morgen.\n\n[0:02]\nen: How about that check?\nde: Wie wäre es mit\n",
   );
-});
-
-test("subtitles of one language have its text and times", () => {
-  assert.equal(
-    toSrt(twoSentences().rows, ["de"]),
-    "1\n00:00:00,500 --> 00:00:01,500\nGuten Morgen.\n\n2\n00:00:02,000 --> 00:00:03,250\nWie wäre es mit\n",
-  );
-});
-
-test("subtitles of both languages set one above the other", () => {
-  assert.match(toSrt(twoSentences().rows, ["en", "de"]), /\nHow about that check\?\nWie wäre es mit\n/);
-});
-
-test("a long sentence becomes several subtitles that share its time and lose no word", () => {
-  const words = Array.from({ length: 40 }, (_, n) => `word${n}`);
-  const captions = new Captions();
-  captions.startRun();
-  captions.apply(caption("de", 0, 0, words.join(" "), "", 1000, 11_000));
-  const cues = toSrt(captions.rows, ["de"]).split("\n\n").map((cue) => cue.trim().split("\n"));
-  assert.ok(cues.length > 2);
-  assert.deepEqual(cues.flatMap((cue) => cue.slice(2).join(" ").split(" ")), words);
-  for (const cue of cues) assert.ok(cue.slice(2).length <= 2 && cue.slice(2).every((line) => line.length <= 42));
-  const times = cues.map((cue) => cue[1].split(" --> "));
-  assert.equal(times[0][0], "00:00:01,000");
-  assert.equal(times.at(-1)[1], "00:00:11,000");
-  for (let n = 1; n < times.length; n++) assert.equal(times[n][0], times[n - 1][1]);
-});
-
-test("no two subtitles are shown at once", () => {
-  const captions = new Captions();
-  captions.startRun();
-  captions.apply(caption("de", 0, 0, "Ja.", "", 1000, 1100));
-  captions.apply(caption("de", 1, 0, "Nein.", "", 1200, 1300));
-  assert.match(toSrt(captions.rows, ["de"]), /00:00:01,000 --> 00:00:01,200\nJa\.\n\n2\n00:00:01,200 --> 00:00:01,900\nNein\./);
-});
-
-test("a word longer than a line stands alone", () => {
-  const long = "Donaudampfschifffahrtsgesellschaftskapitänsmütze";
-  assert.deepEqual(wrap(`die ${long} ist`), ["die", long, "ist"]);
 });
