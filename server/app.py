@@ -1,97 +1,84 @@
-"""The routes, and the process that serves them.
+"""The application and the process that serves it.
 
-GET /healthz, /readyz, /metrics, /v1/info, /v1/sessions/ID/report · POST /v1/sessions · websocket /v1/stream ·
-everything else is the page.
-The routes of other services' protocols are in `compatible.py`.
+GET /healthz, /readyz, /metrics, /v1/info; the native protocol (`session/routes.py`); those of other services
+(`foreign/compatible.py`); everything else is the page.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import math
 import mimetypes
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
-from uvicorn.protocols.utils import ClientDisconnected
 
 import streamst
-from streamst.errors import InputError, ProtocolError, UnavailableError
+from streamst.errors import InputError, UnavailableError
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from streamst.server.foreign.compatible import Compatible
-from streamst.server.operator.limits import origin_allowed
+from streamst.server.operator.headers import SecurityHeaders
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.room.live import open_session
 from streamst.server.room.processes import Loader, Processes
 from streamst.server.room.worker import Worker
+from streamst.server.room.workers import Workers
+from streamst.server.session.entrance import Entrance
 from streamst.server.session.reception import Reception
-from streamst.server.session.reports import among
-from streamst.server.session.sessions import Sessions, retry_ms
-from streamst.server.wire import codes
+from streamst.server.session.routes import NativeRoutes
+from streamst.server.session.sessions import Sessions
 from streamst.server.wire.audio import codecs_offered
-from streamst.server.wire.bodies import read_json
-from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
-from streamst.server.wire.seam import Settings
+from streamst.server.wire.seam import Choice, Offer, Settings
 
 from .transport import Door, PoliteServer, Transport
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
-log = logging.getLogger("streamst.server")
-
 WEB = Path(streamst.__file__).parent / "web"
-SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
-    "cross-origin-embedder-policy": "require-corp",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
-STATUS = {codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.TOO_BIG: 413, codes.POLICY: 403}
-STATUS |= {codes.UNAUTHORISED: 401, codes.IDLE: 408, codes.QUOTA: 429}  # else 503
 SEND_BUFFER_BYTES = 1 << 17  # of a connection, in the kernel, which would else keep megabytes for who does not read
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
 
 class Service:
-    """What the routes share: one pipeline, one worker, the sessions."""
+    """What the routes share: one pipeline, its workers, the sessions."""
 
     def __init__(self, pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None) -> None:
         self.pipeline, self.options = pipeline, options
         self.metrics = Metrics()
-        self.worker: Worker | Processes
+        self.workers: Workers
         if options.workers == 1:
-            self.worker = Worker(pipeline, self.metrics)
+            self.workers = Worker(pipeline, self.metrics)
         elif loader is not None:
-            self.worker = Processes(loader, pipeline, self.metrics, options.workers)
+            self.workers = Processes(loader, pipeline, self.metrics, options.workers)
         else:
             raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
-        self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.worker.room)
+        self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.workers.room)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
-        self.reception = Reception(self.worker, self.sessions, options, self.metrics, self.defaults, self.offer)
-        self.compatible = Compatible(self.reception, self._admit)
+        reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer)
+        entrance = Entrance(self.sessions, options)
+        self.routes: list[BaseRoute] = [
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.show_metrics),
+            Route("/v1/info", self.info),
+            *NativeRoutes(reception, entrance, options, self.metrics).routes,
+            *Compatible(reception, entrance).routes,
+            Mount("/", StaticFiles(directory=WEB, html=True)),
+        ]
         self.metrics.max_sessions.set(options.max_sessions)
 
     def warm_up(self) -> None:
@@ -100,27 +87,24 @@ class Service:
         session.push(np.zeros(session.sample_rate_hz, np.float32))
         session.finish()
 
-    def offer(self) -> dict[str, Any]:
+    def offer(self) -> Offer:
         """What a client may choose from."""
         pipeline = self.pipeline
         translator, voice = pipeline.translator, pipeline.voice
-        fitting = [name for name, policy in POLICIES.items() if not missing_needs(policy(), translator.provides)]
-        return {
-            "version": streamst.__version__,
-            "source": translator.source,
-            "targets": list(translator.targets),
-            "policies": fitting,
-            "latencies": list(LATENCY_NAMES),
-            "codecs": codecs_offered(pipeline.codec),
-            "output": ["captions"] if voice is None else ["captions", "audio"],
-            "sample_rate_hz": pipeline.sample_rate_hz,
-            "defaults": {
-                "target": self.defaults.target,
-                "policy": self.defaults.policy,
-                "latency": self.defaults.latency,
-            },
-            "output_sample_rate_hz": pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz,
-        }
+        return Offer(
+            version=streamst.__version__,
+            source=translator.source,
+            targets=tuple(translator.targets),
+            policies=tuple(
+                name for name, policy in POLICIES.items() if not missing_needs(policy(), translator.provides)
+            ),
+            latencies=tuple(LATENCY_NAMES),
+            codecs=tuple(codecs_offered(pipeline.codec)),
+            output=("captions",) if voice is None else ("captions", "audio"),
+            sample_rate_hz=pipeline.sample_rate_hz,
+            defaults=Choice(self.defaults.target, self.defaults.policy, self.defaults.latency),
+            output_sample_rate_hz=pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz,
+        )
 
     async def healthz(self, _: Request) -> Response:
         """Alive, and how full."""
@@ -139,7 +123,7 @@ class Service:
             reason = "draining"
         elif self.sessions.free < 1:
             reason = "full"
-        elif not self.worker.room:
+        elif not self.workers.room:
             reason = "busy"
         else:
             return JSONResponse({"ready": True})
@@ -148,120 +132,11 @@ class Service:
     async def info(self, _: Request) -> Response:
         """Languages, policies, codecs and limits."""
         sessions = {"sessions": len(self.sessions), "max_sessions": self.options.max_sessions}
-        return JSONResponse({**self.offer(), "limits": self.options.limits(), **sessions})
+        return JSONResponse({**asdict(self.offer()), "limits": self.options.limits(), **sessions})
 
     async def show_metrics(self, _: Request) -> Response:
         """Prometheus text."""
         return Response(self.metrics.exposition(), media_type=self.metrics.content_type)
-
-    async def new_session(self, request: Request) -> Response:
-        """Keep a place for a client; a refusal here is one that a browser can read."""
-        try:
-            if not self._same_origin(request):
-                raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
-            self._knock(request)
-            settings = read_settings(await read_json(request, self.options.max_text_bytes))
-            owner = self.sessions.admit(_bearer(request), _address(request))
-            token, kept = self.sessions.reserve(settings, owner)
-        except ProtocolError as error:
-            return self._refusal(error)
-        return JSONResponse(
-            {
-                "url": "/v1/stream",
-                "token": token,
-                "session_id": kept.session_id,
-                "expires_in_ms": round(self.options.reservation_s * 1000),
-                "limits": self.options.limits(),
-            },
-            201,
-        )
-
-    async def stream(self, websocket: WebSocket) -> None:
-        """One native session."""
-        if not self._same_origin(websocket):
-            self.metrics.refused.labels(why="origin").inc()
-            log.warning("refused a page from origin %r; allow it with allowed_origins", websocket.headers.get("origin"))
-            error = ProtocolError("pages of this origin may not use this server", codes.POLICY)
-            await websocket.send_denial_response(self._refusal(error))
-            return
-        offered: list[str] = websocket.scope["subprotocols"]
-        if offered and SUBPROTOCOL not in offered:
-            self.metrics.refused.labels(why="subprotocol").inc()
-            reason = f"subprotocol {offered[0]!r} is not spoken here; use {SUBPROTOCOL}"
-            await websocket.send_denial_response(self._refusal(ProtocolError(reason, codes.BAD_PARAMETER)))
-            return
-        try:
-            self._knock(websocket)
-        except ProtocolError as error:
-            self.metrics.refused.labels(why="rate").inc()
-            await websocket.send_denial_response(self._refusal(error))
-            return
-        await websocket.accept(SUBPROTOCOL if offered else None)
-        protocol = NativeProtocol(self.options.max_text_bytes)
-        try:
-            token = self._native_token(websocket, _token(websocket, offered))
-        except ProtocolError as error:
-            await self.reception.refuse(websocket, protocol, error)
-            return
-        await self.reception.serve(websocket, protocol, token)
-
-    async def report(self, request: Request) -> Response:
-        """What a session was like, or is so far: for who shows one of its tokens, or the API key that it came with."""
-        session_id, secret = request.path_params["session_id"], _bearer(request)
-        try:
-            self._knock(request)
-            served, kept = self.sessions.find(session_id), self.sessions.reports.find(session_id)
-            if secret is None:
-                raise ProtocolError("show the session's token, or your API key, as a bearer token", codes.UNAUTHORISED)
-            tokens = served.tokens if served else kept.tokens if kept else ()
-            owner = served.owner if served else kept.owner if kept else None
-            if not among(secret, tokens):
-                key = self.sessions.admission.find(secret)
-                if key is None or key.name != owner:
-                    raise ProtocolError("the token is not of this session, or there is none", codes.UNAUTHORISED)
-        except ProtocolError as error:
-            return self._refusal(error)
-        if served is not None:
-            return JSONResponse(rounded(served.summary(served.ended)))
-        assert kept is not None
-        return JSONResponse(rounded(kept.report))
-
-    def _native_token(self, websocket: WebSocket, shown: str | None) -> str | None:
-        """What a native client shows, where it is a token of a session or of a place; None once it is let in otherwise.
-
-        ProtocolError 4401 for what is neither that nor a good API key, 4429 where there are too many.
-        """
-        if shown is not None and (self.sessions.resumable(shown) or self.sessions.reserved(shown)):
-            return shown
-        self._let_in(websocket, shown)
-        return None if self.sessions.admission.keys else shown
-
-    def _admit(self, request: HTTPConnection, key: str | None) -> None:
-        """Let a client of a compatible endpoint in; ProtocolError says why not."""
-        if not self._same_origin(request):
-            raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
-        self._knock(request)
-        self._let_in(request, key)
-
-    def _let_in(self, request: HTTPConnection, key: str | None) -> None:
-        """Note whose API key it is, for the session to come."""
-        request.scope.setdefault("state", {})["owner"] = self.sessions.admit(key, _address(request))
-
-    def _knock(self, request: HTTPConnection) -> None:
-        self.sessions.admission.knock(_address(request))
-
-    def _same_origin(self, request: HTTPConnection) -> bool:
-        return origin_allowed(request.headers.get("origin"), request.headers.get("host"), self.options)
-
-    def _refusal(self, error: ProtocolError) -> Response:
-        known = codes.meaning(error.code)
-        body: dict[str, Any] = {"code": error.code, "name": known.name, "message": str(error)}
-        wait_ms = retry_ms(error)
-        body |= {"retryable": known.retryable, "retry_after_ms": wait_ms}
-        if error.code == codes.OVERLOADED and wait_ms is not None:
-            body |= {"queue_position": self.sessions.refused(), "eta_s": wait_ms / 1000}
-        headers = None if wait_ms is None else {"retry-after": str(math.ceil(wait_ms / 1000))}
-        return JSONResponse(body, STATUS.get(error.code, 503), headers)
 
 
 def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader: Loader | None = None) -> Starlette:
@@ -275,23 +150,9 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        service.worker.close()
+        service.workers.close()
 
-    app = Starlette(
-        routes=[
-            Route("/healthz", service.healthz),
-            Route("/readyz", service.readyz),
-            Route("/metrics", service.show_metrics),
-            Route("/v1/info", service.info),
-            Route("/v1/sessions", service.new_session, methods=["POST"]),
-            Route("/v1/sessions/{session_id}/report", service.report),
-            WebSocketRoute("/v1/stream", service.stream),
-            *service.compatible.routes,
-            Mount("/", StaticFiles(directory=WEB, html=True)),
-        ],
-        middleware=[Middleware(_SecurityHeaders)],
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=service.routes, middleware=[Middleware(SecurityHeaders)], lifespan=lifespan)
     app.state.service = service
     return app
 
@@ -349,7 +210,8 @@ def prepare(
 
 
 def _print(address: str) -> None:
-    print(f"StreamST listens on {address}", flush=True)
+    sys.stdout.write(f"StreamST listens on {address}\n")
+    sys.stdout.flush()
 
 
 def _listen(options: ServerOptions) -> socket.socket:
@@ -365,42 +227,3 @@ def _listen(options: ServerOptions) -> socket.socket:
         ) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listener
-
-
-def _token(websocket: WebSocket, offered: list[str]) -> str | None:
-    """A token from the second subprotocol `token.…` (all that a browser can send) or an Authorization header."""
-    for name in offered:
-        if name.startswith("token."):
-            return name.removeprefix("token.")
-    return _bearer(websocket)
-
-
-def _bearer(request: HTTPConnection) -> str | None:
-    kind, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if kind.lower() == "bearer" else None
-
-
-def _address(request: HTTPConnection) -> str | None:
-    return request.client.host if request.client else None
-
-
-class _SecurityHeaders:
-    """Adds SECURITY_HEADERS to every HTTP response."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            with contextlib.suppress(WebSocketDisconnect, ClientDisconnected):  # before or in the midst of a refusal
-                await self.app(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                extra = [(k.encode(), v.encode()) for k, v in SECURITY_HEADERS.items() if k.encode() not in present]
-                message["headers"] = [*message["headers"], *extra]
-            await send(message)
-
-        await self.app(scope, receive, with_headers)

@@ -22,6 +22,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
+from streamst.server.session.link import Farewell
+
 log = logging.getLogger("streamst.server")
 
 LINGER_S = 2.0  # how long a refused client may go on sending into the void
@@ -30,12 +32,9 @@ REQUEST_S = 10.0  # how long a connection may take to ask for something
 MOST_CONNECTIONS = 900  # at once, of all kinds: a process may often have 1024 files, and models have theirs
 BAD_DATA = 1007
 
-Farewell = Callable[[int, str], list[str]]
-"""The text messages that precede a close with this code and reason; kept by the application in the scope's state."""
-
 
 class Transport(WebSocketsSansIOProtocol):
-    """One websocket's bytes. The scope's state gets `abort`, and may hold a `farewell` (see `Farewell`)."""
+    """One websocket's bytes. The scope's state gets `abort`, and may hold a `farewell` (`session/link.py`)."""
 
     _linger_until_s: float | None = None  # set when this connection has failed
     _heard_s = 0.0  # when something came last
@@ -100,8 +99,11 @@ class Transport(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": closing.code, "reason": closing.reason})
         farewell: Farewell | None = self.scope.get("state", {}).get("farewell")
         said = farewell(closing.code, closing.reason) if farewell is not None and not self.close_sent else []
-        for text in said:
-            self.transport.write(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
+        for message in said:
+            frame = (
+                Frame(Opcode.BINARY, message) if isinstance(message, bytes) else Frame(Opcode.TEXT, message.encode())
+            )
+            self.transport.write(frame.serialize(mask=False))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.read_paused:

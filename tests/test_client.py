@@ -158,7 +158,7 @@ def test_a_source_that_breaks_off_is_told_after_what_it_gave_was_heard(address: 
     with pytest.raises(InputError, match=r"talk\.wav is truncated"):
         asyncio.run(listen())
     assert isinstance(seen[-1], Closed)
-    assert seen[-1].summary["samples"] == 3200
+    assert seen[-1].summary.samples == 3200
 
 
 @pytest.mark.parametrize(

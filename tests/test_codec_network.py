@@ -152,10 +152,10 @@ def test_with_lost_doubled_and_reordered_packets_text_and_speech_still_arrive(
     assert isinstance(events[-1], Finished)
     (closed,) = [event for event in events if isinstance(event, Closed)]
     (closed_whole,) = [event for event in whole if isinstance(event, Closed)]
-    assert closed_whole.summary["concealed_ms"] == 0
-    assert closed.summary["concealed_ms"] > 0
+    assert closed_whole.summary.concealed_ms == 0
+    assert closed.summary.concealed_ms > 0
     # what is lost last is followed by nothing that would tell
-    assert 0 <= closed_whole.summary["samples"] - closed.summary["samples"] <= 2 * 3200
+    assert 0 <= closed_whole.summary.samples - closed.summary.samples <= 2 * 3200
     words = [word for event in events if isinstance(event, Words) for word in event.words]
     assert words
     assert any(isinstance(event, Caption) for event in events)

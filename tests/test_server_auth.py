@@ -13,6 +13,7 @@ from streamst.server.session.qoe import Listener
 from streamst.server.session.replay import Replay
 from streamst.server.session.reports import Reports
 from streamst.server.wire.seam import Spoken
+from streamst.server.wire.summary import Gaps, Summary
 
 SECRET = "a secret of some length"
 
@@ -29,7 +30,7 @@ class Clock:
 def refusal(admission: Admission, secret: str | None = SECRET, sessions: int = 0, audio_ms: float = 0.0) -> int | None:
     """The code with which a session is refused; None when it is let in."""
     try:
-        admission.admit(secret, "192.0.2.1", lambda name: (sessions, audio_ms), sessions)
+        admission.admit(secret, "192.0.2.1", lambda _: (sessions, audio_ms), sessions)
     except ProtocolError as error:
         return error.code
     return None
@@ -38,7 +39,7 @@ def refusal(admission: Admission, secret: str | None = SECRET, sessions: int = 0
 def test_without_keys_everybody_is_let_in_and_with_keys_only_who_shows_one() -> None:
     assert refusal(Admission(), None) is None
     guarded = Admission((make_key("talks", SECRET),))
-    assert guarded.admit(SECRET, None, lambda name: (0, 0.0), 0) == "talks"
+    assert guarded.admit(SECRET, None, lambda _: (0, 0.0), 0) == "talks"
     for wrong in (None, "", SECRET[:-1], SECRET + "x", "\ud800"):
         assert refusal(guarded, wrong) == 4401
 
@@ -108,7 +109,7 @@ def test_reports_are_kept_for_a_while_and_not_too_many_of_them() -> None:
     clock = Clock()
     reports = Reports(kept_s=10.0, most=2, now=clock)
     for name in ("a", "b", "c"):
-        reports.keep(name, {"words": 1}, ())
+        reports.keep(name, Summary(words=1), ())
     assert reports.find("a") is None
     assert reports.find("c") is not None
     clock.now_s = 10.0
@@ -153,6 +154,6 @@ def test_a_listener_counts_gaps_underruns_and_changes_of_pace() -> None:
     listener.hear(words(1), 4000.0)
     listener.hear(speech(500), 4100.0)  # 1000 ms of silence between two segments
     told = listener.summary()
-    assert (told["first_word_ms"], told["first_audio_ms"]) == (900.0, 1000.0)
-    assert told["gaps"] == {"count": 2, "sum_ms": 1100.0, "longest_ms": 1000.0}
-    assert (told["underruns"], told["rate_changes"], told["fastest_rate"]) == (1, 2, 1.2)
+    assert (told.first_word_ms, told.first_audio_ms) == (900.0, 1000.0)
+    assert told.gaps == Gaps(count=2, sum_ms=1100.0, longest_ms=1000.0)
+    assert (told.underruns, told.rate_changes, told.fastest_rate) == (1, 2, 1.2)

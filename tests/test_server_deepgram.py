@@ -28,12 +28,13 @@ from streamst.server.wire.seam import (
     Configured,
     End,
     Failure,
+    Offer,
     Reply,
     Settings,
     Welcome,
 )
 
-WELCOME = Welcome("abcd", {"source": "en", "targets": ["de"]}, {})
+WELCOME = Welcome("abcd", Offer(source="en", targets=("de",)), {})
 
 
 def protocol(**wishes: Any) -> DeepgramProtocol:
@@ -102,7 +103,7 @@ def test_a_final_result_waits_for_its_translation() -> None:
         heard(0, "Guten Morgen.", final=True, lang="de"),
         heard(1, "where", final=True),
         heard(1, "Wo?", final=True, lang="de"),
-        Closed({}),
+        Closed(),
     )
     assert [r.get("translation", {}).get("transcript") for r in results] == ["Guten Morgen.", "Wo?", None]
     assert [r["type"] for r in results] == ["Results", "Results", "Metadata"]
@@ -150,7 +151,7 @@ def test_the_end_tells_what_was_heard() -> None:
     (audio,) = made.receive(payload)
     assert audio == Audio("pcm16", 0, 0, payload)
     assert made.receive('{"type": "CloseStream"}') == [End()]
-    (metadata,) = told(made, Closed({}))
+    (metadata,) = told(made, Closed())
     assert (metadata["type"], metadata["duration"], metadata["channels"]) == ("Metadata", 0.5, 1)
     assert metadata["sha256"] == hashlib.sha256(payload).hexdigest()
     assert metadata["created"] == "1970-01-01T00:00:00.000Z"

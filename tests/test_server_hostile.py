@@ -257,4 +257,4 @@ def test_a_client_that_goes_away_while_it_is_refused_is_no_failure(tiny_pipeline
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
     assert not len(app.state.service.sessions)
-    app.state.service.worker.close()
+    app.state.service.workers.close()

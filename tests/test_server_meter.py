@@ -12,6 +12,7 @@ from streamst.evaluate.log.clock import Step, step_times
 from streamst.evaluate.metrics.latency import FORMULAS, Utterance
 from streamst.events import Caption, Words
 from streamst.server.room.meter import Meter
+from streamst.server.wire.summary import Lags
 
 
 def write(meter: Meter, source_ms: float, *words: str, compute_ms: float = 0.0, segment: int = 0) -> None:
@@ -90,8 +91,8 @@ def test_the_summary_ranks_lags() -> None:
         said = Words(lang="de", segment=0, words=("x",), source_ms=100.0 * (i + 1), compute_ms=1.0)
         meter.written(said, lag_ms=float(i + 1))
         meter.heard(100.0 * (i + 1), 1.0)
-    assert meter.summary()["lag_ms"] == {"p50": 50.0, "p95": 95.0, "p99": 99.0}
-    assert Meter().summary()["lag_ms"] is None
+    assert meter.summary().lag_ms == Lags(p50=50.0, p95=95.0, p99=99.0)
+    assert Meter().summary().lag_ms is None
 
 
 steps = st.lists(

@@ -28,6 +28,7 @@ from streamst.server.wire.seam import (
     GoAway,
     Latency,
     Message,
+    Offer,
     Ping,
     Pong,
     Settings,
@@ -115,9 +116,11 @@ def test_every_kind_of_answer_stands_in_the_table() -> None:
 
 def test_welcome_and_configured_say_what_is_on_offer_and_what_holds() -> None:
     protocol = NativeProtocol()
-    (welcome,) = protocol.render(Welcome("ab12", {"targets": ["de"]}, {"speed": 2.0}), 0.0)
+    (welcome,) = protocol.render(Welcome("ab12", Offer(targets=("de",)), {"speed": 2.0}), 0.0)
     told = {"type": "welcome", "protocol": "streamst.v1", "session_id": "ab12"}
-    assert json.loads(welcome) == {**told, "targets": ["de"], "limits": {"speed": 2.0}}
+    offered = json.loads(json.dumps(dataclasses.asdict(Offer(targets=("de",)))))
+    assert json.loads(welcome) == {**told, **offered, "limits": {"speed": 2.0}}
+    assert json.loads(welcome)["targets"] == ["de"]
     (configured,) = protocol.render(Configured(Settings(target="de", latency="low"), 320), 0.0)
     assert json.loads(configured)["target"] == "de"
     assert json.loads(configured)["chunk_ms"] == 320

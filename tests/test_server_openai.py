@@ -26,13 +26,14 @@ from streamst.server.wire.seam import (
     End,
     Failure,
     Message,
+    Offer,
     Reply,
     Settings,
     Spoken,
     Welcome,
 )
 
-OFFER = {"source": "en", "targets": ["de", "fr"], "latencies": ["minimal", "low", "medium", "high", "xhigh"]}
+OFFER = Offer(source="en", targets=("de", "fr"), latencies=("minimal", "low", "medium", "high", "xhigh"))
 WELCOME = Welcome("1234", OFFER, {})
 DEFAULTS = Settings(target="de", latency="medium")
 SILENCE = base64.b64encode(bytes(4800)).decode()  # 100 ms at 24 kHz
@@ -162,7 +163,7 @@ def test_speech_is_told_at_24_khz_in_pieces_of_at_most_200_ms_and_nothing_is_los
     tone = (np.sin(np.arange(16_000) * (2 * np.pi * 440 / 16_000)) / 2).astype(np.float32)
     parts = [to_pcm16(tone[at : at + 5000]) for at in range(0, 16_000, 5000)]
     spoken = [Spoken("pcm16", part, len(part) // 2, 16_000, "", 1000.0, 0.0, 0) for part in parts]
-    *pieces, closed = said(protocol, *spoken, Closed({}))
+    *pieces, closed = said(protocol, *spoken, Closed())
     assert closed == {"type": "session.closed"}
     assert {(p["type"], p["sample_rate"], p["channels"], p["format"]) for p in pieces} == {
         ("session.output_audio.delta", 24_000, 1, "pcm16")

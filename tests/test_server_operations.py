@@ -29,6 +29,7 @@ from streamst.server.operator.config_file import ServeConfig, read_config
 from streamst.server.operator.logs import JsonFormatter
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
+from streamst.server.wire.summary import Gaps, Summary
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 
@@ -114,9 +115,8 @@ def test_percentiles_of_lag_are_by_nearest_rank() -> None:
 
 def test_a_sessions_report_is_counted() -> None:
     metrics = Metrics()
-    speech = {"gaps": {"count": 2}, "underruns": 1, "rate_changes": 3}
     metrics.report(
-        {"laal_ms": 1400.0, "laal_ca_ms": None, "rtf": 0.12, "dropped_ms": 0, "concealed_ms": 500.0, **speech}
+        Summary(laal_ms=1400.0, rtf=0.12, concealed_ms=500.0, gaps=Gaps(count=2), underruns=1, rate_changes=3)
     )
     metrics.end(1000, "done", fault=False)
     metrics.end(1011, "internal", fault=True)
@@ -180,7 +180,7 @@ def test_ready_means_that_the_next_client_would_be_served(tiny_pipeline: Pipelin
         return found
 
     assert asyncio.run(ask()) == [(200, None), (503, "full"), (503, "draining")]
-    service.worker.close()
+    service.workers.close()
 
 
 def test_a_server_run_from_a_file_logs_json_without_text_or_keys_and_drains(tmp_path: Path, tiny_model: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_stream_asks_less_under_pressure_and_what_was_wanted_later(tiny_pipeli
     assert session.chunk_ms == wanted[0]
     assert type(session.policy) is type(wanted[1])
     _finish(live, live.finish())
-    assert live.summary()["samples"] == 4 * 2 * 16_000
+    assert live.summary().samples == 4 * 2 * 16_000
 
 
 def test_a_stream_that_may_not_be_relieved_asks_what_was_wanted_whatever_the_pressure(

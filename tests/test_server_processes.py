@@ -17,6 +17,7 @@ from streamst.pipeline import Pipeline, load
 from streamst.server.operator.metrics import Metrics
 from streamst.server.room.processes import Processes
 from streamst.server.room.worker import Worker
+from streamst.server.room.workers import Workers
 from streamst.server.wire.seam import Answer, Audio, Settings, Spoken
 
 STATION = Path(__file__).parent / "data" / "station.flac"
@@ -35,18 +36,18 @@ def processes(shipped: Pipeline) -> Iterator[Processes]:
     made.close()
 
 
-async def translate(worker: Worker | Processes, settings: Settings) -> list[Answer]:
-    live = worker.open(Settings(target="de", latency="low"), relieve=False)
-    answers = list(await worker.run(live.configure(settings), "s"))  # type: ignore[arg-type]
+async def translate(workers: Workers, settings: Settings) -> list[Answer]:
+    live = workers.open("s", None, Settings(target="de", latency="low"), False)
+    answers = list(await live.configure(settings))
     pcm = (read_audio(STATION) * 32767).astype("<i2")
     for number, start in enumerate(range(0, len(pcm), PIECE)):
         audio = Audio("pcm16", number, start, pcm[start : start + PIECE].tobytes())
-        answers += await worker.run(live.hear(audio, 0.0), "s")  # type: ignore[arg-type]
+        answers += await live.hear(audio, 0.0)
         while live.waiting:
-            answers += await worker.run(live.step(), "s")  # type: ignore[arg-type]
-    answers += await worker.run(live.finish(), "s")  # type: ignore[arg-type]
-    assert live.summary()["samples"] == len(pcm)
-    worker.release(live)  # type: ignore[arg-type]
+            answers += await live.step()
+    answers += await live.finish()
+    assert live.summary().samples == len(pcm)
+    live.release()
     return answers
 
 
@@ -79,14 +80,14 @@ def test_streams_in_processes_say_what_one_says_here(shipped: Pipeline, processe
 
 def test_a_stream_that_has_not_ended_has_a_report(processes: Processes) -> None:
     async def heard_ms() -> list[float]:
-        live = processes.open(Settings(target="de", latency="low"))
-        told = [live.summary()["audio_ms"]]
-        await processes.run(live.configure(Settings(output=("captions",))), "s")
+        live = processes.open("s", None, Settings(target="de", latency="low"))
+        told = [live.summary().audio_ms]
+        await live.configure(Settings(output=("captions",)))
         for number in range(2):
             silence = Audio("pcm16", number, number * PIECE, bytes(2 * PIECE))
-            await processes.run(live.hear(silence, 0.0), "s")
-            told.append(live.summary()["audio_ms"])
-        processes.release(live)
+            await live.hear(silence, 0.0)
+            told.append(live.summary().audio_ms)
+        live.release()
         return told
 
     assert asyncio.run(heard_ms()) == [0.0, 320.0, 640.0]
@@ -94,11 +95,11 @@ def test_a_stream_that_has_not_ended_has_a_report(processes: Processes) -> None:
 
 def test_an_error_keeps_its_kind_and_code_on_the_way_back(processes: Processes) -> None:
     async def ask() -> None:
-        live = processes.open(Settings(target="de", latency="low"))
+        live = processes.open("s", None, Settings(target="de", latency="low"))
         try:
-            await processes.run(live.configure(Settings(target="fr")), "s")
+            await live.configure(Settings(target="fr"))
         finally:
-            processes.release(live)
+            live.release()
 
     with pytest.raises(ProtocolError, match="'fr'") as caught:
         asyncio.run(ask())
@@ -107,19 +108,19 @@ def test_an_error_keeps_its_kind_and_code_on_the_way_back(processes: Processes) 
 
 def test_a_process_that_dies_is_replaced_and_others_go_on(processes: Processes) -> None:
     async def scene() -> None:
-        one, other = processes.open(Settings()), processes.open(Settings())
+        one, other = processes.open("s", None, Settings()), processes.open("s", None, Settings())
         assert one.process is not other.process
         silence = Audio("pcm16", 0, 0, np.zeros(PIECE, "<i2").tobytes())
         for stream in (one, other):
-            await processes.run(stream.configure(Settings(target="de", latency="low")), "s")
+            await stream.configure(Settings(target="de", latency="low"))
         pid = one.process.process.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         one.process.process.join(10)
         with pytest.raises(RuntimeError, match="has died"):
-            await processes.run(one.hear(silence, 0.0), "s")
-        await processes.run(other.hear(silence, 0.0), "s")
-        assert await processes.run(other.finish(), "s")
+            await one.hear(silence, 0.0)
+        await other.hear(silence, 0.0)
+        assert await other.finish()
         while len([p for p in processes._processes if p.process.is_alive()]) < 2:
             await asyncio.sleep(0.05)
         assert words(await translate(processes, Settings()))
@@ -129,17 +130,17 @@ def test_a_process_that_dies_is_replaced_and_others_go_on(processes: Processes) 
 
 def test_a_new_stream_goes_to_a_process_that_lives(processes: Processes) -> None:
     async def scene() -> None:
-        dying = processes.open(Settings())
+        dying = processes.open("s", None, Settings())
         pid = dying.process.process.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         for stream in list(dying.process.streams.values()):
-            processes.release(stream)
+            stream.release()
         while not dying.process.dead:
             await asyncio.sleep(0.001)
-        fresh = processes.open(Settings())
+        fresh = processes.open("s", None, Settings())
         assert fresh.process is not dying.process
-        assert await processes.run(fresh.configure(Settings(target="de", latency="low")), "s")
+        assert await fresh.configure(Settings(target="de", latency="low"))
 
     asyncio.run(asyncio.wait_for(scene(), 120))
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from streamst.errors import ProtocolError
 from streamst.events import Caption
 from streamst.server.foreign.simulstream import SimulstreamProtocol
-from streamst.server.wire.seam import Audio, Configure, Configured, Settings, Welcome
+from streamst.server.wire.seam import Audio, Choice, Configure, Configured, Offer, Settings, Welcome
 
-WELCOME = Welcome("1", {"defaults": {"target": "de"}}, {})
+WELCOME = Welcome("1", Offer(defaults=Choice(target="de")), {})
 
 
 def protocol() -> SimulstreamProtocol:

@@ -248,7 +248,7 @@ def test_the_neural_codec_carries_both_ways(
     local = alone(pipeline, uplinked)
     assert words_of(events) == words_of(local)
     assert len(heard_of(events)) == pytest.approx(len(heard_of(local)), abs=640)
-    said = sum(event.summary["bytes_in"] for event in events if isinstance(event, Closed))
+    said = sum(event.summary.bytes_in for event in events if isinstance(event, Closed))
     assert said < 2 * len(speech) / 8
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamst.server.wire.native import pack_audio
+from streamst.server.wire.summary import Rates
 from streamst.server.wire.traffic import Traffic
 
 
@@ -33,5 +34,6 @@ def test_rates_are_over_the_audio_that_was_spoken() -> None:
     traffic = Traffic(from_client=True)
     for number in range(5):
         traffic.add(pack_audio("neural", number, number * 3200, bytes(75)))
-    assert traffic.rates(1000.0) == pytest.approx({"payload_kbps": 3.0, "wire_kbps": 5 * (75 + 12 + 6 + 52) * 8 / 1000})
-    assert traffic.rates(0.0) == {"payload_kbps": 0.0, "wire_kbps": 0.0}
+    wire_kbps = 5 * (75 + 12 + 6 + 52) * 8 / 1000
+    assert vars(traffic.rates(1000.0)) == pytest.approx({"payload_kbps": 3.0, "wire_kbps": wire_kbps})
+    assert traffic.rates(0.0) == Rates()

@@ -12,7 +12,6 @@ What is not possible is refused before the handshake, in the words of the servic
 from __future__ import annotations
 
 import json
-import math
 import secrets
 import time
 from collections.abc import Callable
@@ -25,8 +24,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from streamst.errors import ProtocolError
+from streamst.server.session.entrance import Entrance, refuse
+from streamst.server.session.link import WebSocketLink
 from streamst.server.session.reception import Reception
-from streamst.server.session.sessions import retry_ms
 from streamst.server.wire import codes
 from streamst.server.wire.bodies import read_json
 
@@ -38,17 +38,10 @@ from .simulstream import SimulstreamProtocol
 
 SECRET_S, LEAST_SECRET_S, LONGEST_SECRET_S = 600, 10, 7200  # how long a client secret may be used [s]
 MOST_SECRETS = 1000
-STATUS = {
-    codes.BAD_PARAMETER: 400, codes.BAD_DATA: 400, codes.UNAUTHORISED: 401, codes.POLICY: 403, codes.IDLE: 408,
-    codes.TOO_BIG: 413, codes.QUOTA: 429, codes.OVERLOADED: 503, codes.GOING_AWAY: 503,
-}  # fmt: skip
 DEEPGRAM_NAMES = {
     codes.BAD_PARAMETER: "Bad Request", codes.UNAUTHORISED: "INVALID_AUTH", codes.OVERLOADED: "TOO_MANY_REQUESTS",
     codes.QUOTA: "TOO_MANY_REQUESTS",
 }  # fmt: skip
-
-Admit = Callable[[HTTPConnection, str | None], None]
-"""Lets a request in that shows this key, or none; raises ProtocolError 1008, 4401 or 4429."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +59,12 @@ class _Secret:
 class Compatible:
     """The endpoints of other services, in front of one reception."""
 
-    def __init__(self, reception: Reception, admit: Admit, now: Callable[[], float] = time.time) -> None:
-        self.reception, self.admit, self._now = reception, admit, now
+    def __init__(self, reception: Reception, entrance: Entrance, now: Callable[[], float] = time.time) -> None:
+        self.reception, self._entrance, self._now = reception, entrance, now
         self._secrets: dict[str, _Secret] = {}
         options = reception.options
         self._listen = Reception(
-            reception.worker, reception.sessions, replace(options, idle_s=min(IDLE_S, options.idle_s)),
+            reception.workers, reception.sessions, replace(options, idle_s=min(IDLE_S, options.idle_s)),
             reception.metrics, reception.defaults, reception.offer,
         )  # fmt: skip
 
@@ -91,11 +84,11 @@ class Compatible:
         try:
             key = _key(websocket)
             secret = self._secret(key)
-            self.admit(websocket, secret.key if secret else key)
+            owner = self._admit(websocket, secret.key if secret else key)
             model = websocket.query_params.get("model") or (secret.model if secret else "")
             if not model:
                 raise ProtocolError("the query parameter model is missing", codes.BAD_PARAMETER)
-            self._require_place()
+            self.reception.sessions.require_place()
         except ProtocolError as error:
             await self._refuse(websocket, error, _openai_error)
             return
@@ -107,17 +100,17 @@ class Compatible:
             transcription=secret.transcription if secret else None,
         )  # fmt: skip
         await websocket.accept(protocol.subprotocol)
-        await self.reception.serve(websocket, protocol, settings=protocol.settings)
+        await self.reception.serve(WebSocketLink(websocket, owner), protocol, settings=protocol.settings)
 
     async def transcribe(self, websocket: WebSocket) -> None:
         """OpenAI Realtime transcription."""
         try:
-            self.admit(websocket, _key(websocket))
+            owner = self._admit(websocket, _key(websocket))
             intent = websocket.query_params.get("intent")
             if intent != "transcription":
                 reason = f"intent: {intent!r}; allowed here: transcription (for translation: /v1/realtime/translations)"
                 raise ProtocolError(reason, codes.BAD_PARAMETER)
-            self._require_place()
+            self.reception.sessions.require_place()
         except ProtocolError as error:
             await self._refuse(websocket, error, _openai_error)
             return
@@ -125,44 +118,45 @@ class Compatible:
             self.reception.defaults, self._ends_at(), self.reception.options.max_message_bytes, _agreed(websocket)
         )
         await websocket.accept(protocol.subprotocol)
-        await self.reception.serve(websocket, protocol, settings=protocol.settings)
+        await self.reception.serve(WebSocketLink(websocket, owner), protocol, settings=protocol.settings)
 
     async def listen(self, websocket: WebSocket) -> None:
         """Deepgram live transcription."""
         offered: list[str] = websocket.scope["subprotocols"]
         by_protocol = offered[1] if len(offered) == 2 and offered[0] in ("token", "bearer") else None
         try:
-            self.admit(websocket, by_protocol or _key(websocket))
+            owner = self._admit(websocket, by_protocol or _key(websocket))
             query, offer = websocket.query_params, self.reception.offer()
-            wishes = read_query(query, query.getlist("extra"), offer["source"], tuple(offer["targets"]))
+            wishes = read_query(query, query.getlist("extra"), offer.source, offer.targets)
             limit = self.reception.options.max_text_bytes
             protocol = DeepgramProtocol(
                 wishes, self.reception.defaults, limit, offered[0] if by_protocol is not None else None
             )
-            self._require_place()
+            self.reception.sessions.require_place()
         except ProtocolError as error:
             await self._refuse(websocket, error, _deepgram_error)
             return
         await websocket.accept(protocol.subprotocol)
-        await self._listen.serve(websocket, protocol, settings=protocol.settings)
+        await self._listen.serve(WebSocketLink(websocket, owner), protocol, settings=protocol.settings)
 
     async def simulstream(self, websocket: WebSocket) -> None:
         """simulstream."""
         try:
-            self.admit(websocket, _key(websocket))
-            self._require_place()
+            owner = self._admit(websocket, _key(websocket))
+            self.reception.sessions.require_place()
         except ProtocolError as error:
             await self._refuse(websocket, error, _openai_error)
             return
         protocol = SimulstreamProtocol(self.reception.defaults, self.reception.options.max_text_bytes)
         await websocket.accept()
-        await self.reception.serve(websocket, protocol, settings=protocol.settings)
+        await self.reception.serve(WebSocketLink(websocket, owner), protocol, settings=protocol.settings)
 
     async def new_secret(self, request: Request) -> Response:
         """A short-lived key for a page, with the session that it opens; a secret may open several until it expires."""
         try:
             key = _key(request)
-            self.admit(request, key)
+            self._entrance.knock(request)
+            self._entrance.admit(request, key)
             fields = await read_json(request, self.reception.options.max_text_bytes)
             value, secret = self._keep(fields, key)
         except ProtocolError as error:
@@ -181,7 +175,7 @@ class Compatible:
         model = openai_wire.text_in(asked, "model", "session")
         if not model:
             raise openai_wire.Refused("session.model is missing", "missing_required_parameter", "session.model")
-        transcription, target = read_session(asked, tuple(self.reception.offer()["targets"]), model)
+        transcription, target = read_session(asked, self.reception.offer().targets, model)
         seconds = (openai_wire.part(fields, "expires_after") or {}).get("seconds", SECRET_S)
         if not isinstance(seconds, int) or not LEAST_SECRET_S <= seconds <= LONGEST_SECRET_S:
             reason = f"expires_after.seconds: {seconds!r}; allowed: {LEAST_SECRET_S} to {LONGEST_SECRET_S}"
@@ -209,13 +203,9 @@ class Compatible:
     def _ends_at(self) -> int:
         return int(self._now() + self.reception.options.max_duration_s)
 
-    def _require_place(self) -> None:
-        sessions = self.reception.sessions
-        if sessions.draining.is_set():
-            raise ProtocolError("this server is being stopped", codes.GOING_AWAY)
-        if sessions.free < 1:
-            places = self.reception.options.max_sessions
-            raise ProtocolError(f"all {places} places are taken; try again in a few seconds", codes.OVERLOADED)
+    def _admit(self, websocket: WebSocket, key: str | None) -> str | None:
+        self._entrance.knock(websocket)
+        return self._entrance.admit(websocket, key)
 
     async def _refuse(
         self, websocket: WebSocket, error: ProtocolError, render: Callable[[ProtocolError], Response]
@@ -239,15 +229,9 @@ def _agreed(websocket: WebSocket) -> str | None:
 
 
 def _openai_error(error: ProtocolError) -> Response:
-    return _response({"error": openai_wire.error_object(error.code, str(error))}, error)
+    return refuse({"error": openai_wire.error_object(error.code, str(error))}, error)
 
 
 def _deepgram_error(error: ProtocolError) -> Response:
     name = DEEPGRAM_NAMES.get(error.code, "ERROR")
-    return _response({"err_code": name, "err_msg": str(error), "request_id": secrets.token_hex(8)}, error)
-
-
-def _response(body: dict[str, Any], error: ProtocolError) -> Response:
-    wait_ms = retry_ms(error)
-    headers = None if wait_ms is None else {"retry-after": str(math.ceil(wait_ms / 1000))}
-    return JSONResponse(body, STATUS.get(error.code, 500), headers)
+    return refuse({"err_code": name, "err_msg": str(error), "request_id": secrets.token_hex(8)}, error)

@@ -134,7 +134,6 @@ class DeepgramProtocol(ForeignProtocol):
         self._final: dict[str, Any] | None = None  # the result that waits for its translation or for a Finalize's end
         self._translated = ""
         self._word_end_s: float | None = None  # of the last word, until UtteranceEnd is said
-        self._told_until_s = 0.0
         self._processed_s = 0.0
 
     def receive(self, message: Message) -> list[Command]:
@@ -162,11 +161,11 @@ class DeepgramProtocol(ForeignProtocol):
                 reason = f"message type {kind!r} is not known; allowed: {allowed}"
                 return [Reply((self._error("SchemaError", reason, message),))]
 
-    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+    def render(self, answer: Answer, _: float, /) -> list[Message]:
         """See `WireProtocol.render`."""
         match answer:
             case Welcome():
-                self._request_id, self._source = answer.session_id, answer.offer["source"]
+                self._request_id, self._source = answer.session_id, answer.offer.source
                 return []
             case Configured():
                 marker = self._waiting.popleft() if self._waiting else ""

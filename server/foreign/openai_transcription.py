@@ -100,12 +100,12 @@ class OpenAITranscription(ForeignProtocol):
         except Refused as refused:
             return [Reply((self._events.refusal(refused, event_id),))]
 
-    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+    def render(self, answer: Answer, _: float, /) -> list[Message]:
         """See `WireProtocol.render`."""
         match answer:
             case Welcome():
                 self._session_id = f"sess_{answer.session_id}"
-                self._source, self._delays = answer.offer["source"], tuple(answer.offer["latencies"])
+                self._source, self._delays = answer.offer.source, answer.offer.latencies
                 return [self._events.make("session.created", session=self._session())]
             case Configured():
                 return self._configured(self._waiting.popleft() if self._waiting else "")

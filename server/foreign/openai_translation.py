@@ -84,12 +84,12 @@ class OpenAITranslation(ForeignProtocol):
         except Refused as refused:
             return [Reply((self._events.refusal(refused, event_id),))]
 
-    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+    def render(self, answer: Answer, _: float, /) -> list[Message]:
         """See `WireProtocol.render`."""
         match answer:
             case Welcome():
                 self._session_id = f"sess_{answer.session_id}"
-                self._source, self._targets = answer.offer["source"], tuple(answer.offer["targets"])
+                self._source, self._targets = answer.offer.source, answer.offer.targets
                 return [self._events.make("session.created", session=self._session())]
             case Configured():
                 told = self._updates.popleft() if self._updates else False

@@ -60,11 +60,11 @@ class SimulstreamProtocol(ForeignProtocol):
         self.settings = settings
         return [self._configure(ends=False)]
 
-    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+    def render(self, answer: Answer, _: float, /) -> list[Message]:
         """See `WireProtocol.render`."""
         match answer:
             case Welcome():
-                self._target = answer.offer["defaults"]["target"]
+                self._target = answer.offer.defaults.target
                 return []
             case Configured():
                 self._target = answer.settings.target or self._target

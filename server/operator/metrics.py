@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -13,6 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import streamst
+from streamst.server.wire.summary import Summary
 
 _SIZES = (1, 2, 4, 8, 16, 32)
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -21,15 +21,24 @@ _FACTORS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 QUANTILES = (0.5, 0.95, 0.99)
 RECENT_WORDS = 2000  # that the percentiles of lag are of
 
-# Histograms of sessions that ended: name, what of, the report's key, what makes its unit the metric's, buckets.
-_OF_SESSIONS = (
-    ("laal_seconds", "Length-adaptive average lagging", "laal_ms", 1e-3, _LATENCIES_S),
-    ("laal_ca_seconds", "The same with computation", "laal_ca_ms", 1e-3, _LATENCIES_S),
-    ("start_offset_seconds", "From the begin of speech to the first word", "start_offset_ms", 1e-3, _LATENCIES_S),
-    ("first_word_seconds", "From the first audio until the first word", "first_word_ms", 1e-3, _LATENCIES_S),
-    ("first_audio_seconds", "From the first audio until the first speech", "first_audio_ms", 1e-3, _LATENCIES_S),
-    ("rtf", "Real-time factor: time computed for a second of audio", "rtf", 1.0, _FACTORS),
-)
+# Histograms of sessions that ended: name, what of, where the report has it, what makes its unit the metric's, buckets.
+_OF_SESSIONS: tuple[tuple[str, str, Callable[[Summary], float | None], float, tuple[float, ...]], ...] = (
+    ("laal_seconds", "Length-adaptive average lagging", lambda one: one.laal_ms, 1e-3, _LATENCIES_S),
+    ("laal_ca_seconds", "The same with computation", lambda one: one.laal_ca_ms, 1e-3, _LATENCIES_S),
+    (
+        "start_offset_seconds", "From the begin of speech to the first word",
+        lambda one: one.start_offset_ms, 1e-3, _LATENCIES_S,
+    ),
+    (
+        "first_word_seconds", "From the first audio until the first word",
+        lambda one: one.first_word_ms, 1e-3, _LATENCIES_S,
+    ),
+    (
+        "first_audio_seconds", "From the first audio until the first speech",
+        lambda one: one.first_audio_ms, 1e-3, _LATENCIES_S,
+    ),
+    ("rtf", "Real-time factor: time computed for a second of audio", lambda one: one.rtf, 1.0, _FACTORS),
+)  # fmt: skip
 
 
 class Metrics:
@@ -50,8 +59,12 @@ class Metrics:
             "streamst_audio_concealed_seconds", "Source audio that was lost on its way, and filled", registry=r
         )
         self._of_sessions = [
-            (Histogram(f"streamst_session_{name}", f"{about}, of sessions", buckets=buckets, registry=r), key, unit)
-            for name, about, key, unit, buckets in _OF_SESSIONS
+            (
+                Histogram(f"streamst_session_{name}", f"{about}, of sessions", buckets=buckets, registry=r),
+                of,
+                unit,
+            )
+            for name, about, of, unit, buckets in _OF_SESSIONS
         ]
         self.sessions = Gauge("streamst_sessions", "Sessions that are open now", registry=r)
         self.ended = Counter("streamst_sessions_ended", "Sessions by how they ended", ["code", "name"], registry=r)
@@ -79,17 +92,17 @@ class Metrics:
         if fault:
             self.errors.labels(code=str(code), name=name).inc()
 
-    def report(self, summary: Mapping[str, Any]) -> None:
+    def report(self, summary: Summary) -> None:
         """A session is over: count what its report says of quality."""
-        for histogram, key, unit in self._of_sessions:
-            value = summary.get(key)
+        for histogram, of, unit in self._of_sessions:
+            value = of(summary)
             if value is not None:
                 histogram.observe(value * unit)
-        self.gaps.inc(summary["gaps"]["count"])
-        self.underruns.inc(summary["underruns"])
-        self.rate_changes.inc(summary["rate_changes"])
-        self.dropped_s.inc(summary.get("dropped_ms", 0.0) / 1000)
-        self.concealed_s.inc(summary.get("concealed_ms", 0.0) / 1000)
+        self.gaps.inc(summary.gaps.count)
+        self.underruns.inc(summary.underruns)
+        self.rate_changes.inc(summary.rate_changes)
+        self.dropped_s.inc(summary.dropped_ms / 1000)
+        self.concealed_s.inc(summary.concealed_ms / 1000)
 
     def exposition(self) -> bytes:
         """The text format."""

@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamst.audio import Pcm
 from streamst.errors import ConfigError, InputError, ProtocolError
@@ -19,6 +19,7 @@ from streamst.server.operator.metrics import Metrics, Tally
 from streamst.server.wire import codes
 from streamst.server.wire.audio import Downlink, Uplink
 from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
+from streamst.server.wire.summary import Heard
 from streamst.session import Steps
 
 from .meter import Meter
@@ -203,11 +204,16 @@ class LiveStream:
         self._running = None
         return answers
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Heard:
         """What the end of the stream says about it."""
-        counts = {"samples": self._samples, "segments": self._segments, "decoder_calls": self._decoder_calls}
-        lost = {"dropped_ms": 0, "concealed_ms": self._concealed_ms}
-        return self.meter.summary() | counts | lost | {"speech_ms": self._spoken_ms}
+        return Heard(
+            **vars(self.meter.summary()),
+            samples=self._samples,
+            segments=self._segments,
+            decoder_calls=self._decoder_calls,
+            concealed_ms=self._concealed_ms,
+            speech_ms=self._spoken_ms,
+        )
 
     @property
     def _heard_ms(self) -> float:

@@ -19,12 +19,12 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from streamst.codecs.rate import RoundTrips
 from streamst.evaluate.metrics.latency import running
 from streamst.events import Caption, Words
 from streamst.server.wire.seam import Latency
+from streamst.server.wire.summary import Lags, Lateness
 
 RECENT = 50  # words that the shares of the delay are averaged over
 REMEMBERED = 5000  # words whose lags the percentiles of the summary are taken from, and words of one segment
@@ -95,10 +95,13 @@ class Meter:
         self.source_ms = source_ms
         self.compute_ms += compute_ms
 
-    def pinged(self, rtt_ms: float) -> None:
-        """The client measured a round trip."""
-        self.network_ms = rtt_ms / 2
-        self.round_trips.add(rtt_ms)
+    def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
+        """The client measured a round trip, or how much waits in its player."""
+        if rtt_ms is not None:
+            self.network_ms = rtt_ms / 2
+            self.round_trips.add(rtt_ms)
+        if playback_ms is not None:
+            self.playback_ms = playback_ms
 
     def reading(self) -> Latency:
         """The values now."""
@@ -128,22 +131,21 @@ class Meter:
         """Compute time over audio time."""
         return self.compute_ms / self.source_ms if self.source_ms else None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Lateness:
         """What the end of a stream says about its latency."""
         now = self.reading()
-        lags = sorted(self._lags_ms)
-        return {
-            "audio_ms": self.source_ms,
-            "words": self.words,
-            "compute_ms": self.compute_ms,
-            "rtf": self.rtf,
-            "laal_ms": now.laal_ms,
-            "al_ms": now.al_ms,
-            "stream_laal_ms": now.stream_laal_ms,
-            "laal_ca_ms": now.laal_ca_ms,
-            "start_offset_ms": now.start_offset_ms,
-            "lag_ms": {f"p{q}": lags[max(0, -(-len(lags) * q // 100) - 1)] for q in (50, 95, 99)} if lags else None,
-        }
+        return Lateness(
+            audio_ms=self.source_ms,
+            words=self.words,
+            compute_ms=self.compute_ms,
+            rtf=self.rtf,
+            laal_ms=now.laal_ms,
+            al_ms=now.al_ms,
+            stream_laal_ms=now.stream_laal_ms,
+            laal_ca_ms=now.laal_ca_ms,
+            start_offset_ms=now.start_offset_ms,
+            lag_ms=_percentiles(sorted(self._lags_ms)),
+        )
 
     def _begin(self, words: Words) -> None:
         """Close the segment before and open that of `words`."""
@@ -168,6 +170,15 @@ class Meter:
 
 def _only(values: dict[str, float], name: str) -> list[float]:
     return [values[name]] if name in values else []
+
+
+def _percentiles(lags_ms: list[float]) -> Lags | None:
+    """Nearest rank, of ascending values."""
+
+    def at(percent: int) -> float:
+        return lags_ms[max(0, -(-len(lags_ms) * percent // 100) - 1)]
+
+    return Lags(p50=at(50), p95=at(95), p99=at(99)) if lags_ms else None
 
 
 def _average(values: deque[float]) -> float | None:

@@ -8,21 +8,24 @@ is replaced.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import multiprocessing
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
+from streamst.codecs.base import Codec
 from streamst.engine import EngineOptions
 from streamst.errors import StreamstError
 from streamst.server.operator.metrics import Metrics, Tally
 from streamst.server.wire.seam import Answer, Audio, Settings
+from streamst.server.wire.summary import Heard
 
 from .live import LiveStream
 from .worker import Worker
@@ -33,18 +36,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamst.server")
 
 DIED = "the worker process of this session has died"
+UNTOLD_MEASUREMENTS = 16  # that may wait for the next message to a process; older ones are forgotten
+Measured = tuple[float | None, float | None]  # a round trip and what waits in the player [ms], as a client told them
 Loader = Callable[[], "Pipeline"]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A method of a stream that runs elsewhere, with what the client measured meanwhile."""
+    """A method of a stream that runs elsewhere, with what its client measured since the last one."""
 
     stream: int
     method: str
     arguments: tuple[Any, ...] = ()
-    network_ms: float | None = None
-    playback_ms: float | None = None
+    measured: tuple[Measured, ...] = ()
     client: Hashable = None
 
 
@@ -53,64 +57,71 @@ class Told:
     """What came of it."""
 
     stream: int
-    answers: list[Answer] | None
+    answers: list[Answer]
     error: Exception | None
     settings: Settings
     waiting: bool
-    summary: dict[str, Any]
+    summary: Heard
     demand: float
     room: bool
     tally: list[tuple[str, str, dict[str, str], float]]
 
 
-@dataclass
-class Measured:
-    """What only the client can measure."""
-
-    network_ms: float | None = None
-    playback_ms: float | None = None
-
-    def pinged(self, rtt_ms: float) -> None:
-        """See `Meter`."""
-        self.network_ms = rtt_ms / 2
-
-
 class RemoteStream:
-    """A `LiveStream` in another process: its steps are `Asked`, which `Processes.run` sends there."""
+    """A `Stream` in another process."""
 
-    def __init__(self, number: int, process: _Process, pipeline: Pipeline) -> None:
-        self.number, self.process, self.pipeline = number, process, pipeline
-        self.settings = Settings()
-        self.waiting = False
-        self.meter = Measured()
-        self._summary = LiveStream(pipeline, Tally()).summary()
+    def __init__(self, number: int, process: _Process, processes: Processes, client: Hashable) -> None:
+        self.number, self.process = number, process
+        self._processes, self._client = processes, client
+        self._settings, self._waiting, self._summary = Settings(), False, Heard()
+        self._measured: deque[Measured] = deque(maxlen=UNTOLD_MEASUREMENTS)
 
-    def configure(self, settings: Settings, flush: bool = False) -> Asked:
-        """See `LiveStream`."""
-        return self._ask("configure", settings, flush)
+    @property
+    def settings(self) -> Settings:
+        """See `Stream`."""
+        return self._settings
 
-    def hear(self, audio: Audio, arrived_s: float) -> Asked:
-        """See `LiveStream`. perf_counter is one clock for all processes of a machine."""
-        return self._ask("hear", audio, arrived_s)
+    @property
+    def waiting(self) -> bool:
+        """See `Stream`."""
+        return self._waiting
 
-    def step(self) -> Asked:
-        """See `LiveStream`."""
-        return self._ask("step")
+    async def configure(self, settings: Settings, flush: bool = False) -> list[Answer]:
+        """See `Stream`."""
+        return await self._ask("configure", settings, flush)
 
-    def finish(self) -> Asked:
-        """See `LiveStream`."""
-        return self._ask("finish")
+    async def hear(self, audio: Audio, arrived_s: float) -> list[Answer]:
+        """See `Stream`. perf_counter is one clock for all processes of a machine."""
+        return await self._ask("hear", audio, arrived_s)
 
-    def summary(self) -> dict[str, Any]:
-        """As of the last answer."""
+    async def step(self) -> list[Answer]:
+        """See `Stream`."""
+        return await self._ask("step")
+
+    async def finish(self) -> list[Answer]:
+        """See `Stream`."""
+        return await self._ask("finish")
+
+    def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
+        """See `Stream`."""
+        self._measured.append((rtt_ms, playback_ms))
+
+    def summary(self) -> Heard:
+        """See `Stream`; as of the last answer."""
         return self._summary
 
-    def heard(self, told: Told) -> None:
-        """Take over what the other process knows."""
-        self.settings, self.waiting, self._summary = told.settings, told.waiting, told.summary
+    def release(self) -> None:
+        """See `Stream`."""
+        self._processes.release(self)
 
-    def _ask(self, method: str, *arguments: Any) -> Asked:
-        return Asked(self.number, method, arguments, self.meter.network_ms, self.meter.playback_ms)
+    async def _ask(self, method: str, *arguments: Any) -> list[Answer]:
+        measured = tuple(self._measured)
+        self._measured.clear()
+        told = await self._processes.ask(self, Asked(self.number, method, arguments, measured, self._client))
+        self._settings, self._waiting, self._summary = told.settings, told.waiting, told.summary
+        if told.error is not None:
+            raise told.error
+        return told.answers
 
 
 @dataclass
@@ -133,24 +144,25 @@ class _Process:
 
 
 class Processes:
-    """`count` worker processes; the same methods as `Worker`."""
+    """`Workers` in `count` processes."""
 
     def __init__(
         self, loader: Loader, pipeline: Pipeline, metrics: Metrics, count: int, options: EngineOptions | None = None
     ) -> None:
         """loader: makes the model in each process, picklable; pipeline: the same model here, to ask it what it can."""
-        self._loader, self._pipeline, self._metrics, self._options = loader, pipeline, metrics, options
+        self._loader, self._metrics, self._options = loader, metrics, options
+        self.codec: Codec | None = pipeline.codec
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._numbers = 0
         self._processes = [self._start() for _ in range(count)]
 
-    def open(self, defaults: Settings, relieve: bool = True) -> RemoteStream:
-        """A stream in the process that has least to do, one that lives and has room if there is. relieve: see
-        `LiveStream`."""
+    def open(self, session: Hashable, client: Hashable, defaults: Settings, relieve: bool = True) -> RemoteStream:
+        """See `Workers`. The process that has least to do gets it, one that lives and has room if there is."""
         least = min(self._processes, key=lambda one: (one.dead, not one.open, len(one.streams), one.demand))
         self._numbers += 1
-        stream = RemoteStream(self._numbers, least, self._pipeline)
+        log.debug("session %s is stream %d of process %s", session, self._numbers, least.process.pid)
+        stream = RemoteStream(self._numbers, least, self, client)
         least.streams[stream.number] = stream
         self._send(least, Asked(stream.number, "open", (defaults, relieve)))
         return stream
@@ -161,22 +173,17 @@ class Processes:
             stream.process.pending.pop(stream.number, None)
             self._send(stream.process, Asked(stream.number, "release"))
 
-    async def run(self, asked: Asked, session: Hashable, client: Hashable = None) -> list[Answer]:
-        """What the stream answers, or raises."""
-        process = next((one for one in self._processes if asked.stream in one.streams), None)
-        if process is None:
+    async def ask(self, stream: RemoteStream, asked: Asked) -> Told:
+        """What the process of `stream` tells; RuntimeError where it died."""
+        process = stream.process
+        if process.dead or stream.number not in process.streams:
             raise RuntimeError(DIED)
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Told] = self._loop.create_future()
-        process.pending[asked.stream] = future
-        if not self._send(process, dataclasses.replace(asked, client=client)):
+        process.pending[stream.number] = future
+        if not self._send(process, asked):
             raise RuntimeError(DIED)
-        told = await future
-        if asked.stream in process.streams:
-            process.streams[asked.stream].heard(told)
-        if told.error is not None:
-            raise told.error
-        return told.answers or []
+        return await future
 
     def forget(self, client: Hashable) -> None:
         """Each process forgets a client with its last stream there."""
@@ -254,27 +261,7 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    pipeline = loader()
-    tally = Tally()
-    worker = Worker(pipeline, tally, options)
-    streams: dict[int, LiveStream] = {}
-    clients: dict[int, Hashable] = {}  # by stream
-    sending = threading.Lock()
-
-    def tell(asked: Asked, answers: list[Answer] | None, error: BaseException | None) -> None:
-        live = streams.get(asked.stream)
-        if live is None:  # released meanwhile: nobody waits for this
-            return
-        wrapped = error if error is None or isinstance(error, StreamstError) else RuntimeError(repr(error))
-        if error is not None and wrapped is not error:
-            log.error("a stream failed", exc_info=error)
-        told = Told(
-            asked.stream, answers, wrapped, live.settings, live.waiting,  # type: ignore[arg-type]
-            live.summary(), worker.demand, worker.room, tally.take(),
-        )  # fmt: skip
-        with sending:
-            pipe.send(told)
-
+    process = _Inside(pipe, loader(), options)
     pipe.send("ready")
     while True:
         try:
@@ -282,23 +269,53 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
         except (EOFError, OSError):
             asked = None
         if asked is None:
-            worker.close()
+            process.worker.close()
             return
+        process.do(asked)
+
+
+class _Inside:
+    """One worker process, seen from inside."""
+
+    def __init__(self, pipe: Pipe, pipeline: Pipeline, options: EngineOptions | None) -> None:
+        self._pipe, self._tally = pipe, Tally()
+        self.worker = Worker(pipeline, self._tally, options)
+        self._streams: dict[int, LiveStream] = {}
+        self._clients: dict[int, Hashable] = {}  # by stream
+        self._sending = threading.Lock()
+
+    def do(self, asked: Asked) -> None:
+        """Begin what is asked; the engine's thread tells what came of it."""
         if asked.method == "open":
-            streams[asked.stream] = worker.open(*asked.arguments)
-        elif asked.method == "release":
-            worker.release(streams.pop(asked.stream))
-            client = clients.pop(asked.stream, None)
-            if client not in clients.values():
-                worker.forget(client)
-        else:
-            live = streams[asked.stream]
-            clients[asked.stream] = asked.client
-            live.meter.network_ms = asked.network_ms
-            live.meter.playback_ms = asked.playback_ms
-            future = worker.submit(getattr(live, asked.method)(*asked.arguments), asked.stream, asked.client)
-            future.add_done_callback(
-                lambda done, asked=asked: tell(asked, None if done.exception() else done.result(), done.exception())
+            self._streams[asked.stream] = self.worker.begin(*asked.arguments)
+            return
+        if asked.method == "release":
+            self.worker.end(self._streams.pop(asked.stream))
+            client = self._clients.pop(asked.stream, None)
+            if client not in self._clients.values():
+                self.worker.forget(client)
+            return
+        live = self._streams[asked.stream]
+        self._clients[asked.stream] = asked.client
+        for measured in asked.measured:
+            live.meter.measured(*measured)
+        future = self.worker.submit(getattr(live, asked.method)(*asked.arguments), asked.stream, asked.client)
+        future.add_done_callback(lambda done: self._tell(asked, done))
+
+    def _tell(self, asked: Asked, done: Future[list[Answer]]) -> None:
+        live = self._streams.get(asked.stream)
+        if live is None:  # released meanwhile: nobody waits for this
+            return
+        error = done.exception()
+        told: Exception | None = error if isinstance(error, StreamstError) else None
+        if error is not None and told is None:
+            log.error("a stream failed", exc_info=error)
+            told = RuntimeError(repr(error))
+        answers = [] if error is not None else done.result()
+        state = (live.settings, live.waiting, live.summary())
+        with self._sending:
+            self._pipe.send(
+                Told(asked.stream, answers, told, *state, self.worker.demand, self.worker.room, self._tally.take())
             )
 
 

@@ -12,9 +12,11 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+from streamst.codecs.base import Codec
 from streamst.engine import Batch, Engine, EngineOptions
 from streamst.server.operator.metrics import Metrics, Tally
-from streamst.server.wire.seam import Settings
+from streamst.server.wire.seam import Answer, Audio, Settings
+from streamst.server.wire.summary import Heard
 from streamst.session import Steps
 
 from .live import LiveStream
@@ -27,47 +29,52 @@ T = TypeVar("T")
 
 
 class Worker:
-    """The engine of all sessions, as the event loop sees it."""
+    """The engine of all sessions, as the event loop sees it: `Workers` in this process."""
 
     def __init__(self, pipeline: Pipeline, metrics: Metrics | Tally, options: EngineOptions | None = None) -> None:
         self._pipeline, self._metrics = pipeline, metrics
         self._pressure = Pressure(time.perf_counter)
         self._engine = Engine(pipeline.translator, pipeline.voice, options, self._observe)
 
-    def open(self, defaults: Settings, relieve: bool = True) -> LiveStream:
-        """A stream whose steps `run` takes; `release` it in the end. relieve: see `LiveStream`."""
-        stream = LiveStream(self._pipeline, self._metrics, defaults, self._pressure, relieve)
-        self._pressure.began(stream)
-        return stream
-
-    def release(self, stream: LiveStream) -> None:
-        """The stream is over."""
-        self._pressure.ended(stream)
+    @property
+    def codec(self) -> Codec | None:
+        """See `Workers`."""
+        return self._pipeline.codec
 
     @property
     def room(self) -> bool:
-        """Whether another stream can be served without making the others wait."""
+        """See `Workers`."""
         return self._pressure.room
 
     @property
     def demand(self) -> float:
-        """Share of the device's time that the streams take."""
+        """See `Workers`."""
         return self._pressure.demand
 
-    async def run(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> T:
-        """What `steps` return, or raise. Cancelled before its turn, it never runs. client: see `Engine.submit`."""
-        return await asyncio.wrap_future(self.submit(steps, session, client))
+    def open(self, session: Hashable, client: Hashable, defaults: Settings, relieve: bool = True) -> LocalStream:
+        """See `Workers`."""
+        return LocalStream(self.begin(defaults, relieve), self, session, client)
+
+    def begin(self, defaults: Settings, relieve: bool = True) -> LiveStream:
+        """A stream whose steps `submit` takes; `end` it in the end. relieve: see `LiveStream`."""
+        stream = LiveStream(self._pipeline, self._metrics, defaults, self._pressure, relieve)
+        self._pressure.began(stream)
+        return stream
+
+    def end(self, stream: LiveStream) -> None:
+        """The stream is over."""
+        self._pressure.ended(stream)
 
     def submit(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> Future[T]:
-        """The same without a loop."""
+        """What `steps` return, or raise. Cancelled before its turn, it never runs."""
         return self._engine.submit(steps, session, client)
 
     def forget(self, client: Hashable) -> None:
-        """The client has no session any more."""
+        """See `Workers`."""
         self._engine.forget(client)
 
     def close(self) -> None:
-        """Let the running work end, forget what waits."""
+        """See `Workers`."""
         self._engine.close()
 
     def _observe(self, batch: Batch) -> None:
@@ -76,3 +83,52 @@ class Worker:
         self._metrics.compute_s.observe(batch.seconds)
         for waited_s in batch.waited_s:
             self._metrics.queue_s.observe(waited_s)
+
+
+class LocalStream:
+    """A `Stream` of this process: a `LiveStream` whose steps the worker's engine takes."""
+
+    def __init__(self, live: LiveStream, worker: Worker, session: Hashable, client: Hashable) -> None:
+        self._live, self._worker = live, worker
+        self._session, self._client = session, client
+
+    @property
+    def settings(self) -> Settings:
+        """See `Stream`."""
+        return self._live.settings
+
+    @property
+    def waiting(self) -> bool:
+        """See `Stream`."""
+        return self._live.waiting
+
+    async def configure(self, settings: Settings, flush: bool = False) -> list[Answer]:
+        """See `Stream`."""
+        return await self._run(self._live.configure(settings, flush))
+
+    async def hear(self, audio: Audio, arrived_s: float) -> list[Answer]:
+        """See `Stream`."""
+        return await self._run(self._live.hear(audio, arrived_s))
+
+    async def step(self) -> list[Answer]:
+        """See `Stream`."""
+        return await self._run(self._live.step())
+
+    async def finish(self) -> list[Answer]:
+        """See `Stream`."""
+        return await self._run(self._live.finish())
+
+    def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
+        """See `Stream`."""
+        self._live.meter.measured(rtt_ms, playback_ms)
+
+    def summary(self) -> Heard:
+        """See `Stream`."""
+        return self._live.summary()
+
+    def release(self) -> None:
+        """See `Stream`."""
+        self._worker.end(self._live)
+
+    async def _run(self, steps: Steps[list[Answer]]) -> list[Answer]:
+        return await asyncio.wrap_future(self._worker.submit(steps, self._session, self._client))

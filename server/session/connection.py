@@ -1,6 +1,6 @@
-"""The asyncio shell around one websocket: reads, writes and watches. Every wire protocol runs in this one.
+"""The asyncio shell around one connection: reads, writes and watches. Every wire protocol runs in this one.
 
-`_read` takes messages off the socket into the session's inbox, and stops reading while that is full. `_write` sends
+`_read` takes messages off the link into the session's inbox, and stops reading while that is full. `_write` sends
 what the session says; a client that takes nothing for `send_timeout_s` is dropped. `_watch` ends what is idle, too
 long, or in the way of the server's own end. The first of them to end, ends the connection; whether the session goes on
 without it is for `sessions.py` to say.
@@ -14,14 +14,25 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from streamst.errors import ProtocolError
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.wire import codes
-from streamst.server.wire.seam import Answer, Failure, Flow, GoAway, Hello, Message, Ping, Pong, Reply, WireProtocol
+from streamst.server.wire.seam import (
+    Answer,
+    Command,
+    Failure,
+    Flow,
+    GoAway,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    Reply,
+    WireProtocol,
+)
 
+from .link import Link, Lost
 from .served import GONE, Ending, Served
 
 log = logging.getLogger("streamst.server")
@@ -32,17 +43,12 @@ WAITING_ANSWERS = 64  # to pings and the like; more are not read
 
 
 class Connection:
-    """One websocket that serves a session, from its welcome to its close."""
+    """One link that serves a session, from its welcome to its close."""
 
     def __init__(
-        self,
-        websocket: WebSocket,
-        served: Served,
-        draining: asyncio.Event,
-        options: ServerOptions,
-        metrics: Metrics,
+        self, link: Link, served: Served, draining: asyncio.Event, options: ServerOptions, metrics: Metrics
     ) -> None:
-        self.websocket, self.served, self.protocol = websocket, served, served.protocol
+        self.link, self.served, self.protocol = link, served, served.protocol
         self.options, self.metrics = options, metrics
         self._draining = draining
         self._direct: deque[list[Message]] = deque()  # answers about the connection, which go first
@@ -96,36 +102,38 @@ class Connection:
                 self._taken.clear()
                 await self._taken.wait()
             try:
-                message = await self.websocket.receive()
-            except WebSocketDisconnect:
-                return Ending(GONE, "the client vanished")
+                message = await self.link.receive()
+            except Lost as lost:
+                return _gone(lost.code)
             if self.detached:
                 return Ending(GONE, "superseded")
-            if message["type"] == "websocket.disconnect":
-                return _gone(message.get("code"))
-            text, data = message.get("text"), message.get("bytes")
-            content: Message = text if text is not None else data or b""
-            served.up.add(content)
-            self.metrics.bytes_in.inc(len(content))
+            served.up.add(message)
+            self.metrics.bytes_in.inc(len(message))
             rest_s = 0.0
-            for command in self.protocol.receive(content):
-                match command:
-                    case Hello():
-                        if command.resume_token is not None:
-                            self._require_first()
-                            return command
-                    case Ping():
-                        self._answer_ping(command)
-                    case Reply():
-                        self._direct.append(list(command.messages))
-                        served.news.set()
-                    case _:
-                        rest_s += served.take(command, len(content))
+            for command in self.protocol.receive(message):
+                if isinstance(command, Hello) and command.resume_token is not None:
+                    self._require_first()
+                    return command
+                rest_s += self._take(command, len(message))
             if not self._heard_any:
                 self._heard_any = True
                 served.confirm()
             if rest_s:
                 await asyncio.sleep(rest_s)
+
+    def _take(self, command: Command, size: int) -> float:
+        """Do what is asked of the connection, hand on what is the session's; how long to rest before reading on [s]."""
+        match command:
+            case Ping():
+                self._answer_ping(command)
+            case Reply():
+                self._direct.append(list(command.messages))
+                self.served.news.set()
+            case Hello():  # of a client that comes anew
+                pass
+            case _:
+                return self.served.take(command, size)
+        return 0.0
 
     def _require_first(self) -> None:
         """A client that comes back says so before anything else."""
@@ -134,10 +142,7 @@ class Connection:
 
     def _answer_ping(self, ping: Ping) -> None:
         served = self.served
-        if ping.rtt_ms is not None:
-            served.live.meter.pinged(ping.rtt_ms)
-        if ping.playback_ms is not None:
-            served.live.meter.playback_ms = ping.playback_ms
+        served.stream.measured(ping.rtt_ms, ping.playback_ms)
         if ping.last_sequence is not None:
             try:
                 served.replay.reached(ping.last_sequence)
@@ -161,11 +166,9 @@ class Connection:
                     for message in messages:
                         await self._send(message)
             except TimeoutError:
-                abort = self.websocket.scope.get("state", {}).get("abort")
-                if abort is not None:
-                    abort()
+                self.link.abort()
                 return Ending(GONE, f"the client read nothing for {self.options.send_timeout_s:g} s")
-            except (WebSocketDisconnect, RuntimeError, OSError):
+            except Lost:
                 return Ending(GONE, "the client vanished")
             if self.detached:
                 return Ending(GONE, "superseded")
@@ -215,10 +218,7 @@ class Connection:
     async def _send(self, message: Message) -> None:
         self.served.down.add(message)
         self.metrics.bytes_out.inc(len(message))
-        if isinstance(message, bytes):
-            await self.websocket.send_bytes(message)
-        else:
-            await self.websocket.send_text(message)
+        await self.link.send(message)
 
     def _how(self, results: Sequence[object]) -> Ending | Hello:
         """The ending from what the tasks returned or raised: a real reason before a mere absence."""
@@ -241,7 +241,7 @@ class Connection:
         return min(endings, key=lambda ending: ending.code == GONE or ending.told, default=Ending(GONE, "cancelled"))
 
     async def _close(self, ending: Ending) -> None:
-        name = "vanished" if ending.code == GONE else codes.meaning(ending.code).name
+        name = ending.name
         self.metrics.end(ending.code, name, fault=ending.code not in (codes.DONE, codes.GOING_AWAY, GONE))
         session_id = self.served.session_id
         told = {"session": session_id, "code": ending.code, "name_of_code": name}
@@ -251,20 +251,20 @@ class Connection:
             return
         try:
             async with asyncio.timeout(self.options.send_timeout_s):
-                await say_and_close(self.websocket, self.protocol, ending.code, ending.message)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
+                await say_and_close(self.link, self.protocol, ending.code, ending.message)
+        except (TimeoutError, Lost):
             return
 
 
 async def say_and_close(
-    websocket: WebSocket, protocol: WireProtocol, code: int, message: str, retry_after_ms: float | None = None
+    link: Link, protocol: WireProtocol, code: int, message: str, retry_after_ms: float | None = None
 ) -> None:
     """Close with `code`, an error event with the same code before it unless that is 1000."""
     if code != codes.DONE:
         for said in protocol.render(Failure(code, brief(message), retry_after_ms), 0.0):
-            await websocket.send({"type": "websocket.send", "text" if isinstance(said, str) else "bytes": said})
+            await link.send(said)
     code, reason = protocol.closing(code, message)
-    await websocket.close(code, brief(reason, CLOSE_REASON_BYTES))
+    await link.close(code, brief(reason, CLOSE_REASON_BYTES))
 
 
 def brief(text: str, max_bytes: int = 400) -> str:

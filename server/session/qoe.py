@@ -11,10 +11,9 @@ a little before it begins, and so has fewer gaps and a longer delay.
 
 from __future__ import annotations
 
-from typing import Any
-
 from streamst.events import Words
 from streamst.server.wire.seam import Answer, Spoken
+from streamst.server.wire.summary import Gaps, Listened
 
 LEAST_GAP_MS = 20.0  # shorter ones nobody hears
 
@@ -59,13 +58,13 @@ class Listener:
         self._rate = speech.rate
         self.fastest_rate = max(self.fastest_rate, speech.rate)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Listened:
         """As the report says it."""
-        return {
-            "first_word_ms": self.first_word_ms,
-            "first_audio_ms": self.first_audio_ms,
-            "gaps": {"count": self.gaps, "sum_ms": self.gap_ms, "longest_ms": self.longest_gap_ms},
-            "underruns": self.underruns,
-            "rate_changes": self.rate_changes,
-            "fastest_rate": self.fastest_rate,
-        }
+        return Listened(
+            first_word_ms=self.first_word_ms,
+            first_audio_ms=self.first_audio_ms,
+            gaps=Gaps(count=self.gaps, sum_ms=self.gap_ms, longest_ms=self.longest_gap_ms),
+            underruns=self.underruns,
+            rate_changes=self.rate_changes,
+            fastest_rate=self.fastest_rate,
+        )

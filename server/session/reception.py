@@ -1,23 +1,20 @@
-"""From an accepted websocket to a session and its connection, new or resumed. Every wire protocol comes in here."""
+"""From a link to a session and its connection, new or resumed. Every wire protocol comes in here."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
-
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
-from streamst.server.room.processes import Processes
-from streamst.server.room.worker import Worker
+from streamst.server.room.workers import Workers
 from streamst.server.wire import codes
 from streamst.server.wire.native import NativeProtocol
-from streamst.server.wire.seam import Failure, Hello, Resumption, Settings, Welcome, WireProtocol
+from streamst.server.wire.seam import Failure, Hello, Offer, Resumption, Settings, Welcome, WireProtocol
 
 from .connection import Connection, say_and_close
+from .link import Link, Lost
 from .served import GONE, Ending, Served
 from .sessions import Reservation, Sessions, retry_ms
 
@@ -25,83 +22,79 @@ HELLO_S = 10.0  # that a client which shows a resume token has to say hello
 
 
 class Reception:
-    """What it takes to serve a websocket."""
+    """What it takes to serve a link."""
 
     def __init__(
         self,
-        worker: Worker | Processes,
+        workers: Workers,
         sessions: Sessions,
         options: ServerOptions,
         metrics: Metrics,
         defaults: Settings,
-        offer: Callable[[], dict[str, Any]],
+        offer: Callable[[], Offer],
     ) -> None:
-        self.worker, self.sessions, self.options, self.metrics = worker, sessions, options, metrics
+        self.workers, self.sessions, self.options, self.metrics = workers, sessions, options, metrics
         self.defaults, self.offer = defaults, offer
 
     async def serve(
         self,
-        websocket: WebSocket,
+        link: Link,
         protocol: WireProtocol,
         token: str | None = None,
         settings: Settings | None = None,
     ) -> None:
-        """Serve an accepted websocket until its end, be it a refusal.
+        """Serve a link until its end, be it a refusal.
 
         token: of a reservation, or of a session to resume. settings: that the session begins with, where the protocol
         knows them before the first message; a reservation's own go before them.
         """
         try:
             if token is not None and protocol.resumable and self.sessions.resumable(token):
-                hello = await self._first_hello(websocket, protocol)
+                hello = await self._first_hello(link, protocol)
                 if hello is None:
                     return
-                await self._return(websocket, Hello(token, hello.last_sequence))
+                await self._return(link, Hello(token, hello.last_sequence))
                 return
             kept = self.sessions.enter(token)
         except ProtocolError as error:
-            await self.refuse(websocket, protocol, error)
+            await self.refuse(link, protocol, error)
             return
-        served = self._open(websocket, protocol, kept)
+        served = self._open(link, protocol, kept)
         settings = settings if token is None else kept.settings
         if settings is not None:
             served.configure(settings)
-        hello = await self._attend(websocket, served, self._welcome(served, resumed=False))
+        hello = await self._attend(link, served, self._welcome(served, resumed=False))
         if hello is not None:
             try:
-                await self._return(websocket, hello)
+                await self._return(link, hello)
             except ProtocolError as error:
-                await self.refuse(websocket, protocol, error)
+                await self.refuse(link, protocol, error)
 
-    async def refuse(self, websocket: WebSocket, protocol: WireProtocol, error: ProtocolError) -> None:
-        """Say why an accepted websocket is not served, and close it."""
+    async def refuse(self, link: Link, protocol: WireProtocol, error: ProtocolError) -> None:
+        """Say why a link is not served, and close it."""
         known = codes.meaning(error.code)
         self.metrics.refused.labels(why=known.name).inc()
         try:
             async with asyncio.timeout(self.options.send_timeout_s):
-                await say_and_close(websocket, protocol, error.code, str(error), retry_ms(error))
-        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError):  # it went away meanwhile
+                await say_and_close(link, protocol, error.code, str(error), retry_ms(error))
+        except (TimeoutError, Lost):  # it went away meanwhile
             return
 
-    def _open(self, websocket: WebSocket, protocol: WireProtocol, kept: Reservation) -> Served:
-        live = self.worker.open(self.defaults, self.options.relieve_when_busy)
-        client = websocket.client.host if websocket.client else None
-        owner = kept.owner or websocket.scope.get("state", {}).get("owner")
-        served = Served(kept.session_id, protocol, live, self.worker, self.options, self.metrics, client, owner)
+    def _open(self, link: Link, protocol: WireProtocol, kept: Reservation) -> Served:
+        owner = kept.owner or link.owner
+        served = Served(kept.session_id, protocol, self.workers, self.defaults, self.options, link.peer, owner)
         self.sessions.open(served)
         return served
 
-    async def _return(self, websocket: WebSocket, hello: Hello) -> None:
+    async def _return(self, link: Link, hello: Hello) -> None:
         """Go on with the session whose token `hello` shows; ProtocolError as in `Sessions.resume`."""
         served, token = self.sessions.resume(hello)
-        await self._attend(websocket, served, self._welcome(served, resumed=True, token=token))
+        await self._attend(link, served, self._welcome(served, resumed=True, token=token))
 
-    async def _attend(self, websocket: WebSocket, served: Served, welcome: Welcome) -> Hello | None:
+    async def _attend(self, link: Link, served: Served, welcome: Welcome) -> Hello | None:
         """Serve one connection of a session; the `Hello` of a client that means another session."""
-        state: dict[str, Any] = websocket.scope.setdefault("state", {})
-        protocol = served.protocol
-        state["farewell"] = lambda code, why: protocol.render(Failure(code, why), 0.0)
-        connection = Connection(websocket, served, self.sessions.draining, self.options, self.metrics)
+        link.on_refusal(lambda code, why: served.protocol.render(Failure(code, why), 0.0))
+        connection = Connection(link, served, self.sessions.draining, self.options, self.metrics)
         ending: Ending | Hello = Ending(GONE, "cancelled")
         try:
             ending = await connection.run(welcome)
@@ -119,19 +112,17 @@ class Reception:
             resumption = served.protocol.resumption(token, resumed, park_ms, served.ending)
         return Welcome(served.session_id, self.offer(), self.options.limits(), served.credit_ms, resumption)
 
-    async def _first_hello(self, websocket: WebSocket, protocol: WireProtocol) -> Hello | None:
+    async def _first_hello(self, link: Link, protocol: WireProtocol) -> Hello | None:
         """The first message of a client that showed a resume token; None when it went away instead."""
         try:
             async with asyncio.timeout(HELLO_S):
-                message = await websocket.receive()
+                message = await link.receive()
+        except Lost:
+            return None
         except TimeoutError as error:
             reason = "a resume token was shown: say hello, with last_sequence, as the first message"
             raise ProtocolError(reason, codes.IDLE) from error
-        if message["type"] != "websocket.receive":
-            return None
-        text = message.get("text")
-        commands = protocol.receive(text if text is not None else message.get("bytes") or b"")
-        match commands:
+        match protocol.receive(message):
             case [Hello() as hello]:
                 return hello
             case _:

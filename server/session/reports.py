@@ -8,7 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from streamst.server.wire.summary import Summary
 
 KEPT_S = 3600.0
 KEPT = 1000
@@ -31,7 +32,7 @@ def among(token: str, digests: Iterable[bytes]) -> bool:
 class Kept:
     """One report, and whose it is."""
 
-    report: dict[str, Any]
+    report: Summary
     tokens: tuple[bytes, ...]  # digests of the tokens that may read it
     owner: str | None  # name of the API key that the session came with
     until_s: float
@@ -47,9 +48,7 @@ class Reports:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(
-        self, session_id: str, report: dict[str, Any], tokens: tuple[bytes, ...], owner: str | None = None
-    ) -> None:
+    def keep(self, session_id: str, report: Summary, tokens: tuple[bytes, ...], owner: str | None = None) -> None:
         """Keep a report; the oldest gives way when there are too many."""
         self._kept[session_id] = Kept(report, tokens, owner, self._now() + self.kept_s)
         self._kept.move_to_end(session_id)

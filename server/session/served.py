@@ -13,20 +13,16 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.limits import SpeedGate
-from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
-from streamst.server.room.live import LiveStream
-from streamst.server.room.processes import Asked, Processes, RemoteStream
-from streamst.server.room.worker import Worker
+from streamst.server.room.workers import Stream, Workers
 from streamst.server.wire import codes
 from streamst.server.wire.audio import duration_ms
 from streamst.server.wire.seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
+from streamst.server.wire.summary import Summary
 from streamst.server.wire.traffic import Traffic
-from streamst.session import Steps
 
 from .inbox import Inbox
 from .qoe import Listener
@@ -49,6 +45,11 @@ class Ending:
     told: bool = False  # a close frame went one way or the other already
     left: bool = False  # the client went in good order, and will not come back
 
+    @property
+    def name(self) -> str:
+        """What a program compares."""
+        return "vanished" if self.code == GONE else codes.meaning(self.code).name
+
 
 @dataclass(frozen=True)
 class Arrived:
@@ -68,17 +69,16 @@ class Served:
         self,
         session_id: str,
         protocol: WireProtocol,
-        live: LiveStream | RemoteStream,
-        worker: Worker | Processes,
+        workers: Workers,
+        defaults: Settings,
         options: ServerOptions,
-        metrics: Metrics,
         client: str | None = None,
         owner: str | None = None,
     ) -> None:
         """client: among whom the device's time is shared when it is short. owner: name of the API key it came with."""
-        self.session_id, self.protocol, self.live = session_id, protocol, live
-        self.options, self.metrics = options, metrics
+        self.session_id, self.protocol, self.options = session_id, protocol, options
         self.client, self.owner = client, owner
+        self.stream: Stream = workers.open(session_id, client, defaults, options.relieve_when_busy)
         self.listener = Listener()
         self.replay = Replay(options.replay_bytes)
         self.attached: Callable[[Ending], None] | None = None  # ends the connection that is there
@@ -97,8 +97,8 @@ class Served:
         self.audio_ms = 0.0
         self._first_audio_s: float | None = None
         self._tokens: list[bytes] = []  # digests of the tokens that are good, newest first
-        self._settings = live.settings  # as read from the socket, ahead of what the worker has applied
-        self._worker: Any = worker  # which opened `live`, and takes its steps
+        self._settings = self.stream.settings  # as read from the socket, ahead of what the stream has applied
+        self._workers = workers
         self._inbox: Inbox[Waiting] = Inbox(options.queue_bytes)
         self._gate = SpeedGate(options.speed_limit, options.burst_s * 1000)
         self._busy = False  # something of it is being heard
@@ -130,7 +130,7 @@ class Served:
         match command:
             case Audio():
                 now_s = time.perf_counter()
-                audio_ms = duration_ms(command, self._settings, self.live.pipeline.codec)
+                audio_ms = duration_ms(command, self._settings, self._workers.codec)
                 if self.protocol.patient:
                     rest_s = self._gate.delay_s(audio_ms, now_s)
                 else:
@@ -185,7 +185,7 @@ class Served:
         """How much audio a client may have on its way, not yet heard: less while there is more to hear than there is
         time."""
         whole_ms = self.options.credit_s * 1000
-        return round(max(min(whole_ms, LEAST_CREDIT_MS), whole_ms / max(1.0, self._worker.demand)))
+        return round(max(min(whole_ms, LEAST_CREDIT_MS), whole_ms / max(1.0, self._workers.demand)))
 
     # --- connections
 
@@ -232,11 +232,11 @@ class Served:
         """Free what the model keeps for it; it is over."""
         if not self._released:
             self._released = True
-            self._worker.release(self.live)
+            self.stream.release()
 
     def forget_client(self) -> None:
         """The client has no other session: how much time it had counts no more."""
-        self._worker.forget(self.client)
+        self._workers.forget(self.client)
 
     async def stop(self) -> None:
         """End without another word."""
@@ -251,14 +251,20 @@ class Served:
         await asyncio.gather(self._task, return_exceptions=True)
         return self.ended or Ending(GONE, "cancelled")
 
-    def summary(self, ending: Ending | None) -> dict[str, Any]:
+    def summary(self, ending: Ending | None) -> Summary:
         """The report; of a session that has not ended where `ending` is None."""
-        reason = "open" if ending is None else "vanished" if ending.code == GONE else codes.meaning(ending.code).name
-        told = {"session_id": self.session_id, "reason": reason}
-        heard = self.live.summary()
-        traffic = {"bytes_in": self.up.message_bytes, "bytes_out": self.down.message_bytes, "resumed": self.resumed}
-        rates = {"up": self.up.rates(heard["audio_ms"]), "down": self.down.rates(heard["audio_ms"])}
-        return told | heard | traffic | rates | self.listener.summary()
+        heard = self.stream.summary()
+        return Summary(
+            **vars(heard),
+            **vars(self.listener.summary()),
+            session_id=self.session_id,
+            reason="open" if ending is None else ending.name,
+            bytes_in=self.up.message_bytes,
+            bytes_out=self.down.message_bytes,
+            resumed=self.resumed,
+            up=self.up.rates(heard.audio_ms),
+            down=self.down.rates(heard.audio_ms),
+        )
 
     async def _hear(self) -> None:
         try:
@@ -274,29 +280,26 @@ class Served:
         self.release()
 
     async def _hear_all(self) -> Ending:
-        live = self.live
+        stream = self.stream
         while True:
             item = await self._inbox.get()
             self._busy = True
             match item:
                 case Configure():
-                    answers = await self._run(live.configure(item.settings, item.flush))
+                    answers = await stream.configure(item.settings, item.flush)
                 case Arrived():
-                    answers = await self._run(live.hear(item.audio, item.at_s))
-                    while live.waiting:
+                    answers = await stream.hear(item.audio, item.at_s)
+                    while stream.waiting:
                         await self._said(answers)
-                        answers = await self._run(live.step())
+                        answers = await stream.step()
                 case Ending():
-                    await self._said(await self._run(live.finish()))
+                    await self._said(await stream.finish())
                     self.say(Closed(self.summary(item)))
                     return item
             await self._said(answers)
             self._busy = False
             if isinstance(item, Arrived):
                 self.last_audio_s = max(self.last_audio_s, time.perf_counter())
-
-    async def _run(self, steps: Steps[list[Answer]] | Asked) -> list[Answer]:
-        return await self._worker.run(steps, self.session_id, self.client)
 
     async def _said(self, answers: list[Answer]) -> None:
         """Say answers, then wait until not too many are unsent."""

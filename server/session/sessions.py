@@ -94,9 +94,22 @@ class Sessions:
         here = sum(self._served[name].client == address for name in self._open if name in self._served)
         return self.admission.admit(secret, address, self._of_key, here)
 
+    def require_place(self) -> None:
+        """ProtocolError 1013 where another session could not be served, 1001 where the server is being stopped."""
+        if self.draining.is_set():
+            raise ProtocolError("this server is being stopped", codes.GOING_AWAY)
+        if self.free < 1:
+            taken = f"all {self.options.max_sessions} places are taken"
+        elif not self._room():
+            taken = f"the machine is busy with {len(self._open)} speakers"
+        else:
+            return
+        wait_s = self.wait_s
+        raise ProtocolError(f"{taken}; try again in about {wait_s:.0f} s", codes.OVERLOADED, wait_s)
+
     def reserve(self, settings: Settings, owner: str | None = None) -> tuple[str, Reservation]:
         """A token, good once, and what it keeps; ProtocolError 1013 or 1001 when no place is free."""
-        self._require_place()
+        self.require_place()
         token = secrets.token_urlsafe(24)
         kept = Reservation(new_id(), settings, self._now() + self.options.reservation_s, owner)
         self._reserved[token] = kept
@@ -107,7 +120,7 @@ class Sessions:
         if token is not None:
             kept = self._claim(token)
         else:
-            self._require_place()
+            self.require_place()
             kept = Reservation(new_id(), Settings(), self._now())
         self._enter(kept.session_id)
         return kept
@@ -241,18 +254,6 @@ class Sessions:
             if secrets.compare_digest(known.encode(), token.encode(errors="replace")):
                 return self._reserved.pop(known)
         raise ProtocolError("the token is unknown, was used, or expired: ask for a new one", codes.UNAUTHORISED)
-
-    def _require_place(self) -> None:
-        if self.draining.is_set():
-            raise ProtocolError("this server is being stopped", codes.GOING_AWAY)
-        if self.free < 1:
-            taken = f"all {self.options.max_sessions} places are taken"
-        elif not self._room():
-            taken = f"the machine is busy with {len(self._open)} speakers"
-        else:
-            return
-        wait_s = self.wait_s
-        raise ProtocolError(f"{taken}; try again in about {wait_s:.0f} s", codes.OVERLOADED, wait_s)
 
 
 def retry_ms(error: ProtocolError) -> float | None:

@@ -53,6 +53,13 @@ MEANINGS: dict[int, Meaning] = {
 }
 
 
+HTTP_STATUS = {
+    BAD_PARAMETER: 400, BAD_DATA: 400, WRONG_FRAME: 400, UNAUTHORISED: 401, POLICY: 403, IDLE: 408, EXPIRED: 410,
+    TOO_BIG: 413, QUOTA: 429, INTERNAL: 500, OVERLOADED: 503, GOING_AWAY: 503,
+}  # fmt: skip
+"""How a refusal with this code is told before there is a connection to close."""
+
+
 def meaning(code: int) -> Meaning:
     """What `code` means; an unknown one is "unknown" and not worth a retry."""
     return MEANINGS.get(code, Meaning("unknown", False))

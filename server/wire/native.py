@@ -35,7 +35,7 @@ import dataclasses
 import json
 import math
 import struct
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, ProtocolError
@@ -68,12 +68,19 @@ from .seam import (
     Welcome,
 )
 
+T = TypeVar("T")
+
 SUBPROTOCOL = "streamst.v1"
 HEADER = struct.Struct("<BBHII")
 AUDIO = 1  # header type
 CODEC_NUMBERS: dict[AudioCodec, int] = {"pcm16": 0, "opus": 1, "neural": 2}
 CODEC_NAMES: dict[int, AudioCodec] = {number: name for name, number in CODEC_NUMBERS.items()}
 SEQUENCES = 1 << 32
+KINDS: dict[type[Answer], str] = {
+    Configured: "configured", Acknowledged: "ack", Caption: "caption", Words: "words", Latency: "latency", Pong: "pong",
+    Flow: "flow", GoAway: "goaway", Failure: "error", Closed: "closed",
+}  # fmt: skip
+"""The type of the message that tells an answer; welcome and speech are made apart."""
 
 
 def pack_audio(codec: AudioCodec, sequence: int, media_time_samples: int, payload: bytes) -> bytes:
@@ -113,10 +120,7 @@ def read_object(text: str | bytes, max_bytes: int) -> dict[str, Any]:
 
 def read_settings(fields: dict[str, Any]) -> Settings:
     """Settings from the fields of a `config` message; ProtocolError 4400 names what is not allowed."""
-    try:
-        settings = from_dict(Settings, fields, "config")
-    except ConfigError as error:
-        raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+    settings = _read(Settings, fields, "config")
     if not settings.output:
         _refuse(codes.BAD_PARAMETER, f"config.output: [] asks for nothing; use some of {', '.join(get_args(Output))}")
     return settings
@@ -200,7 +204,7 @@ class NativeProtocol:
         came = (self._expected or 0, self._end_samples or 0, self._configs)
         return Resumption(token, resumed, park_ms, *came, ended)
 
-    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+    def render(self, answer: Answer, emit_ms: float, /) -> list[Message]:
         """See `WireProtocol.render`."""
         number: dict[str, Any] = {}
         if not isinstance(answer, OfConnection):
@@ -209,31 +213,10 @@ class NativeProtocol:
         match answer:
             case Welcome():
                 return [_text("welcome", **_of_welcome(answer))]
-            case Configured():
-                return [_text("configured", **number, **dataclasses.asdict(answer.settings), chunk_ms=answer.chunk_ms)]
-            case Acknowledged():
-                return [_text("ack", **number, **dataclasses.asdict(answer))]
-            case Caption():
-                told = dataclasses.asdict(answer)
-                del told["spans_ms"]
-                return [_text("caption", **number, **told, emit_ms=emit_ms)]
-            case Words():
-                return [_text("words", **number, **dataclasses.asdict(answer), emit_ms=emit_ms)]
             case Spoken():
                 return self._render_speech(answer, number, emit_ms)
-            case Latency():
-                return [_text("latency", **number, **dataclasses.asdict(answer))]
-            case Pong():
-                return [_text("pong", **dataclasses.asdict(answer))]
-            case Flow():
-                return [_text("flow", **dataclasses.asdict(answer))]
-            case GoAway():
-                return [_text("goaway", **dataclasses.asdict(answer))]
-            case Failure():
-                known = codes.meaning(answer.code)
-                return [_text("error", **dataclasses.asdict(answer), name=known.name, retryable=known.retryable)]
-            case Closed():
-                return [_text("closed", **number, summary=answer.summary)]
+            case _:
+                return [_text(KINDS[type(answer)], **number, **_fields(answer, emit_ms))]
 
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """See `WireProtocol.closing`."""
@@ -250,12 +233,30 @@ class NativeProtocol:
         ]
 
 
+def _fields(answer: Answer, emit_ms: float) -> dict[str, Any]:
+    """What a message tells of an answer beside its type and number."""
+    told = dataclasses.asdict(answer)
+    match answer:
+        case Configured():
+            return {**told.pop("settings"), **told}
+        case Caption():
+            del told["spans_ms"]
+            return {**told, "emit_ms": emit_ms}
+        case Words():
+            return {**told, "emit_ms": emit_ms}
+        case Failure():
+            known = codes.meaning(answer.code)
+            return {**told, "name": known.name, "retryable": known.retryable}
+        case _:
+            return told
+
+
 def _of_welcome(welcome: Welcome) -> dict[str, Any]:
     told: dict[str, Any] = {
         "protocol": SUBPROTOCOL,
         "session_id": welcome.session_id,
         "limits": welcome.limits,
-        **welcome.offer,
+        **dataclasses.asdict(welcome.offer),
     }
     if welcome.credit_ms is not None:
         told["credit_ms"] = welcome.credit_ms
@@ -267,14 +268,19 @@ def _behind(number: int, other: int) -> bool:
     return 0 < (other - number) % SEQUENCES < SEQUENCES // 2
 
 
+def _read(cls: type[T], fields: dict[str, Any], where: str) -> T:
+    """The dataclass `cls` from a client's `fields`; ProtocolError 4400 names what is not allowed."""
+    try:
+        return from_dict(cls, fields, where)
+    except ConfigError as error:
+        raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+
+
 def _read_hello(fields: dict[str, Any]) -> Hello:
     if fields.get("protocol", SUBPROTOCOL) != SUBPROTOCOL:
         _refuse(codes.BAD_PARAMETER, f"hello.protocol: {fields['protocol']!r}; allowed: {SUBPROTOCOL}")
     known = {name: fields[name] for name in ("resume_token", "last_sequence") if name in fields}
-    try:
-        hello = from_dict(Hello, known, "hello")
-    except ConfigError as error:
-        raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+    hello = _read(Hello, known, "hello")
     _check_number("hello.last_sequence", hello.last_sequence)
     return hello
 
@@ -285,10 +291,7 @@ def _check_number(name: str, number: int | None) -> None:
 
 
 def _read_ping(fields: dict[str, Any]) -> Ping:
-    try:
-        ping = from_dict(Ping, fields, "ping")
-    except ConfigError as error:
-        raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
+    ping = _read(Ping, fields, "ping")
     for name, value in (("rtt_ms", ping.rtt_ms), ("playback_ms", ping.playback_ms)):
         if value is not None and not (math.isfinite(value) and 0 <= value < 1e9):
             _refuse(codes.BAD_PARAMETER, f"ping.{name}: {value!r} is not a time in ms")

@@ -7,9 +7,11 @@ A protocol object serves one session. Commands and answers are the same for ever
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from streamst.events import Caption, Words
+
+from .summary import Summary
 
 Message = str | bytes  # a text or a binary websocket message
 AudioCodec = Literal["pcm16", "opus", "neural"]
@@ -29,6 +31,31 @@ class Settings:
     output_codec: AudioCodec = "pcm16"
     output_bitrate_bps: int | None = None  # of speech in `output_codec`, at most: it falls while the network is slow
     sample_rate_hz: int = 16_000  # of pcm16 that the client sends
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a server takes where a client leaves it open."""
+
+    target: str | None = None
+    policy: str | None = None
+    latency: str | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a client may choose from, as `welcome` and GET /v1/info tell it."""
+
+    version: str = ""  # of the server
+    source: str = ""
+    targets: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    latencies: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
+    sample_rate_hz: int = 16_000  # of the model
+    defaults: Choice = field(default_factory=Choice)
+    output_sample_rate_hz: int = 16_000  # of the voice
 
 
 @dataclass(frozen=True)
@@ -105,7 +132,7 @@ class Welcome:
     """The first answer: who serves, what is on offer, which limits hold."""
 
     session_id: str
-    offer: dict[str, Any]
+    offer: Offer
     limits: dict[str, float | int]
     credit_ms: float | None = None  # as in `Flow`
     resumption: Resumption | None = None  # None where a session ends with its connection
@@ -195,7 +222,7 @@ class Failure:
 class Closed:
     """The last answer of a stream that was flushed."""
 
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
 
 
 Answer = (
@@ -216,7 +243,7 @@ class WireProtocol(Protocol):
         """What a message asks for; raises ProtocolError, with the close code, for one that breaks the protocol."""
         ...
 
-    def render(self, answer: Answer, emit_ms: float) -> list[Message]:
+    def render(self, answer: Answer, emit_ms: float, /) -> list[Message]:
         """The messages that say `answer` (none where the protocol has no word for it).
 
         emit_ms: wall time since the session's first audio arrived [ms].

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .native import AUDIO, HEADER
+from .summary import Rates
 
 TLS_BYTES = 22
 SEGMENT_BYTES, SEGMENT_HEADER_BYTES = 1448, 52
@@ -38,7 +39,7 @@ class Traffic:
         self.message_bytes += size
         self.wire_bytes += framed + -(-framed // SEGMENT_BYTES) * SEGMENT_HEADER_BYTES
 
-    def rates(self, audio_ms: float) -> dict[str, float]:
-        """Mean rates [kbit/s] for a stream of which `audio_ms` were spoken so far."""
+    def rates(self, audio_ms: float) -> Rates:
+        """Mean rates for a stream of which `audio_ms` were spoken so far."""
         over = 8 / audio_ms if audio_ms > 0 else 0.0
-        return {"payload_kbps": self.payload_bytes * over, "wire_kbps": self.wire_bytes * over}
+        return Rates(payload_kbps=self.payload_bytes * over, wire_kbps=self.wire_bytes * over)

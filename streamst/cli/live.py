@@ -169,7 +169,7 @@ async def converse(
         if isinstance(event, Event):
             sinks.take([event])
         elif isinstance(event, Welcome):
-            voice_is_known(16_000 if settings.output_codec != "pcm16" else int(event.offer["output_sample_rate_hz"]))
+            voice_is_known(16_000 if settings.output_codec != "pcm16" else event.offer.output_sample_rate_hz)
         elif isinstance(event, GoAway):
             err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", soft_wrap=True)
 

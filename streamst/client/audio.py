@@ -40,8 +40,8 @@ class Exchange:
         """In words."""
         up, down = self.up.rates(self.audio_ms), self.down.rates(self.audio_ms)
         return (
-            f"sent {up['payload_kbps']:.1f} kbit/s of audio ({up['wire_kbps']:.1f} on the wire), "
-            f"received {down['payload_kbps']:.1f} ({down['wire_kbps']:.1f})"
+            f"sent {up.payload_kbps:.1f} kbit/s of audio ({up.wire_kbps:.1f} on the wire), "
+            f"received {down.payload_kbps:.1f} ({down.wire_kbps:.1f})"
         )
 
 
@@ -76,7 +76,6 @@ class Sending:
         self._exchange, self._adapts = exchange, adapts
         self._encoder: Encoder | None = None
         self._rate: RateFollower | None = None
-        self._message_bytes = 0
         if found is not None:
             self._encoder = found.encoder(bitrate_bps)
             self._rate = RateFollower(self._encoder, found.bitrates_bps)

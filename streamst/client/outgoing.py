@@ -40,11 +40,6 @@ class Outgoing:
         self._changed = asyncio.Event()
 
     @property
-    def on_way_ms(self) -> float:
-        """Audio that was sent, and not yet heard."""
-        return self._on_way_ms
-
-    @property
     def next_sequence(self) -> int:
         """The number of the next audio message."""
         return self._counts["audio"]

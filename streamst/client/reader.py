@@ -14,7 +14,8 @@ from streamst.errors import ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech, Words
 from streamst.server.wire import codes
 from streamst.server.wire.native import unpack_audio
-from streamst.server.wire.seam import Acknowledged, Closed, Configured, Flow, GoAway, Latency, Settings, Welcome
+from streamst.server.wire.seam import Acknowledged, Closed, Configured, Flow, GoAway, Latency, Offer, Settings, Welcome
+from streamst.server.wire.summary import Summary
 
 from .audio import Listening
 from .outgoing import Outgoing, Return
@@ -118,7 +119,7 @@ class Reader:
             case "speech":
                 self._announced(fields, number)
             case "closed":
-                self.closed = Closed(fields["summary"])
+                self.closed = Closed(_known(Summary, fields["summary"]))
                 return self.closed
             case "error":
                 self._fail(fields)
@@ -131,7 +132,7 @@ class Reader:
         self._outgoing.grant(fields.pop("credit_ms", None))
         if fields.get("resumed"):
             self._outgoing.resume(int(fields["next_sequence"]), int(fields["configs"]), bool(fields["ended"]))
-        return Welcome(fields.pop("session_id"), limits=fields.pop("limits"), offer=fields)
+        return Welcome(fields["session_id"], _known(Offer, fields), fields["limits"])
 
     def _fail(self, fields: dict[str, Any]) -> None:
         """Being full, broken or about to stop is the server's condition; anything else is our mistake."""
@@ -171,10 +172,10 @@ def finished(closed: Closed) -> Finished:
     """The session's last event, from the server's summary."""
     told = closed.summary
     return Finished(
-        source_ms=told["audio_ms"],
+        source_ms=told.audio_ms,
         compute_ms=0.0,
-        samples=told["samples"],
-        segments=told["segments"],
-        decoder_calls=told["decoder_calls"],
-        compute_s=told["compute_ms"] / 1000,
+        samples=told.samples,
+        segments=told.segments,
+        decoder_calls=told.decoder_calls,
+        compute_s=told.compute_ms / 1000,
     )

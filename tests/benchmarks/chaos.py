@@ -33,6 +33,7 @@ from streamst.errors import StreamstError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.pipeline import load
 from streamst.server.wire.seam import Acknowledged, Closed, Settings
+from streamst.server.wire.summary import Summary
 
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
 SERVE = "from streamst.cli import main; main()"
@@ -160,16 +161,14 @@ def differences(expected: list[Any], got: list[Any]) -> tuple[int, int]:
     return len(expected) - matched, len(got) - matched
 
 
-async def through(
-    port: int, pcm: Pcm, options: argparse.Namespace, cuts: int, seed: int
-) -> tuple[Got, Proxy, dict[str, Any]]:
+async def through(port: int, pcm: Pcm, options: argparse.Namespace, cuts: int, seed: int) -> tuple[Got, Proxy, Summary]:
     """The talk, streamed to `port` through a bad network."""
     rng = random.Random(seed)
     whole = int(2.2 * len(pcm))  # bytes that pass: audio up, and some 10 % down
     proxy = Proxy(port, options.jitter_ms, options.loss, sorted(rng.randint(1, whole) for _ in range(cuts)), rng)
     listener = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     address = f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    got, summary, exchange = Got(), {}, Exchange()
+    got, summary, exchange = Got(), Summary(), Exchange()
     settings = Settings(
         policy=POLICY, latency=LATENCY, output=("captions",) if options.captions else ("captions", "audio")
     )
@@ -183,15 +182,15 @@ async def through(
     return got, proxy, summary
 
 
-def report(name: str, expected: Got, got: Got, proxy: Proxy, summary: dict[str, Any]) -> None:
+def report(name: str, expected: Got, got: Got, proxy: Proxy, summary: Summary) -> None:
     lost, doubled = differences(expected.words, got.words)
     captions_lost, captions_doubled = differences(expected.captions, got.captions)
     once = got.acknowledged == list(range(len(got.acknowledged)))
-    print(f"{name}: {proxy.done} cuts, {proxy.connections} connections, {summary['resumed']} times resumed")
+    print(f"{name}: {proxy.done} cuts, {proxy.connections} connections, {summary.resumed} times resumed")
     print(f"  words: {len(expected.words)} expected, {len(got.words)} got, lost {lost}, too many {doubled}")
     print(f"  captions: {len(expected.captions)} expected, lost {captions_lost}, too many {captions_doubled}")
     print(f"  speech: {expected.speech_samples} samples expected, {got.speech_samples} got")
-    heard_s, dropped_ms = summary["audio_ms"] / 1000, summary["dropped_ms"]
+    heard_s, dropped_ms = summary.audio_ms / 1000, summary.dropped_ms
     print(f"  audio heard {heard_s:.1f} s, dropped {dropped_ms} ms; each message once: {once}")
 
 

@@ -62,7 +62,7 @@ class Soak:
                         self._lags_ms.append(event.lag_ms)
                     elif isinstance(event, Closed):
                         self.streams += 1
-                        self.words += event.summary["words"]
+                        self.words += event.summary.words
             except StreamstError:
                 self.broken += 1
                 await asyncio.sleep(1.0)

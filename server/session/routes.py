@@ -1,0 +1,130 @@
+"""The routes of the native protocol.
+
+POST       /v1/sessions             keep a place, or be told why not in words that a browser can read
+websocket  /v1/stream               a session (`wire/native.py`)
+GET        /v1/sessions/ID/report   what it was like
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from streamst.errors import ProtocolError
+from streamst.server.operator.metrics import Metrics
+from streamst.server.operator.options import ServerOptions
+from streamst.server.wire import codes
+from streamst.server.wire.bodies import read_json
+from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
+from streamst.server.wire.summary import Summary
+
+from .entrance import Entrance, bearer
+from .link import WebSocketLink
+from .reception import Reception
+from .reports import among
+
+
+class NativeRoutes:
+    """In front of one reception."""
+
+    def __init__(self, reception: Reception, entrance: Entrance, options: ServerOptions, metrics: Metrics) -> None:
+        self._reception, self._entrance = reception, entrance
+        self._sessions, self._options, self._metrics = reception.sessions, options, metrics
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """What an application serves."""
+        return [
+            Route("/v1/sessions", self.new_session, methods=["POST"]),
+            Route("/v1/sessions/{session_id}/report", self.report),
+            WebSocketRoute("/v1/stream", self.stream),
+        ]
+
+    async def new_session(self, request: Request) -> Response:
+        """Keep a place for a client; a refusal here is one that a browser can read."""
+        try:
+            self._entrance.knock(request)
+            settings = read_settings(await read_json(request, self._options.max_text_bytes))
+            owner = self._entrance.admit(request, bearer(request))
+            token, kept = self._sessions.reserve(settings, owner)
+        except ProtocolError as error:
+            return self._entrance.refusal(error)
+        return JSONResponse(
+            {
+                "url": "/v1/stream",
+                "token": token,
+                "session_id": kept.session_id,
+                "expires_in_ms": round(self._options.reservation_s * 1000),
+                "limits": self._options.limits(),
+            },
+            201,
+        )
+
+    async def stream(self, websocket: WebSocket) -> None:
+        """One session."""
+        offered: list[str] = websocket.scope["subprotocols"]
+        try:
+            self._entrance.knock(websocket)
+            if offered and SUBPROTOCOL not in offered:
+                reason = f"subprotocol {offered[0]!r} is not spoken here; use {SUBPROTOCOL}"
+                raise ProtocolError(reason, codes.BAD_PARAMETER)
+        except ProtocolError as error:
+            self._metrics.refused.labels(why=codes.meaning(error.code).name).inc()
+            await websocket.send_denial_response(self._entrance.refusal(error))
+            return
+        await websocket.accept(SUBPROTOCOL if offered else None)
+        protocol = NativeProtocol(self._options.max_text_bytes)
+        link = WebSocketLink(websocket)
+        try:
+            token = self._token(websocket, link, _shown(websocket, offered))
+        except ProtocolError as error:
+            await self._reception.refuse(link, protocol, error)
+            return
+        await self._reception.serve(link, protocol, token)
+
+    async def report(self, request: Request) -> Response:
+        """What a session was like, or is so far: for who shows one of its tokens, or the API key that it came with."""
+        try:
+            self._entrance.knock(request)
+            found = self._report(request.path_params["session_id"], bearer(request))
+        except ProtocolError as error:
+            return self._entrance.refusal(error)
+        return JSONResponse(rounded(dataclasses.asdict(found)))
+
+    def _report(self, session_id: str, secret: str | None) -> Summary:
+        served, kept = self._sessions.find(session_id), self._sessions.reports.find(session_id)
+        if secret is None:
+            raise ProtocolError("show the session's token, or your API key, as a bearer token", codes.UNAUTHORISED)
+        tokens = served.tokens if served else kept.tokens if kept else ()
+        if not among(secret, tokens):
+            owner = served.owner if served else kept.owner if kept else None
+            key = self._sessions.admission.find(secret)
+            if key is None or key.name != owner:
+                raise ProtocolError("the token is not of this session, or there is none", codes.UNAUTHORISED)
+        if served is not None:
+            return served.summary(served.ended)
+        assert kept is not None
+        return kept.report
+
+    def _token(self, websocket: WebSocket, link: WebSocketLink, shown: str | None) -> str | None:
+        """What a client shows, where it is a token of a session or of a place; None once it is let in otherwise, and
+        the link knows with whose key.
+
+        ProtocolError 4401 for what is neither that nor a good API key, 4429 where there are too many.
+        """
+        if shown is not None and (self._sessions.resumable(shown) or self._sessions.reserved(shown)):
+            return shown
+        link.owner = self._entrance.admit(websocket, shown)
+        return None if self._sessions.admission.keys else shown
+
+
+def _shown(websocket: WebSocket, offered: list[str]) -> str | None:
+    """A token from the second subprotocol `token.…` (all that a browser can send) or an Authorization header."""
+    for name in offered:
+        if name.startswith("token."):
+            return name.removeprefix("token.")
+    return bearer(websocket)
