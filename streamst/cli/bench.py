@@ -1,52 +1,46 @@
-"""`streamst bench`: run, score, sweep, compare, report and export evaluations."""
+"""`streamst bench`: run, sweep, report and text; other commands of it stand in `bench_logs` and `codec`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from streamst.errors import InputError
-
+from .bench_logs import compare, export, score
+from .bench_options import (
+    AllOption,
+    CometOption,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    ManifestArgument,
+    ModelOption,
+    OutOption,
+    PrecisionOption,
+    RealtimeOption,
+    RecogniserOption,
+    ResamplesOption,
+    SpeechOption,
+    TaskOption,
+    ThreadsOption,
+    UrlOption,
+    WorkersOption,
+    counted,
+    player_of,
+    say_notes,
+)
 from .view import err, out
 
 if TYPE_CHECKING:
-    from streamst.evaluate.formats.detect import Log
-    from streamst.evaluate.run.runner import MakePlayer
+    from streamst.evaluate.report.judge import Judges
+    from streamst.evaluate.run.runner import RunOptions
 
 bench_app = typer.Typer(
     name="bench",
     help="Measure latency and quality: of this system, of a server, or of any log.",
     no_args_is_help=True,
 )
-
-ManifestArgument = Annotated[Path, typer.Argument(help="TSV: path, duration_s, speaker, text, translation.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Directory of the run; the same command goes on with it.")]
-ModelOption = Annotated[str, typer.Option(help="A model's name or directory.")]
-PrecisionOption = Annotated[str, typer.Option(help="float32, frozen, int8 or auto: speed on a CPU.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-TaskOption = Annotated[str, typer.Option(help="st: translations. asr: captions in the spoken language.")]
-LimitOption = Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)]
-WorkersOption = Annotated[int, typer.Option(help="Processes that play recordings at the same time.", min=1)]
-ThreadsOption = Annotated[int, typer.Option(help="Of the networks, in each process.", min=1)]
-SpeechOption = Annotated[bool, typer.Option("--speech/--no-speech", help="Speak the translations, too.")]
-RealtimeOption = Annotated[bool, typer.Option(help="Play at the speed of speech and measure the wall clock.")]
-UrlOption = Annotated[str | None, typer.Option(help="Of a server (ws://...) to measure in place of this process.")]
-ResamplesOption = Annotated[int, typer.Option(help="Of the bootstrap behind the intervals.", min=100)]
-AllOption = Annotated[bool, typer.Option("--all", help="Show every metric, not only the usual ones.")]
-FormatOption = Annotated[str | None, typer.Option(help="Of the log, where it is not to be detected.")]
-ReferencesOption = Annotated[Path | None, typer.Option(help="Text file, one reference a line.")]
-SegmentsOption = Annotated[Path | None, typer.Option(help="YAML of the references' places: wav, offset, duration.")]
-RecogniserOption = Annotated[
-    str | None, typer.Option(help="Command with {wav} that prints a transcript: ASR-BLEU and ASR-WER of the speech.")
-]
-CometOption = Annotated[
-    str | None, typer.Option(help="Command with {source}, {hypothesis}, {reference} that prints COMET.")
-]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures there.")]
 
 
 @bench_app.command()
@@ -78,75 +72,43 @@ def run(
 
     A run that was stopped goes on where it was: finished recordings are not played again.
     """
-    from streamst.evaluate.log.manifest import read_manifest
     from streamst.evaluate.report.judge import Judges
-    from streamst.evaluate.report.write import metrics_table, score_run, write_report
     from streamst.evaluate.run.runner import RunOptions
-    from streamst.evaluate.run.runner import run as run_all
 
     judges = Judges(recogniser, comet)
     options = RunOptions(
-        model=model,
-        device=device,
-        precision=precision,
-        target=target,
-        policy=policy,
-        latency=latency,
-        chunk_ms=chunk_ms,
-        glossary=glossary,
-        codec=codec,
-        task=task,
-        speech=speech,
-        realtime=realtime,
-        url=url,
+        model=model, device=device, precision=precision, target=target, policy=policy, latency=latency,
+        chunk_ms=chunk_ms, glossary=glossary, codec=codec, task=task, speech=speech, realtime=realtime, url=url,
         threads=threads,
-    )
+    )  # fmt: skip
+    _play(manifest, limit, options, out_dir, workers)
+    _report(out_dir, resamples, judges, everything)
+    out.print(f"{out_dir / 'report.html'} shows every recording in time.", soft_wrap=True)
+
+
+def _play(manifest: Path, limit: int | None, options: RunOptions, out_dir: Path, workers: int) -> None:
+    """Play what `out_dir` does not have yet."""
+    from streamst.evaluate.log.manifest import read_manifest
+    from streamst.evaluate.run.runner import run as run_all
+
     recordings = read_manifest(manifest, limit)
-    with _bar() as bar:
-        job = bar.add_task("playing", total=len(recordings.clips))
-        result = run_all(
-            recordings, options, out_dir, workers, lambda done, _: _advance(bar, job, done), _player_of(url)
-        )
+    with counted(["playing"], len(recordings.clips)) as count:
+        result = run_all(recordings, options, out_dir, workers, lambda *_: count("playing"), player_of(options.url))
     if result.resumed or result.cut_lines:
         err.print(
             f"Went on with {out_dir}: {result.resumed} recordings were finished"
             + (f", {result.cut_lines} lines of unfinished ones were dropped." if result.cut_lines else ".")
         )
-    report = score_run(out_dir, resamples, judges)
-    write_report(report)
-    out.print(metrics_table(report.score, everything))
-    _say_notes(report.score.notes)
-    out.print(f"{out_dir / 'report.html'} shows every recording in time.", soft_wrap=True)
 
 
-@bench_app.command()
-def score(
-    log: Annotated[Path, typer.Argument(help="File or directory: streamst, SimulEval, simulstream or OmniSTEval.")],
-    json_file: JsonOption = None,
-    format: FormatOption = None,
-    references: ReferencesOption = None,
-    segments: SegmentsOption = None,
-    source: Annotated[str, typer.Option(help="Language that is spoken.")] = "en",
-    target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
-    recogniser: RecogniserOption = None,
-    comet: CometOption = None,
-    resamples: ResamplesOption = 1000,
-    everything: AllOption = False,
-) -> None:
-    """Every metric that a log allows, ours or another tool's."""
-    from streamst.evaluate.log.runlog import write_json
-    from streamst.evaluate.report.judge import Judges, judged
-    from streamst.evaluate.report.score import ScoreOptions
-    from streamst.evaluate.report.score import score as score_log
-    from streamst.evaluate.report.write import metrics_table
+def _report(directory: Path, resamples: int, judges: Judges, everything: bool) -> None:
+    """Score a run, write its reports and show the figures."""
+    from streamst.evaluate.report.write import metrics_table, score_run, write_report
 
-    judges = Judges(recogniser, comet)
-    found = score_log(_read(log, format, references, segments), ScoreOptions(source, target, resamples))
-    found = judged(found, judges, target)
-    if json_file is not None:
-        write_json(json_file, found.as_json())
-    out.print(metrics_table(found, everything))
-    _say_notes(found.notes)
+    found = score_run(directory, resamples, judges)
+    write_report(found)
+    out.print(metrics_table(found.score, everything))
+    say_notes(found.score.notes)
 
 
 @bench_app.command()
@@ -187,16 +149,9 @@ def sweep(
     ]
     points = plan(base, policies, latency or [], chunk_ms or [])
     recordings = read_manifest(manifest, limit)
-    with _bar() as bar:
-        jobs = {point.name: bar.add_task(point.name, total=len(recordings.clips)) for point in points}
+    with counted([point.name for point in points], len(recordings.clips)) as count:
         members = run_points(
-            recordings,
-            points,
-            out_dir,
-            workers,
-            lambda point: lambda done, _: _advance(bar, jobs[point.name], done),
-            resamples,
-            _player_of(url),
+            recordings, points, out_dir, workers, lambda point: lambda *_: count(point.name), resamples, player_of(url)
         )
     write_sweep_report(out_dir, members, f"Sweep over {manifest.stem}: {len(recordings.clips)} recordings")
     out.print(sweep_table(members))
@@ -204,34 +159,39 @@ def sweep(
 
 
 @bench_app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(help="A run's directory or a log.")],
-    b: Annotated[Path, typer.Argument(help="Another, over the same recordings.")],
+def text(
+    pairs: Annotated[Path, typer.Argument(help="ENGLISH TAB GERMAN a line, or a manifest with text and translation.")],
+    policy: Annotated[str | None, typer.Option(help="Words come one by one: wait-k:k=3. Else whole sentences.")] = None,
     json_file: JsonOption = None,
-    references: ReferencesOption = None,
-    segments: SegmentsOption = None,
-    source: Annotated[str, typer.Option(help="Language that is spoken.")] = "en",
     target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
+    limit: LimitOption = None,
+    threads: ThreadsOption = 1,
+    model: ModelOption = "en-de",
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
-    """What differs between two runs, how much, and whether it may be chance: paired tests, recording by recording."""
-    from streamst.evaluate.log.runlog import write_json
-    from streamst.evaluate.report.compare import compare as compare_scores
-    from streamst.evaluate.report.score import ScoreOptions
-    from streamst.evaluate.report.score import score as score_log
-    from streamst.evaluate.report.write import comparison_table, verdict
+    """Measure the writer alone, on correct text: quality, length, loops, speed; with a policy, delay in words."""
+    import torch
 
-    options = ScoreOptions(source, target, resamples)
-    scores = [score_log(_read(path, None, references, segments), options) for path in (a, b)]
-    found = compare_scores(scores[0], scores[1], options)
+    from streamst.evaluate.log.pairs import read_pairs
+    from streamst.evaluate.log.runlog import write_json
+    from streamst.evaluate.report.text import text_report
+    from streamst.evaluate.report.write import figures_table
+    from streamst.evaluate.run.text import write_early, write_whole
+    from streamst.pipeline import load
+    from streamst.policies.catalog import parse_policy
+
+    wanted, sentences = parse_policy(policy) if policy else None, read_pairs(pairs, limit)
+    torch.set_num_threads(threads)
+    translator = load(model, device, precision).translator
+    early = write_early(translator, target, sentences, wanted) if wanted else None
+    whole = write_whole(translator, target, sentences)
+    found = text_report(sentences, early or whole, whole if early else None, target, resamples)
     if json_file is not None:
         write_json(json_file, found.as_json())
-    out.print(comparison_table(found, str(a), str(b), everything))
-    if verdict(found):
-        out.print(verdict(found), soft_wrap=True)
-    for scored in scores:
-        _say_notes(scored.notes)
+    out.print(figures_table(f"{pairs}: {len(sentences)} sentences", found, everything))
 
 
 @bench_app.command()
@@ -245,71 +205,15 @@ def report(
     """Score a run or a sweep again and write its report.json and report.html."""
     from streamst.evaluate.log.runlog import SWEEP
     from streamst.evaluate.report.judge import Judges
-    from streamst.evaluate.report.write import (
-        metrics_table,
-        read_sweep,
-        score_run,
-        sweep_table,
-        write_report,
-        write_sweep_report,
-    )
+    from streamst.evaluate.report.write import read_sweep, sweep_table, write_sweep_report
 
     if (directory / SWEEP).is_file():
         members = read_sweep(directory, resamples)
         write_sweep_report(directory, members, f"Sweep in {directory.name}")
         out.print(sweep_table(members))
         return
-    found = score_run(directory, resamples, Judges(recogniser, comet))
-    write_report(found)
-    out.print(metrics_table(found.score, everything))
-    _say_notes(found.score.notes)
+    _report(directory, resamples, Judges(recogniser, comet), everything)
 
 
-@bench_app.command()
-def export(
-    log: Annotated[Path, typer.Argument(help="A run's directory or any log.")],
-    format: Annotated[str, typer.Option(help="simuleval, simulstream or omnisteval.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="A new directory.")],
-    references: ReferencesOption = None,
-    segments: SegmentsOption = None,
-) -> None:
-    """Write a log as another tool reads it."""
-    from streamst.evaluate.formats.export import export as export_log
-
-    for path in export_log(_read(log, None, references, segments), format, out_dir):
-        out.print(str(path), soft_wrap=True)
-
-
-def _read(log: Path, format: str | None, references: Path | None, segments: Path | None) -> Log:
-    from streamst.evaluate.formats.detect import read_log
-    from streamst.evaluate.formats.references import attach
-
-    found = read_log(log, format)
-    if segments is not None and references is None:
-        raise InputError("--segments says where references are: give --references, too")
-    if references is not None:
-        found = replace(found, recordings=tuple(attach(found.recordings, references, segments)))
-    return found
-
-
-def _player_of(url: str | None) -> MakePlayer | None:
-    if url is None:
-        return None
-    from .bench_remote import remote_player
-
-    return remote_player
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err
-    )
-
-
-def _advance(bar: Progress, job: TaskID, done: int) -> None:
-    bar.advance(job, done)
-
-
-def _say_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        err.print(f"Note: {note}.", style="yellow", soft_wrap=True)
+for command in (score, compare, export):
+    bench_app.command()(command)

@@ -21,6 +21,7 @@ from .compare import Comparison
 from .judge import Judges, judged
 from .page import Point, write_html
 from .score import Score, ScoreOptions, score
+from .text import TextReport
 
 SWEEP_COLUMNS = (
     "BLEU", "chrF", "WER", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "NE", "RTF", "empty",
@@ -31,7 +32,8 @@ HEADLINES = (
     "StreamLAAL_simulstream", "LongYAAL", "LongLAAL", "LAAL_CA_queue", "LAAL_CA_wallclock",
     "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue", "StartOffset", "EndOffset", "StartOffset_CA_queue",
     "EndOffset_CA_queue", "StartOffset_speech_CA_queue", "EndOffset_speech_CA_queue", "ATD_speech_CA_queue",
-    "DiscontinuitySum_speech_CA_queue", "NE", "RTF", "empty",
+    "DiscontinuitySum_speech_CA_queue", "NE", "BLEU_whole", "BLEU_kept", "LengthRatio", "RepeatedWords",
+    "RepeatedPhrases", "TokensPerSecond", "RTF", "empty",
 )  # fmt: skip
 
 
@@ -113,7 +115,12 @@ def title_of(config: Mapping[str, Any]) -> str:
 
 def metrics_table(scored: Score, everything: bool = False) -> Table:
     """The figures of one log; only the usual ones unless `everything`."""
-    table = Table(title=scored.summary(), title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    return figures_table(scored.summary(), scored, everything)
+
+
+def figures_table(title: str, scored: Score | TextReport, everything: bool = False) -> Table:
+    """Figures with their intervals and percentiles; only the usual ones unless `everything`."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric", no_wrap=True)
     for name in ("value", "95 % interval", "p50", "p90"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -122,7 +129,7 @@ def metrics_table(scored: Score, everything: bool = False) -> Table:
         metric = scored.metrics[name]
         ends = scored.intervals.get(name)
         ranks = scored.percentiles.get(name, {})
-        unit = f" {metric.unit}" if metric.unit in ("ms", "%") else ""
+        unit = f" {metric.unit}" if metric.unit in ("ms", "%", "words") else ""
         table.add_row(
             name,
             figure(metric.value) + unit,
