@@ -16,8 +16,8 @@ from streamst.heap import keep_small
 from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import choose, prepare
 from streamst.models.seam import Voice
+from streamst.models.speak.voice import GermanVoice
 from streamst.models.translator import SpeechTranslator
-from streamst.models.voice import GermanVoice
 from streamst.policies.catalog import LATENCIES, POLICIES, Dial, Setting, latency_setting, read_dial
 from streamst.session import Session, SessionOptions
 

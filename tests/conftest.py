@@ -12,12 +12,12 @@ from streamst import checkpoint
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.config import to_dict
-from streamst.models.conformer import ConformerConfig
-from streamst.models.listener import Listener, ListenerConfig
+from streamst.models.listen.conformer import ConformerConfig
+from streamst.models.listen.listener import Listener, ListenerConfig
+from streamst.models.speak.network import TtsConfig, TtsNetwork
+from streamst.models.speak.voice import GermanVoice
 from streamst.models.translator import SpeechTranslator, TranslatorConfig
-from streamst.models.tts import TtsConfig, TtsNetwork
-from streamst.models.voice import GermanVoice
-from streamst.models.writer import Writer, WriterConfig
+from streamst.models.write.network import Writer, WriterConfig
 from streamst.pipeline import Pipeline
 from streamst.text import train_tokenizer
 

@@ -12,7 +12,7 @@ from streamst.engine import Batch, Engine, EngineOptions
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.models.seam import Encode, Hypothesise, Speak
-from streamst.models.voice import GermanVoice
+from streamst.models.speak.voice import GermanVoice
 from streamst.pipeline import Pipeline
 from streamst.session import Session
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import ConfigError
-from streamst.models.conformer import Conformer, ConformerConfig
+from streamst.models.listen.conformer import Conformer, ConformerConfig
 from streamst.nn.attention import chunk_mask
 
 CONFIG = ConformerConfig(

@@ -9,8 +9,8 @@ import torch
 
 from streamst.errors import InputError
 from streamst.models.glossary import MAX_TERMS, Glossary, Terms, make_glossary, read_glossary
-from streamst.models.spotting import BLANK, SpotState, Spotter, pack_spots, unpack_spots
-from streamst.models.steering import Steering, Wish, occurrences, overlap
+from streamst.models.listen.spotting import BLANK, SpotState, Spotter, pack_spots, unpack_spots
+from streamst.models.write.steering import Steering, Wish, occurrences, overlap
 from streamst.pipeline import Pipeline
 from streamst.policies.retranslate import biased_choice
 from streamst.text import Tokenizer

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from streamst.errors import InputError
-from streamst.models.conformer import Conformer, ConformerConfig
-from streamst.models.greedy import Draft, write
+from streamst.models.listen.conformer import Conformer, ConformerConfig
 from streamst.models.quantise import FrozenEncoder, choose, freeze_writer, in_8_bits, prepare
 from streamst.models.translator import SpeechTranslator
+from streamst.models.write.greedy import Draft, write
 from streamst.pipeline import Pipeline
 
 CONFIG = ConformerConfig(bands=16, dim=32, layers=2, heads=2, kernel=5, max_distance=6, left_frames=6, middle=1)

@@ -9,9 +9,9 @@ import pytest
 
 from streamst.errors import CheckpointError
 from streamst.models import search
-from streamst.models.lexicon import Lexicon
-from streamst.models.ngram import BEGIN, NGram, estimate
-from streamst.models.search import SearchConfig, WordSearch
+from streamst.models.listen.lexicon import Lexicon
+from streamst.models.listen.ngram import BEGIN, NGram, estimate
+from streamst.models.listen.search import SearchConfig, WordSearch
 
 WORDS = ("<unk>", "<s>", "</s>", "ab", "a", "b", "ba", "see", "sea")
 SPELLINGS = {"ab": [[1, 2]], "a": [[1]], "b": [[2]], "ba": [[2, 1], [2, 2]], "see": [[3]], "sea": [[3]]}

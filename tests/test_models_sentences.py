@@ -8,9 +8,9 @@ import pytest
 
 from streamst.audio import read_blocks
 from streamst.events import Caption, Event, Words
-from streamst.models.ngram import BEGIN, END, NGram, estimate
-from streamst.models.search import Word
-from streamst.models.sentences import SentenceConfig, SentenceEnds
+from streamst.models.listen.ngram import BEGIN, END, NGram, estimate
+from streamst.models.listen.search import Word
+from streamst.models.listen.sentences import SentenceConfig, SentenceEnds
 from streamst.pipeline import Pipeline, load
 from streamst.session import Session
 

@@ -8,9 +8,9 @@ import torch
 
 from streamst.errors import ConfigError
 from streamst.models.heads import DraftConfig, Heads, HeadsConfig
-from streamst.models.transducer import TransducerConfig
+from streamst.models.listen.transducer import TransducerConfig
 from streamst.models.translator import SpeechTranslator
-from streamst.models.writer import Writer
+from streamst.models.write.network import Writer
 from streamst.pipeline import Pipeline
 
 CHUNK_MS = 2560

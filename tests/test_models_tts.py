@@ -7,8 +7,8 @@ import torch
 
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
-from streamst.models.aligner import Aligner, AlignerConfig, best_path, beta_binomial_prior, forward_sum
-from streamst.models.tts import Pace, TtsConfig, TtsNetwork, batch_of, beside, lay_out, whole_frames
+from streamst.models.speak.aligner import Aligner, AlignerConfig, best_path, beta_binomial_prior, forward_sum
+from streamst.models.speak.network import Pace, TtsConfig, TtsNetwork, batch_of, beside, lay_out, whole_frames
 
 SMALL = TtsConfig(text_dim=24, word_blocks=2, phrase_blocks=2, frame_dim=32, frame_blocks=3, outputs=8)
 SENTENCES = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from streamst.errors import ConfigError
-from streamst.models.writer import Writer, WriterConfig
+from streamst.models.write.network import Writer, WriterConfig
 
 CONFIG = WriterConfig(
     source_tokens=20, target_tokens=30, state_dim=8, dim=16, heads=2, memory_layers=1, decoder_layers=2, max_distance=4

@@ -12,9 +12,9 @@ import torch
 from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Words
 from streamst.models.glossary import Glossary
-from streamst.models.greedy import looping
 from streamst.models.seam import ATTENTION, NO_GLOSSARY, Pcm, Transcript
 from streamst.models.translator import SpeechTranslator
+from streamst.models.write.greedy import looping
 from streamst.pipeline import Pipeline
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.policies.catalog import POLICIES, make_policy, parse_policy

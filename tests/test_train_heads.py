@@ -10,11 +10,11 @@ import torch
 from streamst import checkpoint
 from streamst.config import to_dict
 from streamst.errors import ConfigError
-from streamst.models.conformer import ConformerConfig
-from streamst.models.listener import Listener, ListenerConfig
-from streamst.models.transducer import BLANK
+from streamst.models.listen.conformer import ConformerConfig
+from streamst.models.listen.listener import Listener, ListenerConfig
+from streamst.models.listen.transducer import BLANK
 from streamst.models.translator import SpeechTranslator, TranslatorConfig
-from streamst.models.writer import Writer, WriterConfig
+from streamst.models.write.network import Writer, WriterConfig
 from streamst.policies.catalog import make_policy
 from streamst.session import Session
 from streamst.text import Tokenizer, train_tokenizer

@@ -10,8 +10,8 @@ import torch
 
 from streamst.audio import read_audio
 from streamst.errors import ConfigError, InputError
-from streamst.models.conformer import ConformerConfig
-from streamst.models.listener import Listener, ListenerConfig
+from streamst.models.listen.conformer import ConformerConfig
+from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train import prepare
 from streamst.train.augment import AugmentConfig, Augmenter, tune

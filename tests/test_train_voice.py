@@ -15,8 +15,8 @@ from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import ConfigError, InputError
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import INDEX, START
-from streamst.models.tts import TtsConfig, TtsNetwork
-from streamst.models.voice import GermanVoice, say
+from streamst.models.speak.network import TtsConfig, TtsNetwork
+from streamst.models.speak.voice import GermanVoice, say
 from streamst.train.loop import LoopConfig, train
 from streamst.train.voice import Phrase, VoiceTask, VoiceTraining, collate, cut, join, phrase_of, task
 from streamst.train.voice_data import LEVEL, DataConfig, Recording, pad, pitch_and_energy, prepare, read_recordings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamst.models.search import SearchConfig, WordSearch
+from streamst.models.listen.search import SearchConfig, WordSearch
 from streamst.train import recipe
 from streamst.train.speech import PHONEMES
 from streamst.train.words import pronunciations

@@ -13,17 +13,17 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import streamst.models.voice
+import streamst.models.speak.voice
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import InputError
 from streamst.evaluate.run.voice import hear
 from streamst.languages.german.spoken import spoken_german
-from streamst.models.aligner import load_aligner
 from streamst.models.seam import Speak
-from streamst.models.tts import TtsConfig, TtsNetwork
-from streamst.models.voice import GermanVoice, VoiceState, say
+from streamst.models.speak.aligner import load_aligner
+from streamst.models.speak.network import TtsConfig, TtsNetwork
+from streamst.models.speak.voice import GermanVoice, VoiceState, say
 
-ASSETS = Path(streamst.models.voice.__file__).parents[1] / "assets"
+ASSETS = Path(streamst.models.speak.voice.__file__).parents[1] / "assets"
 
 TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute für € 12,50. Wer war das? Das weiß ich nicht"
 NUMBERS = "Für € 5 000 sahen 1 234 567 Leute am Fr., 3. Mai, Tel. 030 12 34 56, zu"

@@ -8,7 +8,7 @@ import pytest
 from streamst import pipeline, watermark
 from streamst.audio import read_audio
 from streamst.errors import InputError
-from streamst.models.voice import GermanVoice, say
+from streamst.models.speak.voice import GermanVoice, say
 
 DATA = Path(__file__).parent / "data"
 

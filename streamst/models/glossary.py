@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamst.errors import InputError
 from streamst.languages.english import spoken_english
-from streamst.models.steering import Wish
+from streamst.models.write.steering import Wish
 from streamst.text import Tokenizer
 
 MAX_TERMS = 20_000

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from streamst.models.taed import Taed, TaedConfig
-from streamst.models.transducer import BLANK, Emission, Transducer, TransducerConfig, TransducerState
+from streamst.models.listen.transducer import BLANK, Emission, Transducer, TransducerConfig, TransducerState
+from streamst.models.write.taed import Taed, TaedConfig
 from streamst.policies.base import Need
 
 QUIET_FRAMES = 25  # encoder states kept of a segment in which no word was heard yet

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
 from streamst.errors import InputError, UnavailableError
-from streamst.models.conformer import Conformer, EncoderState
+from streamst.models.listen.conformer import Conformer, EncoderState
 from streamst.models.translator import SpeechTranslator
-from streamst.models.writer import DecoderState, Writer
+from streamst.models.write.network import DecoderState, Writer
 from streamst.text import Tokenizer
 
 Precision = Literal["float32", "frozen", "int8"]  # int8 is frozen too

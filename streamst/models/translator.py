@@ -18,17 +18,17 @@ from streamst import checkpoint
 from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
 from streamst.models.glossary import Glossary, Terms, make_glossary
-from streamst.models.greedy import Continuation, Draft, write
 from streamst.models.heads import Heads, HeadsConfig, HeadsState, drafted
-from streamst.models.listener import BLANK, Listener, ListenerConfig, ListenerState
+from streamst.models.listen.listener import BLANK, Listener, ListenerConfig, ListenerState
+from streamst.models.listen.search import SearchConfig, SearchState, Word, WordSearch, pack, unpack
+from streamst.models.listen.sentences import SentenceConfig, SentenceEnds
+from streamst.models.listen.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
+from streamst.models.listen.transducer import Emission
 from streamst.models.seam import ATTENTION, NO_GLOSSARY, Encode, Hypothesise, Pcm, SourceWord, Transcript
-from streamst.models.search import SearchConfig, SearchState, Word, WordSearch, pack, unpack
-from streamst.models.sentences import SentenceConfig, SentenceEnds
-from streamst.models.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
-from streamst.models.steering import Steering
-from streamst.models.taed import Taed
-from streamst.models.transducer import Emission
-from streamst.models.writer import Writer, WriterConfig
+from streamst.models.write.greedy import Continuation, Draft, write
+from streamst.models.write.network import Writer, WriterConfig
+from streamst.models.write.steering import Steering
+from streamst.models.write.taed import Taed
 from streamst.nn.state import stacked
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.text import Tokenizer

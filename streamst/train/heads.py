@@ -22,8 +22,8 @@ from torch.nn.utils.rnn import pad_sequence
 from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.models.heads import Heads, HeadsConfig
-from streamst.models.listener import BLANK
-from streamst.models.transducer import Transducer
+from streamst.models.listen.listener import BLANK
+from streamst.models.listen.transducer import Transducer
 from streamst.models.translator import SpeechTranslator
 from streamst.train.base import base_translator, save
 from streamst.train.listener import ValidationConfig

@@ -25,8 +25,8 @@ from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import LETTERS
-from streamst.models.conformer import ConformerConfig
-from streamst.models.listener import BLANK, Listener, ListenerConfig
+from streamst.models.listen.conformer import ConformerConfig
+from streamst.models.listen.listener import BLANK, Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.human import load

@@ -18,7 +18,7 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.languages.english import spoken_english
-from streamst.models.listener import BLANK, Listener, ListenerConfig
+from streamst.models.listen.listener import BLANK, Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.base import base_translator, save

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from streamst.config import from_dict
 from streamst.languages.english import spoken_english
 from streamst.models.heads import Heads
-from streamst.models.taed import Taed, TaedConfig
 from streamst.models.translator import SpeechTranslator
+from streamst.models.write.taed import Taed, TaedConfig
 from streamst.text import Tokenizer
 from streamst.train.base import base_translator, save
 from streamst.train.heads import table

@@ -23,10 +23,10 @@ from torch.nn import functional as F
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
-from streamst.models.listener import Listener, ListenerConfig
-from streamst.models.search import SearchConfig, WordSearch
+from streamst.models.listen.listener import Listener, ListenerConfig
+from streamst.models.listen.search import SearchConfig, WordSearch
 from streamst.models.translator import WORDS, SpeechTranslator, TranslatorConfig
-from streamst.models.writer import Writer, WriterConfig
+from streamst.models.write.network import Writer, WriterConfig
 from streamst.text import Tokenizer
 from streamst.train.loop import Task
 from streamst.train.speech import SpeechBatch, SpeechBatches, SpeechDataConfig

@@ -24,8 +24,8 @@ from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.features import FeatureConfig, LogMel
 from streamst.languages.german.symbols import INDEX, START
-from streamst.models.aligner import HOP_SAMPLES, Aligner, mel_frames, save_aligner
-from streamst.models.tts import TtsConfig, TtsNetwork, batch_of, beside, lay_out
+from streamst.models.speak.aligner import HOP_SAMPLES, Aligner, mel_frames, save_aligner
+from streamst.models.speak.network import TtsConfig, TtsNetwork, batch_of, beside, lay_out
 from streamst.train.loop import LoopConfig
 from streamst.train.voice_align import align_recordings
 from streamst.train.voice_data import DataConfig, Recording, load_or_read, pad

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from streamst import checkpoint
 from streamst.errors import CheckpointError
-from streamst.models.aligner import (
+from streamst.models.speak.aligner import (
     Aligner,
     AlignerConfig,
     best_path,

@@ -16,7 +16,7 @@ from streamst.audio import read_audio
 from streamst.errors import InputError
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
-from streamst.models.aligner import HOP_SAMPLES
+from streamst.models.speak.aligner import HOP_SAMPLES
 
 SAMPLE_RATE_HZ = 16_000
 LEVEL = 0.065  # root mean square of speech, everywhere the same

@@ -23,9 +23,9 @@ from rich.progress import track
 from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.languages.english import spoken_english
-from streamst.models.lexicon import Lexicon
-from streamst.models.ngram import NGram, estimate
-from streamst.models.search import SearchConfig, WordSearch
+from streamst.models.listen.lexicon import Lexicon
+from streamst.models.listen.ngram import NGram, estimate
+from streamst.models.listen.search import SearchConfig, WordSearch
 from streamst.train.manifest import read_manifest
 from streamst.train.prepare import english
 from streamst.train.speech import PAUSE, PHONEMES

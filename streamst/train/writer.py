@@ -18,7 +18,7 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.languages.english import spoken_english
-from streamst.models.writer import Writer, WriterConfig
+from streamst.models.write.network import Writer, WriterConfig
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.loop import Task
 from streamst.train.synthesis import read_pairs

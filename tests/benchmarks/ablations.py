@@ -24,7 +24,7 @@ from torch import Tensor
 from streamst.config import from_dict
 from streamst.evaluate.metrics.confidence import mean_interval, paired_difference, quality_difference, quality_interval
 from streamst.evaluate.metrics.quality import edit_counts
-from streamst.models.listener import BLANK
+from streamst.models.listen.listener import BLANK
 from streamst.text import Tokenizer
 from streamst.train import listener, loop, translator
 from streamst.train.speech import PAUSE, PHONEMES, SpeechBatch, SpeechBatches

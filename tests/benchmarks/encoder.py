@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 import streamst
-from streamst.models.listener import Listener
+from streamst.models.listen.listener import Listener
+from streamst.models.listen.transducer import Transducer, TransducerConfig
 from streamst.models.quantise import FrozenEncoder, in_8_bits
-from streamst.models.transducer import Transducer, TransducerConfig
 from streamst.models.translator import SpeechTranslator
 
 Run = Callable[[], object]

@@ -26,7 +26,7 @@ from streamst import pipeline
 from streamst.backends.voices import voice_named
 from streamst.errors import UnavailableError
 from streamst.models.seam import Voice
-from streamst.models.voice import GermanVoice
+from streamst.models.speak.voice import GermanVoice
 
 WARM_UP = 5  # sentences
 

@@ -25,9 +25,9 @@ from streamst import pipeline
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
 from streamst.evaluate.run.voice import espeak
-from streamst.models.aligner import HOP_SAMPLES
-from streamst.models.listener import Listener
-from streamst.models.voice import GermanVoice, say
+from streamst.models.listen.listener import Listener
+from streamst.models.speak.aligner import HOP_SAMPLES
+from streamst.models.speak.voice import GermanVoice, say
 from streamst.train.letters import letters, load_recogniser, recognise
 from streamst.train.manifest import read_manifest
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from streamst.checkpoint import read_config
 from streamst.config import from_dict
 from streamst.languages.english import spoken_english
-from streamst.models.search import Word, WordSearch
-from streamst.models.sentences import SentenceEnds
+from streamst.models.listen.search import Word, WordSearch
+from streamst.models.listen.sentences import SentenceEnds
 from streamst.models.translator import WORDS, TranslatorConfig
 
 FRAME_MS, WORD_FRAMES = 40.0, 6

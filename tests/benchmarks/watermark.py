@@ -19,7 +19,7 @@ import torch
 from streamst import pipeline, watermark
 from streamst.audio import Pcm, read_audio
 from streamst.codecs.opus import OpusCodec
-from streamst.models.voice import GermanVoice, say
+from streamst.models.speak.voice import GermanVoice, say
 
 
 def through_opus(pcm: Pcm) -> Pcm:

@@ -24,9 +24,10 @@ from streamst.languages.german.groups import together
 from streamst.languages.german.spoken import leans, spoken
 from streamst.languages.german.symbols import closes, encode
 from streamst.models.seam import Pcm, Speak, check_speech
-from streamst.models.tts import Pace, TextState, TtsConfig, TtsNetwork
 from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
+
+from .network import Pace, TextState, TtsConfig, TtsNetwork
 
 
 class LatentDecoder(Protocol):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamst.models.ngram import BEGIN, END, NGram
-from streamst.models.search import Word
+from .ngram import BEGIN, END, NGram
+from .search import Word
 
 SHORTEST = 2  # words of a sentence that ends without the long pause that ends any
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from streamst.features import FeatureConfig, FeatureState, LogMel
-from streamst.models.conformer import Conformer, ConformerConfig, EncoderState
 from streamst.nn.state import State
+
+from .conformer import Conformer, ConformerConfig, EncoderState
 
 BLANK = 0  # the tokenizer's unknown, which text in its alphabet never contains
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamst.models.writer import Writer
 from streamst.text import Tokenizer
+
+from .network import Writer
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamst.errors import ConfigError
-from streamst.models.conformer import FeedForward
-from streamst.models.greedy import Continuation, Draft, write
+from streamst.models.listen.conformer import FeedForward
 from streamst.nn.attention import AttentionState, ChunkAttention
 from streamst.nn.state import State
 from streamst.text import Tokenizer
+
+from .greedy import Continuation, Draft, write
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from streamst.errors import CheckpointError
-from streamst.models.lexicon import ROOT, Lexicon
-from streamst.models.ngram import BEGIN, NGram
+
+from .lexicon import ROOT, Lexicon
+from .ngram import BEGIN, NGram
 
 BLANK = 0
 ARRAYS = ("node", "label", "first", "second", "score", "begun", "history")  # of SearchState

@@ -25,7 +25,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Steering:
-    """A `Steer` (models/greedy.py).
+    """A `Steer` (models/write/greedy.py).
 
     prefix: how many tokens were committed. bias and shown: as in `Decoding`. wishes: in the order heard.
     """
