@@ -19,16 +19,18 @@ from streamst.codecs.bitstream import (
     pack,
     unpack_all,
 )
+from streamst.codecs.work import CodecSteps, DecodeFrames, EncodeFrames, now
 from streamst.errors import InputError
+from streamst.nn.state import State
 
 FADE_FRAMES = 6  # concealment is silent after so many frames
 
-E = TypeVar("E")
-D = TypeVar("D")
+E = TypeVar("E", bound=State)
+D = TypeVar("D", bound=State)
 
 
 class Coder(Protocol[E, D]):
-    """What a network offers to the streams: batches of one, states in and out."""
+    """What a network offers to the streams: batches, states in and out."""
 
     name: str
     hop_samples: int
@@ -47,8 +49,8 @@ class Coder(Protocol[E, D]):
         """A fresh decoder's."""
         ...
 
-    def codes(self, pcm: Pcm, codebooks: int, state: E) -> tuple[Codes, E]:
-        """pcm (frames * hop,) -> codes (frames, codebooks) and the state after them."""
+    def codes(self, pcm: Tensor, codebooks: int, state: E) -> tuple[Codes, E]:
+        """pcm (B, frames * hop) -> codes (B, frames, codebooks) and the state after them."""
         ...
 
     def latents(self, codes: Codes) -> Tensor:
@@ -56,7 +58,7 @@ class Coder(Protocol[E, D]):
         ...
 
     def samples(self, latents: Tensor, state: D) -> tuple[Pcm, D]:
-        """latents (1, frames, D) -> (frames * hop,) and the state after them."""
+        """latents (B, frames, D) -> (B, frames * hop) and the state after them."""
         ...
 
 
@@ -96,29 +98,40 @@ class CodeEncoder(Generic[E, D]):
         InputError, the state being that of before, for NaN, infinity or anything but one dimension. Samples beyond
         -1..1 are clipped.
         """
-        hop = self._coder.hop_samples
-        pending = np.concatenate([self._pending, checked(pcm)])
-        whole = len(pending) // hop * hop
-        self._pending = pending[whole:]
-        block = MAX_FRAMES * hop
-        return b"".join(self._encode(pending[i : min(i + block, whole)]) for i in range(0, whole, block))
+        return now(self.pushing(pcm))
 
     def flush(self) -> bytes:
         """The packet for the rest, padded with silence to a whole frame, and for what the decoder needs beyond it.
 
         The encoder is fresh afterwards.
         """
+        return now(self.flushing())
+
+    def pushing(self, pcm: Pcm) -> CodecSteps[bytes]:
+        """`push` in steps."""
+        hop = self._coder.hop_samples
+        pending = np.concatenate([self._pending, checked(pcm)])
+        whole = len(pending) // hop * hop
+        self._pending = pending[whole:]
+        block = MAX_FRAMES * hop
+        packets = b""
+        for i in range(0, whole, block):
+            packets += yield from self._encoding(pending[i : min(i + block, whole)])
+        return packets
+
+    def flushing(self) -> CodecSteps[bytes]:
+        """`flush` in steps."""
         hop = self._coder.hop_samples
         frames = -(-len(self._pending) // hop) + self._coder.tail_frames
         rest = np.zeros(frames * hop, np.float32)
         rest[: len(self._pending)] = self._pending
         started = self._frame > 0 or len(self._pending) > 0
-        packet = self._encode(rest) if started and frames else b""
+        packet = (yield from self._encoding(rest)) if started and frames else b""
         self._fresh()
         return packet
 
-    def _encode(self, pcm: Pcm) -> bytes:
-        codes, self._state = self._coder.codes(pcm, self._codebooks, self._state)
+    def _encoding(self, pcm: Pcm) -> CodecSteps[bytes]:
+        codes, self._state = yield EncodeFrames(self._coder, pcm, self._codebooks, self._state)
         packet = Packet(codes, self._frame % FRAME_NUMBERS)
         self._frame += len(codes)
         return pack(packet, self._coder.entropy if self._coder.sends_coded else None)
@@ -145,6 +158,14 @@ class CodeDecoder(Generic[E, D]):
         Raises InputError for a damaged packet, or one with more codebooks than this codec has; the state is then that
         of before.
         """
+        return now(self.pushing(packet))
+
+    def conceal(self, frames: int) -> Pcm:
+        """Samples in place of `frames` lost frames: the last sound held and faded out."""
+        return now(self.concealing(frames))
+
+    def pushing(self, packet: bytes) -> CodecSteps[Pcm]:
+        """`push` in steps."""
         packets = unpack_all(packet, self._coder.entropy)
         for one in packets:
             if one.codes.shape[1] > self._coder.codebooks:
@@ -153,7 +174,7 @@ class CodeDecoder(Generic[E, D]):
             return np.zeros(0, np.float32)
         with torch.inference_mode():
             latents = torch.cat([self._coder.latents(one.codes) for one in packets], dim=1)
-        samples, self._state = self._coder.samples(latents, self._state)
+        samples, self._state = yield DecodeFrames(self._coder, latents, self._state)
         if self._lost > FADE_FRAMES:  # the listener heard silence: the first frame comes in softly
             rising = np.minimum(np.arange(1, len(samples) + 1, dtype=np.float32) / self._coder.hop_samples, 1)
             samples = samples * rising
@@ -161,15 +182,15 @@ class CodeDecoder(Generic[E, D]):
         self.next_frame = (packets[-1].first_frame + len(packets[-1].codes)) % FRAME_NUMBERS
         return samples
 
-    def conceal(self, frames: int) -> Pcm:
-        """Samples in place of `frames` lost frames: the last sound held and faded out."""
+    def concealing(self, frames: int) -> CodecSteps[Pcm]:
+        """`conceal` in steps."""
         if frames < 0:
             raise InputError(f"{frames} lost frames; the number is 0 or more")
         hop = self._coder.hop_samples
         out = np.zeros(frames * hop, np.float32)
         heard = min(frames, max(0, FADE_FRAMES - self._lost)) if self._last is not None else 0
         if heard and self._last is not None:
-            held, self._state = self._coder.samples(self._last.expand(-1, heard, -1), self._state)
+            held, self._state = yield DecodeFrames(self._coder, self._last.expand(-1, heard, -1), self._state)
             position = (self._lost * hop + np.arange(heard * hop)) / (FADE_FRAMES * hop)
             out[: heard * hop] = held * (1 - position)
         self._lost += frames

@@ -56,10 +56,10 @@ class EncodecSpeechCodec:
         return self.module.decoder.init_state(1, self.device)
 
     @torch.inference_mode()
-    def codes(self, pcm: Pcm, codebooks: int, state: StackState) -> tuple[Codes, StackState]:
-        """pcm (frames * hop,) -> codes (frames, codebooks) and the state after them."""
-        latents, state = self.module.encode_step(torch.from_numpy(pcm)[None].to(self.device), state)
-        return self.module.quantise(latents, codebooks)[0].cpu().numpy(), state
+    def codes(self, pcm: Tensor, codebooks: int, state: StackState) -> tuple[Codes, StackState]:
+        """pcm (B, frames * hop) -> codes (B, frames, codebooks) and the state after them."""
+        latents, state = self.module.encode_step(pcm.to(self.device), state)
+        return self.module.quantise(latents, codebooks).cpu().numpy(), state
 
     @torch.inference_mode()
     def latents(self, codes: Codes) -> Tensor:
@@ -68,6 +68,6 @@ class EncodecSpeechCodec:
 
     @torch.inference_mode()
     def samples(self, latents: Tensor, state: StackState) -> tuple[Pcm, StackState]:
-        """latents (1, frames, dimension) -> (frames * hop,) and the state after them."""
+        """latents (B, frames, dimension) -> (B, frames * hop) and the state after them."""
         samples, state = self.module.decode_step(latents, state)
-        return samples[0].cpu().numpy(), state
+        return samples.cpu().numpy(), state

@@ -93,10 +93,10 @@ class NeuralSpeechCodec:
         return self.module.decoder.init_state(1, self.device)
 
     @torch.inference_mode()
-    def codes(self, pcm: Pcm, codebooks: int, state: EncoderState) -> tuple[Codes, EncoderState]:
-        """pcm (frames * hop,) -> codes (frames, codebooks) and the state after them."""
-        latents, state = self.encoder_step(torch.from_numpy(pcm)[None].to(self.device), state)
-        return self.quantise(latents, codebooks)[0].cpu().numpy(), state
+    def codes(self, pcm: Tensor, codebooks: int, state: EncoderState) -> tuple[Codes, EncoderState]:
+        """pcm (B, frames * hop) -> codes (B, frames, codebooks) and the state after them."""
+        latents, state = self.encoder_step(pcm.to(self.device), state)
+        return self.quantise(latents, codebooks).cpu().numpy(), state
 
     def quantise(self, latents: Tensor, codebooks: int) -> Tensor:
         """latents (B, T, D) -> codes (B, T, codebooks): what `NeuralCodec.quantise` gives, faster."""
@@ -123,9 +123,9 @@ class NeuralSpeechCodec:
 
     @torch.inference_mode()
     def samples(self, latents: Tensor, state: DecoderState) -> tuple[Pcm, DecoderState]:
-        """latents (1, frames, D) -> (frames * hop,) and the state after them."""
+        """latents (B, frames, D) -> (B, frames * hop) and the state after them."""
         samples, state = self.decoder_step(latents, state)
-        return samples[0].cpu().numpy(), state
+        return samples.cpu().numpy(), state
 
 
 class _Wide(NeuralSpeechCodec):

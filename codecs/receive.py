@@ -9,6 +9,7 @@ import numpy as np
 
 from streamst.codecs import bitstream, opus
 from streamst.codecs.base import Pcm
+from streamst.codecs.work import CodecSteps, now
 from streamst.errors import InputError
 
 FRAME_NUMBERS = bitstream.FRAME_NUMBERS
@@ -27,6 +28,19 @@ class NumberedDecoder(Protocol):
 
     def conceal(self, frames: int) -> Pcm:
         """Samples in place of `frames` lost frames."""
+        ...
+
+
+@runtime_checkable
+class StepwiseDecoder(NumberedDecoder, Protocol):
+    """One that has its networks' work done by whoever drives the step."""
+
+    def pushing(self, packet: bytes) -> CodecSteps[Pcm]:
+        """`push` in steps."""
+        ...
+
+    def concealing(self, frames: int) -> CodecSteps[Pcm]:
+        """`conceal` in steps."""
         ...
 
 
@@ -70,6 +84,14 @@ class PacketReceiver:
 
     def push(self, packet: bytes) -> Pcm:
         """What can be heard now that `packet` has arrived: nothing, its samples, or more."""
+        return now(self.pushing(packet))
+
+    def flush(self) -> Pcm:
+        """Everything that still waits; what is missing between is concealed."""
+        return now(self.flushing())
+
+    def pushing(self, packet: bytes) -> CodecSteps[Pcm]:
+        """`push` in steps."""
         try:
             ahead = (first_frame_of(packet) - self._next) % FRAME_NUMBERS
         except InputError as error:
@@ -79,17 +101,18 @@ class PacketReceiver:
             self.delivery.late += 1
             return np.zeros(0, np.float32)
         self._waiting[self._next + ahead] = packet
-        return self._play(self._wait)
+        return (yield from self._playing(self._wait))
 
-    def flush(self) -> Pcm:
-        """Everything that still waits; what is missing between is concealed."""
-        return self._play(0)
+    def flushing(self) -> CodecSteps[Pcm]:
+        """`flush` in steps."""
+        return (yield from self._playing(0))
 
     def _damaged(self, error: InputError) -> None:
         self.delivery.damaged += 1
         self.trouble = str(error)
 
-    def _play(self, patience: int) -> Pcm:
+    def _playing(self, patience: int) -> CodecSteps[Pcm]:
+        decoder = self._decoder
         heard = [np.zeros(0, np.float32)]
         while self._waiting:
             place = min(self._waiting)
@@ -103,10 +126,12 @@ class PacketReceiver:
             if 0 < gap <= min(self._longest, self._allowance):
                 self.delivery.concealed_frames += gap
                 self._allowance -= gap
-                heard.append(self._decoder.conceal(gap))
+                stepwise = isinstance(decoder, StepwiseDecoder)
+                heard.append((yield from decoder.concealing(gap)) if stepwise else decoder.conceal(gap))
             self._next = place
             try:
-                heard.append(self._decoder.push(packet))
+                stepwise = isinstance(decoder, StepwiseDecoder)
+                heard.append((yield from decoder.pushing(packet)) if stepwise else decoder.push(packet))
             except InputError as error:
                 self._damaged(error)
                 continue

@@ -34,7 +34,7 @@ class EngineOptions:
 class Batch:
     """Work that went through a network together."""
 
-    kind: str  # "encode", "hypothesise", "speak"
+    kind: str  # one of `models.seam.KINDS`
     seconds: float
     waited_s: tuple[float, ...]  # of each piece
 

@@ -163,9 +163,9 @@ class LiveStream:
         if self._pieces:
             part = self._pieces.popleft()
             begun_s = time.perf_counter()
-            pcm = self._require().uplink.decode(part)
+            pcm = yield from self._require().uplink.decoding(part)
             self._relieve(len(pcm) / self.pipeline.sample_rate_hz, begun_s)
-            answers = self._say((yield from self._push(pcm)), begun_s)
+            answers = yield from self._say((yield from self._push(pcm)), begun_s)
         if not self._pieces:
             answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
         return answers
@@ -194,11 +194,11 @@ class LiveStream:
         if running is None:
             return []
         begun_s = time.perf_counter()
-        rest = running.uplink.flush()
+        rest = yield from running.uplink.flushing()
         events = (yield from self._push(rest)) if len(rest) else []
-        answers = self._say([*events, *(yield from running.session.ending())], begun_s, last=True)
+        answers = yield from self._say([*events, *(yield from running.session.ending())], begun_s, last=True)
         self._concealed_ms += running.uplink.concealed_ms
-        payload, samples = running.downlink.flush()
+        payload, samples = yield from running.downlink.flushing()
         if payload:
             answers.append(self._spoken(payload, samples, "", self._heard_ms, 0.0))
         self._running = None
@@ -229,7 +229,7 @@ class LiveStream:
         self.metrics.heard_s.inc(len(pcm) / session.sample_rate_hz)
         return (yield from session.hearing(pcm))
 
-    def _say(self, events: list[Event], begun_s: float, last: bool = False) -> list[Answer]:
+    def _say(self, events: list[Event], begun_s: float, last: bool = False) -> Steps[list[Answer]]:
         """Answers for the events of one push that began at `begun_s`; after words, and at last, the meter's reading."""
         answers: list[Answer] = []
         captions = "captions" in self.settings.output
@@ -249,7 +249,7 @@ class LiveStream:
                     wrote = True
                     answers += [event] if captions else []
                 case Speech():
-                    answers += self._encode(event)
+                    answers += yield from self._encoding(event)
                 case Finished():
                     self._segments = max(self._segments, self._require().base_segment + event.segments)
                     self._decoder_calls += event.decoder_calls
@@ -258,10 +258,10 @@ class LiveStream:
         self.meter.heard(self._heard_ms, (time.perf_counter() - begun_s) * 1000)
         return [*answers, self.meter.reading()] if wrote or last else answers
 
-    def _encode(self, speech: Speech) -> list[Answer]:
+    def _encoding(self, speech: Speech) -> Steps[list[Answer]]:
         downlink = self._require().downlink
         downlink.follow(self.meter.round_trips.queue_ms(), time.perf_counter())
-        payload, samples = downlink.encode(speech.pcm)
+        payload, samples = yield from downlink.encoding(speech.pcm)
         self._held_text += [speech.text] if speech.text else []
         if not payload:
             return []

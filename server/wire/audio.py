@@ -12,6 +12,7 @@ from streamst.codecs import bitstream, opus
 from streamst.codecs.base import Codec, Encoder
 from streamst.codecs.rate import RateFollower
 from streamst.codecs.receive import NumberedDecoder, PacketReceiver, first_frame_of
+from streamst.codecs.work import CodecSteps, StepwiseEncoder
 from streamst.errors import InputError, ProtocolError, UnavailableError
 
 from . import codes
@@ -126,16 +127,17 @@ class Uplink:
             size = 2 * max(1, self._resampler.source_hz * chunk_ms // 1000)
             yield from (payload[at : at + size] for at in range(0, len(payload), size))
 
-    def decode(self, payload: bytes) -> Pcm:
+    def decoding(self, payload: bytes) -> CodecSteps[Pcm]:
         """The samples (samples,) that a part completes.
 
         ProtocolError 1007 where damage is no accident: the first packet that comes, or very many in a row.
         """
-        return self._resampler.push(from_pcm16(payload) if self._receiver is None else self._received(payload))
+        pcm = from_pcm16(payload) if self._receiver is None else (yield from self._receiving(self._receiver, payload))
+        return self._resampler.push(pcm)
 
-    def flush(self) -> Pcm:
+    def flushing(self) -> CodecSteps[Pcm]:
         """What still waits for a packet that never came, and what the resampler holds."""
-        rest = np.zeros(0, np.float32) if self._receiver is None else self._receiver.flush()
+        rest = np.zeros(0, np.float32) if self._receiver is None else (yield from self._receiver.flushing())
         return self._resampler.push(rest, final=True)
 
     @property
@@ -143,17 +145,16 @@ class Uplink:
         """How much was lost on the way so far, and filled."""
         return 0.0 if self._receiver is None else self._receiver.delivery.concealed_frames * self._frame_ms
 
-    def _received(self, packet: bytes) -> Pcm:
-        assert self._receiver is not None
-        delivery = self._receiver.delivery
+    def _receiving(self, receiver: PacketReceiver, packet: bytes) -> CodecSteps[Pcm]:
+        delivery = receiver.delivery
         before = delivery.damaged
-        pcm = self._receiver.push(packet)
+        pcm = yield from receiver.pushing(packet)
         if delivery.damaged == before:
             self._damaged, self._any_good = 0, True
             return pcm
         self._damaged += delivery.damaged - before
         if not self._any_good or self._damaged > DAMAGED_PACKETS:
-            raise ProtocolError(f"{self._name} audio: {self._receiver.trouble}", codes.BAD_DATA)
+            raise ProtocolError(f"{self._name} audio: {receiver.trouble}", codes.BAD_DATA)
         return pcm
 
 
@@ -189,22 +190,29 @@ class Downlink:
         if self._encoder is not None:
             self.rate.follow(queue_ms, now_s)
 
-    def encode(self, pcm: Pcm) -> tuple[bytes, int]:
+    def encoding(self, pcm: Pcm) -> CodecSteps[tuple[bytes, int]]:
         """The payload for the frames that `pcm` completes, and how many samples a client will hear from it."""
         if self._encoder is None or self._resampler is None:
             return to_pcm16(pcm), len(pcm)
-        return self._with_samples(self._encoder.push(self._resampler.push(pcm)))
+        return self._with_samples((yield from _pushing(self._encoder, self._resampler.push(pcm))))
 
-    def flush(self) -> tuple[bytes, int]:
+    def flushing(self) -> CodecSteps[tuple[bytes, int]]:
         """The payload for what the encoder holds back; nothing where there is no encoder."""
         if self._encoder is None or self._resampler is None:
             return b"", 0
-        rest = self._encoder.push(self._resampler.push(np.zeros(0, np.float32), final=True))
-        return self._with_samples(rest + self._encoder.flush())
+        held = self._resampler.push(np.zeros(0, np.float32), final=True)
+        rest = yield from _pushing(self._encoder, held)
+        stepwise = isinstance(self._encoder, StepwiseEncoder)
+        last = (yield from self._encoder.flushing()) if stepwise else self._encoder.flush()
+        return self._with_samples(rest + last)
 
     def _with_samples(self, payload: bytes) -> tuple[bytes, int]:
         spans = (opus if self._name == "opus" else bitstream).spans(payload)
         return payload, sum(frames for _, _, frames in spans) * self._frame_samples
+
+
+def _pushing(encoder: Encoder, pcm: Pcm) -> CodecSteps[bytes]:
+    return (yield from encoder.pushing(pcm)) if isinstance(encoder, StepwiseEncoder) else encoder.push(pcm)
 
 
 def receiver(codec: Codec) -> PacketReceiver:

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streamst.codecs import work as codec_work
+from streamst.codecs.work import CodecWork, DecodeFrames, EncodeFrames
 from streamst.errors import InputError
 from streamst.models.glossary import Glossary
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
@@ -179,8 +181,11 @@ class Speak:
     hurried: bool = False
 
 
-Work = Encode | Hypothesise | Speak
-KINDS: dict[type, str] = {Encode: "encode", Hypothesise: "hypothesise", Speak: "speak"}
+Work = Encode | Hypothesise | Speak | CodecWork
+KINDS: dict[type, str] = {
+    Encode: "encode", Hypothesise: "hypothesise", Speak: "speak", EncodeFrames: "codec-encode",
+    DecodeFrames: "codec-decode",
+}  # fmt: skip
 
 
 def perform(work: Work, translator: Translator[Any], voice: Voice[Any] | None) -> Any:
@@ -191,16 +196,18 @@ def perform(work: Work, translator: Translator[Any], voice: Voice[Any] | None) -
 def perform_all(work: Sequence[Work], translator: Translator[Any], voice: Voice[Any] | None) -> list[Any]:
     """Do pieces of work, all of one kind: together, where translator or voice can (`encode_all`, `hypothesise_all`,
     `speak_all`), else one after the other. Only a session with a voice asks to speak."""
+    if isinstance(work[0], CodecWork):
+        return codec_work.perform_all([one for one in work if isinstance(one, CodecWork)])
     kind, doer = KINDS[type(work[0])], voice if isinstance(work[0], Speak) else translator
     if doer is None:
         raise InputError("no voice is there to speak")
     together = getattr(doer, f"{kind}_all", None)
     if together is not None:
         return together(work)
-    return [_alone(one, doer) for one in work]
+    return [_alone(one, doer) for one in work if not isinstance(one, CodecWork)]
 
 
-def _alone(work: Work, doer: Any) -> Any:
+def _alone(work: Encode | Hypothesise | Speak, doer: Any) -> Any:
     if isinstance(work, Encode):
         return doer.encode(work.pcm, work.state, work.final)
     if isinstance(work, Hypothesise):

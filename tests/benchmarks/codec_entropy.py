@@ -63,7 +63,7 @@ def main() -> None:
             codes = []
             for pcm in clips:
                 whole = pcm[: len(pcm) // codec.hop_samples * codec.hop_samples]
-                codes.append(codec.codes(whole, codebooks, codec.encoder_state())[0])
+                codes.append(codec.codes(torch.from_numpy(whole)[None], codebooks, codec.encoder_state())[0][0])
             for frames in PACKET_FRAMES:
                 saved, coding, decoding = measured(codec, codes, frames)
                 print(
