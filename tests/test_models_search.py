@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamst.errors import CheckpointError
-from streamst.models import search
+from streamst.models.listen import search
 from streamst.models.listen.lexicon import Lexicon
 from streamst.models.listen.ngram import BEGIN, NGram, estimate
 from streamst.models.listen.search import SearchConfig, WordSearch
