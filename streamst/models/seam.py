@@ -30,6 +30,35 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True)
+class HeardWord:
+    """A word and where it was heard: frames of the recogniser, counted from the stream's start, the last one included."""
+
+    text: str
+    first_frame: int
+    last_frame: int
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What was heard of a stream, after a chunk: all that a session asks of a recogniser."""
+
+    words: tuple[HeardWord, ...]  # since the last `forget`, oldest first
+    certain: int  # how many of them will never change
+    frames: int  # heard since the stream's start
+    frame_ms: float
+    silence_ms: float  # since the last sound of speech
+
+
+@dataclass(frozen=True)
+class Hear:
+    """Exactly one whole chunk; the last one of a stream may be shorter, and `final` flushes it."""
+
+    pcm: Pcm
+    state: Any
+    final: bool = False
+
+
+@dataclass(frozen=True)
 class SourceWord:
     """One word of the source transcript with where it was heard [ms from the stream's start]."""
 

@@ -1,0 +1,131 @@
+"""Whisper's decoder over a memory that grows: keys and values of what was heard and of what was said are kept.
+
+The memory is the encoder's states of the utterance so far, filled up with states of silence that were computed once: a
+decoder that learned on clips of 30 s begins the sentence anew where its memory ends with speech. Nothing is padded,
+nothing encoded twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Shape of the decoder; the values are those of tiny.en."""
+
+    dim: int = 384
+    heads: int = 6
+    layers: int = 4
+    tokens: int = 51_864
+    places: int = 448
+    alignment: tuple[tuple[int, int], ...] = ((1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4))
+
+
+@dataclass(frozen=True)
+class Said:
+    """keys, values: (layers, H, T, D / H) of the tokens that one speaker's decoder has read."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class ReadingBlock(nn.Module):
+    """Causal self-attention, attention over the memory, feed-forward; residual each."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.project, self.out = nn.LayerNorm(dim), nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.cross_norm, self.query = nn.LayerNorm(dim), nn.Linear(dim, dim)
+        self.key_value, self.cross_out = nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+        self.norm, self.wide, self.narrow = nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def heard(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States (B, S, D) as keys and values (B, H, S, D / H) of the memory."""
+        keys, values = self.key_value(states).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        return keys.transpose(1, 2), values.transpose(1, 2)
+
+    def forward(
+        self, x: Tensor, said: tuple[Tensor, Tensor], unsaid: Tensor, memory: tuple[Tensor, Tensor], unheard: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x: (B, T, D); said: keys and values before it; unsaid: (B, 1, T, P + T) and unheard: (B, 1, 1, S), True where
+        nobody may look. Returns x, all keys and values said, and weights over the memory (B, H, T, S)."""
+        query, key, value = self.project(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        keys, values = torch.cat([said[0], key.transpose(1, 2)], 2), torch.cat([said[1], value.transpose(1, 2)], 2)
+        y = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=~unsaid)
+        x = x + self.out(y.transpose(1, 2).flatten(2))
+        query = self.query(self.cross_norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        scores = query @ memory[0].transpose(-1, -2) * query.shape[-1] ** -0.5
+        weights = scores.masked_fill(unheard, float("-inf")).softmax(-1)
+        x = x + self.cross_out((weights @ memory[1]).transpose(1, 2).flatten(2))
+        return x + self.narrow(F.gelu(self.wide(self.norm(x)))), keys, values, weights
+
+
+class WhisperDecoder(nn.Module):
+    """Tokens and a memory to the next token."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.tokens = nn.Embedding(c.tokens, c.dim)
+        self.places = nn.Parameter(torch.zeros(c.places, c.dim))
+        self.blocks = nn.ModuleList(ReadingBlock(c.dim, c.heads) for _ in range(c.layers))
+        self.norm = nn.LayerNorm(c.dim)
+
+    def heard(self, states: Tensor) -> Tensor:
+        """States (B, S, D) as (B, 2 * layers, H, S, D / H): keys and values of each layer in turn."""
+        pairs = [block.heard(states) for block in self._blocks()]
+        return torch.stack([part for pair in pairs for part in pair], 1)
+
+    def nothing_said(self) -> Said:
+        """Before the first token."""
+        c = self.config
+        empty = torch.zeros(c.layers, c.heads, 0, c.dim // c.heads, device=self.places.device)
+        return Said(empty, empty)
+
+    def step(
+        self, tokens: Sequence[Sequence[int]], said: Sequence[Said], memory: Tensor, unheard: Tensor
+    ) -> tuple[Tensor, list[Said], Tensor]:
+        """Read each row's next tokens, one at least. memory: (B, 2 * layers, H, S, D / H); unheard: (B, S) True at
+        padding. Returns the states at the last token (B, D), what was said with them, and the weights of the alignment
+        heads at each row's last token (B, S)."""
+        device, before = memory.device, [one.keys.shape[2] for one in said]
+        longest, count = max(before), max(map(len, tokens))
+        keys = torch.stack([F.pad(one.keys, (0, 0, longest - n, 0)) for one, n in zip(said, before, strict=True)])
+        values = torch.stack([F.pad(one.values, (0, 0, longest - n, 0)) for one, n in zip(said, before, strict=True)])
+        rows = torch.tensor([[0] * (count - len(row)) + list(row) for row in tokens], device=device)
+        empty = torch.tensor([count - len(row) for row in tokens], device=device)[:, None]
+        past = torch.tensor(before, device=device)[:, None]
+        inside = torch.arange(count, device=device)
+        place = (past + inside - empty).clamp(min=0)
+        x = self.tokens(rows) + self.places[place]
+        known = torch.cat([torch.arange(longest, device=device) >= longest - past, inside >= empty], 1)
+        own = torch.arange(longest + count, device=device) == (longest + inside)[:, None]
+        later = torch.arange(longest + count, device=device) > (longest + inside)[:, None]
+        unsaid = ((~known[:, None] | later) & ~own)[:, None]
+        after, weights = [], []
+        for number, block in enumerate(self._blocks()):
+            x, key, value, looked = block(
+                x, (keys[:, number], values[:, number]), unsaid,
+                (memory[:, 2 * number], memory[:, 2 * number + 1]), unheard[:, None, None],
+            )  # fmt: skip
+            after.append((key, value))
+            weights += [looked[:, head, -1] for layer, head in self.config.alignment if layer == number]
+        grown = []
+        for row, (n, new) in enumerate(zip(before, tokens, strict=True)):
+            real = [*range(longest - n, longest), *range(longest + count - len(new), longest + count)]
+            grown.append(Said(*(torch.stack([pair[part][row][:, real] for pair in after]) for part in (0, 1))))
+        return self.norm(x[:, -1]), grown, torch.stack(weights).mean(0)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(..., D) to (..., tokens)."""
+        return F.linear(states, self.tokens.weight)
+
+    def _blocks(self) -> list[ReadingBlock]:
+        return [block for block in self.blocks if isinstance(block, ReadingBlock)]

@@ -1,0 +1,150 @@
+"""Whisper's encoder made chunk-wise: a frame sees its chunk and some seconds before it, and every chunk is encoded once.
+
+The weights and the arithmetic are Whisper's (Radford et al., 2022, section 2.2): two convolutions, sinusoidal places,
+pre-norm blocks. Only the mask is new, so whole clips come out as Whisper's own, and the mask of training is the cache
+of inference. Places end at 1,500 frames (30 s): whoever hears longer begins anew before (see recogniser.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamst.models.whisper.features import BANDS, HOP_SAMPLES, MelState, WhisperMel
+from streamst.nn.attention import chunk_mask
+from streamst.nn.state import State
+
+PLACES = 1500
+FRAME_SAMPLES = 2 * HOP_SAMPLES
+FRAME_MS = 20.0
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of the encoder; the values are those of tiny.en."""
+
+    dim: int = 384
+    heads: int = 6
+    layers: int = 4
+    left: int = 250  # frames before a chunk that it sees
+
+
+@dataclass(frozen=True)
+class EncoderState(State):
+    """mel: of the features; frames: (B, 2, 80) the last two; inner: (B, 1, D) the last of the first convolution;
+    keys, values: (B, layers, H, left, D / H), right-aligned; place: (B,) frames encoded so far."""
+
+    mel: MelState
+    frames: Tensor
+    inner: Tensor
+    keys: Tensor
+    values: Tensor
+    place: Tensor
+
+
+class Block(nn.Module):
+    """Self-attention and feed-forward, residual each."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.project, self.out = nn.LayerNorm(dim), nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.norm, self.wide, self.narrow = nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor, past: tuple[Tensor, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x: (B, T, D); past: keys and values (B, H, P, D / H); hidden: (B or 1, 1, T, P + T) True where a query must
+        not look. Returns x and all keys and values."""
+        query, key, value = self.project(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        keys, values = torch.cat([past[0], key.transpose(1, 2)], 2), torch.cat([past[1], value.transpose(1, 2)], 2)
+        y = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=~hidden)
+        x = x + self.out(y.transpose(1, 2).flatten(2))
+        return x + self.narrow(F.gelu(self.wide(self.norm(x)))), keys, values
+
+
+class WhisperEncoder(nn.Module):
+    """PCM (B, S) to states (B, S // 320, D)."""
+
+    _places: Tensor
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.features = WhisperMel()
+        self.first, self.second = nn.Conv1d(BANDS, c.dim, 3), nn.Conv1d(c.dim, c.dim, 3, stride=2)
+        self.blocks = nn.ModuleList(Block(c.dim, c.heads) for _ in range(c.layers))
+        self.norm = nn.LayerNorm(c.dim)
+        self.register_buffer("_places", sinusoids(PLACES, c.dim), persistent=False)
+
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> EncoderState:
+        """Nothing heard."""
+        c = self.config
+        cache = torch.zeros(batch, c.layers, c.heads, c.left, c.dim // c.heads, device=device, dtype=dtype)
+        return EncoderState(
+            self.features.init_state(batch, device, dtype),
+            torch.zeros(batch, 2, BANDS, device=device, dtype=dtype),
+            torch.zeros(batch, 1, c.dim, device=device, dtype=dtype),
+            cache,
+            cache,
+            torch.zeros(batch, dtype=torch.long, device=device),
+        )
+
+    def step(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
+        """x: (B, S), one chunk, S a multiple of 320; ValueError beyond the last of the 1,500 places."""
+        mel, features = self.features.step(x, state.mel)
+        inner = F.gelu(self.first(_after(state.frames, mel))).transpose(1, 2)
+        y = F.gelu(self.second(_after(state.inner, inner))).transpose(1, 2)
+        count, left = y.shape[1], self.config.left
+        place = state.place[:, None] + torch.arange(count, device=x.device)
+        if int(place.max()) >= PLACES:
+            raise ValueError(f"frame {int(place.max())} has no place; {PLACES} are known")
+        y = y + self._places[place]
+        seen = state.place.clamp(max=left)[:, None]  # of the cache, right-aligned
+        hidden = (torch.arange(left + count, device=x.device) < left - seen)[:, None, None]
+        keys, values = [], []
+        for number, block in enumerate(self.blocks):
+            y, key, value = block(y, (state.keys[:, number], state.values[:, number]), hidden)
+            keys.append(key[:, :, count:])
+            values.append(value[:, :, count:])
+        after = EncoderState(
+            features, mel[:, -2:], inner[:, -1:], torch.stack(keys, 1), torch.stack(values, 1), state.place + count
+        )
+        return self.norm(y), after
+
+
+    def forward(self, mel: Tensor, chunk: int = -1, left: int = -1, lengths: Tensor | None = None) -> Tensor:
+        """Whole utterances at once: features (B, T, 80) to states (B, T // 2, D), as `step` gives them chunk by chunk.
+
+        chunk, left: frames of a chunk, and before it, that a frame sees; -1 is all. lengths: (B,) frames of each that
+        are real, where rows differ.
+        """
+        state = self.init_state(len(mel), mel.device, mel.dtype)
+        inner = F.gelu(self.first(_after(state.frames, mel))).transpose(1, 2)
+        y = F.gelu(self.second(_after(state.inner, inner))).transpose(1, 2)
+        frames = y.shape[1]
+        y = y + self._places[:frames]
+        visible = chunk_mask(frames, chunk, left, mel.device)[None]
+        if lengths is not None:
+            real = torch.arange(frames, device=mel.device) < lengths[:, None]
+            visible = (visible & real[:, None]) | torch.eye(frames, dtype=torch.bool, device=mel.device)
+        past = (state.keys[:, 0, :, :0], state.values[:, 0, :, :0])
+        for block in self.blocks:
+            y, _, _ = block(y, past, ~visible[:, None])
+        return self.norm(y)
+
+
+def _after(last: Tensor, frames: Tensor) -> Tensor:
+    """(B, D, P + T): what a convolution over `frames` (B, T, D) reads, the `last` (B, P, D) before them in front."""
+    return torch.cat([last, frames], 1).transpose(1, 2)
+
+
+def sinusoids(length: int, dim: int) -> Tensor:
+    """(length, dim): sines of geometrically falling frequencies, then their cosines."""
+    rates = torch.exp(-math.log(10_000) / (dim // 2 - 1) * torch.arange(dim // 2))
+    angles = torch.arange(length)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)

@@ -1,0 +1,176 @@
+"""Whisper as a streaming ear: the networks are Whisper's own, chunk by chunk equals all at once, words stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamst.models.seam import Hear
+from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
+from streamst.models.whisper.encoder import FRAME_SAMPLES, EncoderConfig, WhisperEncoder
+from streamst.models.whisper.features import WhisperMel
+from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
+from streamst.models.whisper.vocabulary import Vocabulary, byte_pieces
+from streamst.nn.state import stacked
+
+TINY = EncoderConfig(dim=32, heads=2, layers=2, left=12)
+WRITER = DecoderConfig(dim=32, heads=2, layers=2, tokens=24, places=64, alignment=((1, 0), (1, 1)))
+PIECES = [b" a", b" b", b"c", b".", b" dog", b"s", b" ", b"e", b" the", b"ing", b" go", b" went", b" on", b"ly", b",",
+          b" x", b" y", b" z", b"!", b"?", b" end", b" of"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder() -> WhisperEncoder:
+    torch.manual_seed(1)
+    return WhisperEncoder(TINY).eval()
+
+
+@pytest.fixture(scope="module")
+def ear() -> WhisperRecogniser:
+    torch.manual_seed(2)
+    config = WhisperConfig(encoder=TINY, decoder=WRITER, prompt=(22, 23), suppressed_first=(6,), fill=20, most_per_s=4.0)
+    ear = WhisperRecogniser(config, Vocabulary(PIECES)).eval()
+    ear.decoder.tokens.weight.data.mul_(3)
+    return ear
+
+
+def speech(seconds: float, seed: int = 0) -> torch.Tensor:
+    noise = torch.randn(int(seconds * 16_000), generator=torch.Generator().manual_seed(seed))
+    swing = torch.sin(torch.arange(len(noise)) * 2 * torch.pi * 3 / 16_000) ** 2
+    return 0.1 * noise * swing
+
+
+def test_features_are_whispers_of_the_clip_200_samples_later() -> None:
+    x = speech(1.0)
+    ours = WhisperMel()(x[None])[0]
+    spectrum = torch.stft(
+        torch.nn.functional.pad(x, (200, 0)), 400, 160, window=torch.hann_window(400), center=True, return_complex=True
+    ).abs()
+    mel = torch.log10((spectrum.square().T @ WhisperMel()._filters).clamp_min(1e-10))
+    loudest = mel.amax(1).cummax(0).values
+    wanted = (torch.maximum(mel, loudest[:, None] - 8) + 4) / 4
+    torch.testing.assert_close(ours, wanted[1 : len(ours) + 1], atol=1e-4, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=15)
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6))
+def test_features_do_not_depend_on_how_the_audio_is_cut(sizes: list[int]) -> None:
+    mel, x = WhisperMel(), speech(0.9)[None]
+    state, found, at = mel.init_state(1), [], 0
+    for size in (*sizes, (x.shape[1] // 160) - sum(sizes)):
+        y, state = mel.step(x[:, at : at + size * 160], state)
+        found.append(y)
+        at += size * 160
+    torch.testing.assert_close(torch.cat(found, 1), mel(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [8, 16, 32, 64])
+def test_chunks_equal_the_masked_utterance_past_the_left_context(encoder: WhisperEncoder, chunk: int) -> None:
+    x = torch.stack([speech(4.48, 1), speech(4.48, 2)])
+    whole = encoder(encoder.features(x), chunk, TINY.left)
+    state, found = encoder.init_state(2), []
+    with torch.no_grad():
+        for piece in x.split(chunk * FRAME_SAMPLES, 1):
+            y, state = encoder.step(piece, state)
+            found.append(y)
+    torch.testing.assert_close(torch.cat(found, 1), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_of_different_age_are_as_alone(encoder: WhisperEncoder) -> None:
+    with torch.no_grad():
+        _, old = encoder.step(speech(0.64, 3)[None], encoder.init_state(1))
+        both = stacked([old, encoder.init_state(1)])
+        chunk = torch.stack([speech(0.32, 4), speech(0.32, 5)])
+        y, after = encoder.step(chunk, both)
+        for row, state in enumerate((old, encoder.init_state(1))):
+            alone, _ = encoder.step(chunk[row : row + 1], state)
+            torch.testing.assert_close(y[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+    assert after.place.tolist() == [48, 16]
+
+
+def test_a_place_beyond_the_last_is_refused(encoder: WhisperEncoder) -> None:
+    state = encoder.init_state(1)
+    late = type(state)(**{**vars(state), "place": torch.tensor([1495])})
+    with pytest.raises(ValueError, match="frame 1510 has no place; 1500 are known"):
+        encoder.step(speech(0.32)[None], late)
+
+
+def test_the_decoder_step_by_step_and_in_a_batch_equals_one_reading() -> None:
+    torch.manual_seed(3)
+    decoder = WhisperDecoder(WRITER).eval()
+    memory = decoder.heard(torch.randn(2, 9, 32))
+    unheard = torch.zeros(2, 9, dtype=torch.bool)
+    unheard[1, 6:] = True
+    rows = [[1, 2, 3, 4], [5, 6]]
+    nothing = decoder.nothing_said()
+    with torch.no_grad():
+        y, _, weights = decoder.step(rows, [nothing, nothing], memory, unheard)
+        for row, tokens in enumerate(rows):
+            said, own = nothing, memory[row : row + 1, :, :, : 9 - 3 * row]
+            for token in tokens:
+                alone, (said,), looked = decoder.step([[token]], [said], own, unheard[row : row + 1, : own.shape[3]])
+            torch.testing.assert_close(y[row], alone[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(weights[row, : own.shape[3]], looked[0], atol=1e-5, rtol=1e-5)
+
+
+def heard(ear: WhisperRecogniser, pcm: torch.Tensor, chunk: int) -> list[tuple[list[str], int]]:
+    state, found = ear.init_state(), []
+    pieces = pcm.split(chunk)
+    for number, piece in enumerate(pieces, 1):
+        (state,) = ear.hear_all([Hear(piece.numpy(), state, number == len(pieces))])
+        listening = ear.listening(state)
+        found.append(([word.text for word in listening.words], listening.certain))
+    return found
+
+
+@pytest.mark.parametrize("chunk_ms", [160, 320, 640])
+def test_certain_words_never_change_far_past_the_memory(ear: WhisperRecogniser, chunk_ms: int) -> None:
+    shown: list[str] = []
+    found = heard(ear, speech(40.0, 7), chunk_ms * 16)
+    for words, certain in found:
+        assert words[: len(shown)] == shown
+        shown = words[:certain]
+    assert shown == found[-1][0]
+    assert len(shown) > 10
+
+
+def test_speakers_together_hear_what_each_hears_alone(ear: WhisperRecogniser) -> None:
+    talks = [speech(3.2, seed) for seed in (11, 12, 13)]
+    states = [ear.init_state() for _ in talks]
+    for at in range(0, 51_200, 5120):
+        last = at + 5120 == 51_200
+        states = ear.hear_all([Hear(t[at : at + 5120].numpy(), s, last) for t, s in zip(talks, states, strict=True)])
+    for talk, state in zip(talks, states, strict=True):
+        assert [w.text for w in ear.listening(state).words] == heard(ear, talk, 5120)[-1][0]
+
+
+def test_times_grow_and_never_overlap(ear: WhisperRecogniser) -> None:
+    state = ear.init_state()
+    for piece in speech(20.0, 5).split(5120):
+        (state,) = ear.hear_all([Hear(piece.numpy(), state)])
+    listening = ear.listening(state)
+    for before, after in zip(listening.words, listening.words[1:], strict=False):
+        assert before.first_frame <= before.last_frame < after.first_frame
+    assert listening.words[-1].last_frame < listening.frames == 1000
+
+
+def test_digital_silence_is_never_decoded(ear: WhisperRecogniser) -> None:
+    assert heard(ear, torch.zeros(16_000 * 60), 10_240)[-1] == ([], 0)
+
+
+def test_what_is_forgotten_is_not_asked_for_again(ear: WhisperRecogniser) -> None:
+    state = ear.init_state()
+    for piece in speech(40.0, 7).split(10_240):
+        (state,) = ear.hear_all([Hear(piece.numpy(), state)])
+    kept = ear.listening(ear.forget(state, state.origin)).words
+    assert all(word.first_frame >= state.origin for word in kept)
+    assert len(kept) < len(ear.listening(state).words)
+
+
+def test_pieces_of_text_are_gpt2s_bytes() -> None:
+    assert byte_pieces(["Ġcaf", "Ã©", "!"]) == [b" caf", "é".encode(), b"!"]
+    assert Vocabulary([b" caf", b"\xc3", b"\xa9"]).text([0, 1, 2]) == " café"
+    assert np.array_equal(Vocabulary([b" a", b"b"]).starts_word, [True, False])
