@@ -35,6 +35,7 @@ class WhisperConfig:
     suppressed: tuple[int, ...] = ()  # never written
     suppressed_first: tuple[int, ...] = (220, 50_256)  # never written first
     margin: int = 10  # frames before the end of the audio from which words are not yet certain
+    tail: int = 25  # frames of silence that flush a stream
     fill: int = 130  # frames of silence after the memory
     pause: int = 40  # frames without a word that end an utterance
     quiet: int = 200  # frames without any word after which the encoder begins anew
@@ -108,11 +109,11 @@ class WhisperRecogniser(nn.Module):
         return [self._turn(state, one.final) for state, one in zip(heard, work, strict=True)]
 
     def _samples(self, work: Hear) -> Tensor:
-        """The chunk; the last one with silence to a whole frame, and as much again as a margin."""
+        """The chunk; the last one with a tail of silence."""
         pcm = torch.from_numpy(np.ascontiguousarray(work.pcm, dtype=np.float32))
         if not work.final:
             return pcm
-        tail = (self.config.margin + 5) * FRAME_SAMPLES
+        tail = self.config.tail * FRAME_SAMPLES
         return F.pad(pcm, (0, tail + -(len(pcm) + tail) % FRAME_SAMPLES))
 
     def _encode(self, chunks: Sequence[Tensor], states: Sequence[Ear]) -> list[Ear]:
