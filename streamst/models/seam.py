@@ -26,12 +26,13 @@ SLOWEST, FASTEST = 0.8, 1.25  # rates of speech
 SHORTEST_PAUSES = 0.2
 LONGEST_WORD = 1000  # characters that a voice is asked to speak
 T = TypeVar("T")
+L = TypeVar("L")
 V = TypeVar("V")
 
 
 @dataclass(frozen=True)
 class HeardWord:
-    """A word and where it was heard: frames of the recogniser, counted from the stream's start, the last one included."""
+    """A word and where it was heard: frames of the recogniser, from the stream's start, the last one included."""
 
     text: str
     first_frame: int
@@ -56,6 +57,71 @@ class Hear:
     pcm: Pcm
     state: Any
     final: bool = False
+
+
+class Recogniser(Protocol[L]):
+    """Speech in, words with times out. Holds weights, never a session: L is the session's state, never changed in
+    place."""
+
+    language: str
+    sample_rate_hz: int
+
+    def check_chunk(self, chunk_ms: int) -> None:
+        """InputError, which names the allowed chunks, where `chunk_ms` is none."""
+        ...
+
+    def init_state(self, glossary: Glossary = NO_GLOSSARY) -> L:
+        """Nothing heard. The terms of `glossary` pull what is heard towards them, where the recogniser can do that."""
+        ...
+
+    def hear_all(self, work: Sequence[Hear]) -> list[L]:
+        """The states after one chunk of each speaker, together."""
+        ...
+
+    def listening(self, state: L) -> Listening:
+        """What was heard."""
+        ...
+
+    def forget(self, state: L, frame: int) -> L:
+        """Words that end before `frame` of the stream are not asked for again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Write:
+    """What a writer is asked: a continuation of the committed `prefix`, given the words of a segment.
+
+    Frames count from the segment's start; `frames` of them were heard. terms: of the session's glossary, as
+    `Writer.terms` made them.
+    """
+
+    words: tuple[HeardWord, ...]
+    frames: int
+    prefix: tuple[int, ...]
+    final: bool
+    target: str
+    decoding: Decoding = ATTENTION
+    terms: Any = None
+
+
+class Writer(Protocol):
+    """Words with times in, hypotheses in the target language out."""
+
+    source: str
+    targets: tuple[str, ...]
+    provides: frozenset[Need]
+
+    def terms(self, glossary: Glossary) -> Any:
+        """`glossary` made ready for `Write`; None for an empty one."""
+        ...
+
+    def write_all(self, work: Sequence[Write]) -> list[Hypothesis]:
+        """A hypothesis for each, together; nothing for a segment without words."""
+        ...
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of target tokens."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from streamst import checkpoint
 from streamst.config import from_dict
@@ -25,17 +24,14 @@ from streamst.models.listen.sentences import SentenceConfig, SentenceEnds
 from streamst.models.listen.spotting import NOTHING_SPOTTED, SpotState, Spotter, pack_spots, unpack_spots
 from streamst.models.listen.transducer import Emission
 from streamst.models.seam import ATTENTION, NO_GLOSSARY, Encode, Hypothesise, Pcm, SourceWord, Transcript
-from streamst.models.write.greedy import Continuation, Draft, write
 from streamst.models.write.network import Writer, WriterConfig
-from streamst.models.write.steering import Steering
-from streamst.models.write.taed import Taed
+from streamst.models.write.words import ALWAYS, HeardToken, Source, TokenWriter, spread, words_of
 from streamst.nn.state import stacked
 from streamst.policies.base import Decoding, Heard, Hypothesis, Need
 from streamst.text import Tokenizer
 
 WORDS = "words.npz"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
-ALWAYS: frozenset[Need] = frozenset({"source-ctc", "alignment", "attention", "log-probs"})  # with any heads
 # Fields of Hearing that are values.
 _PLAIN = ("chunk_samples", "target", "frames", "segment_frame", "last_best", "last_sound", "ended")
 _HEADS = ("context", "draft", "draft_frames")  # fields of HeadsState that are lists of them
@@ -59,15 +55,6 @@ class TranslatorConfig:
     word_pause_ms: int = 240  # silence after which the last word is complete
     longest_segment_tokens: int = 80  # source tokens
     tail_ms: int = 480  # silence that flushes the encoder at the end of a stream
-
-
-@dataclass(frozen=True)
-class HeardToken:
-    """One collapsed source-CTC token and the frames of its run, counted from the stream's start."""
-
-    token: int
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -113,13 +100,12 @@ class SpeechTranslator:
             raise CheckpointError(
                 f"the target tokenizer has {target.size} tokens, the writer {config.writer.target_tokens}"
             )
-        for one in config.targets:
-            writer.prompt_number(f"st:{one}")  # who cannot translate says so here, not in the first sentence
         self.config, self.source, self.targets = config, config.source, config.targets
         self.listener, self.writer = listener.eval(), writer.eval()
         self.heads = (Heads(config.heads) if heads is None else heads).eval()
         self.provides: frozenset[Need] = self.heads.provides | ALWAYS
         self.source_tokenizer, self.target_tokenizer = source, target
+        self.pen = TokenWriter(self.writer, source, target, config.targets, self.heads.taed, config.source)
         self.sample_rate_hz = config.listener.features.sample_rate_hz
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
         self.search = search
@@ -130,7 +116,6 @@ class SpeechTranslator:
         encoder = config.listener.encoder
         if search is not None and (config.writer.reads_states or encoder.middle != encoder.layers):
             raise CheckpointError("a word search needs phonemes of the last layer and a writer that reads tokens only")
-        self._word_starts = torch.tensor(target.starts_word, device=self.device)
         self._biased = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
     @classmethod
@@ -298,8 +283,7 @@ class SpeechTranslator:
         ids = self.source_tokenizer.encode(self.search.lexicon.words[word.number])
         per_frame = self.config.listener.phonemes_per_frame
         first, last = word.first // per_frame, word.last // per_frame
-        edges = [first + (last + 1 - first) * i // len(ids) for i in range(len(ids) + 1)]
-        return [HeardToken(t, edges[i], max(edges[i], edges[i + 1] - 1)) for i, t in enumerate(ids)]
+        return spread(ids, first, last)
 
     def _collapse(self, state: Hearing, states: Tensor) -> Hearing:
         """Greedy CTC over the frames (T, D) of one chunk: a token is a run of frames with the same best label."""
@@ -333,7 +317,7 @@ class SpeechTranslator:
 
     def source_text(self, state: Hearing, final: bool = False) -> Transcript:
         """The transcript of the current segment."""
-        words = self._words(state)
+        words = words_of(state.tokens, self.source_tokenizer)
         spelled = [
             SourceWord(
                 self.source_tokenizer.decode([t.token for t in word]),
@@ -354,15 +338,6 @@ class SpeechTranslator:
             sure = min(sure, sum(word.end_ms <= since * self.frame_ms for word in shown))
         return Transcript(shown[: max(sure, 0)], shown[max(sure, 0) :])
 
-    def _words(self, state: Hearing) -> list[list[HeardToken]]:
-        """The tokens of each word of the segment."""
-        words: list[list[HeardToken]] = []
-        for token in state.tokens:
-            if not words or self.source_tokenizer.starts_word[token.token]:
-                words.append([])
-            words[-1].append(token)
-        return words
-
     def hypothesise(
         self, state: Hearing, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
     ) -> Hypothesis:
@@ -377,9 +352,9 @@ class SpeechTranslator:
         """`hypothesise` for several speakers: the writer decodes for all of them together."""
         found = [self._without_writer(one) for one in work]
         rows = [row for row, hypothesis in enumerate(found) if hypothesis is None]
-        if rows:
-            for row, hypothesis in zip(rows, self._written([work[row] for row in rows]), strict=True):
-                found[row] = hypothesis
+        sources = [_source(work[row]) for row in rows]
+        for row, hypothesis in zip(rows, self.pen.write_sources(sources), strict=True):
+            found[row] = hypothesis
         return [hypothesis for hypothesis in found if hypothesis is not None]
 
     def _without_writer(self, work: Hypothesise) -> Hypothesis | None:
@@ -398,84 +373,6 @@ class SpeechTranslator:
             count = sum(frame < after for frame in frames)
             return self._read(state, tokens[:count], frames[:count], (), work.final)
         return None
-
-    def _written(self, work: Sequence[Hypothesise]) -> list[Hypothesis]:
-        """What the writer says, for speakers of whom something was heard."""
-        ids = []
-        for one in work:
-            closing = [Tokenizer.end] if one.final else []
-            ids.append(torch.tensor([Tokenizer.begin, *(t.token for t in one.state.tokens), *closing]))
-        lengths = torch.tensor([len(row) for row in ids], device=self.device)
-        tokens = pad_sequence(ids, batch_first=True, padding_value=Tokenizer.end).to(self.device)
-        hidden = torch.arange(tokens.shape[1], device=self.device) >= lengths[:, None]
-        pooled = None
-        if self.config.writer.reads_states:
-            edges = [F.pad(one.state.pooled, (0, 0, 1, int(one.final))) for one in work]
-            pooled = pad_sequence(edges, batch_first=True)
-        memory = self.writer.memory(tokens, hidden, pooled)
-        drafts = [
-            self._draft(one, row[int(length) - 1]) for one, row, length in zip(work, memory, lengths, strict=True)
-        ]
-        written = write(self.writer, memory, hidden, drafts)
-        rows = zip(work, memory, lengths, drafts, written, strict=True)
-        return [self._hypothesis(one, row[None, : int(n)], draft, found) for one, row, n, draft, found in rows]
-
-    def _draft(self, work: Hypothesise, newest: Tensor) -> Draft:
-        """What the policy, the glossary and what was said wish of a decode; newest: the memory's last vector (D,)."""
-        state, prefix, decoding = work.state, work.prefix, work.decoding
-        taed, gate = self.heads.taed, None
-        if decoding.mode == "taed" and taed is not None and not work.final:
-            gate = partial(_gate, taed, newest[None], decoding.blank_penalty)
-        return Draft(
-            prefix,
-            max(0, 2 * len(state.tokens) + 8 - len(prefix)),
-            # What was said stays: after it comes a new word, never a piece that would change the last one.
-            self._word_starts if prefix else None,
-            self.writer.prompt_number(f"st:{state.target}"),
-            gate,
-            self._steering(state, prefix, decoding),
-        )
-
-    def _hypothesis(self, work: Hypothesise, memory: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
-        """What was found, with where each token was read from."""
-        state, decoding, tokens = work.state, work.decoding, found.tokens
-        inner = found.attention[:, 1 : len(state.tokens) + 1]
-        alignment = (
-            tuple(state.tokens[i].last - state.segment_frame for i in inner.argmax(1).tolist()) if tokens else ()
-        )
-        # Where a trained lattice reads on, the sentence has not ended.
-        finished = found.finished and draft.ending is None
-        ends = self.target_tokenizer.word_ends(tokens, finished)
-        writes: tuple[tuple[float, ...], ...] = ()
-        taed = self.heads.taed
-        if taed is not None and decoding.writes and not work.final:
-            chances = taed.write_probability(self.writer, memory, [*work.prefix, *tokens])[len(work.prefix) : -1]
-            writes = tuple((chance,) for chance in chances)
-        attention = self._over_frames(inner, state) if decoding.attention and tokens else ()
-        return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
-
-    def _steering(self, state: Hearing, prefix: Sequence[int], decoding: Decoding) -> Steering | None:
-        """What the policy and the glossary wish of this decode."""
-        wishes = ()
-        if state.spotter is not None:
-            words, places, at = [], [], 1  # <begin> is first in the memory
-            for word in self._words(state):
-                words.append(self.source_tokenizer.decode([t.token for t in word]))
-                places.append((at, at + len(word) - 1))
-                at += len(word)
-            wishes = state.spotter.terms.wishes(words, places)
-        if not wishes and not decoding.bias:
-            return None
-        return Steering(len(prefix), decoding.bias, decoding.shown, wishes)
-
-    def _over_frames(self, weights: Tensor, state: Hearing) -> tuple[tuple[float, ...], ...]:
-        """Weights (tokens, source tokens) as weights over the segment's frames, each source token's on its frames."""
-        frames = torch.zeros(len(state.tokens), state.frames - state.segment_frame)
-        for row, token in zip(frames, state.tokens, strict=True):
-            first = max(token.first - state.segment_frame, 0)
-            row[first : token.last - state.segment_frame + 1] = 1 / (token.last - state.segment_frame + 1 - first)
-        spread = weights.float().cpu() @ frames
-        return tuple(tuple(row) for row in (spread / spread.sum(1, keepdim=True).clamp(min=1e-9)).tolist())
 
     def _read(
         self, state: Hearing, tokens: Sequence[int], frames: Sequence[int], log_probs: tuple[float, ...], final: bool
@@ -585,5 +482,11 @@ class SpeechTranslator:
         return (state.frames - 1 - last) * self.frame_ms
 
 
-def _gate(taed: Taed, newest: Tensor, blank_penalty: float, said: Tensor) -> Tensor:
-    return taed(newest, said) - blank_penalty
+def _source(work: Hypothesise) -> Source:
+    """What the writer is asked."""
+    state: Hearing = work.state
+    terms = None if state.spotter is None else state.spotter.terms
+    return Source(
+        state.tokens, state.segment_frame, state.frames - state.segment_frame, work.prefix, work.final, state.target,
+        work.decoding, terms, state.pooled,
+    )  # fmt: skip

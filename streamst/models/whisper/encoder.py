@@ -1,4 +1,4 @@
-"""Whisper's encoder made chunk-wise: a frame sees its chunk and some seconds before it, and every chunk is encoded once.
+"""Whisper's encoder made chunk-wise: a frame sees its chunk and seconds before it, and every chunk is encoded once.
 
 The weights and the arithmetic are Whisper's (Radford et al., 2022, section 2.2): two convolutions, sinusoidal places,
 pre-norm blocks. Only the mask is new, so whole clips come out as Whisper's own, and the mask of training is the cache
@@ -115,7 +115,6 @@ class WhisperEncoder(nn.Module):
             features, mel[:, -2:], inner[:, -1:], torch.stack(keys, 1), torch.stack(values, 1), state.place + count
         )
         return self.norm(y), after
-
 
     def forward(self, mel: Tensor, chunk: int = -1, left: int = -1, lengths: Tensor | None = None) -> Tensor:
         """Whole utterances at once: features (B, T, 80) to states (B, T // 2, D), as `step` gives them chunk by chunk.

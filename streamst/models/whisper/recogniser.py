@@ -16,12 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamst.errors import InputError
 from streamst.models.glossary import Glossary
 from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening
 from streamst.models.whisper.decoder import DecoderConfig, Said, WhisperDecoder
 from streamst.models.whisper.encoder import FRAME_MS, FRAME_SAMPLES, PLACES, EncoderConfig, EncoderState, WhisperEncoder
 from streamst.models.whisper.vocabulary import Vocabulary
+from streamst.models.whisper.writing import Draft, Token, Writing
 from streamst.nn.state import stacked
+
+MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
 
 
 @dataclass(frozen=True)
@@ -37,20 +41,14 @@ class WhisperConfig:
     margin: int = 10  # frames before the end of the audio from which words are not yet certain
     tail: int = 25  # frames of silence that flush a stream
     fill: int = 130  # frames of silence after the memory
-    pause: int = 40  # frames without a word that end an utterance
+    pause: int = 40  # silent frames after a word that end an utterance
+    patience: int = 120  # frames without a word, silent or not, that end one
+    quieter: float = 0.06  # than the loudest frame of the utterance, by this factor, is silence
     quiet: int = 200  # frames without any word after which the encoder begins anew
     longest: int = 1200  # frames of an utterance
     rehear: int = 40  # frames that a fresh encoder hears again, at most
     most_per_s: float = 14.0  # tokens of fast speech
     loudness: float = 1e-4  # RMS below which nothing is decoded
-
-
-@dataclass(frozen=True)
-class Token:
-    """A token and the frame of the utterance it was read at."""
-
-    number: int
-    frame: int
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,11 @@ class Ear:
     said: Said  # of all certain tokens but the last, the prompt in front
     certain: tuple[Token, ...] = ()
     draft: tuple[Token, ...] = ()
-    ended: bool = False  # whether the draft ends where the decoder ended
     before: tuple[HeardWord, ...] = ()  # words of earlier utterances
     origin: int = 0  # frame of the stream at which the utterance begins
     frames: int = 0  # heard since the stream's start
     sound: int = -1  # the last frame, of the stream, that was not silent
+    loudest: float = 0.0  # RMS of the utterance's loudest frame
     pcm: Tensor = field(default_factory=lambda: torch.zeros(0))  # the last samples
 
 
@@ -84,7 +82,14 @@ class WhisperRecogniser(nn.Module):
         self.language, self.sample_rate_hz, self.frame_ms = config.language, 16_000, FRAME_MS
         self.provides = frozenset({"source-words", "punctuation"})
         self.register_buffer("inner", ~torch.tensor(vocabulary.starts_word), persistent=False)  # pieces within words
-        self._silent: Tensor | None = None
+        self._silence: Tensor | None = None
+
+    @property
+    def silent(self) -> Tensor:
+        """Keys and values of silence (2 * layers, H, 1500, D / H), computed once."""
+        if self._silence is None or self._silence.device != self.silence.device:
+            self._silence = self.decoder.heard(self.silence[None])[0]
+        return self._silence
 
     def init_state(self, glossary: Glossary = NO_GLOSSARY) -> Ear:
         """Nothing heard."""
@@ -92,6 +97,15 @@ class WhisperRecogniser(nn.Module):
         c = self.config.decoder
         memory = torch.zeros(2 * c.layers, c.heads, 0, c.dim // c.heads, device=device)
         return Ear(self.encoder.init_state(1, device), memory, self.decoder.nothing_said())
+
+    def check_chunk(self, chunk_ms: int) -> None:
+        """InputError, which names the allowed chunks, where `chunk_ms` is none."""
+        whole = isinstance(chunk_ms, int) and not isinstance(chunk_ms, bool)
+        if not whole or chunk_ms % FRAME_MS or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
+            raise InputError(
+                f"a chunk of {chunk_ms!r} ms is not possible; "
+                f"allowed: multiples of {FRAME_MS:.0f} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
+            )
 
     @torch.inference_mode()
     def hear_all(self, work: Sequence[Hear]) -> list[Ear]:
@@ -124,15 +138,13 @@ class WhisperRecogniser(nn.Module):
         for row, (state, chunk) in enumerate(zip(states, chunks, strict=True)):
             own = encoder if len(states) == 1 else encoder.select([row])
             frames = state.frames + y.shape[1]
-            loud = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt() > self.config.loudness
-            last = int(loud.nonzero()[-1]) + state.frames if bool(loud.any()) else state.sound
+            rms = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt()
+            loudest = max(state.loudest, float(rms.max()))
+            loud = (rms > max(self.config.loudness, self.config.quieter * loudest)).nonzero()
+            last = int(loud[-1]) + state.frames if len(loud) else state.sound
             pcm = torch.cat([state.pcm, chunk])[-3 * self.sample_rate_hz :]
-            after.append(
-                replace(
-                    state, encoder=own, memory=torch.cat([state.memory, memory[row]], 2), frames=frames, sound=last,
-                    pcm=pcm,
-                )  # fmt: skip
-            )
+            grown = torch.cat([state.memory, memory[row]], 2)
+            after.append(replace(state, encoder=own, memory=grown, frames=frames, sound=last, pcm=pcm, loudest=loudest))
         return after
 
     def _decode(self, states: Sequence[Ear], final: Sequence[bool]) -> list[Ear]:
@@ -141,36 +153,34 @@ class WhisperRecogniser(nn.Module):
         rows = [r for r, s in enumerate(states) if s.memory.shape[2] and s.sound >= s.origin]
         if not rows:
             return after
-        writing = _Writing(self, [states[r] for r in rows])
-        for row, (draft, ended, said) in zip(rows, writing.run(), strict=True):
-            after[row] = self._settle(replace(states[row], draft=draft, ended=ended), said, final[row])
+        found = Writing(self, [states[r] for r in rows]).run()
+        for row, draft in zip(rows, found, strict=True):
+            after[row] = self._settle(states[row], draft, final[row])
         return after
 
-    def _settle(self, state: Ear, said: Sequence[Said], final: bool) -> Ear:
-        """Make certain what is certain of the draft. said: before each of its tokens was read."""
+    def _settle(self, state: Ear, found: Draft, final: bool) -> Ear:
+        """Make certain what is certain of what was found."""
         limit = state.memory.shape[2] - self.config.margin
-        count = len(state.draft) if final else 0
-        for at, token in enumerate(state.draft):
+        tokens = found.tokens
+        count = len(tokens) if final else 0
+        for at, token in enumerate(tokens[:-1]):
             if final or token.frame >= limit:
                 break
-            follows = self.vocabulary.starts_word[state.draft[at + 1].number] if at + 1 < len(state.draft) else False
-            if follows:
+            if self.vocabulary.starts_word[tokens[at + 1].number]:
                 count = at + 1
-        if not count:
-            return state
-        return replace(
-            state, certain=(*state.certain, *state.draft[:count]), draft=state.draft[count:], said=said[count]
-        )
+        said = found.said.first(found.read + count - 1) if count else state.said
+        return replace(state, certain=(*state.certain, *tokens[:count]), draft=tokens[count:], said=said)
 
     def _turn(self, state: Ear, final: bool) -> Ear:
         """Begin another utterance where this one has ended, or is full."""
         c = self.config
         heard = state.memory.shape[2]
         last = max((token.frame for token in (*state.certain, *state.draft)), default=-1)
-        if final or (last >= 0 and heard - last > c.pause):
-            if final:
-                return state
-            return self._fresh(state, True, min(heard - last - c.pause // 2, c.rehear))
+        if final:
+            return state
+        silent = state.frames - 1 - max(state.sound, state.origin + last)
+        if last >= 0 and (silent >= c.pause or heard - last > c.patience):
+            return self._fresh(state, True, min(silent, c.rehear))
         if last < 0 and heard >= c.quiet:
             return self._fresh(state, False, c.rehear)
         if heard >= c.longest:
@@ -220,72 +230,3 @@ class WhisperRecogniser(nn.Module):
                 after = max(first, origin + max(t.frame for t in group))
                 words.append(HeardWord(text, first, after))
         return tuple(words)
-
-
-class _Writing:
-    """Greedy decoding of several speakers together; rows leave as they end."""
-
-    def __init__(self, ear: WhisperRecogniser, states: Sequence[Ear]) -> None:
-        self.ear, self.states, self.config = ear, states, ear.config
-        self.heard = [state.memory.shape[2] for state in states]
-        if ear._silent is None:
-            ear._silent = ear.decoder.heard(ear.silence[None])[0]
-        whole = [
-            torch.cat([s.memory, ear._silent[:, :, n : n + self.config.fill]], 2)
-            for s, n in zip(states, self.heard, strict=True)
-        ]
-        longest = max(one.shape[2] for one in whole)
-        self.memory = torch.stack([F.pad(one, (0, 0, 0, longest - one.shape[2])) for one in whole])
-        lengths = torch.tensor([one.shape[2] for one in whole], device=self.memory.device)
-        self.unheard = torch.arange(longest, device=self.memory.device) >= lengths[:, None]
-        self.drafts: list[list[Token]] = [[] for _ in states]
-        self.ended = [False] * len(states)
-        self.said = [[state.said] for state in states]
-
-    def run(self) -> list[tuple[tuple[Token, ...], bool, list[Said]]]:
-        """(draft, whether it ended, what was said before each of its tokens was read)."""
-        ear, open_rows = self.ear, list(range(len(self.states)))
-        tokens = [[s.certain[-1].number] if s.certain else list(self.config.prompt) for s in self.states]
-        while open_rows:
-            y, said, weights = ear.decoder.step(
-                [tokens[r] for r in open_rows], [self.said[r][-1] for r in open_rows],
-                self.memory[open_rows], self.unheard[open_rows],
-            )  # fmt: skip
-            scores = ear.decoder.logits(y)
-            scores[:, ear.vocabulary.end + 1 :] = float("-inf")
-            scores[:, list(self.config.suppressed)] = float("-inf")
-            going = []
-            for place, row in enumerate(open_rows):
-                if self._take(row, scores[place], weights[place], said[place]):
-                    going.append(row)
-                    tokens[row] = [self.drafts[row][-1].number]
-            open_rows = going
-        return [(tuple(d), e, s) for d, e, s in zip(self.drafts, self.ended, self.said, strict=True)]
-
-    def _take(self, row: int, scores: Tensor, weights: Tensor, said: Said) -> bool:
-        """Write the best token; False at the end."""
-        state, draft, heard = self.states[row], self.drafts[row], self.heard[row]
-        if not state.certain and not draft:
-            scores[list(self.config.suppressed_first)] = float("-inf")
-        elif not draft:  # what is certain stays: after it comes a new word, never a piece that would change the last one
-            scores[: self.ear.vocabulary.end].masked_fill_(self.ear.inner, float("-inf"))
-        best = int(scores.argmax())
-        if best == self.ear.vocabulary.end:
-            self.ended[row] = True
-            return False
-        frame = int(weights[:heard].argmax())
-        numbers = [t.number for t in (*state.certain, *draft)] + [best]
-        most = 8 + heard * FRAME_MS / 1000 * self.config.most_per_s
-        if len(numbers) > most or len(numbers) > 200 or _circles(numbers):
-            return False
-        draft.append(Token(best, frame))
-        self.said[row].append(said)
-        return True
-
-
-def _circles(numbers: Sequence[int]) -> bool:
-    """Whether the end goes round: up to eight tokens, three times running."""
-    return any(
-        len(numbers) >= 3 * size and numbers[-size:] == numbers[-2 * size : -size] == numbers[-3 * size : -2 * size]
-        for size in range(1, 9)
-    )

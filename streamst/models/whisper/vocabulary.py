@@ -1,4 +1,4 @@
-"""Whisper's tokens as text: the bytes of each (byte-level BPE as in GPT-2), and the numbers that mean something else."""
+"""Whisper's tokens as text: the bytes of each (byte-level BPE as in GPT-2)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ def read_ctranslate2(path: Path) -> dict[str, Tensor]:
 
     found: dict[str, Tensor] = {}
     try:
-        take("I"), text(), take("I")
+        take("I")
+        text()
+        take("I")
         for _ in range(take("I")):
             name = text()
             shape = [take("I") for _ in range(take("B"))]
@@ -96,7 +98,5 @@ def layers(found: dict[str, Tensor], part: str) -> int:
     return sum(name.startswith(f"{part}/layer_") and name.endswith("/ffn/linear_0/bias") for name in found)
 
 
-def _put(
-    found: dict[str, Tensor], ours: str, theirs: str, names: tuple[tuple[str, str], ...]
-) -> dict[str, Tensor]:
+def _put(found: dict[str, Tensor], ours: str, theirs: str, names: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:
     return {f"{ours}.{own}": found[f"{theirs}/{other}"] for own, other in names}
