@@ -6,25 +6,36 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import re
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from serving import PATIENCE_S, captions_of, heard_of, pieces, running, words_of
-from websockets.asyncio.client import ClientConnection, connect
+from serving import (
+    END,
+    PATIENCE_S,
+    audio,
+    captions_of,
+    get,
+    hear_out,
+    heard_of,
+    opened,
+    pieces,
+    running,
+    talk,
+    told,
+    wait_until_empty,
+    words_of,
+    ws,
+)
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
-from streamst.codecs.bitstream import Packet, pack
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import UnavailableError
 from streamst.events import Event, Finished, Words
@@ -60,63 +71,6 @@ def server(pipeline: Pipeline) -> Iterator[str]:
         yield address
 
 
-def get(url: str, data: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a GET, or of a POST of `data`."""
-    request = urllib.request.Request(url, data, {name.replace("_", "-"): value for name, value in headers.items()})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(request, timeout=PATIENCE_S) as response:
-            return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
-
-
-def health(address: str) -> dict[str, Any]:
-    return json.loads(get(f"{address}/healthz")[2])
-
-
-def wait_until_empty(address: str) -> None:
-    """Wait until every place is free again."""
-    deadline = time.monotonic() + PATIENCE_S
-    while health(address)["sessions"]:
-        assert time.monotonic() < deadline, "a place was never freed"
-        time.sleep(0.02)
-
-
-def ws(address: str) -> str:
-    return address.replace("http", "ws", 1) + "/v1/stream"
-
-
-def opened(address: str, *, subprotocols: tuple[str, ...] = (SUBPROTOCOL,), **options: Any) -> connect:
-    return connect(ws(address), subprotocols=[Subprotocol(name) for name in subprotocols], proxy=None, **options)
-
-
-async def hear_out(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
-    """All JSON messages until the close, and the close code."""
-    said: list[dict[str, Any]] = []
-    with contextlib.suppress(ConnectionClosed):
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                message = await socket.recv()
-                if isinstance(message, str):
-                    said.append(json.loads(message))
-    return said, socket.close_code
-
-
-def told(said: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [message for message in said if message["type"] == kind]
-
-
-async def talk(address: str, *messages: str | bytes) -> tuple[list[dict[str, Any]], int | None]:
-    """Connect, send, and hear the server out."""
-    async with opened(address) as socket:
-        with contextlib.suppress(ConnectionClosed):
-            for message in messages:
-                await socket.send(message)
-        return await hear_out(socket)
-
-
 async def translated(address: str, pcm: Pcm, settings: Settings | None = None, **options: Any) -> list[Any]:
     """All events of a stream."""
     return [event async for event in stream(address, pieces(pcm), settings, **options)]
@@ -126,13 +80,6 @@ def alone(pipeline: Pipeline, pcm: Pcm, latency: str = "medium") -> list[Event]:
     """What a session on this computer says, without any server."""
     session = pipeline.session(latency=latency)
     return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
-
-
-def audio(sequence: int = 0, samples: int = 1600) -> bytes:
-    return pack_audio("pcm16", sequence, 0, bytes(2 * samples))
-
-
-END = '{"type":"end"}'
 
 
 # --- a stream that goes well
@@ -263,113 +210,6 @@ def test_a_ping_is_answered_while_the_model_works(server: str) -> None:
     assert [pong["id"] for pong in told(said, "pong")] == ["x"]
     split = told(said, "latency")[-1]["split"]
     assert (split["network"], split["playback"]) == (10.0, 7.0)
-
-
-# --- clients that break the rules
-
-
-def garbage() -> dict[str, tuple[str | bytes, int]]:
-    """Messages and the close codes they earn."""
-    return {
-        "words where JSON belongs": ("hello", 1007),
-        "JSON that breaks off": ('{"type":"config"', 1007),
-        "a nest of brackets": ("[" * 60_000, 1007),
-        "audio in text": ('{"type":"audio","data":"AAAA"}', 1003),
-        "a header cut short": (audio()[:7], 1007),
-        "half a sample": (audio() + b"\0", 1007),
-        "an unknown codec": (b"\1\x09" + bytes(12), 4400),
-        "neural audio unannounced": (pack_audio("neural", 0, 0, b"\xc5"), 4400),
-        "an unknown language": ('{"type":"config","target":"tlh"}', 4400),
-        "an unknown source": ('{"type":"config","source":"tlh"}', 4400),
-        "an unknown policy": ('{"type":"config","policy":"guess"}', 4400),
-        "an unknown latency": ('{"type":"config","latency":"yesterday"}', 4400),
-        "a sample rate of a telegraph": ('{"type":"config","sample_rate_hz":50}', 4400),
-        "a misspelt setting": ('{"type":"config","langauge":"de"}', 4400),
-        "a long text": ('{"type":"hello","x":"' + "x" * 70_000 + '"}', 1009),
-        "ten megabytes": (bytes(10_000_000), 1009),
-    }
-
-
-@pytest.mark.parametrize(("message", "code"), garbage().values(), ids=garbage().keys())
-def test_a_wrong_message_gets_an_error_and_the_same_close_code(server: str, message: str | bytes, code: int) -> None:
-    said, closed = asyncio.run(talk(server, message))
-    assert closed == code
-    (error,) = told(said, "error")
-    assert said[-1] is error
-    assert error["code"] == code
-    assert error["message"]
-    assert error["name"]
-    wait_until_empty(server)
-
-
-@pytest.mark.parametrize("rate", ["0", "9" * 400])
-def test_audio_at_a_rate_that_there_is_not_is_refused_though_it_comes_with_the_config(server: str, rate: str) -> None:
-    said, closed = asyncio.run(talk(server, f'{{"type":"config","sample_rate_hz":{rate}}}', audio()))
-    assert closed == 4400
-    (error,) = told(said, "error")
-    assert error["message"].startswith(f"config.sample_rate_hz: {rate[:50]}")
-
-
-def test_a_refusal_names_what_is_allowed(server: str) -> None:
-    for config, allowed in (
-        ('{"type":"config","target":"tlh"}', "'tlh'.*de"),
-        ('{"type":"config","source":"tlh"}', "'tlh'; allowed: en"),
-        ('{"type":"config","policy":"guess"}', "'guess'; allowed: .*wait-k"),
-        ('{"type":"config","latency":"yesterday"}', "'yesterday'; allowed: .*medium"),
-    ):
-        said, _ = asyncio.run(talk(server, config))
-        assert re.search(allowed, told(said, "error")[0]["message"])
-
-
-def test_text_that_is_not_utf8_gets_an_error_and_1007(server: str) -> None:
-    async def send() -> tuple[list[dict[str, Any]], int | None]:
-        async with opened(server) as socket:
-            await socket.send(b'{"type":"\xff"}', text=True)
-            return await hear_out(socket)
-
-    said, code = asyncio.run(send())
-    assert code == 1007
-    assert [error["code"] for error in told(said, "error")] == [1007]
-    wait_until_empty(server)
-
-
-def test_ten_megabytes_in_fragments_are_too_big_as_well(server: str) -> None:
-    async def send() -> tuple[list[dict[str, Any]], int | None]:
-        async with opened(server) as socket:
-            with contextlib.suppress(ConnectionClosed):
-                await socket.send(bytes(100_000) for _ in range(100))
-            return await hear_out(socket)
-
-    said, code = asyncio.run(send())
-    assert code == 1009
-    assert [error["code"] for error in told(said, "error")] == [1009]
-
-
-def test_neural_audio_that_begins_with_damage_is_bad_data(server: str, codec: NeuralSpeechCodec, speech: Pcm) -> None:
-    packet = codec.encoder().push(speech[:3200])
-    damaged = packet[:-1] + bytes([packet[-1] ^ 1])
-    version = packet[:1] + b"\3" + packet[2:]
-    for payload in (damaged, packet[:-3], b"\0\0", version):
-        said, code = asyncio.run(
-            talk(server, '{"type":"config","codec":"neural"}', pack_audio("neural", 0, 0, payload), END)
-        )
-        assert code == 1007
-        assert told(said, "error")[0]["code"] == 1007
-
-
-def test_a_packet_that_claims_a_minute_is_too_big(server: str) -> None:
-    claim = pack(Packet(np.zeros((3000, 1), np.int64)))
-    _, code = asyncio.run(talk(server, '{"type":"config","codec":"neural"}', pack_audio("neural", 0, 0, claim)))
-    assert code == 1009
-
-
-def test_compression_is_not_agreed_to(server: str) -> None:
-    async def extensions() -> str | None:
-        async with opened(server, compression="deflate") as socket:
-            assert socket.response is not None
-            return socket.response.headers.get("Sec-WebSocket-Extensions")
-
-    assert asyncio.run(extensions()) is None
 
 
 def test_two_speakers_at_once_get_what_each_gets_alone(server: str, pipeline: Pipeline, speech: Pcm) -> None:
