@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -19,26 +20,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "streamst"
 LINKED = ("codecs", "policies", "server", "web")
 
-# What stands in a row may import what stands in the same row or above it.
-LAYERS = (
-    ("streamst", "streamst.errors"),
-    ("streamst.config", "streamst.audio", "streamst.events", "streamst.policies.base", "streamst.codecs.base"),
-    ("streamst.nn", "streamst.checkpoint", "streamst.inventory", "streamst.heap", "streamst.languages"),
-    ("streamst.codecs", "streamst.features", "streamst.text", "streamst.watermark"),
-    ("streamst.models", "streamst.backends"),
-    ("streamst.policies",),
-    ("streamst.session",),
-    ("streamst.pipeline", "streamst.subtitles", "streamst.playback", "streamst.sound"),
-    ("streamst.scheduler", "streamst.engine", "streamst.evaluate", "streamst.train"),
-    ("streamst.server.wire", "streamst.tls"),
-    ("streamst.server.operator",),
-    ("streamst.server.room",),
-    ("streamst.server.session",),
-    ("streamst.server.foreign",),
-    ("streamst.server",),
-    ("streamst.client", "streamst.doctor"),
-    ("streamst.cli", "streamst.__main__"),
-)
+# What stands in a row of the page's table may import what stands in the same row or above it.
+TABLE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("| layer |", 1)[1]
+LAYERS = tuple(names for line in TABLE.splitlines() if (names := tuple(re.findall(r"`([\w.]+)`", line))))
 
 
 def modules() -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""What the README shows can be run as it stands, and every command, option, target and file that it names exists."""
+"""What the README and the pages in docs/ show can be run as it stands, and what they name exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from streamst.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RUN = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", README, re.DOTALL)
+PAGES = {page: page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))}
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+RUN = [
+    block
+    for text in (README, *PAGES.values())
+    for block in re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", text, re.DOTALL)
+]
 
 
 def test_some_blocks_of_the_readme_are_marked_to_be_run() -> None:
@@ -51,7 +57,8 @@ def test_a_marked_block_runs_as_it_stands(folder: Path, language: str, code: str
 
 def test_every_command_that_the_readme_names_exists_with_its_options() -> None:
     commands = getattr(get_command(app), "commands")  # noqa: B009
-    named = re.findall(r"streamst ([a-z]+)((?: [^`\n#|]*)?)", README)
+    text = "\n".join((README, *PAGES.values()))
+    named = re.findall(r"(?:^|`)streamst ([a-z]+)((?: [^`\n#|]*)?)", text, re.MULTILINE)
     assert {name for name, _ in named} >= {"serve", "mic", "translate", "stream", "say", "train", "models", "doctor"}
     for name, rest in named:
         assert name in commands, f"streamst {name}"
@@ -72,9 +79,22 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
 
 
-def test_every_file_that_the_readme_names_exists() -> None:
-    for name in re.findall(r"`((?:streamst|codecs|policies|server|web|tests|\.ci)/[\w./-]*|[A-Z]+(?:\.md)?)`", README):
-        if name not in ("MANIFEST",):
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES, BENCHMARKS / "README.md"], ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:streamst|codecs|policies|server|web|tests|\.ci)/[\w./-]*|[A-Z]+(?:\.md)?)`", text):
+        if name.isupper() and page.name != "README.md":
+            continue  # a word in capitals, such as LAAL
+        if name != "MANIFEST":
             assert (ROOT / name).exists(), name
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_index_of_benchmarks_names_them_all() -> None:
+    named = re.findall(r"^\| `(\w+\.py)` \|", (BENCHMARKS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named == sorted(path.name for path in BENCHMARKS.glob("*.py"))
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(README.encode()) <= 9000
