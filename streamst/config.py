@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from streamst.errors import ConfigError
 
 T = TypeVar("T")
+EXACT = 1 << 53  # below which a float holds every whole number
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
@@ -73,4 +74,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         hint in (str, bool) and isinstance(value, hint)
     ):
         return value
+    elif hint is int and isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)  # JSON has one kind of number: 16000.0 is 16000
     raise ConfigError(f"{where}: {value!r} ({type(value).__name__}) is not {getattr(hint, '__name__', hint)}")

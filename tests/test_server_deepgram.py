@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
+import struct
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from streamst.codecs.opus import pyav
 from streamst.errors import ProtocolError
 from streamst.events import Caption
-from streamst.server.foreign.deepgram import DeepgramProtocol, Wishes, read_query
+from streamst.server.foreign.deepgram import DeepgramProtocol, Wishes, extras_in, read_query
 from streamst.server.foreign.deepgram_audio import make_decoder
 from streamst.server.foreign.g711 import ALAW, MULAW
 from streamst.server.wire.seam import (
@@ -325,3 +328,121 @@ def test_no_bytes_do_more_than_earn_data_0000(payload: bytes) -> None:
     except ProtocolError as error:
         code = error.code
     assert code in (0, 1007)
+
+
+# --- WAV within the stream
+
+
+def riff(pcm: bytes, size: int | None = None, before: bytes = b"", rate: int = 16_000) -> bytes:
+    """A WAV file whose header says `size` bytes of samples, whatever follows."""
+    size = len(pcm) if size is None else size
+    told = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
+    head = b"WAVE" + before + b"fmt " + len(told).to_bytes(4, "little") + told + b"data" + size.to_bytes(4, "little")
+    return b"RIFF" + (len(head) + len(pcm)).to_bytes(4, "little") + head + pcm
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2)
+
+
+SAMPLES = (10_000 * np.sin(np.arange(8000) / 7)).astype("<i2").tobytes()
+PARTS = [SAMPLES[at : at + 4000] for at in range(0, len(SAMPLES), 4000)]
+STREAMS = {
+    "a header of the right size in each message": b"".join(riff(part) for part in PARTS),
+    "headers of unknown size": b"".join(riff(part, 0xFFFFFFFF) for part in PARTS),
+    "headers of size 0": b"".join(riff(part, 0) for part in PARTS),
+    "headers of what sox and espeak-ng write": b"".join(riff(part, 0x7FFFF000) for part in PARTS),
+    "headers of ffmpeg's streams": b"".join(riff(part, 0xFFFFFFDA) for part in PARTS),
+    "each header promises the whole": b"".join(riff(part, len(SAMPLES)) for part in PARTS),
+    "the header promises half": riff(SAMPLES, len(SAMPLES) // 2),
+    "the header promises a few samples": riff(SAMPLES, 10),
+    "a list before the format and one after the samples": riff(SAMPLES, before=chunk(b"JUNK", b"123"))
+    + chunk(b"LIST", b"INFOISFT" + b"x" * 61),
+    "a list between two files": riff(PARTS[0]) + chunk(b"LIST", b"INFO") + riff(b"".join(PARTS[1:])),
+    "samples go on after a list": riff(PARTS[0]) + chunk(b"id3 ", b"abc") + b"".join(PARTS[1:]),
+    "a second file that begins with padding": riff(PARTS[0])
+    + riff(b"".join(PARTS[1:]), before=chunk(b"JUNK", b"x" * 28)),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
+@pytest.mark.parametrize("size", [1, 7, 640, 4044, 100_000])
+def test_every_sample_of_a_wav_stream_is_heard_whatever_its_headers_promise(stream: bytes, size: int) -> None:
+    decoder = make_decoder(None, None)
+    assert b"".join(decoder.decode(stream[at : at + size]) for at in range(0, len(stream), size)) == SAMPLES
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=6), st.sampled_from([None, 0, 0x7FFFF000]), st.data())
+def test_headers_may_stand_anywhere_and_messages_end_anywhere(
+    lengths: list[int], size: int | None, data: st.DataObject
+) -> None:
+    noise = np.random.default_rng(1).integers(-20_000, 20_000, sum(lengths), "<i2").tobytes()
+    ends = np.cumsum([0, *lengths]) * 2
+    stream = b"".join(riff(noise[a:b], size) for a, b in itertools.pairwise(ends))
+    decoder, heard, at = make_decoder(None, None), b"", 0
+    while at < len(stream):
+        step = data.draw(st.integers(1, 2000))
+        heard += decoder.decode(stream[at : at + step])
+        at += step
+    assert heard == noise
+
+
+def test_a_header_of_another_rate_within_the_stream_is_refused_in_words() -> None:
+    decoder = make_decoder(None, None)
+    decoder.decode(riff(SAMPLES))
+    with pytest.raises(ProtocolError, match="a WAV header of 8000 Hz within audio of 16000 Hz"):
+        decoder.decode(riff(SAMPLES, rate=8000))
+
+
+# --- the end of an utterance, extras, refusals
+
+
+def spoken(segment: int, start_ms: float, end_ms: float, at_ms: float, final: bool) -> Caption:
+    return Caption(
+        source_ms=at_ms, compute_ms=0.0, lang="en", segment=segment, revision=0, stable="hello", unstable="",
+        start_ms=start_ms, end_ms=end_ms, final=final, spans_ms=((start_ms, end_ms),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("every_ms", [20, 100, 250, 1000, 3000])
+def test_a_pause_between_two_utterances_is_told_before_the_next_begins_at_any_message_size(every_ms: int) -> None:
+    made = protocol(vad_events=True, utterance_end_ms=1000)
+    captions = [spoken(0, 8000, 9280, 9900, True), spoken(1, 10_400, 11_000, 10_900, False)]
+    captions += [spoken(1, 10_400, 11_000, 11_900, True)]
+    events: list[dict[str, Any]] = []
+    for now_ms in range(every_ms, 15_000, every_ms):
+        while captions and captions[0].source_ms <= now_ms:
+            events += told(made, captions.pop(0))
+        events += told(made, acknowledged(now_ms))
+    assert [event["type"] for event in events] == [
+        "SpeechStarted", "Results", "UtteranceEnd", "SpeechStarted", "Results", "UtteranceEnd",
+    ]  # fmt: skip
+    assert [event["last_word_end"] for event in events if event["type"] == "UtteranceEnd"] == [9.28, 11.0]
+    assert [event["channel"] for event in events if event["type"] == "SpeechStarted"] == [[0, 1], [0, 1]]
+
+
+def test_a_shorter_pause_than_asked_for_is_no_end() -> None:
+    made = protocol(utterance_end_ms=1500)
+    events = told(made, spoken(0, 8000, 9280, 9900, True), acknowledged(9900), spoken(1, 10_400, 11_000, 10_900, False))
+    assert [event["type"] for event in events] == ["Results"]
+
+
+def test_the_translation_is_asked_for_in_either_spelling() -> None:
+    for query in ("extra=translate:de", "extra=translate%3Ade", "extra[translate]=de", "extra%5Btranslate%5D=de-DE"):
+        pairs = parse_qsl(query)
+        assert read_query(dict(pairs), extras_in(pairs), "en", ("de",)).target == "de"
+
+
+@pytest.mark.parametrize("query", ["extra=tag:mine", "extra[tag]=mine", "extra[translate]=xx", "extra=translate"])
+def test_an_extra_that_is_not_known_is_refused_with_what_is(query: str) -> None:
+    pairs = parse_qsl(query)
+    with pytest.raises(ProtocolError, match="allowed: ") as caught:
+        read_query(dict(pairs), extras_in(pairs), "en", ("de",))
+    assert caught.value.code == 4400
+
+
+@pytest.mark.parametrize("encoding", ["speex", "g729", "amr-nb", "PCM"])
+@pytest.mark.parametrize("rate", ["", "&sample_rate=16000"])
+def test_an_encoding_that_is_not_heard_is_refused_as_that_with_and_without_a_rate(encoding: str, rate: str) -> None:
+    with pytest.raises(ProtocolError, match=f"encoding: '{encoding}'; allowed: linear16"):
+        read_query(dict(parse_qsl(f"encoding={encoding}{rate}")), [], "en", ("de",))

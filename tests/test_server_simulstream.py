@@ -85,7 +85,7 @@ def test_after_the_end_of_a_stream_another_may_begin() -> None:
 
 @pytest.mark.parametrize(
     ("message", "code"),
-    [("hello", 1007), ('{"sample_rate": "16000"}', 4400), ('{"target_lang": 7}', 4400), ("[1]", 1007)],
+    [("hello", 1007), ('{"sample_rate": "many"}', 4400), ('{"target_lang": 7}', 4400), ("[1]", 1007)],
 )
 def test_a_wrong_message_earns_a_close_code(message: str, code: int) -> None:
     with pytest.raises(ProtocolError) as caught:

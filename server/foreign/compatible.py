@@ -29,9 +29,10 @@ from streamst.server.session.link import WebSocketLink
 from streamst.server.session.reception import Reception
 from streamst.server.wire import codes
 from streamst.server.wire.bodies import read_json
+from streamst.server.wire.numbers import whole_number
 
 from . import openai_wire
-from .deepgram import IDLE_S, DeepgramProtocol, read_query
+from .deepgram import IDLE_S, DeepgramProtocol, extras_in, read_query
 from .openai_transcription import OpenAITranscription
 from .openai_translation import OpenAITranslation, read_session, session_object
 from .simulstream import SimulstreamProtocol
@@ -127,7 +128,7 @@ class Compatible:
         try:
             owner = self._admit(websocket, by_protocol or _key(websocket))
             query, offer = websocket.query_params, self.reception.offer()
-            wishes = read_query(query, query.getlist("extra"), offer.source, offer.targets)
+            wishes = read_query(query, extras_in(query.multi_items()), offer.source, offer.targets)
             limit = self.reception.options.max_text_bytes
             protocol = DeepgramProtocol(
                 wishes, self.reception.defaults, limit, offered[0] if by_protocol is not None else None
@@ -177,7 +178,8 @@ class Compatible:
             raise openai_wire.Refused("session.model is missing", "missing_required_parameter", "session.model")
         transcription, target = read_session(asked, self.reception.offer().targets, model)
         seconds = (openai_wire.part(fields, "expires_after") or {}).get("seconds", SECRET_S)
-        if not isinstance(seconds, int) or not LEAST_SECRET_S <= seconds <= LONGEST_SECRET_S:
+        lasts_s = whole_number(seconds)
+        if isinstance(seconds, str) or lasts_s is None or not LEAST_SECRET_S <= lasts_s <= LONGEST_SECRET_S:
             reason = f"expires_after.seconds: {seconds!r}; allowed: {LEAST_SECRET_S} to {LONGEST_SECRET_S}"
             raise openai_wire.Refused(reason, param="expires_after.seconds")
         now = self._now()
@@ -186,7 +188,7 @@ class Compatible:
             raise ProtocolError("too many client secrets are open; try again later", codes.OVERLOADED)
         target = target or self.reception.defaults.target
         assert target is not None
-        secret = _Secret(secrets.token_hex(8), target, transcription, model, int(now) + seconds, key)
+        secret = _Secret(secrets.token_hex(8), target, transcription, model, int(now) + lasts_s, key)
         value = f"ek_{secrets.token_urlsafe(24)}"
         self._secrets[value] = secret
         return value, secret

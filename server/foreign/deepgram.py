@@ -14,7 +14,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from streamst.errors import ProtocolError
 from streamst.events import Caption
 from streamst.server.wire import codes
 from streamst.server.wire.native import read_object
+from streamst.server.wire.numbers import whole_number
 from streamst.server.wire.seam import (
     Acknowledged,
     Alive,
@@ -39,12 +40,11 @@ from streamst.server.wire.seam import (
 )
 
 from .base import ForeignProtocol
-from .deepgram_audio import Decoder, make_decoder
+from .deepgram_audio import Decoder, check_encoding, make_decoder
 
 IDLE_S = 10.0  # without audio or KeepAlive
 UNSURE = 0.5  # confidence of a word that may still change
 LEAST_UTTERANCE_END_MS = 1000
-MOST_DIGITS = 12  # of a number in the address
 Marker = Literal["", "finalize"]  # what a Configure on its way was sent for
 
 # The close code and reason for each of our codes; Deepgram's own names where it has one.
@@ -81,27 +81,43 @@ def read_query(query: Mapping[str, str], extras: list[str], source: str, targets
         raise _impossible("language", spoken, (source,))
     if query.get("channels", "1") != "1" or _flag(query, "multichannel", False):
         raise ProtocolError("channels: one is heard here; mix them, or open a stream for each", codes.BAD_PARAMETER)
-    if rate is not None and not _whole(rate):
+    rate_hz = None if rate is None else whole_number(rate)
+    if rate is not None and rate_hz is None:
         raise ProtocolError(f"sample_rate: {rate!r} is not a whole number of Hz", codes.BAD_PARAMETER)
-    if encoding is not None and encoding != "opus" and rate is None:
-        raise ProtocolError(f"sample_rate is needed with encoding={encoding}", codes.BAD_PARAMETER)
+    check_encoding(encoding, rate_hz)
     ends = query.get("utterance_end_ms")
-    if ends is not None and not (_whole(ends) and int(ends) >= LEAST_UTTERANCE_END_MS):
-        raise ProtocolError(
-            f"utterance_end_ms: {ends!r}; at least {LEAST_UTTERANCE_END_MS} are possible", codes.BAD_PARAMETER
-        )
+    ends_ms = None if ends is None else whole_number(ends)
+    if ends is not None and (ends_ms is None or ends_ms < LEAST_UTTERANCE_END_MS):
+        reason = f"utterance_end_ms: {ends!r}; at least {LEAST_UTTERANCE_END_MS} are possible"
+        raise ProtocolError(reason, codes.BAD_PARAMETER)
+    return Wishes(
+        encoding, rate_hz, _flag(query, "interim_results", False), query.get("endpointing", "true") != "false",
+        _flag(query, "vad_events", False), ends_ms, _read_extras(extras, targets),
+    )  # fmt: skip
+
+
+def extras_in(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """The `name:value` extras of an address, which a dictionary in Deepgram's SDK writes as `extra[name]=value`."""
+    found = []
+    for name, value in pairs:
+        if name == "extra":
+            found.append(value)
+        elif name.startswith("extra[") and name.endswith("]"):
+            found.append(f"{name[6:-1]}:{value}")
+    return found
+
+
+def _read_extras(extras: list[str], targets: tuple[str, ...]) -> str | None:
+    """The language to translate into."""
     target = None
     for extra in extras:
         name, _, value = extra.partition(":")
-        if name == "translate":
-            target = _base(value)
-            if target not in targets:
-                raise _impossible("extra=translate", value, targets)
-    return Wishes(
-        encoding, None if rate is None else int(rate), _flag(query, "interim_results", False),
-        query.get("endpointing", "true") != "false", _flag(query, "vad_events", False),
-        None if ends is None else int(ends), target,
-    )  # fmt: skip
+        if name != "translate":
+            raise _impossible("extra", name, ("translate:LANGUAGE",))
+        target = _base(value)
+        if target not in targets:
+            raise _impossible("extra=translate", value, targets)
+    return target
 
 
 class DeepgramProtocol(ForeignProtocol):
@@ -174,7 +190,7 @@ class DeepgramProtocol(ForeignProtocol):
                 return self._source_caption(answer) if answer.lang == self._source else self._target_caption(answer)
             case Acknowledged():
                 self._processed_s = answer.processed_ms / 1000
-                return [*self._release(), *self._utterance_end()]
+                return [*self._release(), *self._utterance_end(self._processed_s)]
             case Closed():
                 return [*self._release(), self._metadata()]
             case Failure():
@@ -201,9 +217,11 @@ class DeepgramProtocol(ForeignProtocol):
         messages = self._release()
         if not caption.stable and not caption.unstable:
             return messages
+        if self._heard is not None and self._heard.segment != caption.segment:
+            messages += self._utterance_end((caption.spans_ms[0][0] if caption.spans_ms else caption.start_ms) / 1000)
         if self.wishes.vad_events and (self._heard is None or self._heard.segment != caption.segment):
             at_s = round(caption.start_ms / 1000, 3)
-            messages.append(_text("SpeechStarted", channel=[0], timestamp=at_s))
+            messages.append(_text("SpeechStarted", channel=[0, 1], timestamp=at_s))
         self._heard = caption
         self._word_end_s = caption.end_ms / 1000
         result = self._result(caption)
@@ -274,10 +292,11 @@ class DeepgramProtocol(ForeignProtocol):
         )  # fmt: skip
         return [_text("Results", **{**self._result(empty), "from_finalize": True})]
 
-    def _utterance_end(self) -> list[Message]:
+    def _utterance_end(self, silent_until_s: float) -> list[Message]:
+        """That a closed utterance has been followed by silence for as long as the client asked for."""
         after_ms, end_s = self.wishes.utterance_end_ms, self._word_end_s
         closed = self._heard is not None and self._heard.final
-        if after_ms is None or end_s is None or not closed or self._processed_s < end_s + after_ms / 1000:
+        if after_ms is None or end_s is None or not closed or silent_until_s < end_s + after_ms / 1000:
             return []
         self._word_end_s = None
         return [_text("UtteranceEnd", channel=[0, 1], last_word_end=round(end_s, 3))]
@@ -313,11 +332,6 @@ def _text(kind: str, **fields: Any) -> str:
 
 def _base(tag: str) -> str:
     return tag.replace("_", "-").split("-")[0].lower()
-
-
-def _whole(value: str) -> bool:
-    """Whether it is a whole number that anybody could mean: Python reads no more than some thousand digits."""
-    return value.isdecimal() and len(value) <= MOST_DIGITS
 
 
 def _flag(query: Mapping[str, str], name: str, default: bool) -> bool:

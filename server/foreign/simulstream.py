@@ -18,6 +18,7 @@ from streamst.errors import ProtocolError
 from streamst.events import Caption
 from streamst.server.wire import codes
 from streamst.server.wire.native import read_object
+from streamst.server.wire.numbers import whole_number
 from streamst.server.wire.seam import Answer, Closed, Command, Configure, Configured, Message, Settings, Welcome
 
 from .base import ForeignProtocol
@@ -108,9 +109,10 @@ class SimulstreamProtocol(ForeignProtocol):
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    number = whole_number(value)
+    if number is None:
         raise ProtocolError(f"sample_rate: {value!r} is not a whole number of Hz", codes.BAD_PARAMETER)
-    return value
+    return number
 
 
 def _language(fields: dict[str, Any], name: str) -> str:

@@ -198,12 +198,12 @@ class Downlink:
 
     def flushing(self) -> CodecSteps[tuple[bytes, int]]:
         """The payload for what the encoder holds back; nothing where there is no encoder."""
-        if self._encoder is None or self._resampler is None:
+        encoder = self._encoder
+        if encoder is None or self._resampler is None:
             return b"", 0
         held = self._resampler.push(np.zeros(0, np.float32), final=True)
-        rest = yield from _pushing(self._encoder, held)
-        stepwise = isinstance(self._encoder, StepwiseEncoder)
-        last = (yield from self._encoder.flushing()) if stepwise else self._encoder.flush()
+        rest = yield from _pushing(encoder, held)
+        last = (yield from encoder.flushing()) if isinstance(encoder, StepwiseEncoder) else encoder.flush()
         return self._with_samples(rest + last)
 
     def _with_samples(self, payload: bytes) -> tuple[bytes, int]:
