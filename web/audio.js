@@ -1,7 +1,7 @@
 /** The page's sound: microphone or sample clip into the capture worklet, speech out of the playback worklet. */
 
 const BUNDLE_MS = 160; // of speech in a message: below it the headers cost more than the patience that they save
-const DUCKED = 0.15; // the sample's own voice while the German one speaks
+const DUCKED = 0.15; // the sample's own voice while the translation is spoken
 const DUCK_S = 0.08;
 
 /** The browser's own fault list: null when it can do all that the page needs. */
@@ -12,7 +12,10 @@ export function missing() {
 }
 
 export class Sound {
-  /** `handlers`: onCapture(Int16Array), onInput(level 0..1), onPlayback(report of the playback worklet), onLost(). */
+  /**
+   * `handlers`: onCapture(Int16Array), onInput(level 0..1), onPlayback(report of the playback worklet), onLost(), and
+   * onChange(): whether the sound is `running` or `muted` may have changed.
+   */
   constructor(handlers) {
     this.handlers = handlers;
     this.context = null;
@@ -25,10 +28,24 @@ export class Sound {
     this.original = null; // how loud the sample clip itself is heard
   }
 
+  /** Whether the browser's sound runs: another program, a call or the screen's lock may pause it. */
+  get running() {
+    return this.context?.state === "running";
+  }
+
+  /** Whether the system keeps the microphone silent: a key of the headset, a switch of the browser. */
+  get muted() {
+    return this.stream?.getAudioTracks()[0]?.muted ?? false;
+  }
+
   /** Must be called from a click: browsers let no page make a sound before one. */
   async open() {
     if (!this.context) {
       this.context = new AudioContext({ latencyHint: "interactive" });
+      this.context.onstatechange = () => {
+        if (this.capture) this.wake();
+        this.handlers.onChange();
+      };
       this.master = new GainNode(this.context, { gain: this.volume });
       this.master.connect(this.context.destination);
       const modules = ["capture.worklet.js", "playback.worklet.js"];
@@ -37,12 +54,12 @@ export class Sound {
       );
     }
     await this.loaded;
-    if (this.context.state !== "running") await this.context.resume();
+    if (!this.running) await this.context.resume();
   }
 
-  /** Phones put a page's sound to sleep behind its back. */
+  /** Phones put a page's sound to sleep behind its back, and so do calls and other programs. */
   wake() {
-    if (this.context && this.context.state !== "running") this.context.resume().catch(() => {});
+    if (this.context && !this.running) this.context.resume().catch(() => {}); // `running` tells whether it helped
   }
 
   setVolume(volume) {
@@ -60,7 +77,9 @@ export class Sound {
       return;
     }
     this.stream = stream;
-    this.stream.getAudioTracks()[0].onended = () => this.handlers.onLost();
+    const [track] = stream.getAudioTracks();
+    track.onended = () => this.handlers.onLost();
+    track.onmute = track.onunmute = () => this.handlers.onChange();
     this.source = new MediaStreamAudioSourceNode(this.context, { mediaStream: this.stream });
   }
 
@@ -98,7 +117,7 @@ export class Sound {
   async stopCapture() {
     const { capture, source, stream, original } = this;
     this.source = this.stream = this.capture = this.original = null;
-    if (capture && this.context.state === "running") {
+    if (capture && this.running) {
       await Promise.race([
         new Promise((resolve) => {
           capture.flushed = resolve;

@@ -1,7 +1,7 @@
 /**
  * What was said and what it means, as data: one row a segment, one text a language in it.
  *
- * A row belongs to a run (one connection) because every run counts its segments and its milliseconds from zero; runs
+ * A row belongs to a run (one session) because every run counts its segments and its milliseconds from zero; runs
  * follow each other on one clock, so that a transcript over several of them has times that only grow.
  */
 
@@ -17,6 +17,7 @@ export class Captions {
   clear() {
     this.rows = []; // in the order of speech
     this.run = 0;
+    this.talkMs = 0; // where the present talk begins on the clock of all runs
     this.offsetMs = 0; // where the present run begins on the clock of all runs
     this.endMs = 0; // the latest moment that any row reaches
   }
@@ -26,10 +27,27 @@ export class Captions {
     return this.rows.every(isEmpty);
   }
 
-  /** From here on segments are those of a new connection. */
-  startRun() {
+  /** From here on segments are those of a new session: of a new talk, or `atMs` after the beginning of the present one. */
+  startRun(atMs = null) {
     this.run += 1;
-    if (this.rows.length > 0) this.offsetMs = this.endMs + PAUSE_BETWEEN_RUNS_MS;
+    if (atMs === null) this.talkMs = this.rows.length > 0 ? this.endMs + PAUSE_BETWEEN_RUNS_MS : 0;
+    this.offsetMs = this.talkMs + (atMs ?? 0);
+  }
+
+  /** `rows` of these captions as plain data, for `restore`. */
+  snapshot(rows = this.rows) {
+    return rows.map((row) => ({ ...row, texts: [...row.texts] }));
+  }
+
+  /** Take in a `snapshot`, unless something was said already. Returns whether there is something in it. */
+  restore(snapshot) {
+    if (this.rows.length > 0 || !Array.isArray(snapshot)) return false;
+    const rows = snapshot.map((row) => ({ ...row, texts: new Map(row.texts) }));
+    if (!rows.every(({ run, startMs, endMs }) => [run, startMs, endMs].every(Number.isFinite))) return false;
+    this.rows = rows;
+    this.run = Math.max(0, ...this.rows.map(({ run }) => run));
+    this.endMs = Math.max(0, ...this.rows.map(({ endMs }) => endMs));
+    return !this.empty;
   }
 
   /** Take in a caption event. Returns its row, or null when a newer revision is already there. */
@@ -67,6 +85,11 @@ export function findLetter(rows, run, lang, n) {
     n -= text.letters;
   }
   return null;
+}
+
+/** The languages that rows have words in, in the order in which they first come. */
+export function languagesIn(rows) {
+  return [...new Set(rows.flatMap((row) => [...row.texts.keys()].filter((lang) => textOf(row, lang))))];
 }
 
 /** All that a row says in a language, stable or not. */

@@ -1,7 +1,13 @@
-/** One stream to the server, from opening to its last word, over as many websockets (streamst.v1) as that takes. */
+/**
+ * One talk to the server, from opening to its last word, over as many websockets (streamst.v1) as that takes.
+ *
+ * A websocket that drops is followed by another one of the same session. A session that ends before the talk does (it
+ * lasted too long, or the server was restarted) is followed by another session, which gets what this one did not hear.
+ */
 
+import { askForPlace } from "./admission.js";
 import { Allowance, Outgoing, Return } from "./outgoing.js";
-import { AUDIO, SUBPROTOCOL, bytesOnWire, decodeBinary, decodeText, encodeAudio } from "./protocol.js";
+import { AUDIO, SUBPROTOCOL, bytesOnWire, decodeBinary, decodeText, encodeAudio, renumberAudio } from "./protocol.js";
 
 const WELCOME_TIMEOUT_MS = 20_000; // a server that loads its model at the first call needs a while
 const RETURN_TIMEOUT_MS = 5_000; // of one attempt to come back
@@ -9,50 +15,85 @@ const SILENCE_TIMEOUT_MS = 60_000; // without a word from the server while it sa
 const STALE_TIMEOUT_MS = 10_000; // without an answer to a ping: the network is gone, whatever the browser thinks
 const QUICK_MS = 1000; // an answer that comes sooner was not held up on the network
 const MOST_PINGS = 10; // unanswered ones that are remembered
+const MOST_FRUITLESS = 5; // sessions in a row that heard nothing
+const DONE = 1000;
 const DROPPED = 1006; // nobody said goodbye
+const ENDED = [1001, 1012]; // the session was too old, or the server is going away: no fault of the talk
+const FORGOTTEN = [4401, 4410]; // who comes back is told so that the server knows the session no more
 
 export class Connection {
   /**
-   * `handlers`: onWelcome(message), onMessage(message), onSpeech({ samples, rateHz, text }), onAway(), onBack(),
-   * onEnd(outcome). The connection dropped at `onAway` and stands again at `onBack`; nothing is lost between. `onEnd`
-   * comes exactly once; its outcome is { done, code, reason, error, begun }, `done` when the server said all it had.
+   * `handlers`: onWelcome(message), onRenewed(message, atMs), onMessage(message), onSpeech({ samples, rateHz, text }),
+   * onAway({ restarting }), onBack(), onEnd(outcome). `onRenewed`: another session goes on `atMs` after the talk's
+   * beginning. The connection dropped at `onAway` and stands again at `onBack`; nothing is lost between. `onEnd` comes
+   * exactly once; its outcome is { done, code, reason, error, begun, alive }, `done` when we asked for the end and the
+   * server said all it had. `key`: an API key, or "".
    */
-  constructor(url, rateHz, handlers) {
+  constructor(url, rateHz, handlers, key = "") {
     this.url = url;
     this.rateHz = rateHz;
     this.handlers = handlers;
+    this.key = key;
     this.config = {};
-    this.mediaTime = 0; // samples that were spoken
+    this.samples = 0; // that were spoken
+    this.origin = 0; // of the present session: samples that were spoken before it
     this.sentBytes = 0;
     this.begun = false; // the server has let us in
     this.standing = false; // the websocket of now is welcome
-    this.ending = false;
-    this.closed = false;
+    this.away = false; // and the person knows that it is not
+    this.ending = false; // we said that no more follows
     this.over = false;
-    this.error = null;
     this.outgoing = new Outgoing();
     this.back = new Return();
-    this.last = 0; // number of the last answer that came whole
-    this.speech = new Map(); // sequence -> the message that announced this binary one
+    this.socket = null;
+    this.attempt = 0; // to open one
+    this.fruitless = 0;
     this.pings = new Map(); // id -> when it left [ms]
     this.pingId = 0;
     this.rttMs = null;
-    this.processedMs = 0; // of the audio that was sent, how much the server has heard
+    this.beginSession();
     this.open();
   }
 
-  open() {
+  beginSession() {
+    this.closed = false; // the server has said its last word
+    this.leaving = false; // it is about to be stopped
+    this.error = null;
+    this.last = 0; // number of the last answer that came whole
+    this.speech = new Map(); // sequence -> the message that announced this binary one
+    this.processedMs = 0; // of the session's audio, how much the server has heard
+  }
+
+  async open() {
+    this.attempt += 1;
+    const { attempt } = this;
     const { token } = this.back;
-    const socket = new WebSocket(this.url, token === null ? SUBPROTOCOL : [SUBPROTOCOL, `token.${token}`]);
+    this.expect(token === null ? WELCOME_TIMEOUT_MS : RETURN_TIMEOUT_MS);
+    if (token !== null) {
+      this.connect(token, true);
+      return;
+    }
+    const place = await askForPlace(this.key, WELCOME_TIMEOUT_MS);
+    if (this.over || attempt !== this.attempt) return;
+    this.alive = place.alive ?? true;
+    if (place.token) {
+      this.connect(place.token, false);
+      return;
+    }
+    this.error = place.error ?? null;
+    this.dropped(place.error?.code ?? DROPPED, "");
+  }
+
+  connect(token, again) {
+    const socket = new WebSocket(this.url, [SUBPROTOCOL, `token.${token}`]);
     this.socket = socket;
     const current = (act) => (event) => socket === this.socket && !this.over && act(event);
     socket.binaryType = "arraybuffer";
     socket.onopen = current(() => {
-      if (token !== null) this.sendText({ type: "hello", resume_token: token, last_sequence: this.last });
+      if (again) this.sendText({ type: "hello", resume_token: token, last_sequence: this.last });
     });
     socket.onmessage = current(({ data }) => this.receive(data));
     socket.onclose = current(({ code, reason }) => this.dropped(code, reason));
-    this.expect(token === null ? WELCOME_TIMEOUT_MS : RETURN_TIMEOUT_MS);
   }
 
   receive(data) {
@@ -84,12 +125,15 @@ export class Connection {
         break;
       case "ack":
         this.processedMs = message.processed_ms;
+        this.fruitless = 0;
         this.outgoing.heard(message.sequence);
         this.pump();
         break;
       case "error":
         this.error = message;
-        this.handlers.onMessage(message);
+        break;
+      case "goaway":
+        this.leaving = true;
         break;
       case "closed":
         this.closed = true;
@@ -101,21 +145,26 @@ export class Connection {
   }
 
   welcomed(message) {
-    const away = this.back.sinceMs !== null;
     clearTimeout(this.timer);
     this.standing = true;
     this.error = null;
     this.pings.clear();
     this.back.welcomed(message);
     this.outgoing.creditMs = message.credit_ms ?? Infinity;
-    if (message.resumed) this.outgoing.resume(message);
-    else this.allowance = new Allowance(message.limits);
+    if (message.resumed) {
+      this.outgoing.resume(message);
+    } else {
+      this.allowance = new Allowance(message.limits);
+      this.fruitless += 1; // until it hears something
+    }
     if (!this.begun) {
       this.begun = true;
       this.handlers.onWelcome(message);
-    } else if (away) {
-      this.handlers.onBack();
+    } else if (!message.resumed) {
+      this.handlers.onRenewed(message, (this.origin / this.rateHz) * 1000);
     }
+    if (this.away) this.handlers.onBack();
+    this.away = false;
     if (this.ending) this.expect(SILENCE_TIMEOUT_MS);
     this.pump();
   }
@@ -129,7 +178,7 @@ export class Connection {
   }
 
   sendText(message) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
   /** Send what waits, as fast as the server allows. */
@@ -176,9 +225,10 @@ export class Connection {
   /** `samples`: Int16Array at the service's rate, following the ones before it. */
   sendAudio(samples) {
     if (!this.begun || this.ending) return;
-    const frame = encodeAudio({ sequence: this.outgoing.counts.audio, mediaTime: this.mediaTime, samples });
+    const mediaTime = this.samples - this.origin;
+    const frame = encodeAudio({ sequence: this.outgoing.counts.audio, mediaTime, samples });
     if (!this.outgoing.put("audio", frame, (samples.length * 1000) / this.rateHz)) return;
-    this.mediaTime += samples.length;
+    this.samples += samples.length;
     this.pump();
   }
 
@@ -186,12 +236,22 @@ export class Connection {
   get quick() {
     const [oldest = performance.now()] = this.pings.values();
     const waitedMs = Math.max(this.rttMs ?? 0, performance.now() - oldest);
-    return this.socket.bufferedAmount === 0 && waitedMs < QUICK_MS;
+    return this.buffered === 0 && waitedMs < QUICK_MS;
   }
 
   /** Audio that is still on this side [ms]. */
   get waitingMs() {
-    return this.outgoing.waitingMs + (this.socket.bufferedAmount * 500) / this.rateHz;
+    return this.outgoing.waitingMs + (this.buffered * 500) / this.rateHz;
+  }
+
+  /** Audio that was spoken and not yet heard by the server [ms]. */
+  get leftMs() {
+    return ((this.samples - this.origin) * 1000) / this.rateHz - this.processedMs;
+  }
+
+  /** Bytes that the browser has not sent. */
+  get buffered() {
+    return this.socket?.bufferedAmount ?? 0;
   }
 
   /** No more audio follows: the server says the rest, then closes. */
@@ -213,31 +273,64 @@ export class Connection {
     this.timer = setTimeout(() => this.dropped(DROPPED, ""), patienceMs);
   }
 
-  /** The websocket of now is over: come back with another, or tell why the stream ends. */
+  /** The websocket of now is over: come back with another, go on in another session, or tell why the talk ends. */
   dropped(code, reason) {
-    const socket = this.socket;
-    socket.onclose = null;
-    socket.close();
+    const { socket } = this;
+    this.socket = null;
+    this.attempt += 1;
+    if (socket) {
+      socket.onclose = null;
+      socket.close();
+    }
     this.standing = false;
     this.speech.clear();
     clearTimeout(this.timer);
     clearTimeout(this.pumping);
-    const passes = code === DROPPED ? !this.error : this.back.sinceMs !== null && this.error?.retryable;
+    if (code === DROPPED && this.error) code = this.error.code; // its close frame was lost, or there was no websocket
     const first = this.back.sinceMs === null;
-    const pauseMs = this.closed || !passes ? null : this.back.pause(performance.now());
-    if (pauseMs === null) {
+    const pauseMs = this.passes(code) ? this.back.pause(performance.now()) : null;
+    const over = this.closed || this.back.token === null || [...ENDED, ...FORGOTTEN].includes(code); // the session
+    if (pauseMs === null || (over && this.ending && this.outgoing.heldMs === 0)) {
       this.finish(code, reason);
       return;
     }
+    const { leaving } = this;
+    if (over) this.renew();
     this.error = null;
     this.timer = setTimeout(() => this.open(), pauseMs);
-    if (first) this.handlers.onAway();
+    if (this.away || (first && code !== DROPPED && !leaving)) return; // what was too old has its successor at once
+    this.away = true;
+    this.handlers.onAway({ restarting: leaving });
+  }
+
+  /** Whether there is hope after an end with `code`. */
+  passes(code) {
+    if (!this.begun || this.fruitless > MOST_FRUITLESS) return false;
+    if (code === DROPPED || ENDED.includes(code)) return true;
+    const returning = this.back.sinceMs !== null;
+    return returning && (this.error?.retryable === true || (this.back.token !== null && FORGOTTEN.includes(code)));
+  }
+
+  /** Begin another session where this one ended; it gets the settings, and all that this one has not heard. */
+  renew() {
+    const rest = this.outgoing.items.filter(({ kind }) => kind !== "config");
+    const outgoing = new Outgoing();
+    outgoing.put("config", JSON.stringify({ type: "config", ...this.config }));
+    let mediaTime = 0;
+    for (const { kind, message, audioMs } of rest) {
+      if (kind === "audio") mediaTime += renumberAudio(message, { sequence: outgoing.counts.audio, mediaTime });
+      outgoing.put(kind, message, audioMs);
+    }
+    this.outgoing = outgoing;
+    this.origin = this.samples - mediaTime;
+    this.back.token = null;
+    this.beginSession();
   }
 
   /** Leave without waiting for anything. */
   drop() {
-    this.socket.close();
-    this.finish(1000, "");
+    this.socket?.close();
+    this.finish(DONE, "");
   }
 
   finish(code, reason) {
@@ -245,22 +338,7 @@ export class Connection {
     this.over = true;
     clearTimeout(this.timer);
     clearTimeout(this.pumping);
-    const done = this.closed || (code === 1000 && (this.ending || !this.begun));
-    this.handlers.onEnd({ done, code, reason, error: this.error, begun: this.begun });
-  }
-}
-
-/**
- * Why a stream did not even begin: a browser hides the reason from its page, so the server is asked by other means.
- * Returns { alive: false } when nobody answers, { alive: true, error } with the server's own words when it refuses, and
- * { alive: true } when it would let us in, so that something between here and there must stop websockets.
- */
-export async function diagnose() {
-  try {
-    const response = await fetch("v1/sessions", { method: "POST" });
-    const body = await response.json();
-    return response.ok ? { alive: true } : { alive: true, error: body, code: body.code };
-  } catch {
-    return { alive: false };
+    const done = (this.ending && this.closed) || (code === DONE && (this.ending || !this.begun));
+    this.handlers.onEnd({ done, code, reason, error: this.error, begun: this.begun, alive: this.alive ?? null });
   }
 }

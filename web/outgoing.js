@@ -5,6 +5,7 @@ const BURST_SHARE = 0.8; // of what the server allows, to be on the safe side of
 const SPEED_SHARE = 0.95;
 const FIRST_PAUSE_MS = 100; // before the second attempt to come back; then twice as long each time
 const LONGEST_PAUSE_MS = 3000;
+const PATIENCE_MS = 120_000; // without a server: what is said meanwhile would be lost from then on
 
 /** Messages in their order: heard ones are forgotten, sent ones are sent again where a connection was lost. */
 export class Outgoing {
@@ -95,7 +96,7 @@ export class Allowance {
 /** Whether and when to come back after a dropped connection. Times in milliseconds. */
 export class Return {
   constructor() {
-    this.token = null; // null: the server lets nobody come back
+    this.token = null; // null: there is no session to come back to, another one begins
     this.parkMs = 0;
     this.attempts = 0;
     this.sinceMs = null; // when the connection dropped; null while it stands
@@ -109,7 +110,9 @@ export class Return {
   /** How long to wait before the next attempt; null when there is no hope. `chance`: 0 to 1, so that not all come at once. */
   pause(nowMs, chance = Math.random()) {
     this.sinceMs ??= nowMs;
-    if (this.token === null || nowMs - this.sinceMs >= this.parkMs) return null;
+    const awayMs = nowMs - this.sinceMs;
+    if (awayMs >= PATIENCE_MS) return null;
+    if (awayMs >= this.parkMs) this.token = null;
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.attempts) * (0.5 + chance / 2);
     this.attempts += 1;
     return pauseMs;

@@ -9,7 +9,6 @@ export const SUBPROTOCOL = "streamst.v1";
 export const HEADER_BYTES = 12;
 export const AUDIO = 1; // frame type
 export const PCM16 = 0; // codec
-export const LATENCIES = ["minimal", "low", "medium", "high", "xhigh"];
 
 /** One binary frame with pcm16 audio. `samples` is an Int16Array, `mediaTime` the index of its first sample. */
 export function encodeAudio({ sequence, mediaTime, samples, flags = 0 }) {
@@ -22,6 +21,14 @@ export function encodeAudio({ sequence, mediaTime, samples, flags = 0 }) {
   view.setUint32(8, mediaTime >>> 0, true);
   for (let i = 0; i < samples.length; i++) view.setInt16(HEADER_BYTES + 2 * i, samples[i], true);
   return frame;
+}
+
+/** Give a frame of `encodeAudio` another place in another session. Returns how many samples are in it. */
+export function renumberAudio(frame, { sequence, mediaTime }) {
+  const view = new DataView(frame);
+  view.setUint32(4, sequence >>> 0, true);
+  view.setUint32(8, mediaTime >>> 0, true);
+  return (frame.byteLength - HEADER_BYTES) >> 1;
 }
 
 /** The inverse: header fields and, for pcm16, `samples` as Float32Array in -1..1. Raises RangeError when too short. */

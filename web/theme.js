@@ -18,5 +18,5 @@ export function initTheme(button, label, { remember, recall, changed }) {
     remember("theme", theme);
     show(theme);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+  for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", changed);
 }

@@ -1,4 +1,4 @@
-/** What went wrong, in words for people: { title, text, action } with action "retry", "reconnect" or null. Pure. */
+/** What went wrong, in words for people: { title, text, action } with action "retry", "reconnect", "wake", "key" or null. Pure. */
 
 const MICROPHONE = {
   NotAllowedError: [
@@ -73,10 +73,39 @@ export function slowTrouble(waitingS, quick, full) {
   };
 }
 
-/** The connection dropped, and the page is trying to come back. */
-export function awayTrouble() {
+const DEAF = {
+  asleep: [
+    "Nothing is heard",
+    "The browser’s sound is paused: another program, a call or the screen’s lock may have taken it. What you say now is not translated.",
+    "wake",
+  ],
+  stalled: [
+    "Nothing is heard",
+    "No sound comes from the microphone. Stop and start again; if that does not help, choose another microphone in the browser.",
+    null,
+  ],
+  muted: [
+    "The microphone is muted",
+    "Your system, your browser or a key of your headset keeps it silent. Unmute it: what you say now is not heard.",
+    null,
+  ],
+  silent: [
+    "Only silence comes from the microphone",
+    "It may be muted or switched off, or another microphone is the one you speak into. Check it in the browser or the system.",
+    null,
+  ],
+};
+
+/** The page listens and hears nothing; `lack` as `Watch` tells it. */
+export function deafTrouble(lack) {
+  const [title, text, action] = DEAF[lack];
+  return { title, text, action };
+}
+
+/** The connection dropped or the server is `restarting`, and the page is trying to come back. */
+export function awayTrouble(restarting) {
   return {
-    title: "The connection dropped",
+    title: restarting ? "The server is being restarted" : "The connection dropped",
     text: "Reconnecting. Go on speaking: what you say is kept, and translated when the connection is back.",
     action: null,
   };
@@ -84,8 +113,8 @@ export function awayTrouble() {
 
 const FULL = (text) => ({ title: "The server is full", text, action: "retry" });
 
-/** Codes that tell who comes back after a drop that the server knows the session no more. */
-const LOST_SESSION = [4401, 4409, 4410];
+/** Codes that tell who comes back after a drop that the session is not theirs any more. */
+const LOST_SESSION = [4409, 4410];
 
 /** What a server said, as a sentence of its own. */
 function sentence(words) {
@@ -93,8 +122,20 @@ function sentence(words) {
   return words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 }
 
-/** Why the stream ended early, by what is known: the last `error` event, the close code, and whether it had begun. */
-export function connectionTrouble({ error = null, code = 1006, reason = "", begun = false, alive = null, origin = "" }) {
+/** The server wants to know who asks; `shown`: a key was given already. */
+function keyTrouble(shown) {
+  return {
+    title: shown ? "The server does not know this API key" : "This server needs an API key",
+    text: shown ? "Check it, or ask who runs the server for another one." : "Whoever runs it gave you one. It is kept until this tab is closed.",
+    action: "key",
+  };
+}
+
+/**
+ * Why the talk ended early, by what is known: the last `error` event, the close code, whether it had begun, whether the
+ * server answers at all (`alive`), and whether an API key was shown (`key`).
+ */
+export function connectionTrouble({ error = null, code = 1006, reason = "", begun = false, alive = null, origin = "", key = "" }) {
   const said = sentence(error?.message || reason);
   const wait = error?.retry_after_ms ? ` Try again in ${Math.ceil(error.retry_after_ms / 1000)} s.` : "";
   if (code === 1013 || code === 4429) {
@@ -104,18 +145,19 @@ export function connectionTrouble({ error = null, code = 1006, reason = "", begu
     return {
       title: "The server refused this page",
       text: `${said || "It does not allow this address."} To allow it, start the server with “--origin ${origin}”.`,
-      action: null,
+      action: "reconnect",
     };
   }
+  if (code === 4401) return keyTrouble(key !== "");
   if (code === 4408) {
     return { title: "Nothing was heard for a long time", text: "So the server hung up. Start again.", action: "reconnect" };
   }
   if (code === 1001) {
-    return { title: "The server is going away", text: said || "It is being restarted.", action: "reconnect" };
+    return { title: "The server hung up", text: said || "It is being restarted.", action: "reconnect" };
   }
   const lost = begun && LOST_SESSION.includes(code);
-  if (code !== 1006 && code !== 1005 && said && !lost) {
-    return { title: "The server ended the stream", text: said + wait, action: "reconnect" };
+  if (code !== 1006 && !lost) {
+    return { title: "The server ended the stream", text: said + wait || `It gave no reason (code ${code}).`, action: "reconnect" };
   }
   if (begun) {
     return {

@@ -3,7 +3,7 @@
 import { isEmpty, textOf } from "./captions.js";
 import { clock } from "./transcript.js";
 
-const LANGS = ["en", "de"];
+const ROLES = ["source", "target"];
 const NEAR_END_PX = 60; // who has scrolled further up than this is reading, and is left alone
 
 function element(name, className) {
@@ -13,8 +13,9 @@ function element(name, className) {
 }
 
 export class CaptionsView {
-  constructor({ scroller, list, welcome, latest, announce }) {
-    Object.assign(this, { scroller, list, welcome, latest, announce });
+  /** `pair()`: { source, target }, the languages that are shown where a row does not tell by itself. */
+  constructor({ scroller, list, welcome, latest, announce, pair }) {
+    Object.assign(this, { scroller, list, welcome, latest, announce, pair });
     this.items = new Map(); // row -> its elements
     this.live = null;
     this.following = true;
@@ -31,56 +32,75 @@ export class CaptionsView {
     if (!item) {
       if (isEmpty(row)) return;
       this.welcome.hidden = true;
-      item = this.make(row);
+      item = this.make(row, rows);
       this.items.set(row, item);
       const after = rows.slice(rows.indexOf(row) + 1).find((other) => this.items.has(other));
       this.list.insertBefore(item.box, after ? this.items.get(after).box : null);
     }
     item.box.hidden = isEmpty(row);
-    for (const lang of LANGS) {
-      const text = row.texts.get(lang);
-      const { stable, unstable, cell } = item[lang];
+    const langs = this.langsOf(row);
+    const waits = textOf(row, langs.target) === "" && textOf(row, langs.source) !== "" && !row.texts.get(langs.target)?.final;
+    for (const role of ROLES) {
+      const text = row.texts.get(langs[role]);
+      const { stable, unstable, cell } = item[role];
+      cell.lang = langs[role];
       const gap = text?.stable && text.unstable && !/\s$/.test(text.stable) && !/^\s/.test(text.unstable) ? " " : "";
       setText(stable, (text?.stable ?? "") + gap);
       setText(unstable, text?.unstable ?? "");
-      cell.classList.toggle("waiting", lang === "de" && textOf(row, lang) === "" && textOf(row, "en") !== "" && !text?.final);
+      cell.classList.toggle("waiting", role === "target" && waits);
     }
     if (row === rows.at(-1) && this.live !== item && !item.box.hidden) {
       this.live?.box.classList.remove("live");
       item.box.classList.add("live");
       this.live = item;
     }
-    const german = row.texts.get("de");
-    if (german?.final && !item.announced) {
+    if (row.texts.get(langs.target)?.final && !item.announced) {
       item.announced = true;
-      this.announce.textContent = textOf(row, "de");
+      this.announce.textContent = textOf(row, langs.target);
     }
     if (this.following) this.follow();
     else this.latest.hidden = false;
   }
 
-  make(row) {
-    const box = element("li", row.segment === 0 ? "first-of-run" : "");
+  /** Show rows that were said before the page was loaded. */
+  restore(rows) {
+    for (const row of rows) this.update(row, rows);
+    this.announce.textContent = ""; // nobody wants to hear all of them again
+    this.settle();
+  }
+
+  /** The languages of a row: those of the pair, unless it was said when another pair was chosen. */
+  langsOf(row) {
+    const pair = this.pair();
+    const langs = [...row.texts.keys()];
+    const source = langs.length < 2 || langs.includes(pair.source) ? pair.source : langs[0];
+    return { source, target: langs.filter((lang) => lang !== source).at(-1) ?? pair.target };
+  }
+
+  make(row, rows) {
+    const before = rows[rows.indexOf(row) - 1];
+    const box = element("li", before?.run === row.run ? "" : "first-of-run");
     const time = element("time", "");
     time.textContent = clock(row.startMs);
     box.append(time);
     const item = { box, announced: false };
-    for (const lang of LANGS) {
-      const cell = element("p", lang);
-      cell.lang = lang;
+    const langs = this.langsOf(row);
+    for (const role of ROLES) {
+      const cell = element("p", `${role} ${langs[role]}`);
       const stable = element("span", "stable");
       const unstable = element("span", "unstable");
       cell.append(stable, unstable);
       box.append(cell);
-      item[lang] = { cell, stable, unstable };
+      item[role] = { cell, stable, unstable };
     }
     return item;
   }
 
-  /** Mark the word that is heard: `range` in the stable German text of `row`; null marks nothing. */
-  mark(row, range) {
+  /** Mark the word that is heard: `range` in the stable text of `row` in `lang`; without a row nothing is marked. */
+  mark(row, lang, range) {
     if (!globalThis.CSS?.highlights) return; // older browsers go without
-    const text = row && this.items.get(row)?.de.stable.firstChild;
+    const item = row && this.items.get(row);
+    const text = item?.target.cell.lang === lang ? item.target.stable.firstChild : null;
     if (!text || !range || range[1] > text.length) {
       CSS.highlights.delete("spoken");
       return;

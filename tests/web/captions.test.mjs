@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Captions, isEmpty, joinText, textOf } from "../../web/captions.js";
+import { Captions, isEmpty, joinText, languagesIn, textOf } from "../../web/captions.js";
 import { clock, srtTime, toText } from "../../web/transcript.js";
 
 function caption(lang, segment, revision, stable, unstable = "", start_ms = 0, end_ms = 1000, final = false) {
@@ -79,4 +79,32 @@ test("the plain text has both languages, with the time", () => {
     toText(twoSentences().rows, ["en", "de"]),
     "[0:00]\nen: Good morning.\nde: Guten Morgen.\n\n[0:02]\nen: How about that check?\nde: Wie wäre es mit\n",
   );
+});
+
+test("another session of the same talk goes on at its own time, and another talk after a pause", () => {
+  const captions = twoSentences();
+  captions.startRun(12_000);
+  assert.equal(captions.apply(caption("en", 0, 0, "Still here.", "", 100, 900)).startMs, 12_100);
+  captions.startRun();
+  assert.equal(captions.apply(caption("en", 0, 0, "And again.", "", 100, 900)).startMs, 12_900 + 1000 + 100);
+  captions.startRun(5000);
+  assert.equal(captions.apply(caption("en", 0, 0, "More.", "", 100, 900)).startMs, 13_900 + 5000 + 100);
+});
+
+test("what was kept over a reload is what was there, and what is said next follows it", () => {
+  const before = twoSentences();
+  const after = new Captions();
+  assert.equal(after.restore(JSON.parse(JSON.stringify(before.snapshot()))), true);
+  assert.deepEqual(after.rows, before.rows);
+  after.startRun();
+  const row = after.apply(caption("en", 0, 0, "Here again."));
+  assert.deepEqual([row.run, row.startMs], [2, 3250 + 1000]);
+  assert.equal(after.restore(before.snapshot()), false, "nothing that is there is replaced");
+  assert.equal(new Captions().restore(null), false);
+});
+
+test("the languages of a transcript are those that have words", () => {
+  const captions = twoSentences();
+  captions.apply(caption("fr", 1, 0, "", "", 2000, 3250));
+  assert.deepEqual(languagesIn(captions.rows), ["en", "de"]);
 });

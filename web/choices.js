@@ -1,0 +1,147 @@
+/** The controls with which a person chooses, filled with what the server offers: languages, latency, policy, voice. */
+
+import { browser } from "./memory.js";
+import { choicesOf, nameOf, ownNameOf, speaks } from "./offer.js";
+
+const HINTS = {
+  minimal: "first words soonest, more mistakes",
+  low: "quick",
+  medium: "balanced",
+  high: "careful",
+  xhigh: "best wording, longest wait",
+};
+
+const $ = (id) => document.getElementById(id);
+
+export class Choices {
+  /** `changed()`: something was chosen. */
+  constructor(changed) {
+    this.changed = changed;
+    this.lists = choicesOf({ source: "" });
+    this.voiceOffered = true;
+    this.chosen = {};
+    for (const name of ["sources", "targets", "latencies", "policies"]) this.chosen[name] = browser.recall(name, "");
+    $("speech").checked = browser.recall("speech", "true") === "true";
+    $("volume").value = browser.recall("volume", "100");
+    $("volume").disabled = !$("speech").checked;
+    for (const [id, name] of [["source", "sources"], ["target", "targets"], ["policy", "policies"]]) {
+      $(id).addEventListener("change", ({ target }) => this.choose(name, target.value));
+    }
+    $("dial").addEventListener("change", ({ target }) => this.choose("latencies", target.value));
+  }
+
+  /** What holds of a list: what was chosen where the server offers it, else the server's own choice. */
+  of(name) {
+    const { values, usual } = this.lists[name];
+    return values.includes(this.chosen[name]) ? this.chosen[name] : usual;
+  }
+
+  get source() {
+    return this.of("sources");
+  }
+
+  get target() {
+    return this.of("targets");
+  }
+
+  /** Whether the translation is spoken. */
+  get speech() {
+    return $("speech").checked && this.voiceOffered;
+  }
+
+  /** How loud, 0 to 1: ears hear loudness, not amplitude. */
+  get volume() {
+    return ($("volume").value / 100) ** 2;
+  }
+
+  /** For a `config` message. */
+  settings(rateHz) {
+    const policy = this.of("policies");
+    return {
+      ...(this.source && { source: this.source }),
+      ...(this.target && { target: this.target }),
+      ...(this.of("latencies") && { latency: this.of("latencies") }),
+      policy: policy || null,
+      output: this.speech ? ["captions", "audio"] : ["captions"],
+      sample_rate_hz: rateHz,
+    };
+  }
+
+  choose(name, value) {
+    this.chosen[name] = value;
+    browser.remember(name, value);
+    this.show();
+    this.changed();
+  }
+
+  /** The server offers this, whatever it offered before. */
+  offered(offer) {
+    this.lists = choicesOf(offer);
+    this.voiceOffered = speaks(offer);
+    fill($("source"), this.lists.sources.values.map((code) => [code, ownNameOf(code)]));
+    fill($("target"), this.lists.targets.values.map((code) => [code, ownNameOf(code)]));
+    const usual = offer.defaults?.policy;
+    const policies = this.lists.policies.values.map((name) => [name, name]);
+    fill($("policy"), [["", usual ? `the server’s: ${usual}` : "as the latency has it"], ...policies]);
+    this.makeDial();
+    this.show();
+  }
+
+  makeDial() {
+    const labels = this.lists.latencies.values.map((name) => {
+      const label = document.createElement("label");
+      const radio = document.createElement("input");
+      Object.assign(radio, { type: "radio", name: "latency", value: name });
+      label.append(radio, name);
+      return label;
+    });
+    const shown = [...$("dial").querySelectorAll("input")].map(({ value }) => value);
+    if (shown.join() !== this.lists.latencies.values.join()) $("dial").replaceChildren(...labels);
+  }
+
+  show() {
+    const { source, target } = this;
+    const latency = this.of("latencies");
+    $("source").value = source;
+    $("target").value = target;
+    $("policy").value = this.of("policies");
+    for (const radio of $("dial").querySelectorAll("input")) radio.checked = radio.value === latency;
+    $("dial-hint").textContent = HINTS[latency] ? `· ${HINTS[latency]}` : "";
+    $("policy-box").hidden = this.lists.policies.values.length < 2;
+    $("voice-words").textContent = this.voiceOffered ? "Speak" : "Not on this server";
+    $("sample").hidden = source !== $("sample").dataset.lang;
+    if (!source || !target) return;
+    for (const [role, code] of [["source", source], ["target", target]]) this.showLanguage(role, code);
+    const [from, to] = [nameOf(source), nameOf(target)];
+    document.title = `StreamST · speak ${from}, hear ${to}`;
+    $("welcome-title").replaceChildren(`Say it in ${from}.`, document.createElement("br"), element("em", `Hear it in ${to}.`));
+    $("voice-legend").textContent = `${to} voice`;
+    $("scroller").setAttribute("aria-label", `Captions in ${from} and ${to}`);
+    $("announce").lang = target;
+  }
+
+  showLanguage(role, code) {
+    for (const place of document.querySelectorAll(`[data-role="${role}"]`)) {
+      const inEnglish = place.dataset.in === "page";
+      place.textContent = inEnglish ? nameOf(code) : ownNameOf(code);
+      place.dataset.short = code.toUpperCase();
+      if (!inEnglish) place.lang = code;
+    }
+    const one = $(role).options.length < 2;
+    $(role).hidden = one;
+    $(role).previousElementSibling.hidden = !one; // its name as plain words
+  }
+}
+
+function element(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+/** Give a select its options: [value, words] each. */
+export function fill(select, options) {
+  const { value } = select;
+  select.replaceChildren(...options.map(([option, words]) => new Option(words, option)));
+  if (options.some(([option]) => option === value)) select.value = value;
+}

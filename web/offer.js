@@ -1,0 +1,34 @@
+/** What the server offers, from GET /v1/info or a `welcome`, as the page shows it. Pure. */
+
+const PAGE_LANGUAGE = "en"; // of the page's own words
+
+/** A language by its name, in the page's language or in its own; its code where nobody knows the name. */
+export function nameOf(code, inLanguage = PAGE_LANGUAGE) {
+  try {
+    const name = new Intl.DisplayNames([inLanguage], { type: "language" }).of(code);
+    return name[0].toLocaleUpperCase(inLanguage) + name.slice(1);
+  } catch {
+    return code;
+  }
+}
+
+/** A language by its own name. */
+export function ownNameOf(code) {
+  return nameOf(code, code);
+}
+
+/** The lists from which a person may choose, each with what holds where nobody chose: { sources, targets, latencies, policies }. */
+export function choicesOf({ source, sources = [source], targets = [], latencies = [], policies = [], defaults = {} }) {
+  const list = (values, usual) => ({ values, usual: values.includes(usual) ? usual : (values[0] ?? "") });
+  return {
+    sources: list(sources, source),
+    targets: list(targets, defaults.target),
+    latencies: list(latencies, defaults.latency),
+    policies: { values: policies, usual: "" }, // "": as the server and the latency have it
+  };
+}
+
+/** Whether the server speaks, or only writes. */
+export function speaks({ output }) {
+  return output?.includes("audio") ?? true;
+}
