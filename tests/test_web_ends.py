@@ -45,7 +45,15 @@ TAKEN = "() => { contexts[0].resume = () => Promise.reject(new Error('a call has
 @pytest.fixture
 def short() -> Iterator[Server]:
     """A server whose sessions last 8 s."""
-    server = Server(max_duration_s=8.0, idle_s=4.0)
+    server = Server(max_duration_s=8.0)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def impatient() -> Iterator[Server]:
+    """A server that hangs up after 12 s without audio."""
+    server = Server(idle_s=12.0)
     yield server
     server.stop()
 
@@ -120,8 +128,8 @@ def test_a_server_that_is_restarted_is_waited_for_and_the_talk_goes_on(browse: B
         server.stop()
 
 
-def test_sound_that_is_paused_is_resumed_and_where_that_fails_it_is_told(short: Server, browse: Browse) -> None:
-    page = open_reachable(browse(), short.address)
+def test_sound_that_is_paused_is_resumed_and_where_that_fails_it_is_told(impatient: Server, browse: Browse) -> None:
+    page = open_reachable(browse(), impatient.address)
     page.get_by_role("button", name="Start talking").click()
     expect(page.locator("#state")).to_have_text("Listening")
     page.evaluate("contexts[0].suspend()")
