@@ -71,8 +71,12 @@ def test_reading_in_blocks_equals_reading_at_once(tmp_path: Path, ending: str) -
     container, subtype = FORMATS[ending]
     noise = np.random.default_rng(3).uniform(-0.5, 0.5, 48_000)
     soundfile.write(path, noise, 16_000, format=container, subtype=subtype)
-    whole, _ = soundfile.read(path, dtype="float32")
-    np.testing.assert_allclose(read_audio(path), whole, atol=1e-6)
+    whole, _ = soundfile.read(path, dtype="float32")  # libsndfile, another decoder
+    heard = read_audio(path)
+    assert len(heard) == len(whole)
+    # FFmpeg decodes Opus at 48 kHz, libsndfile at the encoder's rate; two MP3 decoders round differently
+    np.testing.assert_allclose(heard, whole, atol={"opus.ogg": 0.3, "mp3": 2e-4}.get(ending, 1e-6))
+    assert np.corrcoef(heard, whole)[0, 1] > (0.98 if ending == "opus.ogg" else 0.9999)
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
@@ -92,7 +96,7 @@ def test_stereo_becomes_the_mean_of_its_channels(tmp_path: Path) -> None:
 
 def test_the_spoken_fixture_is_what_its_description_says() -> None:
     info = probe(STATION)
-    assert (info.sample_rate_hz, info.channels, info.frames, info.format) == (16_000, 1, 47_600, "FLAC PCM_16")
+    assert (info.sample_rate_hz, info.channels, info.frames, info.format) == (16_000, 1, 47_600, "flac flac")
     assert info.duration_s == pytest.approx(2.975)
     assert len(read_audio(STATION)) == 47_600
 
@@ -108,7 +112,7 @@ def damaged(path: Path, change: Callable[[bytes], bytes], ending: str = "wav") -
 def test_what_is_not_audio_is_called_that_with_its_path(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "letter.wav"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"letter\.wav is not audio .* use WAV, FLAC, Ogg, MP3 or AIFF"):
+    with pytest.raises(InputError, match=r"letter\.wav is not audio .* use WAV, FLAC, Ogg, MP3, AIFF, M4A, MP4, WebM"):
         read_audio(path)
 
 
@@ -152,11 +156,8 @@ def test_a_truncated_wav_tells_how_much_is_there_and_how_much_was_promised(tmp_p
 @pytest.mark.parametrize("size", [b"\xff\xff\xff\xff", bytes(4)])
 def test_a_wav_that_was_written_to_a_pipe_promises_nothing(tmp_path: Path, size: bytes) -> None:
     path = damaged(tmp_path / "piped.wav", lambda data: data[:4] + size + data[8:40] + size + data[44:])
-    if size == bytes(4):
-        with pytest.raises(InputError, match="without samples"):
-            read_audio(path)
-    else:
-        assert len(read_audio(path)) == 32_000
+    assert len(read_audio(path)) == 32_000
+    assert probe(path).frames is None
 
 
 def test_a_sample_that_is_not_a_number_is_an_error_that_names_the_place(tmp_path: Path) -> None:

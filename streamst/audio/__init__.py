@@ -1,6 +1,6 @@
 """Audio: files in blocks, PCM, resampling in streams, WAV files that grow while they are written."""
 
-from .files import AudioInfo, probe, read_audio, read_blocks
+from .files import AudioInfo, known_length_s, length_s, probe, read_audio, read_blocks
 from .pcm import SAMPLE_RATE_HZ, Pcm, Resampler, from_pcm16, resample, to_pcm16
 from .wav import WavWriter, write_wav
 
@@ -11,6 +11,8 @@ __all__ = [
     "Resampler",
     "WavWriter",
     "from_pcm16",
+    "known_length_s",
+    "length_s",
     "probe",
     "read_audio",
     "read_blocks",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from streamst.audio import Pcm, probe, read_blocks
+from streamst.audio import Pcm, known_length_s, read_blocks
 from streamst.errors import InputError
 from streamst.events import Event
 
@@ -45,9 +45,9 @@ def stream(
     insecure: opt.Insecure = False,
 ) -> None:
     """Send an audio file to a server, showing the captions as they come back."""
-    info = probe(file)
+    length_s = known_length_s(file)
     settings = _settings(to, policy, latency, codec, bitrate, speech=output is not None)
-    with Sinks("en", to, srt, bilingual, info.duration_s) as sinks:
+    with Sinks("en", to, srt, bilingual, length_s) as sinks:
 
         def blocks() -> Iterator[Pcm]:
             for block in read_blocks(file, settings.sample_rate_hz):

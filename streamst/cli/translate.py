@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from streamst import subtitles
-from streamst.audio import WavWriter, probe, read_blocks
+from streamst.audio import WavWriter, known_length_s, read_blocks
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech
 from streamst.playback import PlaybackWriter
@@ -45,7 +45,7 @@ def translate(
 
     A damaged file is translated up to the damage; what was written until then stays, and the error is told.
     """
-    info = probe(file)
+    length_s = known_length_s(file)
     terms = read_terms(glossary)
     with shown("Loading the model"):
         from streamst.pipeline import load
@@ -63,7 +63,7 @@ def translate(
     if output is not None and voice_hz is None:
         raise InputError(f"model {model!r} has no voice: leave out -o")
     rate_hz = session.sample_rate_hz
-    with Sinks(pipeline.translator.source, to, srt, bilingual, info.duration_s) as sinks:
+    with Sinks(pipeline.translator.source, to, srt, bilingual, length_s) as sinks:
         if output is not None and voice_hz is not None:
             sinks.speak_into(output, voice_hz, aligned=not contiguous)
         try:

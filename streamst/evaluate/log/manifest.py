@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamst.audio import probe
+from streamst.audio import length_s
 from streamst.errors import InputError
 
 REQUIRED = ("path", "duration_s")
@@ -104,7 +104,7 @@ def check_audio(manifest: Manifest, tolerance_ms: float = 250.0) -> None:
     for clip in manifest.clips:
         where = f"{manifest.path}:{clip.line}"
         try:
-            length_ms = 1000.0 * probe(clip.path).duration_s
+            length_ms = 1000.0 * length_s(clip.path)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         slack = max(tolerance_ms, 0.05 * clip.duration_ms)

@@ -1,0 +1,371 @@
+"""Recordings whose length a header knows, does not know or tells wrong; whole, joined and cut; from files and pipes.
+
+The oracle is the number of samples that were written. Codecs that lose something may add up to two of their frames.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamst.audio import Pcm, known_length_s, length_s, probe, read_audio, read_blocks, write_wav
+from streamst.audio.ogg import checksum
+from streamst.cli import main
+from streamst.errors import InputError
+
+RATE = 16_000
+SECONDS = 4
+SAMPLES = SECONDS * RATE
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A container and a codec, and how far from the truth a length may be [samples at 16 kHz]."""
+
+    container: str
+    codec: str
+    slack: int = 0
+    rate_hz: int = RATE
+    options: tuple[tuple[str, str], ...] = ()
+
+
+KINDS = {
+    "wav": Kind("wav", "pcm_s16le"),
+    "float.wav": Kind("wav", "pcm_f32le"),
+    "24.wav": Kind("wav", "pcm_s24le"),
+    "mulaw.wav": Kind("wav", "pcm_mulaw"),
+    "adpcm.wav": Kind("wav", "adpcm_ms", 1_200),
+    "rf64.wav": Kind("wav", "pcm_s16le", options=(("rf64", "always"),)),
+    "w64": Kind("w64", "pcm_s16le"),
+    "au": Kind("au", "pcm_s16be"),
+    "caf": Kind("caf", "pcm_s16be"),
+    "aiff": Kind("aiff", "pcm_s16be"),
+    "flac": Kind("flac", "flac"),
+    "mp3": Kind("mp3", "libmp3lame", 1_700),
+    "guessed.mp3": Kind("mp3", "libmp3lame", 1_700, options=(("write_xing", "0"),)),
+    "opus.ogg": Kind("ogg", "libopus", 700, 48_000),
+    "m4a": Kind("ipod", "aac", 2_048),
+    "mov": Kind("mov", "pcm_s16le"),
+    "fragments.mp4": Kind("mp4", "aac", 2_048, options=(("movflags", "frag_keyframe+empty_moov+default_base_moof"),)),
+    "webm": Kind("webm", "libopus", 700, 48_000),
+    "mkv": Kind("matroska", "pcm_s16le"),
+    "aac": Kind("adts", "aac", 2_048),
+}
+NEEDS_SEEKING = ("aiff", "m4a", "mov")  # to be written at all
+JOINED = ("wav", "float.wav", "24.wav", "mulaw.wav", "rf64.wav", "flac", "mp3", "guessed.mp3", "opus.ogg", "aac")
+UNKNOWABLE = (
+    "webm",
+    "mkv",
+    "wav",
+    "float.wav",
+    "24.wav",
+    "mulaw.wav",
+    "adpcm.wav",
+    "rf64.wav",
+    "w64",
+    "au",
+    "caf",
+)  # written to a pipe: nothing tells whether more was to come
+
+
+class Pipe(io.RawIOBase):
+    """What can only be written to."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:
+        self.data += data
+        return len(data)
+
+
+def speechlike(samples: int = SAMPLES, rate_hz: int = RATE) -> Pcm:
+    """A tone that becomes higher, loud and soft three times a second."""
+    time = np.arange(samples) / rate_hz
+    tone = np.sin(2 * np.pi * (200 + 100 * time) * time)
+    return (0.3 * tone * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype(np.float32)
+
+
+def written(kind: Kind, piped: bool = False, pcm: Pcm | None = None, **codec_options: str) -> bytes:
+    """A recording as FFmpeg's libraries write it: into a file, or into a pipe, where no header can be mended."""
+    if pcm is None:
+        pcm = speechlike(SECONDS * kind.rate_hz, kind.rate_hz)
+    target = Pipe() if piped else io.BytesIO()
+    with av.open(target, "w", format=kind.container, options=dict(kind.options)) as container:
+        stream: Any = container.add_stream(kind.codec, rate=kind.rate_hz, layout="mono", options=codec_options)
+        for begin in range(0, len(pcm), 1024):
+            samples = (pcm[None, begin : begin + 1024] * 32_000).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            frame.sample_rate, frame.pts = kind.rate_hz, begin
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return bytes(target.data) if isinstance(target, Pipe) else target.getvalue()
+
+
+def heard(path: Path | str) -> tuple[int, str]:
+    """Samples at 16 kHz, and what the error says."""
+    count = 0
+    try:
+        for block in read_blocks(path):
+            count += len(block)
+    except InputError as error:
+        return count, str(error)
+    return count, ""
+
+
+def put(directory: Path, name: str, data: bytes) -> Path:
+    path = directory / f"a.{name}"
+    path.write_bytes(data)
+    return path
+
+
+def through_a_pipe(directory: Path, data: bytes) -> tuple[int, str]:
+    """Read from a named pipe into which somebody else writes."""
+    path = directory / "pipe"
+    os.mkfifo(path)
+
+    def feed() -> None:
+        with path.open("wb", buffering=0) as pipe:
+            for begin in range(0, len(data), 3_000):
+                pipe.write(data[begin : begin + 3_000])
+
+    writer = threading.Thread(target=feed)
+    writer.start()
+    try:
+        return heard(path)
+    finally:
+        writer.join()
+
+
+WHOLE = [(name, piped) for name in KINDS for piped in (False, True) if not (piped and name in NEEDS_SEEKING)]
+
+
+@pytest.mark.parametrize(("name", "piped"), WHOLE)
+def test_every_recording_is_read_to_its_end(tmp_path: Path, name: str, piped: bool) -> None:
+    path = put(tmp_path, name, written(KINDS[name], piped))
+    count, trouble = heard(path)
+    assert not trouble
+    assert abs(count - SAMPLES) <= KINDS[name].slack
+    known = known_length_s(path)
+    assert known is None or abs(known * RATE - SAMPLES) <= KINDS[name].slack + 300
+    assert abs(length_s(path) * RATE - SAMPLES) <= KINDS[name].slack + 300
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("m4a", "mov")])
+def test_a_pipe_gives_what_the_file_gives(tmp_path: Path, name: str) -> None:
+    count, trouble = through_a_pipe(tmp_path, written(KINDS[name], piped=name not in NEEDS_SEEKING))
+    assert not trouble
+    assert abs(count - SAMPLES) <= KINDS[name].slack + (600 if name == "mp3" else 0)
+
+
+def test_an_index_at_the_end_of_a_pipe_is_told(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * RATE).astype(np.float32)
+    count, trouble = through_a_pipe(tmp_path, written(KINDS["m4a"], pcm=noise))
+    assert not count
+    assert "whose index stands at its end, where a pipe cannot be read from: give the file" in trouble
+
+
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_recordings_are_heard_one_after_another(tmp_path: Path, name: str, piped: bool) -> None:
+    data = written(KINDS[name], piped)
+    count, trouble = heard(put(tmp_path, name, data + data + data))
+    assert not trouble
+    assert abs(count - 3 * SAMPLES) <= 3 * KINDS[name].slack + (2_000 if "mp3" in name else 0)
+
+
+def test_chained_vorbis_is_heard_to_its_end(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.ogg", speechlike(), RATE, format="OGG", subtype="VORBIS")
+    data = (tmp_path / "a.ogg").read_bytes()
+    assert heard(tmp_path / "a.ogg") == (SAMPLES, "")
+    count, trouble = heard(put(tmp_path, "ogg", data + data))
+    assert not trouble
+    assert count == 2 * SAMPLES
+    assert known_length_s(tmp_path / "a.ogg") == pytest.approx(2 * SECONDS)
+
+
+CUT = [(name, piped) for name, piped in WHOLE if name not in ("m4a", "mov") and not (piped and name in UNKNOWABLE)]
+
+
+@pytest.mark.parametrize(("name", "piped"), CUT)
+def test_what_was_cut_is_heard_and_told(tmp_path: Path, name: str, piped: bool) -> None:
+    data = written(KINDS[name], piped)
+    count, trouble = heard(put(tmp_path, name, data[: len(data) * 3 // 5 - 1]))
+    assert "is truncated: " in trouble
+    assert 0.3 * SAMPLES < count < 0.75 * SAMPLES
+
+
+@pytest.mark.parametrize("name", [name for name in UNKNOWABLE if name != "adpcm.wav"])
+def test_a_recording_of_unknown_length_is_heard_as_far_as_it_goes(tmp_path: Path, name: str) -> None:
+    data = written(KINDS[name], piped=True)
+    count, trouble = heard(put(tmp_path, name, data[: len(data) * 3 // 5 - 1]))
+    assert not trouble
+    assert 0.5 * SAMPLES < count < 0.7 * SAMPLES
+
+
+LIST = b"LIST" + (27).to_bytes(4, "little") + b"INFOISFT" + (15).to_bytes(4, "little") + b"some program 2\0\0"
+NO_IDEA = [0, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 0x80000000, 0xFFFFF000, 0xFFFFFFDA, 0xFFFFFFDB, 0xFFFFFFFF]
+
+
+def wav(size: int | None = None, before: bytes = b"", behind: bytes = b"", samples: int = SAMPLES) -> bytes:
+    """A 16-bit WAV whose `data` says `size` bytes, with chunks before it and anything behind."""
+    body = (speechlike(samples) * 32_767).astype("<i2").tobytes()
+    told = (len(body) if size is None else size).to_bytes(4, "little")
+    form = (1).to_bytes(2, "little") + (1).to_bytes(2, "little") + RATE.to_bytes(4, "little")
+    form += (2 * RATE).to_bytes(4, "little") + (2).to_bytes(2, "little") + (16).to_bytes(2, "little")
+    head = b"RIFF" + told + b"WAVE" + b"fmt " + (16).to_bytes(4, "little") + form
+    return head + before + b"data" + told + body + behind
+
+
+@pytest.mark.parametrize("before", [b"", LIST, b"JUNK" + (28).to_bytes(4, "little") + bytes(28)])
+@pytest.mark.parametrize("size", NO_IDEA)
+def test_a_size_that_no_writer_meant_is_no_promise(tmp_path: Path, size: int, before: bytes) -> None:
+    path = put(tmp_path, "wav", wav(size, before))
+    assert heard(path) == (SAMPLES, "")
+    assert known_length_s(path) is None
+    assert length_s(path) == SECONDS
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2 * SAMPLES - 2))
+def test_samples_behind_the_promised_ones_are_heard(tmp_path_factory: pytest.TempPathFactory, size: int) -> None:
+    path = put(tmp_path_factory.mktemp("short"), "wav", wav(size))
+    pcm = read_audio(path)
+    assert len(pcm) == SAMPLES
+    np.testing.assert_allclose(pcm, speechlike(), atol=1e-4)
+
+
+@pytest.mark.parametrize("behind", [LIST, LIST + LIST, b"\0", b"id3 " + (3).to_bytes(4, "little") + b"abc\0"])
+def test_chunks_behind_the_samples_are_no_samples(tmp_path: Path, behind: bytes) -> None:
+    path = put(tmp_path, "wav", wav(behind=behind))
+    assert heard(path) == (SAMPLES, "")
+    assert heard(put(tmp_path, "two.wav", path.read_bytes() + path.read_bytes())) == (2 * SAMPLES, "")
+
+
+def test_an_odd_last_byte_is_no_sample(tmp_path: Path) -> None:
+    assert heard(put(tmp_path, "wav", wav(2 * SAMPLES - 1)[:-1])) == (SAMPLES - 1, "")
+
+
+def test_a_promise_of_some_minutes_more_is_a_cut_and_one_of_hours_is_wrong(tmp_path: Path) -> None:
+    count, trouble = heard(put(tmp_path, "wav", wav(2 * RATE * 600)))
+    assert count == SAMPLES
+    assert "is truncated: 4.00 s of audio where it promises 600.00 s" in trouble
+    assert heard(put(tmp_path, "wav", wav(2 * RATE * 3600 * 3))) == (SAMPLES, "")
+
+
+def test_another_recording_in_another_format_is_told(tmp_path: Path) -> None:
+    write_wav(tmp_path / "b.wav", speechlike(), 8_000)
+    count, trouble = heard(put(tmp_path, "wav", wav() + (tmp_path / "b.wav").read_bytes()))
+    assert count == SAMPLES
+    assert trouble.endswith("a.wav holds another recording, in another format, which was not read")
+
+
+@pytest.mark.parametrize("data", [wav(0)[:44], wav(0)[:44] + LIST, wav(0xFFFFFFFF)[:44]])
+def test_a_header_without_samples_is_empty(tmp_path: Path, data: bytes) -> None:
+    path = put(tmp_path, "wav", data)
+    for look in (probe, read_audio, length_s):
+        with pytest.raises(InputError, match=r"a\.wav is empty: a WAV header without samples"):
+            look(path)
+
+
+def test_what_espeak_ng_writes_to_a_pipe_is_heard_whole(tmp_path: Path) -> None:
+    spoken = subprocess.run(["espeak-ng", "-v", "en-us", "--stdout", "Good morning."], capture_output=True, check=True)
+    assert int.from_bytes(spoken.stdout[40:44], "little") >= 0x7FFFF000
+    count, trouble = heard(put(tmp_path, "wav", spoken.stdout))
+    assert not trouble
+    rate = int.from_bytes(spoken.stdout[24:28], "little")
+    assert count == pytest.approx((len(spoken.stdout) - 44) / 2 * RATE / rate, abs=1)
+
+
+@pytest.mark.parametrize("tag", [b"TAG" + bytes(125), b"APETAGEX" + bytes(24), b"TAG" + b"x" * 125])
+@pytest.mark.parametrize("name", ["mp3", "guessed.mp3"])
+def test_tags_behind_an_mp3_are_no_cut(tmp_path: Path, name: str, tag: bytes) -> None:
+    data = written(KINDS[name])
+    assert heard(put(tmp_path, name, data + tag)) == heard(put(tmp_path, "plain.mp3", data))
+    count, trouble = through_a_pipe(tmp_path, data + tag + data + tag)
+    assert not trouble
+    assert abs(count - 2 * SAMPLES) <= 5_000
+
+
+@pytest.mark.parametrize("quality", ["0", "4", "9"])
+def test_a_varying_rate_whose_beginning_is_silent_misleads_nobody(tmp_path: Path, quality: str) -> None:
+    pcm = np.concatenate([np.zeros(10 * RATE, np.float32), speechlike(), np.zeros(5 * RATE, np.float32)])
+    data = written(KINDS["guessed.mp3"], pcm=pcm, q=quality)
+    count, trouble = heard(put(tmp_path, "mp3", data))
+    assert not trouble
+    assert abs(count - len(pcm)) <= 1_700
+
+
+def test_a_lost_or_damaged_ogg_page_is_told_and_the_rest_is_heard(tmp_path: Path) -> None:
+    data = written(KINDS["opus.ogg"])
+    pages = [begin for begin in range(len(data)) if data.startswith(b"OggS", begin)]
+    begin, end = pages[3], pages[4]
+    count, trouble = heard(put(tmp_path, "lost.ogg", data[:begin] + data[end:]))
+    assert "is damaged: a page is missing" in trouble
+    assert count > SAMPLES // 2
+    flipped = bytearray(data)
+    flipped[end - 5] ^= 0xFF
+    assert "is damaged: a page does not match its checksum" in heard(put(tmp_path, "ogg", bytes(flipped)))[1]
+
+
+def test_the_checksum_of_a_page_is_the_one_that_an_encoder_wrote() -> None:
+    data = written(KINDS["opus.ogg"])
+    size = 27 + data[26] + sum(data[27 : 27 + data[26]])
+    assert checksum(data[:size]) == data[22:26]
+
+
+def test_a_damaged_flac_is_told_and_the_rest_is_heard(tmp_path: Path) -> None:
+    for piped in (False, True):
+        data = bytearray(written(KINDS["flac"], piped))
+        middle = len(data) // 2
+        data[middle : middle + 8] = bytes(byte ^ 0x55 for byte in data[middle : middle + 8])
+        count, trouble = heard(put(tmp_path, "flac", bytes(data)))
+        assert "is damaged at " in trouble
+        assert 0.8 * SAMPLES < count <= SAMPLES
+
+
+@pytest.mark.parametrize("address", ["http://host/talk.mp3", "https://host/a.wav", "rtsp://host/live", "s3://b/a.wav"])
+def test_an_address_is_refused_by_its_name(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    scheme = address.partition(":")[0]
+    with pytest.raises(
+        InputError, match=f"is an address: {scheme} is not read; fetch the recording, or pipe it into -"
+    ):
+        read_audio(address)
+    with pytest.raises(SystemExit):
+        main(["translate", address])
+    assert "is an address" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:3,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{}'\n"])
+def test_a_list_of_other_files_is_not_followed(tmp_path: Path, text: str) -> None:
+    inner = put(tmp_path, "wav", wav())
+    with pytest.raises(InputError, match="is not audio that can be read"):
+        read_audio(put(tmp_path, "list.wav", text.format(inner).encode()))
+
+
+def test_a_picture_holds_no_sound(tmp_path: Path) -> None:
+    with av.open(tmp_path / "a.mp4", "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 32
+        container.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match=r"a\.mp4 holds no sound"):
+        read_audio(tmp_path / "a.mp4")
