@@ -345,9 +345,8 @@ def test_a_damaged_flac_is_told_and_the_rest_is_heard(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["http://host/talk.mp3", "https://host/a.wav", "rtsp://host/live", "s3://b/a.wav"])
 def test_an_address_is_refused_by_its_name(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     scheme = address.partition(":")[0]
-    with pytest.raises(
-        InputError, match=f"is an address: {scheme} is not read; fetch the recording, or pipe it into -"
-    ):
+    told = f"^{address} is an address, and {scheme} is not read: fetch the recording, or pipe it to -$"
+    with pytest.raises(InputError, match=told):
         read_audio(address)
     with pytest.raises(SystemExit):
         main(["translate", address])
