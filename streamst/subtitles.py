@@ -7,6 +7,7 @@ import os
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from streamst.errors import InputError
@@ -15,6 +16,7 @@ from streamst.events import Caption
 LINE_CHARACTERS = 42  # the usual limits for subtitles: two lines of 42
 CUE_CHARACTERS = 2 * LINE_CHARACTERS
 SHORTEST_MS = 1_000.0  # a cue stays at least this long where the next one leaves the time
+BRIEFEST_MS = 40.0  # and this long in any case: captions that overlap push later ones back
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,17 @@ def _segment_cues(captions: Sequence[Caption], after_ms: float) -> list[Cue]:
     """The cues of one segment; none begins before `after_ms`."""
     texts = [" ".join(caption.stable.split()) for caption in captions]
     count = max(math.ceil(len(text) / CUE_CHARACTERS) for text in texts)
-    while any(len(part) > CUE_CHARACTERS and " " in part for text in texts for part in split_evenly(text, count)):
+    while not all(_fits(part) for text in texts for part in split_evenly(text, count)):
         count += 1
     columns = [split_evenly(text, count) for text in texts]
+    lengths = [length for i in range(count) if (length := sum(len(column[i]) for column in columns))]
+    rows = [row for row in zip(*columns, strict=True) if any(row)]
     start = max(after_ms, min(caption.start_ms for caption in captions))
-    end = max(start, *(caption.end_ms for caption in captions))
-    lengths = [sum(len(column[i]) for column in columns) for i in range(count)]
-    bounds = [start + (end - start) * sum(lengths[:i]) / sum(lengths) for i in range(count + 1)]
+    shared_ms = max(0.0, max(caption.end_ms for caption in captions) - start - BRIEFEST_MS * len(rows))
+    ends = accumulate((BRIEFEST_MS + shared_ms * length / sum(lengths) for length in lengths), initial=start)
     return [
-        Cue(bounds[i], bounds[i + 1], tuple(line for column in columns for line in _wrap(column[i])))
-        for i in range(count)
-        if lengths[i]
+        Cue(begin, end, tuple(line for part in row for line in _wrap(part)))
+        for (begin, end), row in zip(pairwise(ends), rows, strict=True)
     ]
 
 
@@ -128,12 +130,16 @@ def split_evenly(text: str, count: int) -> list[str]:
     return [" ".join(piece) for piece in pieces]
 
 
+def _fits(text: str) -> bool:
+    """Whether two lines hold `text`; a word that is longer than a line has one of its own."""
+    lines = textwrap.wrap(text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+    return len(lines) <= 2
+
+
 def _wrap(text: str) -> list[str]:
-    """Lines of at most `LINE_CHARACTERS` where words allow it; two of about equal length when two are enough."""
-    if len(text) <= LINE_CHARACTERS:
-        return [text] if text else []
+    """At most two lines for what `_fits`, of about equal length where they can be."""
     halves = split_evenly(text, 2)
-    if all(len(half) <= LINE_CHARACTERS for half in halves):
+    if len(text) > LINE_CHARACTERS and all(0 < len(half) <= LINE_CHARACTERS for half in halves):
         return halves
     return textwrap.wrap(text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
 

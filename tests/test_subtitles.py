@@ -112,9 +112,54 @@ def test_cues_of_any_captions_are_in_order_keep_every_word_and_fit_their_lines(
     assert [w for cue in cues for w in " ".join(cue.lines).split()] == track.text("de").split()
     assert all(len(line) <= LINE_CHARACTERS for cue in cues for line in cue.lines)
     assert all(len(" ".join(cue.lines)) <= CUE_CHARACTERS for cue in cues)
-    assert all(cue.start_ms <= cue.end_ms for cue in cues)
+    assert all(len(cue.lines) <= 2 for cue in cues)
+    assert all(round(cue.start_ms) < round(cue.end_ms) for cue in cues)
     assert all(cue.end_ms <= following.start_ms for cue, following in pairwise(cues))
     both = track.cues(["en", "de"])
+    assert all(len(cue.lines) <= 4 and cue.start_ms < cue.end_ms for cue in both)
     shown = sorted(w for cue in both for w in " ".join(cue.lines).split())
     assert shown == sorted(f"{track.text('en')} {track.text('de')}".split())
     assert len(re.findall("-->", srt(both))) == len(both)
+
+
+spans = st.lists(st.tuples(words, st.integers(0, 9_000), st.integers(0, 9_000)), max_size=6)
+
+
+@settings(deadline=None, max_examples=100)
+@given(spans)
+def test_captions_that_overlap_or_last_no_time_make_cues_that_follow_one_another(
+    given_spans: list[tuple[str, int, int]],
+) -> None:
+    track = CaptionTrack()
+    for number, (text, start, length) in enumerate(given_spans):
+        track.add(caption("de", number, text, start, start + length))
+    cues = track.cues(["de"])
+    assert all(round(cue.start_ms) < round(cue.end_ms) for cue in cues)
+    assert all(cue.end_ms <= following.start_ms for cue, following in pairwise(cues))
+    assert [w for cue in cues for w in " ".join(cue.lines).split()] == track.text("de").split()
+
+
+def test_a_caption_within_another_has_a_cue_of_its_own() -> None:
+    track = CaptionTrack()
+    for segment, (start, end) in enumerate([(0, 5000), (1000, 3000), (5000, 6000)]):
+        track.add(caption("de", segment, f"Satz {segment}.", start, end))
+    times = [(cue.start_ms, cue.end_ms) for cue in track.cues(["de"])]
+    assert times == [(0, 5000), (5000, 5040), (5040, 6040)]
+
+
+def test_a_sentence_that_two_lines_cannot_hold_becomes_two_cues() -> None:
+    text = "Er hat sich beim Fußballspielen am Wochenende das rechte Handgelenk gebrochen."
+    track = CaptionTrack()
+    track.add(caption("de", 0, text, 0, 4000))
+    cues = track.cues(["de"])
+    assert all(len(cue.lines) <= 2 and max(map(len, cue.lines)) <= LINE_CHARACTERS for cue in cues)
+    assert " ".join(line for cue in cues for line in cue.lines) == text
+
+
+def test_a_word_longer_than_a_line_has_a_line_of_its_own() -> None:
+    long = "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz"
+    track = CaptionTrack()
+    track.add(caption("de", 0, f"Das {long} gilt nicht mehr.", 0, 4000))
+    cues = track.cues(["de"])
+    assert all(len(cue.lines) <= 2 for cue in cues)
+    assert long in [line for cue in cues for line in cue.lines]
