@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streamst.languages.german.groups import together
 from streamst.languages.german.numbers import cardinal, ordinal, year
+from streamst.languages.german.place import CONTEXT
 from streamst.languages.german.spoken import LONGEST, spoken, spoken_german
 from streamst.languages.german.symbols import ENDS, INDEX, LETTERS, START, closes, encode
 
@@ -141,10 +142,11 @@ def test_a_long_compound_stays_one_word_and_an_endless_one_is_spoken_in_pieces()
 
 
 def test_a_word_says_what_its_neighbours_ask_for() -> None:
-    assert spoken("3.", "am", "Mai") == ("dritten",)
-    assert spoken("3.", "am", None) == ("drei.",)
-    assert spoken("Uhr", "14:30", "kam") == ()
-    assert spoken("Uhr", "14", "kam") == ("uhr",)
+    assert spoken("3.", ["am"], "Mai") == ("dritten",)
+    assert spoken("3.", ["am"]) == ("dritten.",)
+    assert spoken("3.", ["Kapitel"]) == ("drei.",)
+    assert spoken("Uhr", ["14:30"], "kam") == ()
+    assert spoken("Uhr", ["14"], "kam") == ("uhr",)
 
 
 def test_a_word_is_its_letters_and_exactly_one_ending() -> None:
@@ -197,6 +199,17 @@ def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
                 "Fr.,",
                 "Mo.",
                 "Mio.",
+                "1.",
+                "und",
+                "Klasse",
+                "1/2",
+                "u.",
+                "v.",
+                "m.",
+                "2021",
+                "x",
+                "V",
+                "-",
             ]
         ),
         max_size=12,
@@ -204,17 +217,18 @@ def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
 )
 def test_saying_word_by_word_equals_saying_the_text(words: list[str]) -> None:
     said: list[str] = []
-    previous, held = "", ""
+    before: list[str] = []
+    held = ""
     for word in words:  # what stands before it is said when it does not belong to that
-        units = together([*held.split(), word], previous)
+        units = together([*held.split(), word], before[-1] if before else "")
         if held and len(units) == 2:
-            said.extend(spoken(held, previous or None, word))
-            previous = held
+            said.extend(spoken(held, before[-CONTEXT:], word))
+            before.append(held)
         else:
             assert len(units) == 1
         held = units[-1]
     if held:
-        said.extend(spoken(held, previous or None))
+        said.extend(spoken(held, before[-CONTEXT:]))
     assert tuple(said) == spoken_german(" ".join(words))
 
 

@@ -140,7 +140,7 @@ def test_a_state_survives_storage_in_the_middle_of_a_sentence(voice: GermanVoice
     np.testing.assert_array_equal(np.concatenate([first, rest]), whole)
 
 
-@pytest.mark.parametrize("packed", [{}, {"held": [], "previous": "", "opening": True, "tensors": [torch.zeros(1)]}])
+@pytest.mark.parametrize("packed", [{}, {"held": [], "before": [], "opening": True, "tensors": [torch.zeros(1)]}])
 def test_a_foreign_state_is_refused(voice: GermanVoice, packed: dict[str, object]) -> None:
     with pytest.raises(InputError, match="state"):
         voice.unpack_state(packed)
@@ -152,7 +152,7 @@ def test_a_closed_sentence_is_forgotten_and_an_open_phrase_goes_on(voice: German
     assert bool((closed.text.context == 0).all())
     _, opened = voice.speak(["Das", "ist", "gut"], voice.init_state(), final=True)
     assert not opened.opening
-    assert opened.previous == "gut"
+    assert opened.before[-1] == "gut"
 
 
 def test_rate_divides_the_length_of_the_speech(voice: GermanVoice) -> None:

@@ -1,95 +1,119 @@
-"""German abbreviations as they are said: what they stand for, or the names of their letters."""
+"""German abbreviations: what they stand for, and whether a sentence can end with them."""
 
 from __future__ import annotations
 
 import re
 
-from .measures import MONTHS_SHORT
-from .numbers import DAYS
+from .measures import measured
+from .nouns import MONTHS_SHORT
+from .place import Place, Said
+from .spelling import spelled
 
-ABBREVIATIONS = {
-    "z.b": "zum Beispiel", "d.h": "das heißt", "u.a": "unter anderem", "u.u": "unter Umständen", "z.t": "zum Teil",
-    "i.d.r": "in der Regel", "v.a": "vor allem", "o.ä": "oder ähnlich", "u.ä": "und ähnlich", "s.o": "siehe oben",
-    "s.u": "siehe unten", "v.chr": "vor Christus", "n.chr": "nach Christus", "usw": "und so weiter", "etc": "et zetera",
-    "bzw": "beziehungsweise", "ca": "zirka", "dr": "Doktor", "prof": "Professor", "hr": "Herr", "fr": "Frau",
-    "nr": "Nummer", "str": "Straße", "tel": "Telefon", "inkl": "inklusive", "exkl": "exklusive", "evtl": "eventuell",
-    "ggf": "gegebenenfalls", "vgl": "vergleiche", "sog": "sogenannt", "mind": "mindestens", "max": "maximal",
-    "min": "Minuten", "std": "Stunden", "sek": "Sekunden", "mio": "Millionen", "mrd": "Milliarden", "st": "Sankt",
-    "jh": "Jahrhundert", "bd": "Band", "abs": "Absatz", "art": "Artikel", "geb": "geboren", "gest": "gestorben",
-    "abb": "Abbildung", "kap": "Kapitel", "allg": "allgemein", "bzgl": "bezüglich", "u.v.m": "und vieles mehr",
-    "u.s.w": "und so weiter", "e.v": "eingetragener Verein", "m.e": "meines Erachtens",
+LEADING = {  # a sentence never ends after these: something belongs to them
+    "z.b": "zum Beispiel", "d.h": "das heißt", "ca": "zirka", "dr": "Doktor", "prof": "Professor", "hr": "Herr",
+    "hrn": "Herrn", "fr": "Frau", "frl": "Fräulein", "nr": "Nummer", "nrn": "Nummern", "inkl": "inklusive",
+    "exkl": "exklusive", "zzgl": "zuzüglich", "abzgl": "abzüglich", "evtl": "eventuell", "ggf": "gegebenenfalls",
+    "vgl": "vergleiche", "sog": "sogenannt", "bzgl": "bezüglich", "bspw": "beispielsweise", "bzw": "beziehungsweise",
+    "bes": "besonders", "insb": "insbesondere", "insbes": "insbesondere", "i.d.r": "in der Regel", "v.a": "vor allem",
+    "u.u": "unter Umständen", "m.e": "meines Erachtens", "d.i": "das ist", "i.s.v": "im Sinne von",
+    "i.v": "in Vertretung", "i.a": "im Auftrag", "i.h.v": "in Höhe von", "i.r": "im Ruhestand", "z.hd": "zu Händen",
+    "z.zt": "zur Zeit", "z.z": "zur Zeit", "a.a.o": "am angegebenen Ort", "o.g": "oben genannt", "s.g": "so genannt",
+    "u.a": "unter anderem", "z.t": "zum Teil", "bd": "Band", "bde": "Bände", "abs": "Absatz", "art": "Artikel",
+    "abb": "Abbildung", "kap": "Kapitel", "abschn": "Abschnitt", "tab": "Tabelle", "ziff": "Ziffer",
+    "anm": "Anmerkung", "tel": "Telefon", "mind": "mindestens", "max": "maximal", "st": "Sankt", "dipl": "Diplom",
+    "hl": "heilige", "co": "Ko", "hrsg": "Herausgeber", "hg": "Herausgeber", "verf": "Verfasser", "aufl": "Auflage",
+    "jgg": "Jahrgänge", "geb": "geboren", "gest": "gestorben", "verh": "verheiratet", "gez": "gezeichnet",
+    "betr": "betrifft", "gem": "gemäß", "lt": "laut", "einschl": "einschließlich", "entspr": "entsprechend",
+    "usf": "und so fort", "vorm": "vormals", "ehem": "ehemals", "urspr": "ursprünglich", "allg": "allgemein",
+    "wg": "wegen", "zw": "zwischen", "röm": "römisch", "evang": "evangelisch", "kath": "katholisch",
+    "staatl": "staatlich", "städt": "städtisch", "zus": "zusammen", "durchschn": "durchschnittlich",
+    "versch": "verschiedene", "rd": "rund", "ing": "Ingenieur", "med": "med", "phil": "phil", "jur": "jur",
+    "rer": "rer", "nat": "nat", "habil": "habil", "theol": "theol", "h.c": "honoris kausa", "e.h": "ehrenhalber",
+    "min": "mindestens", "i.o": "in Ordnung", "b.z.w": "beziehungsweise", "dgl": "dergleichen", "kfm": "Kaufmann",
+    "dipl.-ing": "Diplom-Ingenieur", "dipl.-kfm": "Diplom-Kaufmann", "dipl.-psych": "Diplom-Psychologe",
+    "dipl.-inf": "Diplom-Informatiker", "dipl.-phys": "Diplom-Physiker", "dipl.-chem": "Diplom-Chemiker",
+    "dipl.-volksw": "Diplom-Volkswirt", "dipl.-betriebsw": "Diplom-Betriebswirt", "dr.-ing": "Doktor-Ingenieur",
+    "b.a": "beh-ah", "m.a": "emm-ah",
 }  # fmt: skip
-SPACED = {  # abbreviations that are usually written as two words: how each half is said
-    ("z", "b"): ("zum", "Beispiel"), ("d", "h"): ("das", "heißt"), ("u", "a"): ("unter", "anderem"),
-    ("v", "a"): ("vor", "allem"), ("o", "ä"): ("oder", "ähnlich"), ("z", "t"): ("zum", "Teil"),
-    ("v", "chr"): ("vor", "Christus"), ("n", "chr"): ("nach", "Christus"), ("s", "o"): ("siehe", "oben"),
-    ("i", "d"): ("in", "der"), ("d", "r"): ("der", "Regel"), ("m", "e"): ("meines", "Erachtens"),
+CLOSING = {  # a sentence may end with these
+    "o.ä": "oder ähnliches", "u.ä": "und ähnliches", "u.dgl": "und dergleichen", "s.o": "siehe oben",
+    "s.u": "siehe unten", "v.chr": "vor Christus", "n.chr": "nach Christus", "v.u.z": "vor unserer Zeitrechnung",
+    "usw": "und so weiter", "n.u.z": "nach unserer Zeitrechnung", "u.s.w": "und so weiter", "etc": "et zetera",
+    "u.v.m": "und vieles mehr", "u.v.a": "und viele andere", "u.v.a.m": "und viele andere mehr",
+    "u.a.m": "und anderes mehr", "e.v": "eingetragener Verein", "e.g": "eingetragene Genossenschaft",
+    "a.d": "außer Dienst", "n.n": "nomen nominandum", "p.a": "pro Jahr", "v.h": "von Hundert",
+    "n.v": "nach Verlängerung", "n.e": "nach Elfmeterschießen", "ü.nn": "über Normalnull",
+    "ü.d.m": "über dem Meeresspiegel", "b.w": "bitte wenden", "a.s.a.p": "so bald wie möglich", "str": "Straße",
+    "pl": "Platz", "std": "Stunden", "sek": "Sekunden", "mio": "Millionen", "mrd": "Milliarden", "bio": "Billionen",
+    "tsd": "tausend", "jh": "Jahrhundert", "jhd": "Jahrhundert", "jhdt": "Jahrhundert", "mwst": "Mehrwertsteuer",
+    "ust": "Umsatzsteuer", "stk": "Stück", "hbf": "Hauptbahnhof", "bhf": "Bahnhof", "ff": "folgende", "f": "folgende",
+    "mill": "Millionen", "tägl": "täglich", "monatl": "monatlich", "jährl": "jährlich", "wöchentl": "wöchentlich",
+    "stündl": "stündlich", "ver": "Version", "whg": "Wohnung", "temp": "Temperatur", "fa": "Firma", "jg": "Jahrgang",
+    "abt": "Abteilung", "bj": "Baujahr", "anz": "Anzahl", "pkt": "Punkte", "pers": "Personen", "einw": "Einwohner",
+    "kgl": "königlich", "univ": "Universität", "o.b": "ohne Befund",
 }  # fmt: skip
-WITHOUT_DOT = {"bzw", "usw", "etc", "ca", "mio", "mrd", "dr", "prof"}
-WEEKDAYS = {
-    "Mo": "Montag", "Di": "Dienstag", "Mi": "Mittwoch", "Do": "Donnerstag", "Fr": "Freitag", "Sa": "Samstag",
-    "So": "Sonntag",
-}  # fmt: skip
-ON = frozenset(
-    {"am", "vom", "zum", "jeden", "diesen", "nächsten", "kommenden", "letzten", "vergangenen", "vorigen"}
-)  # before days, never before a woman
-AROUND = frozenset({"ab", "bis", "seit", "und", "oder", "von"})  # before days, and before women
-WOMAN = frozenset({"die", "der", "eine", "einer", "liebe", "frau", "hr", "herr"})
-LETTER_NAMES = {
-    "a": "ah", "b": "beh", "c": "zeh", "d": "deh", "e": "eh", "f": "eff", "g": "geh", "h": "hah", "i": "ih",
-    "j": "jott", "k": "kah", "l": "ell", "m": "emm", "n": "enn", "o": "oh", "p": "peh", "q": "kuh", "r": "err",
-    "s": "ess", "t": "teh", "u": "uh", "v": "vau", "w": "weh", "x": "ix", "y": "üpsilon", "z": "zett", "ä": "äh",
-    "ö": "öh", "ü": "üh", "ß": "eszett",
-}  # fmt: skip
-SPELLED = frozenset({"usa", "eu", "ki", "it", "abc", "adac", "ard", "dna", "usd"})
+ABBREVIATIONS = LEADING | CLOSING
+_NUMBERING = frozenset({"art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"})  # numbers
+_ALSO_WORDS_TEXT = """
+art max fr st hg med nat co verf gem ver zus jur phil bes mill temp ing lt wg fa bio hl rer pl zw tab abt geb anz allg
+gest f abs
+"""
+_ALSO_WORDS = frozenset(_ALSO_WORDS_TEXT.split())  # "Das ist Max.": only abbreviations where something follows them
+_NAMES = frozenset({"Max", "Bio", "Med", "Nat", "Jur", "Phil", "Rer"})  # written so they are no abbreviations
+_WITHOUT_DOT_TEXT = """
+bzw usw etc ca mio mrd dr prof ggf evtl inkl zzgl mwst hbf nr gmbh bspw tsd stk
+"""
+_WITHOUT_DOT = frozenset(_WITHOUT_DOT_TEXT.split())
+_ENUMERATION = frozenset({"usw", "etc", "u.s.w", "u.v.m", "u.v.a", "u.a.m", "u.v.a.m", "o.ä", "u.ä", "u.dgl"})
+# after these a capital begins a sentence, a noun's as well
+_PARTED = tuple(key for key in ABBREVIATIONS if "." in key and "-" not in key)
+_LAW = frozenset({"abs", "absatz", "§", "§§", "art", "artikel"})
 
 
-def written_out(low: str, before: str, after: str, last: bool) -> str | None:
-    """What `low`, an abbreviation with a point, stands for between these words; None for what is none there.
+def goes_on(unit: str, word: str) -> bool:
+    """True when `word` goes on an abbreviation that is written in parts: "u." + "v.", "v." + "Chr."."""
+    begun = re.fullmatch(r"[^\W\d_]{1,2}\.(?: [^\W\d_]{1,3}\.)*", unit)
+    more = re.fullmatch(r"[^\W\d_]{1,4}\.[^\w.]*", word)
+    return bool(begun and more) and _known(f"{unit} {word}")
 
-    before, after: without punctuation, in small letters. last: nothing follows.
-    """
-    if low in MONTHS_SHORT and not last and (before.isdigit() or re.fullmatch("[0-9]{4}", after)):
-        return MONTHS_SHORT[low]
-    if low == "s" and after[:1].isdigit():
-        return "Seite"
-    for (first, second), (says_first, says_second) in SPACED.items():
-        if low == first and after == second:
-            return says_first
-        if low == second and before == first:
-            return says_second
-    if low in ABBREVIATIONS and (low not in {"art", "min", "max", "fr", "st"} or not last):
-        return ABBREVIATIONS[low]
+
+def abbreviation(place: Place) -> Said | None:
+    """What an abbreviation with a point stands for between its words."""
+    low = re.sub(r"\s", "", place.low)
+    if re.fullmatch("ff?", low) and place.nearest[-1:].isdigit():
+        return "folgende", not place.dotted or place.sentence_follows
+    if not (place.dotted or "." in low):
+        return (ABBREVIATIONS[low], True) if low in _WITHOUT_DOT else None
+    if low in MONTHS_SHORT and not place.last and (place.nearest.isdigit() or re.fullmatch("[0-9]{4}", place.after)):
+        return MONTHS_SHORT[low], place.sentence_follows
+    if low == "s" and place.after[:1].isdigit():
+        return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
+    if low == "min":
+        return ("mindestens", False) if place.after[:1].isdigit() and not measured(place.nearest) else None
+    if place.dotted and (street := re.fullmatch("(.+[^-])str|(.+-)str", low)):
+        return f"{street.group(1) or street.group(2)}straße", place.sentence_follows
+    if low in ABBREVIATIONS and _meant(place, low):
+        return ABBREVIATIONS[low], place.last or (low in CLOSING and _ends(place, low))
+    if " " in place.core:  # the beginning of one
+        return " ".join(spelled(part.rstrip(".")) for part in place.core.split()), place.sentence_follows
     return None
 
 
-def weekday(core: str, before: str, after: str, following: str | None) -> str | None:
-    """am Fr., 3. Mai: the day of an abbreviation with a point; None for other words, also in "Fr. Müller"."""
-    if core not in WEEKDAYS:
-        return None
-    ahead = following or ""
-    if after[:1].isdigit() or before in ON | DAYS or re.match(rf"(?:{'|'.join(WEEKDAYS)})\.", ahead):
-        return WEEKDAYS[core]
-    if core == "Fr":
-        named = re.match(r"\W*[A-ZÄÖÜ]", ahead) is not None or after in {"von", "van", "de"} or before in WOMAN
-        day = not named and (following is not None or before in AROUND)
-    else:
-        day = before in AROUND or after in {"bis", "und", "oder", "um", "ab"}
-    return WEEKDAYS[core] if day else None
+def _known(text: str) -> bool:
+    """Whether "u. v. m." is an abbreviation or begins one. Initials of people have capitals: U. A. Müller."""
+    compact = re.sub(r"\s|[^\w.]+$", "", text).rstrip(".")
+    if compact[:1].isupper() and compact[2:3].isupper() and compact != "Z.B":
+        return False
+    low = compact.lower()
+    return any(key == low or key.startswith(f"{low}.") for key in _PARTED)
 
 
-def weekdays(core: str) -> str:
-    """Mo.-Fr. -> Montag bis Freitag; "" for other words."""
-    names = "|".join(WEEKDAYS)
-    days = re.fullmatch(rf"({names})\.?[-–]({names})", core)
-    return f"{WEEKDAYS[days.group(1)]} bis {WEEKDAYS[days.group(2)]}" if days else ""
+def _meant(place: Place, low: str) -> bool:
+    """Whether the abbreviation is meant, and not a word or a name at the end of a sentence."""
+    if low in _NUMBERING and low in _ALSO_WORDS:
+        return re.match("[0-9IVX]", place.after) is not None
+    return low not in _ALSO_WORDS or not (place.core in _NAMES or place.sentence_follows)
 
 
-def initials(word: str) -> str:
-    """USA -> "uh-ess-ah": capitals that cannot be read as a word, and single consonants, are spelled."""
-    low = word.lower()
-    capitals = word.isupper() and 2 <= len(word) <= 5
-    unreadable = not re.search("[aeiouäöüy]", low) or low in SPELLED or (capitals and len(low) == 2)
-    if (len(low) == 1 and low not in "o" and low in LETTER_NAMES) or (capitals and unreadable):
-        return "-".join(LETTER_NAMES.get(letter, "") for letter in low)
-    return word
+def _ends(place: Place, low: str) -> bool:
+    return place.sentence_follows or (low in _ENUMERATION and place.noun_follows)

@@ -1,4 +1,5 @@
-"""Written words that are said as one: numbers grouped by blanks, telephone numbers, amounts after their currency sign.
+"""Written words that are said as one: numbers grouped by blanks, telephone numbers, amounts after their currency sign,
+spaced dates, rows of ordinals, abbreviations in parts.
 
 Whether a word goes on what was written before it shows in the two alone, so a voice that is given word by word groups
 as one that knows the whole text; it only has to wait where `together` could go on.
@@ -9,16 +10,33 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .measures import CURRENCIES, LARGE, UNITS
+from . import abbreviations, ordinals
 from .numbers import NUMBER, VULGAR, cardinal
+from .place import Place, Said
+from .units import CURRENCIES, LARGE, unit
 
 TELEPHONE = frozenset(
-    {"tel", "telefon", "telefonnummer", "telefax", "fax", "rufnummer", "handynummer", "durchwahl", "mobil"}
+    {
+        "tel",
+        "telefon",
+        "telefonnummer",
+        "telefax",
+        "fax",
+        "rufnummer",
+        "handynummer",
+        "durchwahl",
+        "mobil",
+        "notruf",
+        "hotline",
+    }
 )  # before a number that is said digit by digit
+_ALSO_BEFORE_AMOUNTS = frozenset({"telefon", "mobil", "hotline"})
 GROUPED_DIGITS = 15  # of a number with blanks; a longer one is two
 TELEPHONE_DIGITS = 20  # 15 of the country and the line, and an extension
+ROW = 8  # words of a row of ordinals
 _OPEN, _CLOSE = r"[(\[„\"'*]*", r"[^\w€$£%+-]*"  # punctuation around a word
 _ISO_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DAY, _MONTH = r"(?:0?[1-9]|[12][0-9]|3[01])\.", r"(?:0?[1-9]|1[0-2])\."
 
 
 def together(words: Sequence[str], previous: str = "") -> list[str]:
@@ -36,26 +54,23 @@ def together(words: Sequence[str], previous: str = "") -> list[str]:
     return units
 
 
-def ungrouped(text: str) -> str:
-    """10 000,5 -> 10.000,5 and € 5 -> €5, as they are written without blanks."""
-    text = re.sub(r"^([€$£]) (?=[+-]?[0-9])", r"\1", text)
-    return re.sub("(?<=[0-9]) (?=[0-9]{3}(?![0-9]))", ".", text)
-
-
-def telephone(core: str, before: str, after: str) -> str:
-    """0171/234567 -> its digits one by one; "" for what is no telephone number between these words."""
-    if not re.fullmatch(r"\+?[0-9][0-9()/ –-]*", core) or after in {"uhr", *CURRENCIES, *UNITS}:
-        return ""
+def telephone(place: Place) -> Said | None:
+    """0171/234567 -> its digits one by one; None for what is no telephone number between these words."""
+    core, before, after = place.core, place.nearest, place.after
+    if not re.fullmatch(r"\+?[0-9][0-9()/ –-]*", core):
+        return None
+    if after.lower() == "uhr" or after.lower() in CURRENCIES or unit(after):
+        return None
     digits = re.sub("[^0-9]", "", core.replace("(0)", "") if core[0] == "+" else core)
     if before in TELEPHONE:
-        least = 5 if before in {"telefon", "mobil"} else 3  # which stand before other numbers too
+        least = 5 if before in _ALSO_BEFORE_AMOUNTS else 3
     elif core[0] == "+":
         least = 9
     else:
         least = 6 if re.match("0[0-9]{2}", core) and digits != core else len(digits) + 1
     if len(digits) < least:
-        return ""
-    return " ".join([*(["plus"] if core[0] == "+" else []), *(cardinal(int(digit)) for digit in digits)])
+        return None
+    return " ".join([*(["plus"] if core[0] == "+" else []), *(cardinal(int(digit)) for digit in digits)]), True
 
 
 def _goes_on(unit: str, word: str, before: str) -> bool:
@@ -64,11 +79,19 @@ def _goes_on(unit: str, word: str, before: str) -> bool:
     if re.fullmatch(rf"{_OPEN}[€$£]", unit):
         return re.fullmatch(rf"[+-]?(?:{NUMBER}){_CLOSE}", word) is not None and not _amounts(before)
     first = unit.split()[0]
-    calls = re.sub(r"\W+$", "", before).lower() in TELEPHONE
+    calls = re.sub(r"\W+$", "", before.split()[-1] if before else "").lower() in TELEPHONE
     if calls or re.fullmatch(rf"{_OPEN}(?:\+[1-9][0-9]{{0,2}}|0[0-9]{{2,}}\)?[/–-]?)", first):
         open_end = re.fullmatch(rf"{_OPEN}\+?[0-9][0-9()/ –-]*", unit)
         more = re.fullmatch(rf"[/–-]|\(0\)|(?!{_ISO_DATE})\(?[0-9]{{2,}}\)?(?:[/-][0-9]+)*[/–-]?{_CLOSE}", word)
         return bool(open_end and more) and count <= TELEPHONE_DIGITS
+    if re.fullmatch(rf"{_OPEN}{_DAY}", unit) and re.fullmatch(rf"{_MONTH}{_CLOSE}", word):
+        return True
+    if re.fullmatch(rf"{_OPEN}{_DAY} {_MONTH}", unit):
+        return re.fullmatch(rf"(?:1[0-9]|20)[0-9]{{2}}{_CLOSE}", word) is not None
+    if re.fullmatch(r"[0-9]{1,2}", unit) and re.fullmatch(rf"(?:[1-9]/[1-9][0-9]?|[{''.join(VULGAR)}]){_CLOSE}", word):
+        return True
+    if (ordinals.goes_on(unit, word) and len(unit.split()) < ROW) or abbreviations.goes_on(unit, word):
+        return True
     grouped = re.fullmatch(rf"{_OPEN}(?:[€$£] )?[+-]?[1-9][0-9]{{0,2}}(?: [0-9]{{3}})*", unit)
     tail = rf"[0-9]{{3}}(?:,[0-9]+)?[€$£%‰]?{_CLOSE}"
     return bool(grouped and re.fullmatch(tail, word)) and count <= GROUPED_DIGITS

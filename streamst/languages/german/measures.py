@@ -1,111 +1,205 @@
-"""German words that hold digits, as they are said: dates, times, money, amounts with their unit, scores, spans."""
+"""German words that hold digits, as they are said: money, amounts with their unit, spans, numbers in compounds."""
 
 from __future__ import annotations
 
 import re
 
-from .numbers import (
-    NUMBER,
-    VULGAR,
-    WEAK,
-    WEAK_N,
-    amount,
-    cardinal,
-    counted,
-    ending,
-    fraction,
-    ordinal,
-    with_part,
-    year,
+from .cases import PREPOSITIONS, article
+from .nouns import gender
+from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, with_part
+from .ordinals import NUMBERED
+from .place import SIGNS, Place, Said
+from .units import CURRENCIES, LARGE, MONEY_SIGNS, unit
+
+_PARTS = "".join(VULGAR)
+_MONEY = "".join(re.escape(sign) for sign in MONEY_SIGNS)
+_SIGN = {
+    "-": "minus", "+": "plus", "±": "plus minus", "+-": "plus minus", "+/-": "plus minus", "~": "etwa",
+         "≈": "etwa", "<": "kleiner", ">": "größer", "≤": "kleiner gleich", "≥": "größer gleich", "=": "gleich",
+         "<=": "kleiner gleich", ">=": "größer gleich", "≠": "ungleich", "#": "Nummer", "×": "mal", "&": "und",
+         "√": "Wurzel aus", "№": "Nummer", "Ø": "Durchschnitt", "∅": "Durchschnitt", "·": "mal", "⋅": "mal",
+}  # fmt: skip
+_SIGNED = re.compile(rf"({'|'.join(map(re.escape, sorted(_SIGN, key=len, reverse=True)))})(.+)", re.DOTALL)
+_QUANTITY = re.compile(
+    rf"(?:[+±~≈<>≤≥=-]*)(?:(?:{NUMBER})?[{_PARTS}]|(?:{NUMBER})(?:\^-?[0-9]|[²³])?|(?:[0-9]+ )?[0-9]+/[0-9]+)"
 )
-
-MONTHS = (
-    "januar", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober", "november",
-    "dezember",
-)  # fmt: skip
-MONTHS_SHORT = {
-    "jan": "Januar", "feb": "Februar", "mär": "März", "apr": "April", "jun": "Juni", "jul": "Juli", "aug": "August",
-    "sep": "September", "sept": "September", "okt": "Oktober", "nov": "November", "dez": "Dezember",
-}  # fmt: skip
-UNITS = {
-    "€": "Euro", "$": "Dollar", "£": "Pfund", "¥": "Yen", "%": "Prozent", "‰": "Promille", "°": "Grad",
-    "°c": "Grad Celsius", "°f": "Grad Fahrenheit", "km": "Kilometer", "cm": "Zentimeter", "mm": "Millimeter",
-    "m": "Meter", "m²": "Quadratmeter", "km²": "Quadratkilometer", "m³": "Kubikmeter", "kg": "Kilogramm",
-    "g": "Gramm", "mg": "Milligramm", "l": "Liter", "ml": "Milliliter", "h": "Stunden", "s": "Sekunden",
-    "ms": "Millisekunden", "km/h": "Kilometer pro Stunde", "kw": "Kilowatt", "kwh": "Kilowattstunden",
-    "mb": "Megabyte", "gb": "Gigabyte", "hz": "Hertz", "khz": "Kilohertz", "m/s": "Meter pro Sekunde",
-    "min": "Minuten", "std": "Stunden", "sek": "Sekunden", "mio": "Millionen", "mrd": "Milliarden",
-}  # fmt: skip
-FEMININE = frozenset({
-    "Stunden", "Sekunden", "Millisekunden", "Kilowattstunden", "Minuten", "Millionen", "Milliarden",
-})  # fmt: skip
-CURRENCIES = {
-    "€": "Euro",
-    "$": "Dollar",
-    "£": "Pfund",
-    "euro": "Euro",
-    "eur": "Euro",
-    "dollar": "Dollar",
-    "pfund": "Pfund",
-}
-LARGE = {
-    "mio": "Millionen", "mrd": "Milliarden", "million": "Million", "millionen": "Millionen", "milliarde": "Milliarde",
-    "milliarden": "Milliarden", "tausend": "tausend",
-}  # fmt: skip
+_BEFORE_COUNTS = PREPOSITIONS | {
+    "nur",
+    "noch",
+    "und",
+    "etwa",
+    "genau",
+}  # also with a capital, no nouns that are numbered
+_MONEY_NAMES = frozenset({"Euro", "Dollar", "US-Dollar", "Franken", "Pfund", "Mark", "Zloty", "Rubel"})
 
 
-def numeric(core: str, dotted: bool, before: str, after: str, following: str | None) -> tuple[str, bool] | None:
-    """The spoken text of a word that holds digits, and whether its punctuation still stands; None for others."""
-    low = core.lower()
-    if iso := re.fullmatch(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", low):
-        low = f"{iso.group(3)}.{iso.group(2)}.{iso.group(1)}"
-    if (date := re.fullmatch(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{4}|[0-9]{2}))?", low)) and (
-        date.group(3) or dotted
-    ):
-        return _date(date, before), bool(date.group(3)) or following is None
-    times = [_time(part, after) for part in re.split("[-–]", low)]
-    if all(times):
-        return " bis ".join(times), True
-    if score := re.fullmatch("([0-9]+):([0-9]+)", low):
-        return f"{amount(score.group(1))} zu {amount(score.group(2))}", True
-    if decade := re.fullmatch("([0-9]+)er(n?)(-.*)?", low):
-        return f"{amount(decade.group(1))}er{decade.group(2)}{decade.group(3) or ''}", True
+def measured(word: str) -> bool:
+    """True when `word` is an amount that a unit may follow: 5, -3,5, 10-20, 2x3, ½, l/100."""
+    parts = re.split("(?<=[0-9])[-–x×/](?=[0-9])", word)
+    return bool(parts) and (
+        all(_QUANTITY.fullmatch(part) for part in parts) or re.fullmatch("[a-zµ]+/100", word) is not None
+    )
+
+
+def unit_name(place: Place) -> Said | None:
+    """A unit after its number; "h" after a time is "Uhr"."""
     if (
-        dotted
-        and following is not None
-        and re.fullmatch("[0-9]+", low)
-        and (after in MONTHS or after in MONTHS_SHORT or before in WEAK | WEAK_N)
+        not measured(place.nearest)
+        or place.low in CURRENCIES
+        or (len(place.before) > 1 and place.before[-2] in NUMBERED)
     ):
-        return ordinal(int(low), ending(before)), False
-    if mixed := re.fullmatch(f"([0-9]*)([{''.join(VULGAR)}])(.*)", low):
-        whole, part, unit = mixed.groups()
-        if not unit or unit in UNITS:
-            return f"{with_part(whole, VULGAR[part])} {UNITS.get(unit, '')}", True
-    if said := fraction(low):
-        return said, True
-    if span := re.fullmatch(rf"({NUMBER})[-–]({NUMBER})", low):
-        return f"{amount(span.group(1))} bis {amount(span.group(2))}", True
-    if measure := re.fullmatch(rf"([€$£]?)([+-]?)({NUMBER})(%|‰|°c?|€|\$|£|km/h|[a-z]{{1,3}}[²³]?)?", low):
-        sign, minus, number, unit = measure.groups()
-        currency = CURRENCIES.get(sign) or CURRENCIES.get(unit or "") or CURRENCIES.get(after)
-        name = {"-": "minus ", "+": "plus "}.get(minus, "")
-        if sign and after in LARGE:  # which says the currency
-            return name + ("eine" if number == "1" and after != "tausend" else amount(number)), True
-        if currency:
-            stated = bool(sign) or unit in CURRENCIES or priced(number)
-            return name + _money(number, currency, stated), True
-        if unit is None or unit in UNITS:
-            said, unit_name = amount(number), UNITS.get(unit or "", "")
-            if number == "1" and (after in {"uhr", *UNITS} or unit):
-                said = "eine" if (unit_name or UNITS.get(after)) in FEMININE else "ein"
-                unit_name = single(unit_name) if unit_name in FEMININE else unit_name
-            return f"{name}{said} {unit_name}", True
-    return None
+        return None
+    if place.low in {"f", "ff", "x"} or (found := unit(place.core)) is None:
+        return None
+    said = found.one if re.fullmatch("[^0-9]*1", place.nearest) else found.many
+    short = re.fullmatch("(?:std|min|sek|sec|stk|mio|mrd|bio|tsd|pkt|pers|mon|wo|mill)", place.low) is not None
+    return said, not place.dotted or not short or place.sentence_follows
 
 
-def single(name: str) -> str:
-    """One of a feminine unit: Stunden -> Stunde, Millionen -> Million."""
-    return name.removesuffix("en" if name.endswith("ionen") else "n")
+def large(place: Place) -> Said | None:
+    """The "Mio." of € 5 Mio., which says the currency."""
+    price = re.fullmatch(rf"([{_MONEY}])[+-]?(?:{NUMBER})", place.nearest)
+    if place.low not in LARGE or price is None:
+        return None
+    name = LARGE[place.low]
+    if place.nearest[1:] == "1" and name.endswith("ionen"):
+        name = name.removesuffix("en")
+    elif place.nearest[1:] == "1" and name.endswith("arden"):
+        name = name.removesuffix("n")
+    return f"{name} {CURRENCIES[price.group(1)]}", not place.dotted or place.sentence_follows
+
+
+def signed(core: str) -> tuple[str, str]:
+    """A sign before a number, as it is said, and the rest: ±2 -> "plus minus", "2"."""
+    found = _SIGNED.fullmatch(core)
+    if found is None or not re.match(rf"[0-9{_PARTS}{_MONEY}]", found.group(2).lstrip("-+ ")):
+        return "", core
+    return _SIGN[found.group(1)], found.group(2).lstrip()
+
+
+def counted_noun(place: Place) -> Said | None:
+    """A 1 before the noun that it counts ("nur 1 Tag"), not after the noun that it numbers ("Platz 1 Berlin")."""
+    if place.core != "1" or place.end != " " or not re.match("[A-ZÄÖÜ][a-zäöüß]", place.after):
+        return None
+    if place.after.lower() in {"uhr", *CURRENCIES} or unit(place.after):
+        return None
+    if place.nearest in NUMBERED or (
+        place.written and place.written[-1][:1].isupper() and place.nearest not in _BEFORE_COUNTS
+    ):
+        return None
+    return article(place.after.lower(), place.nearest), True
+
+
+def times(place: Place) -> Said | None:
+    """3x -> "dreimal", 2x3 and 2×3 -> "zwei mal drei", 4x100m."""
+    if found := re.fullmatch("([0-9]+)[x×]", place.low):
+        return f"{counted(int(found.group(1)))}mal", True
+    parts = re.split("(?<=[0-9])[x×*](?=[0-9])", place.core)
+    if len(parts) < 2 or not all(re.fullmatch(NUMBER, part) for part in parts[:-1]):
+        return None
+    rest = measure(Place(parts[-1], place.end, (), (), place.following, place.after))
+    return (" mal ".join([*(amount(part) for part in parts[:-1]), rest[0]]), True) if rest else None
+
+
+def power(place: Place) -> Said | None:
+    """10^6, 10², x³."""
+    found = re.fullmatch(rf"((?:{NUMBER})|[a-z])(?:\^(-?)((?:\^?[0-9])+)|([²³]))", place.low)
+    if found is None:
+        return None
+    base = amount(found.group(1)) if found.group(1)[0].isdigit() else found.group(1)
+    if found.group(4):
+        return f"{base} {'Quadrat' if found.group(4) == '²' else 'hoch drei'}", True
+    exponent = cardinal(int(found.group(3).replace("^", "")))
+    return f"{base} hoch {'minus ' if found.group(2) else ''}{exponent}", True
+
+
+def decade(place: Place) -> Said | None:
+    """1990er, 80er-Jahre."""
+    found = re.fullmatch("'?([0-9]+)er(n?)(-.*)?", place.low)
+    return (f"{amount(found.group(1))}er{found.group(2)}{found.group(3) or ''}", True) if found else None
+
+
+def compound(place: Place) -> Said | None:
+    """100-Meter-Lauf, 5-kg-Sack, 18-jährig, 10%ig, 3-mal: the number and what it is composed with."""
+    if found := re.fullmatch(rf"({NUMBER})\s?(?:%-?|-?prozent)(ig\w*)", place.low):
+        return f"{amount(found.group(1))}prozent{found.group(2)}", True
+    found = re.fullmatch(rf"({NUMBER})(?:[-–]({NUMBER}))?[-–]([^0-9].*|[0-9]+[^0-9].*)", place.core)
+    if found is None:
+        return None
+    first, second, rest = found.groups()
+    words = [_inner(part) for part in rest.split("-") if part]
+    number = (
+        f"{amount(first)} bis {amount(second)}" if second else counted(int(first)) if first == "1" else amount(first)
+    )
+    return f"{number} {'-'.join(words)}", True
+
+
+def _inner(part: str) -> str:
+    if part in MONEY_SIGNS:
+        return CURRENCIES[part]
+    found = unit(part) if len(part) < 5 else None
+    return found.many.replace(" ", "-") if found else part
+
+
+def parted(place: Place) -> Said | None:
+    """1½, ½ l, 1 1/2, 3/4, 1/100."""
+    low = place.low
+    if mixed := re.fullmatch(f"([0-9]*) ?([{_PARTS}])(.*)", low):
+        whole, part, symbol = mixed.groups()
+        found = unit(place.core[len(place.core) - len(symbol) :], close=True) if symbol else None
+        if not symbol or found:
+            return f"{with_part(whole, VULGAR[part])} {found.many if found else ''}".strip(), True
+    if mixed := re.fullmatch("([0-9]+) ([1-9]/[0-9]{1,2})", low):
+        return with_part(*mixed.groups()), True
+    said = fraction(low)
+    return (said, True) if said else None
+
+
+def span(place: Place) -> Said | None:
+    """10-20, 10–20%, 5-10km."""
+    found = re.fullmatch(rf"({NUMBER})({_MONEY_OR_UNIT})?[-–]([-+]?(?:{NUMBER}))(.*)", place.core)
+    if found is None:
+        return None
+    first, first_symbol, second, symbol = found.groups()
+    rest = measure(Place(second + symbol, place.end, (), (), place.following, place.after))
+    return (f"{amount(first)} bis {rest[0]}", True) if rest and (not first_symbol or symbol) else None
+
+
+_MONEY_OR_UNIT = r"%|€|°|°C|km|m|kg|g|cm|mm"
+
+
+def measure(place: Place) -> Said | None:
+    """An amount alone or written together with its unit or currency: 5, 3,5%, 5kg, €12,50."""
+    after = place.after.lower()
+    found = re.fullmatch(rf"((?:US-?)?[{_MONEY}]?) ?([+-]?)({NUMBER})([^0-9.,\s-][^\s]*)?", place.core)
+    if found is None:
+        return None
+    sign, minus, number, symbol = found.groups()
+    sign, name = sign.lower(), {"-": "minus ", "+": "plus "}.get(minus, "")
+    if sign and sign not in CURRENCIES:
+        return None
+    if sign and after in LARGE:
+        return name + ("eine" if number == "1" and after != "tausend" else amount(number)), True
+    currency = (
+        CURRENCIES.get(sign) or CURRENCIES.get((symbol or "").lower()) or (None if symbol else CURRENCIES.get(after))
+    )
+    if currency:
+        stated = bool(sign) or bool(symbol) or priced(number)
+        return name + _money(number, currency, stated), True
+    if symbol is None:
+        said = amount(number)
+        following = unit(place.after)
+        if number == "1" and (after == "uhr" or following):
+            said = "eine" if following and following.feminine else "ein"
+            if following and not following.feminine and gender(following.one) in {"", "m", "n"}:
+                said = article(following.one, place.nearest)
+        return name + said, True
+    attached = unit(symbol, close=True)
+    if attached is None or (place.nearest in NUMBERED and len(symbol) == 1):
+        return None
+    if number == "1":
+        return f"{name}{'eine' if attached.feminine else 'ein'} {attached.one}", True
+    return f"{name}{amount(number)} {attached.many}", True
 
 
 def priced(before: str) -> bool:
@@ -113,28 +207,18 @@ def priced(before: str) -> bool:
     return re.fullmatch(r"[+-]?[0-9]+(?:[.'][0-9]{3})*[,.][0-9]{2}", before) is not None
 
 
-def _time(text: str, after: str) -> str:
-    """14:30, or 14.30 before "Uhr", as it is said; "" where it is no time."""
-    time = re.fullmatch(r"([0-9]{1,2})[:.]([0-9]{2})" if after == "uhr" else "([0-9]{1,2}):([0-9]{2})", text)
-    hour, minute = map(int, time.groups()) if time else (99, 99)
-    return f"{counted(hour)} Uhr {cardinal(minute) if minute else ''}".strip() if hour <= 24 and minute < 60 else ""
-
-
-def _date(date: re.Match[str], before: str) -> str:
-    """24.12.2024 -> "vierundzwanzigster Dezember zweitausendvierundzwanzig", inflected after the word before it."""
-    inflected = ending(before)
-    day, month, in_year = date.groups()
-    name = MONTHS[int(month) - 1] if 1 <= int(month) <= 12 else ordinal(int(month), inflected)
-    return f"{ordinal(int(day), inflected)} {name} {year(int(in_year)) if in_year else ''}"
-
-
 def _money(number: str, currency: str, stated: bool) -> str:
     """12,50 -> "zwölf Euro fünfzig"; the currency is left out where the next word says it."""
     grouped = re.fullmatch(r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?", number) is not None
     whole, _, cents = (re.sub("[.']", "", number) if grouped else number.replace(".", ",")).partition(",")
-    if cents and len(cents) != 2:
-        return f"{amount(number)} {currency if stated else ''}"
-    if cents and not int(whole) and int(cents) and currency in {"Euro", "Dollar"}:
+    if cents and (len(cents) != 2 or currency not in _MONEY_NAMES):
+        return f"{amount(number)} {currency if stated else ''}".strip()
+    if cents and not int(whole) and int(cents) and currency in {"Euro", "Dollar", "US-Dollar"}:
         return f"{counted(int(cents))} Cent"
-    said = f"{counted(int(whole))} {currency if stated else ''}"
+    said = f"{counted(int(whole))} {currency if stated else ''}".strip()
     return f"{said} {cardinal(int(cents))}" if cents and int(cents) else said
+
+
+def sign_word(core: str) -> str:
+    """What a sign alone is called; "" for what is none."""
+    return SIGNS.get(core, _SIGN.get(core, "") if not re.search(r"\w", core) and core not in {"-", "--"} else "")

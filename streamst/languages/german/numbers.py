@@ -6,25 +6,13 @@ import re
 
 from num2words import num2words
 
-WEAK_N = frozenset(
-    {"am", "im", "vom", "zum", "zur", "den", "dem", "des", "beim", "ab", "bis", "seit", "einem", "einen", "diesem",
-     "diesen", "jedem", "jeden", "unserem"}
-)  # fmt: skip
-WEAK = frozenset({"der", "die", "das", "dieser", "diese", "dieses", "jede", "jeder", "jedes"})
-DAYS = frozenset(
-    {"montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonnabend", "sonntag", "mo", "di", "mi",
-     "do", "fr", "sa", "so"}
-)  # fmt: skip
 VULGAR = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
     "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
 }  # fmt: skip
 LARGEST_PART = 10  # of fractions written with a slash: 9/11 is none
-NUMBERED = frozenset(
-    {"kapitel", "teil", "band", "abschnitt", "stufe", "phase", "artikel", "akt", "buch", "typ", "klasse", "grad"}
-)  # what a Roman numeral after it counts
 ROMAN = r"(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3})"
-NUMBER = r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?|[0-9]+[.,][0-9]+|[0-9]+"
+NUMBER = r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?|[0-9]{1,3}(?:,[0-9]{3}){2,}|[0-9]+[.,][0-9]+|[0-9]+"
 
 
 def cardinal(number: int) -> str:
@@ -49,11 +37,6 @@ def ordinal(number: int, ending: str = "te") -> str:
     return str(num2words(number, lang="de", to="ordinal")).removesuffix("te") + ending
 
 
-def ending(before: str) -> str:
-    """Of an ordinal after this word."""
-    return "ten" if before in WEAK_N | DAYS else "te" if before in WEAK else "ter"
-
-
 def counted(number: int) -> str:
     """A count in front of its noun: "ein", not "eins"."""
     return "ein" if number == 1 else cardinal(number)
@@ -61,6 +44,8 @@ def counted(number: int) -> str:
 
 def amount(number: str) -> str:
     """Digits with German separators: 1.000 and 1'000 are thousands, 3,5 and 3.5 decimals, 007 its digits."""
+    if re.fullmatch("[0-9]{1,3}(?:,[0-9]{3}){2,}", number):  # as English groups them
+        number = number.replace(",", ".")
     grouped = re.fullmatch(r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?", number) is not None
     plain = re.sub("[.']", "", number) if grouped else number.replace(".", ",")
     whole, separator, decimals = plain.partition(",")
@@ -93,12 +78,3 @@ def roman(core: str) -> int:
         return 0
     values = [{"I": 1, "V": 5, "X": 10}[letter] for letter in core]
     return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
-
-
-def regnal(value: int, dotted: bool, before: str, last: bool) -> tuple[str, bool]:
-    """A Roman numeral: an ordinal where it has a point, unless it numbers what is said before it."""
-    if not dotted or before in NUMBERED or (last and not before):
-        return cardinal(value), True
-    if not before or before in WEAK | WEAK_N:
-        return ordinal(value, ending(before)), last
-    return f"der {ordinal(value)}", last

@@ -1,39 +1,31 @@
-"""German words as they are spoken: numbers, dates, times, currency, abbreviations, initials, and the voice's alphabet.
+"""German words as they are spoken: rules that look at one written word between its neighbours.
 
-`spoken` looks at one written word between its neighbours, because a voice that speaks word by word knows no more than
-that; `spoken_german` is the same over a whole text, so both say the same. What is written in several words and said as
-one (10 000) counts as one word: `together`.
+A voice that speaks word by word knows the words before and one after; `spoken_german` is the same over a whole text, so
+both say the same. What is written in several words and said as one (10 000) counts as one word: `groups.together`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from .abbreviations import ABBREVIATIONS, WITHOUT_DOT, initials, weekday, weekdays, written_out
-from .groups import telephone, together, ungrouped
-from .measures import CURRENCIES, FEMININE, LARGE, MONTHS_SHORT, UNITS, numeric, priced, single
-from .numbers import NUMBER, VULGAR, WEAK, WEAK_N, amount, regnal, roman
-from .symbols import LETTERS
+from . import addresses, dates, measures, ordinals
+from .abbreviations import ABBREVIATIONS, abbreviation
+from .cases import DETERMINERS
+from .groups import telephone, together
+from .nouns import MONTHS_SHORT
+from .numbers import NUMBER, VULGAR, amount, cardinal, ordinal, roman
+from .place import CONTEXT, SIGNS, Place, Said, fold, place, take_end, ungrouped
+from .spelling import spelled
+from .symbols import ENDS, LETTERS
+from .units import ALONE, CURRENCIES, unit
+from .weekdays import weekday, weekdays
 
 DIGITS = "0123456789"
 LONGEST = 64  # letters in one spoken word; longer ones are spoken in pieces
-
-DATIVE = frozenset({"mit", "nach", "von", "aus", "bei", "seit", "vor", "zu", "in", "binnen"})
-FEMININE_NOUNS = (
-    "(?:stunde|minute|sekunde|woche|million|milliarde|person|frau|straße|seite|tasse|flasche|stadt|nacht|hand|tonne"
-    "|meile|katze|stimme|frage|idee|reise|.*(?:ung|heit|keit|schaft|tion))"
-)
-SIGNS = {
-    "€": "Euro", "$": "Dollar", "£": "Pfund", "%": "Prozent", "&": "und", "+": "plus", "=": "gleich", "@": "ät",
-    "§": "Paragraf", "§§": "Paragrafen", "‰": "Promille", "¥": "Yen", "°": "Grad", "×": "mal",
-    "<": "kleiner", ">": "größer",
-}  # fmt: skip
-FOLDED = str.maketrans(
-    {"ø": "ö", "å": "o", "æ": "ä", "œ": "ö", "ł": "l", "đ": "d", "ð": "d", "þ": "t", "ı": "i", "ẞ": "ß"}
-    | {chr(0x2080 + digit): str(digit) for digit in range(10)}  # subscripts
-)
+_HOLDS_DIGITS = re.compile(f"[0-9{''.join(VULGAR)}]")
 
 
 def spoken_german(text: str) -> tuple[str, ...]:
@@ -41,148 +33,148 @@ def spoken_german(text: str) -> tuple[str, ...]:
     words = together(text.split())
     said: list[str] = []
     for index, word in enumerate(words):
-        previous = words[index - 1] if index else None
         following = words[index + 1].split()[0] if index + 1 < len(words) else None
-        said.extend(spoken(word, previous, following))
+        said.extend(spoken(word, words[max(0, index - CONTEXT) : index], following))
     return tuple(said)
 
 
-def spoken(word: str, previous: str | None = None, following: str | None = None) -> tuple[str, ...]:
+def spoken(word: str, before: Sequence[str] = (), following: str | None = None) -> tuple[str, ...]:
     """How `word` is said between its neighbours: words of LETTERS, each with at most one of ENDS as its last character.
 
     What has no letter or digit of ours (emoji, Chinese) gives no word. `following` is None at the end of a phrase.
-    word, previous: as `together` gives them; following: as it is written, without what belongs to it.
+    word, before: units as `together` gives them, of what is before the last CONTEXT count; following: as it is written,
+    without what belongs to it.
     """
-    folded = _fold(word)
-    core, end = _take_end(folded, following is None)
-    before, after = _bare(previous), _bare(following)
-    if core == "1" and end == " " and _counts(previous, following):
-        feminine = re.fullmatch(FEMININE_NOUNS, after) is not None
-        text, keeps_end = _article(feminine, before in DATIVE), True
-    else:
-        text, keeps_end = _words(core, end, before, after, following)
-    if end == " " and following is not None and after in {"uhr", *CURRENCIES} and not spoken(following, word):
-        end = _take_end(_fold(following), False)[1]  # of a word that is said with this one, before it
-    said = [piece for raw in text.split() for piece in _pieces(_letters(raw))]
+    here = place(word, before[-CONTEXT:], following)
+    text, keeps_end = _said(here)
+    end = here.end
+    if end == " " and following is not None and _silent_after(here, word):
+        end = take_end(fold(following), False)[1]  # of a word that is said with this one, before it
+    said = [piece for raw in text.split() for piece in _pieces(*_letters(raw))]
     if not keeps_end:
-        end = "," if re.search(r"\.[^\w,]*,", folded) else " "  # of "Fr.," the point goes, the comma stays
+        end = "," if re.search(r"\.[^\w,]*,\W*$", fold(word)) else " "  # of "Fr.," the point goes, the comma stays
     if said and end != " ":
-        said[-1] += end
+        said[-1] = said[-1].rstrip(ENDS) + end
     return tuple(said)
 
 
 def leans(word: str) -> bool:
     """True when how a written word is said may depend on the word after it: numbers, abbreviations, signs."""
-    core, end = _take_end(_fold(word), False)
+    core, end = take_end(fold(word), False)
     low = core.lower()
     return (
-        bool(re.search("[0-9]", core))
+        bool(_HOLDS_DIGITS.search(core))
         or core in SIGNS
-        or (end == "." and (len(low) < 3 or low in {**ABBREVIATIONS, **MONTHS_SHORT} or roman(core) > 0))
+        or (end == "." and (len(low) < 3 or low in ABBREVIATIONS or low in MONTHS_SHORT or roman(core) > 0))
+        or (end == "." and low.endswith("str"))
     )
 
 
-def _fold(word: str) -> str:
-    """Composed, with superscripts kept, typographic variants unified and invisible characters dropped."""
-    word = unicodedata.normalize("NFC", word).translate(FOLDED)
-    word = re.sub("[\u00ad\u200b-\u200f\u2060\ufeff\ufe0f]", "", word)
-    return re.sub("[‐‑−]", "-", re.sub("[’ʻ`´]", "'", word))
+def _silent_after(here: Place, word: str) -> bool:
+    after = here.after.lower()
+    return (after == "uhr" or after in CURRENCIES) and not spoken(here.following or "", (word,))
 
 
-def _take_end(word: str, last: bool) -> tuple[str, str]:
-    """The word without its outer punctuation, and the symbol that follows it. `last`: the phrase ends here."""
-    match = re.fullmatch(r"[^\w€$£¥%‰§&+=@°#<>×-]*(.*?)([^\w€$£¥%‰§&+=@°<>×]*)", word, re.DOTALL)
-    core, tail = (match.group(1), match.group(2)) if match else (word, "")
-    for symbol, signs in (("?", "?"), ("!", "!"), (".", ".…"), (":", ":;"), (",", ",–—()")):
-        if any(sign in tail for sign in signs):
-            return core, symbol
-    return core, "." if last and '"' in tail else " "
+def _said(here: Place) -> Said:
+    """What the first rule that knows the word makes of it."""
+    for rule in WHOLE:
+        if said := rule(here):
+            return said
+    here = replace(here, core=ungrouped(here.core))
+    if not _HOLDS_DIGITS.search(here.core):
+        return next((said for rule in WORDS if (said := rule(here))), None) or (_plain(here.core), True)
+    sign, core = measures.signed(here.core)
+    here = replace(here, core=core)
+    said = next((said for rule in NUMBERS if (said := rule(here))), None) or (_digits_and_letters(core), True)
+    return (f"{sign} {said[0]}", said[1]) if sign else said
 
 
-def _bare(word: str | None) -> str:
-    return ungrouped(_take_end(_fold(word), False)[0]).lower() if word else ""
+def _sign(here: Place) -> Said | None:
+    """A sign alone; a currency is silent after a price that says it, and "x" between numbers is "mal"."""
+    if here.low == "x" and here.nearest[-1:].isdigit() and (here.after[:1].isdigit() or here.after[:1].islower()):
+        return "mal", True
+    if here.core == "-" and here.nearest[-1:].isdigit() and here.after[:1].isdigit():
+        return "bis", True
+    if name := measures.sign_word(here.core):
+        return ("" if here.core in CURRENCIES and measures.priced(here.nearest) else name), True
+    return None
 
 
-def _counts(previous: str | None, following: str | None) -> bool:
-    """True where a 1 between these words counts a noun ("nur 1 Tag") and is not a noun's number ("Platz 1 Berlin")."""
-    noun = re.match("[A-ZÄÖÜ][a-zäöüß]", following or "") is not None
-    return (
-        noun
-        and not (previous or "").rstrip(",;:")[:1].isupper()
-        and _bare(following) not in {"uhr", *CURRENCIES, *UNITS}
-    )
-
-
-def _article(feminine: bool, dative: bool) -> str:
-    """A 1 before its noun."""
-    if dative:
-        return "einer" if feminine else "einem"
-    return "eine" if feminine else "ein"
-
-
-def _words(core: str, end: str, before: str, after: str, following: str | None) -> tuple[str, bool]:
-    """The spoken text of a word without its punctuation, and whether the punctuation still stands."""
-    low = core.lower()
-    dotted = end == "."
-    if low in UNITS and low not in CURRENCIES and re.fullmatch(rf"[+-]?(?:{NUMBER})", before):
-        name = UNITS[low]
-        one = name in FEMININE and before.lstrip("+-") == "1"
-        return single(name) if one else name, not dotted or low not in ABBREVIATIONS or following is None
-    if low in LARGE and (price := re.fullmatch(rf"([€$£])[+-]?(?:{NUMBER})", before)):
-        name = single(LARGE[low]) if before[1:] == "1" and low in UNITS else LARGE[low]
-        return f"{name} {CURRENCIES[price.group(1)]}", not dotted or low not in ABBREVIATIONS or following is None
-    if number := telephone(core, before, after):
-        return number, True
-    core = ungrouped(core)
-    if days := weekdays(core):
-        return days, not dotted or following is None
-    if dotted and (day := weekday(core, before, after, following)):
-        return day, following is None
-    if dotted or "." in low:
-        said = written_out(low, before, after, following is None)
-        if said is not None:
-            return said, following is None
-    if low in WITHOUT_DOT:
-        return ABBREVIATIONS[low], True
-    if core in SIGNS:
-        return ("" if core in CURRENCIES and priced(before) else SIGNS[core]), True
-    if low in CURRENCIES and priced(before):
+def _currency(here: Place) -> Said | None:
+    """A currency's code or name; silent after a price that says it."""
+    if here.low not in CURRENCIES:
+        return None
+    if measures.priced(here.nearest):
         return "", True
-    if low == "uhr" and re.search(r"(?:^|[-–])[0-9]{1,2}[:.][0-9]{2}$", before):
-        return "", True
-    if (low in UNITS and re.search("[²³°]", low)) or low == "gmbh":
-        return UNITS.get(low, "geh-emm-beh-hah"), True
-    if (len(core) > 1 or before in WEAK | WEAK_N) and (value := roman(core)):
-        return regnal(value, dotted, before, following is None)
-    if not re.search(f"[0-9{''.join(VULGAR)}]", core):
-        return _plain(core), True
-    return numeric(core, dotted, before, after, following) or (_digits_and_letters(core), True)
+    if measures.measured(here.nearest) and (here.core.isupper() or here.low in {"ct", "zł", "kč", "us-$", "us$"}):
+        return CURRENCIES[here.low], not here.dotted or here.low != "ct" or here.sentence_follows
+    return None
+
+
+def _hour(here: Place) -> Said | None:
+    """ "Uhr" is said within the time before it."""
+    return ("", True) if here.low in {"uhr", "h"} and dates.timed(here.nearest) else None
+
+
+def _unit_alone(here: Place) -> Said | None:
+    """A unit that no number stands before: °C, km²."""
+    found = unit(here.core) if here.core in ALONE or re.search("[²³]", here.core) else None
+    return (found.many, True) if found else None
+
+
+def _roman(here: Place) -> Said | None:
+    """A Roman numeral: an ordinal where it has a point, unless it numbers what is said before it."""
+    if not (len(here.core) > 1 or here.nearest in DETERMINERS) or not (value := roman(here.core)):
+        return None
+    if not here.dotted or here.nearest in ordinals.NUMBERED or (here.last and not here.before):
+        return cardinal(value), True
+    if not here.before or here.nearest in DETERMINERS:
+        return ordinal(value, ordinals.inflection(here)), here.sentence_follows
+    return f"der {ordinal(value)}", here.sentence_follows
+
+
+Rule = Callable[[Place], Said | None]
+WHOLE: tuple[Rule, ...] = (
+    measures.counted_noun,
+    measures.unit_name,
+    measures.large,
+    telephone,
+    dates.date,
+    ordinals.row,
+)
+WORDS: tuple[Rule, ...] = (
+    weekdays, weekday, abbreviation, _sign, _currency, _hour, _unit_alone, _roman, addresses.address,
+)  # fmt: skip
+NUMBERS: tuple[Rule, ...] = (
+    dates.month_and_year, addresses.dotted_number, dates.time, dates.score, measures.decade, ordinals.one,
+    measures.parted, measures.times, measures.power, measures.span, measures.measure, measures.compound,
+    addresses.address,
+)  # fmt: skip
 
 
 def _digits_and_letters(core: str) -> str:
     """H2O -> "hah zwei oh": each as it is said alone."""
-    parts = re.findall(rf"{NUMBER}|[^0-9\s]+", core if core.isupper() else core.lower())
+    parts = re.findall(rf"{NUMBER}|[^0-9\s]+", core)
     return " ".join(amount(part) if part[0] in DIGITS else _plain(part) for part in parts)
 
 
 def _plain(core: str) -> str:
-    """Words without digits: initials are spelled, addresses get their "Punkt" and "ät"."""
-    if re.fullmatch(r"[^\s@]+@[^\s@]+|(?:www\.)?[\w-]+(?:\.[\w-]{2,})+", core):
-        core = core.replace("@", " ät ").replace(".", " Punkt ")
+    """Words without digits: signs are named, initials spelled."""
     for sign, name in SIGNS.items():
         core = core.replace(sign, f" {name} ")
-    return " ".join(initials(part) for part in re.split(r"[^\w'-]+|_", core) if part)
+    return " ".join(spelled(part) for part in re.split(r"[^\w'-]+|_", core) if part)
 
 
-def _letters(word: str) -> str:
-    """Only LETTERS: accents of other languages fall away, so does every other script."""
+def _letters(word: str) -> tuple[str, str]:
+    """Only LETTERS, and the comma that may follow: accents of other languages fall away, so does every other script."""
     kept = ""
-    for character in word.lower().translate(FOLDED):
+    for character in fold(word.lower()):
         if character not in LETTERS:
             character = unicodedata.normalize("NFKD", character)[:1]
         kept += character if character in LETTERS else ""
-    return re.sub("-{2,}", "-", kept).strip("-")
+    return re.sub("-{2,}", "-", kept).strip("-"), "," if word.endswith(",") else ""
 
 
-def _pieces(word: str) -> Sequence[str]:
-    return [word[start : start + LONGEST] for start in range(0, len(word), LONGEST)]
+def _pieces(word: str, end: str) -> Sequence[str]:
+    pieces = [word[start : start + LONGEST] for start in range(0, len(word), LONGEST)]
+    return [*pieces[:-1], pieces[-1] + end] if pieces and end else pieces

@@ -21,6 +21,7 @@ from streamst.config import from_dict
 from streamst.errors import CheckpointError, InputError
 from streamst.languages.catalog import language_name
 from streamst.languages.german.groups import together
+from streamst.languages.german.place import CONTEXT
 from streamst.languages.german.spoken import leans, spoken
 from streamst.languages.german.symbols import closes, encode
 from streamst.models.seam import Pcm, Speak, check_speech
@@ -43,7 +44,7 @@ class VoiceState:
     """One speaker's voice. Written words are held until they can be spoken; everything else is tensors with B = 1."""
 
     held: tuple[str, ...]  # the words waiting for the next: one, or those said together with it, or a silent one more
-    previous: str  # the written word before them, "" at the beginning of a phrase
+    before: tuple[str, ...]  # the written words before them, none at the beginning of a phrase
     opening: bool  # nothing of the phrase was said yet
     text: TextState
     frames: StackState
@@ -79,7 +80,7 @@ class GermanVoice:
         """Nothing said, nothing held."""
         network = self.network
         return VoiceState(
-            (), "", True, network.text.init_state(1, self.device), network.frames.init_state(1, self.device),
+            (), (), True, network.text.init_state(1, self.device), network.frames.init_state(1, self.device),
             self.decoder.init_state(1, self.device), watermark.init_state(self.sample_rate_hz),
         )  # fmt: skip
 
@@ -130,19 +131,19 @@ class GermanVoice:
 
     def _end(self, work: Speak, line: _Line, say: _Saying) -> tuple[Pcm, VoiceState]:
         pcm = np.concatenate([np.zeros(0, np.float32), *say.pieces])
-        text, opening, previous, mark = say.text, line.opening, line.previous, line.state.mark
+        text, opening, before, mark = say.text, line.opening, line.before, line.state.mark
         if line.ends and line.said and line.closed:
-            text, opening, previous = self.network.text.init_state(1, self.device), True, ""
+            text, opening, before = self.network.text.init_state(1, self.device), True, ()
         if self.marked:
             pcm, mark = watermark.mark(pcm, mark, work.final)
-        return pcm, VoiceState(line.held, previous, opening, text, say.frames, say.decoder, mark)
+        return pcm, VoiceState(line.held, before, opening, text, say.frames, say.decoder, mark)
 
     def pack_state(self, state: VoiceState) -> dict[str, Any]:
         """Plain strings, booleans and tensors, which `torch.save` and `torch.load(weights_only=True)` carry."""
         tensors = [tensor.cpu() for part in (state.text, state.frames, state.decoder) for tensor in part.tensors()]
         mark = [torch.from_numpy(state.mark.waiting), torch.from_numpy(state.mark.overlap)]
         return {
-            "held": list(state.held), "previous": state.previous, "opening": state.opening, "tensors": tensors,
+            "held": list(state.held), "before": list(state.before), "opening": state.opening, "tensors": tensors,
             "mark": mark, "marked": [state.mark.frame, state.mark.skip],
         }  # fmt: skip
 
@@ -152,7 +153,7 @@ class GermanVoice:
         parts = (fresh.text, fresh.frames, fresh.decoder)
         try:
             tensors = list(packed["tensors"])
-            held, previous, opening = tuple(packed["held"]), str(packed["previous"]), bool(packed["opening"])
+            held, before, opening = tuple(packed["held"]), tuple(packed["before"]), bool(packed["opening"])
             mark = watermark.MarkState(*(tensor.numpy() for tensor in packed["mark"]), *packed["marked"])
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a state of this voice: {error!r}") from None
@@ -165,7 +166,7 @@ class GermanVoice:
             return next(remaining).to(old)
 
         return VoiceState(
-            held, previous, opening, fresh.text.map(restored), fresh.frames.map(restored),
+            held, before, opening, fresh.text.map(restored), fresh.frames.map(restored),
             fresh.decoder.map(restored), mark,
         )  # fmt: skip
 
@@ -178,7 +179,7 @@ class _Line:
     said: list[list[int]]  # symbols of each word
     seen: list[list[int]]  # what each sees of the next: never more than a voice that goes word by word knows
     held: tuple[str, ...]
-    previous: str
+    before: tuple[str, ...]
     opening: bool
     closed: bool
     ends: bool  # nothing is known of what comes
@@ -200,19 +201,21 @@ def _line(work: Speak) -> _Line:
     state: VoiceState = work.state
     check_speech(work.words, work.rate, work.pauses)
     given = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
-    written = together(given, state.previous)
+    written = together(given, state.before[-1] if state.before else "")
+    context = [*state.before, *written]  # of the word n, what stands before n + len(state.before)
     count, ahead = len(written), ()
     ends = work.final or (work.hurried and bool(given) and not leans(given[-1]))
     while not ends and count and not ahead:  # a silent word (the "Uhr" of 14:30) says nothing of what comes
         count -= 1
-        ahead = spoken(written[count].split()[0], written[count - 1] if count else state.previous or None)
+        ahead = spoken(written[count].split()[0], context[: count + len(state.before)])
     said: list[list[int]] = []
     seen: list[list[int]] = []
-    opening, previous, closed = state.opening, state.previous, False
+    opening, closed = state.opening, False
     for index in range(count):
         following = written[index + 1].split()[0] if index + 1 < len(written) else None
-        pieces = spoken(written[index], previous or None, following)
-        guess = spoken(written[index].split()[0], previous or None)
+        before = context[: index + len(state.before)]
+        pieces = spoken(written[index], before, following)
+        guess = spoken(written[index].split()[0], before)
         if len(seen) < len(said) and (guess or pieces):  # also by a "€" that is silent before its price
             seen.append(encode((guess or pieces)[0]))
         for place, piece in enumerate(pieces):
@@ -220,12 +223,12 @@ def _line(work: Speak) -> _Line:
                 seen.append(encode(piece))
             said.append(encode(piece, opening))
             opening, closed = False, closes(piece)
-        previous = written[index]
     if len(seen) < len(said):
         seen.append(encode(ahead[0]) if ahead else [])
     pace = Pace(work.rate, work.pauses)
     held = tuple(word for unit in written[count:] for word in unit.split())
-    return _Line(state, said, seen, held, previous, opening, closed, ends, pace)
+    before = tuple(context[: count + len(state.before)][-CONTEXT:])
+    return _Line(state, said, seen, held, before, opening, closed, ends, pace)
 
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:

@@ -1,0 +1,102 @@
+"""Dates and times of day as they are said."""
+
+from __future__ import annotations
+
+import re
+
+from .cases import DETERMINERS, PREPOSITIONS, ending
+from .nouns import DAYS, MONTHS
+from .numbers import cardinal, counted, ordinal, year
+from .place import Place, Said
+from .units import unit
+
+_DAY = "(0?[1-9]|[12][0-9]|3[01])"
+_MONTH = "(0?[1-9]|1[0-2])"
+_DATE = rf"{_DAY}\.{_MONTH}(?:\.([0-9]{{4}}|[0-9]{{2}}))?"
+_PROPORTION = frozenset({"maßstab", "verhältnis", "quote", "mischverhältnis", "format"})
+NOT_DATED = frozenset({"version", "kapitel", "abschnitt", "punkt", "ziffer", "nummer", "nr", "teil", "tabelle"})
+
+
+def date(place: Place) -> Said | None:
+    """24.12.2024, 24.12., 2024-12-24, "3. 5. 2021", 1.-3.5.2021, 24.12.-26.12."""
+    text = place.low.replace(". ", ".")
+    if place.nearest in NOT_DATED:
+        return None
+    if iso := re.fullmatch("([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", text):
+        text = f"{iso.group(3)}.{iso.group(2)}.{iso.group(1)}"
+    first, sign, second = _span(text)
+    found = re.fullmatch(_DATE, second)
+    if found is None or not (found.group(3) or (place.dotted and _dated(place, " " in place.core or bool(sign)))):
+        return None
+    end = f"t{ending(place.before, '', False, dated=True)}"
+    said = _said(found, end)
+    if sign and (before := re.fullmatch(rf"{_DAY}(?:\.{_MONTH})?\.?(?:([0-9]{{4}})\.?)?", first)):
+        link = "und" if sign == "/" else "bis"
+        opening = _said(before, end) if before.group(2) else ordinal(int(before.group(1)), end)
+        said = f"{opening} {link} {said}"
+    elif sign:
+        return None
+    return said, bool(found.group(3)) or place.sentence_follows
+
+
+def month_and_year(place: Place) -> Said | None:
+    """12/2024 and 12.2024 -> "Dezember zweitausendvierundzwanzig"; 2023/24 and 1990-95 as years."""
+    if found := re.fullmatch(rf"{_MONTH}[/.]((?:19|20)[0-9]{{2}})", place.low):
+        return f"{MONTHS[int(found.group(1)) - 1]} {year(int(found.group(2)))}", True
+    if found := re.fullmatch("((?:1[1-9]|20)[0-9]{2})([-–/])([0-9]{2}|(?:1[1-9]|20)[0-9]{2})", place.low):
+        link = " " if found.group(2) == "/" else " bis "
+        return f"{year(int(found.group(1)))}{link}{year(int(found.group(3)))}", True
+    return None
+
+
+def time(place: Place) -> Said | None:
+    """14:30, 9:30-17:00, 14.30 before "Uhr", 14:30:15."""
+    if place.nearest in _PROPORTION:
+        return None
+    times = [_time(part, place.after.lower()) for part in re.split("[-–]", place.low)]
+    return (" bis ".join(times), True) if all(times) else None
+
+
+def score(place: Place) -> Said | None:
+    """3:2 -> "drei zu zwei"."""
+    found = re.fullmatch("([0-9]+):([0-9]+)", place.low)
+    return (f"{cardinal(int(found.group(1)))} zu {cardinal(int(found.group(2)))}", True) if found else None
+
+
+def timed(word: str) -> bool:
+    """True when a word ends with a time whose "Uhr" is said with it."""
+    return re.search(r"(?:^|[-–])[0-9]{1,2}[:.][0-9]{2}$", word) is not None
+
+
+def _span(text: str) -> tuple[str, str, str]:
+    found = re.fullmatch(r"([0-9.]+?)\.?([-–/])([0-9.]+)", text)
+    return (found.group(1), found.group(2), found.group(3)) if found and "." in found.group(3) else ("", "", text)
+
+
+def _dated(place: Place, spaced: bool) -> bool:
+    """Whether d.m. without a year is a date here, and not the number before a sentence's end."""
+    nearest = place.nearest
+    if nearest in DETERMINERS | PREPOSITIONS | DAYS | {"und", "oder"}:
+        return True
+    return not spaced and not place.last and not place.sentence_follows and unit(place.after) is None
+
+
+def _said(found: re.Match[str], end: str) -> str:
+    day, month = int(found.group(1)), int(found.group(2))
+    in_year = found.group(3)
+    return f"{ordinal(day, end)} {MONTHS[month - 1]} {year(int(in_year)) if in_year else ''}".strip()
+
+
+def _time(text: str, after: str) -> str:
+    """One time of day; "" for what is none."""
+    if after in {"min", "minuten", "std", "stunden", "sek", "sekunden"}:
+        return ""
+    found = re.fullmatch("([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?", text)
+    if after == "uhr" and found is None:
+        found = re.fullmatch(r"([0-9]{1,2})\.([0-9]{2})()", text)
+    if found is None or int(found.group(1)) > 24 or int(found.group(2)) > 59:
+        return ""
+    hour, minute, second = int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)
+    said = f"{counted(hour)} Uhr {cardinal(minute) if minute else ''}".strip()
+    unit_name = "Sekunde" if second == 1 else "Sekunden"
+    return f"{said} und {'eine' if second == 1 else cardinal(second)} {unit_name}" if second else said

@@ -1,0 +1,45 @@
+"""Days of the week in short: where "Fr." is one, and where it is a woman."""
+
+from __future__ import annotations
+
+import re
+
+from .nouns import DAYS
+from .place import Place, Said
+
+WEEKDAYS = {
+    "Mo": "Montag", "Di": "Dienstag", "Mi": "Mittwoch", "Do": "Donnerstag", "Fr": "Freitag", "Sa": "Samstag",
+    "So": "Sonntag",
+}  # fmt: skip
+_ON = frozenset(
+    {"am", "vom", "zum", "jeden", "diesen", "nächsten", "kommenden", "letzten", "vergangenen", "vorigen"}
+)  # before days, never before a woman
+_AROUND = frozenset({"ab", "bis", "seit", "und", "oder", "von"})  # before days, and before women
+_WOMAN = frozenset({"die", "der", "eine", "einer", "liebe", "frau", "hr", "herr"})
+
+
+def weekday(place: Place) -> Said | None:
+    """am Fr., 3. Mai: the day of an abbreviation with a point, also where "Fr. Müller" is none."""
+    if not place.dotted or place.core not in WEEKDAYS or not _is_day(place):
+        return None
+    return WEEKDAYS[place.core], place.last
+
+
+def _is_day(place: Place) -> bool:
+    after, before, ahead = place.after.lower(), place.nearest, place.following or ""
+    if after[:1].isdigit() or before in _ON | DAYS or re.match(rf"(?:{'|'.join(WEEKDAYS)})\.", ahead):
+        return True
+    if place.core != "Fr":
+        return before in _AROUND or after in {"bis", "und", "oder", "um", "ab"}
+    named = re.match(r"\W*[A-ZÄÖÜ]", ahead) is not None or after in {"von", "van", "de"} or before in _WOMAN
+    return not named and (not place.last or before in _AROUND)
+
+
+def weekdays(place: Place) -> Said | None:
+    """Mo.-Fr. -> Montag bis Freitag."""
+    names = "|".join(WEEKDAYS)
+    days = re.fullmatch(rf"({names})\.?[-–/+]({names})", place.core)
+    if days is None:
+        return None
+    link = "bis" if re.search("[-–]", place.core) else "und"
+    return f"{WEEKDAYS[days.group(1)]} {link} {WEEKDAYS[days.group(2)]}", not place.dotted or place.last
