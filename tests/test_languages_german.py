@@ -49,7 +49,7 @@ from streamst.languages.german.symbols import ENDS, INDEX, LETTERS, START, close
         ("II. Weltkrieg", "zweiter weltkrieg"),
         ("Heinrich VIII. starb, Ludwig XIV.", "heinrich der achte starb, ludwig der vierzehnte."),
         ("Kapitel IV und Kapitel II.", "kapitel vier und kapitel zwei."),
-        ("V. Müller kauft eine CD", "vau. müller kauft eine zeh-deh"),
+        ("V. Müller kauft eine CD", "vau müller kauft eine zeh-deh"),
         ("Die 1990er und 80er-Jahre", "die neunzehnhundertneunziger und achtziger-jahre"),
         ("1½ Liter, ½ Tasse, 2¾ %", "eineinhalb liter, ein halb tasse, zwei drei viertel prozent"),
         ("5/8 am 9/11", "fünf achtel am neun elf"),

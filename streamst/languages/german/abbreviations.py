@@ -61,7 +61,7 @@ gest f abs
 _ALSO_WORDS = frozenset(_ALSO_WORDS_TEXT.split())  # "Das ist Max.": only abbreviations where something follows them
 _NAMES = frozenset({"Max", "Bio", "Med", "Nat", "Jur", "Phil", "Rer"})  # written so they are no abbreviations
 _WITHOUT_DOT_TEXT = """
-bzw usw etc ca mio mrd dr prof ggf evtl inkl zzgl mwst hbf nr gmbh bspw tsd stk
+bzw usw etc ca mio mrd dr prof ggf evtl inkl zzgl mwst hbf nr bspw tsd stk
 """
 _WITHOUT_DOT = frozenset(_WITHOUT_DOT_TEXT.split())
 _ENUMERATION = frozenset({"usw", "etc", "u.s.w", "u.v.m", "u.v.a", "u.a.m", "u.v.a.m", "o.ä", "u.ä", "u.dgl"})

@@ -14,6 +14,8 @@ _DAY = "(0?[1-9]|[12][0-9]|3[01])"
 _MONTH = "(0?[1-9]|1[0-2])"
 _DATE = rf"{_DAY}\.{_MONTH}(?:\.([0-9]{{4}}|[0-9]{{2}}))?"
 _PROPORTION = frozenset({"maßstab", "verhältnis", "quote", "mischverhältnis", "format"})
+_HOURS, _MINUTES = ("Stunde", "Stunden", "Minuten"), ("Minute", "Minuten", "Sekunden")
+_LASTING = {"std": _HOURS, "stunden": _HOURS, "min": _MINUTES, "minuten": _MINUTES}
 NOT_DATED = frozenset({"version", "kapitel", "abschnitt", "punkt", "ziffer", "nummer", "nr", "teil", "tabelle"})
 
 
@@ -26,7 +28,7 @@ def date(place: Place) -> Said | None:
         text = f"{iso.group(3)}.{iso.group(2)}.{iso.group(1)}"
     first, sign, second = _span(text)
     found = re.fullmatch(_DATE, second)
-    if found is None or not (found.group(3) or (place.dotted and _dated(place, " " in place.core or bool(sign)))):
+    if found is None or not (found.group(3) or (place.dotted and (sign or _dated(place)))):
         return None
     end = f"t{ending(place.before, '', False, dated=True)}"
     said = _said(found, end)
@@ -53,6 +55,9 @@ def time(place: Place) -> Said | None:
     """14:30, 9:30-17:00, 14.30 before "Uhr", 14:30:15."""
     if place.nearest in _PROPORTION:
         return None
+    if lasts := lasting(place.low, place.after.lower()):
+        first, second = (int(part) for part in place.low.split(":"))
+        return f"{'eine' if first == 1 else cardinal(first)} {lasts[first != 1]} {cardinal(second)}", True
     times = [_time(part, place.after.lower()) for part in re.split("[-–]", place.low)]
     return (" bis ".join(times), True) if all(times) else None
 
@@ -61,6 +66,13 @@ def score(place: Place) -> Said | None:
     """3:2 -> "drei zu zwei"."""
     found = re.fullmatch("([0-9]+):([0-9]+)", place.low)
     return (f"{cardinal(int(found.group(1)))} zu {cardinal(int(found.group(2)))}", True) if found else None
+
+
+def lasting(word: str, after: str) -> tuple[str, str, str] | None:
+    """Of 2:30 before "Std." or "Min.": what one and several of the first are called, and what the second counts."""
+    if not re.fullmatch("[0-9]{1,3}:[0-5][0-9]", word):
+        return None
+    return _LASTING.get(after)
 
 
 def timed(word: str) -> bool:
@@ -73,12 +85,12 @@ def _span(text: str) -> tuple[str, str, str]:
     return (found.group(1), found.group(2), found.group(3)) if found and "." in found.group(3) else ("", "", text)
 
 
-def _dated(place: Place, spaced: bool) -> bool:
+def _dated(place: Place) -> bool:
     """Whether d.m. without a year is a date here, and not the number before a sentence's end."""
     nearest = place.nearest
     if nearest in DETERMINERS | PREPOSITIONS | DAYS | {"und", "oder"}:
         return True
-    return not spaced and not place.last and not place.sentence_follows and unit(place.after) is None
+    return " " not in place.core and not place.last and not place.sentence_follows and unit(place.after) is None
 
 
 def _said(found: re.Match[str], end: str) -> str:
@@ -89,8 +101,6 @@ def _said(found: re.Match[str], end: str) -> str:
 
 def _time(text: str, after: str) -> str:
     """One time of day; "" for what is none."""
-    if after in {"min", "minuten", "std", "stunden", "sek", "sekunden"}:
-        return ""
     found = re.fullmatch("([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?", text)
     if after == "uhr" and found is None:
         found = re.fullmatch(r"([0-9]{1,2})\.([0-9]{2})()", text)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 from .cases import PREPOSITIONS, article
+from .dates import lasting
 from .nouns import gender
 from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, with_part
 from .ordinals import NUMBERED
 from .place import SIGNS, Place, Said
+from .spelling import spelled
 from .units import CURRENCIES, LARGE, MONEY_SIGNS, unit
 
 _PARTS = "".join(VULGAR)
@@ -42,7 +44,9 @@ def measured(word: str) -> bool:
 
 
 def unit_name(place: Place) -> Said | None:
-    """A unit after its number; "h" after a time is "Uhr"."""
+    """A unit after its number."""
+    if lasts := lasting(place.nearest, place.low):
+        return lasts[2], not place.dotted or place.sentence_follows
     if (
         not measured(place.nearest)
         or place.low in CURRENCIES
@@ -102,15 +106,17 @@ def times(place: Place) -> Said | None:
 
 
 def power(place: Place) -> Said | None:
-    """10^6, 10², x³."""
-    found = re.fullmatch(rf"((?:{NUMBER})|[a-z])(?:\^(-?)((?:\^?[0-9])+)|([²³]))", place.low)
+    """10^6, 10⁻³, x²."""
+    text = place.low.replace("²", "^2").replace("³", "^3").replace("^-^", "^-")
+    found = re.fullmatch(rf"((?:{NUMBER})|[a-z])\^(-?)([0-9](?:\^?[0-9])*)", text)
     if found is None:
         return None
-    base = amount(found.group(1)) if found.group(1)[0].isdigit() else found.group(1)
-    if found.group(4):
-        return f"{base} {'Quadrat' if found.group(4) == '²' else 'hoch drei'}", True
-    exponent = cardinal(int(found.group(3).replace("^", "")))
-    return f"{base} hoch {'minus ' if found.group(2) else ''}{exponent}", True
+    number = found.group(1)[0].isdigit()
+    base = amount(found.group(1)) if number else spelled(found.group(1))
+    exponent = found.group(3).replace("^", "")
+    if exponent == "2" and not number and not found.group(2):
+        return f"{base} Quadrat", True
+    return f"{base} hoch {'minus ' if found.group(2) else ''}{cardinal(int(exponent))}", True
 
 
 def decade(place: Place) -> Said | None:
@@ -123,15 +129,17 @@ def compound(place: Place) -> Said | None:
     """100-Meter-Lauf, 5-kg-Sack, 18-jährig, 10%ig, 3-mal: the number and what it is composed with."""
     if found := re.fullmatch(rf"({NUMBER})\s?(?:%-?|-?prozent)(ig\w*)", place.low):
         return f"{amount(found.group(1))}prozent{found.group(2)}", True
-    found = re.fullmatch(rf"({NUMBER})(?:[-–]({NUMBER}))?[-–]([^0-9].*|[0-9]+[^0-9].*)", place.core)
+    found = re.fullmatch(rf"({NUMBER}|[1-9]/[0-9]+)(?:[-–]({NUMBER}))?[-–]([^0-9].*|[0-9]+[^0-9].*)", place.core)
     if found is None:
         return None
     first, second, rest = found.groups()
-    words = [_inner(part) for part in rest.split("-") if part]
-    number = (
-        f"{amount(first)} bis {amount(second)}" if second else counted(int(first)) if first == "1" else amount(first)
-    )
-    return f"{number} {'-'.join(words)}", True
+    number = "ein" if first == "1" else fraction(first) or amount(first)
+    if second:
+        number = f"{number} bis {amount(second)}"
+    joined = rest[0].islower() and unit(rest.split("-")[0]) is None
+    if joined or re.match("Jährig|Fach|Mal", rest):
+        return number + rest, True
+    return "-".join([number, *(_inner(part) for part in rest.split("-") if part)]), True
 
 
 def _inner(part: str) -> str:

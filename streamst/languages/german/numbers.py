@@ -57,10 +57,10 @@ def amount(number: str) -> str:
 
 def fraction(text: str) -> str:
     """3/4 -> "drei Viertel"; "" where it is none that is usual."""
-    if not (parts := re.fullmatch("([1-9])/([0-9]{1,2})", text)):
+    if not (parts := re.fullmatch("([1-9])/([1-9][0-9]{0,3})", text)):
         return ""
     above, below = int(parts.group(1)), int(parts.group(2))
-    if not above < below <= LARGEST_PART:
+    if not above < below or (LARGEST_PART < below <= 12) or (above > 1 and below > LARGEST_PART):
         return ""
     return f"{counted(above)} {'halb' if below == 2 else ordinal(below, 'tel')}"
 

@@ -27,6 +27,7 @@ _FOLDED = str.maketrans(
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}  # subscripts
     | {chr(0x2070 + digit): f"^{digit}" for digit in (0, *range(4, 10))}  # superscripts; ² and ³ stay
 )  # fmt: skip
+_ALONE = {"-": "-", "–": "-", "—": "-", "+/-": "±", "+-": "±", "<=": "≤", ">=": "≥", "!=": "≠", "*": "×"}
 _STARTING = """
 er sie es wir ihr ich du man dann da danach davor vorher nachher darunter darüber dahinter darauf daraus dabei damit
 dadurch dafür dagegen davon dazu dort hier heute gestern und aber oder denn doch wenn als weil ob obwohl wie was wer
@@ -81,7 +82,7 @@ class Place:
 
 def place(word: str, written: Sequence[str], following: str | None) -> Place:
     """`word` after the `written` units and before `following`."""
-    core, end = ("-", " ") if word in {"-", "–", "—"} else take_end(fold(word), following is None)
+    core, end = (_ALONE[word], " ") if word in _ALONE else take_end(fold(word), following is None)
     parts = [part for unit in written for part in _parts(unit)][-CONTEXT:]
     before = tuple(ungrouped(bare(part)).lower() for part in parts)
     return Place(core, end, tuple(parts), before, following, bare(following))

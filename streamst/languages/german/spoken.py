@@ -93,7 +93,7 @@ def _sign(here: Place) -> Said | None:
     """A sign alone; a currency is silent after a price that says it, and "x" between numbers is "mal"."""
     if here.low == "x" and here.nearest[-1:].isdigit() and (here.after[:1].isdigit() or here.after[:1].islower()):
         return "mal", True
-    if here.core == "-" and here.nearest[-1:].isdigit() and here.after[:1].isdigit():
+    if here.core == "-" and (here.nearest[-1:].isdigit() or unit(here.nearest)) and here.after[:1].isdigit():
         return "bis", True
     if name := measures.sign_word(here.core):
         return ("" if here.core in CURRENCIES and measures.priced(here.nearest) else name), True
@@ -133,6 +133,13 @@ def _roman(here: Place) -> Said | None:
     return f"der {ordinal(value)}", here.sentence_follows
 
 
+def _initial(here: Place) -> Said | None:
+    """The A. of A. Müller."""
+    if not here.dotted or not re.fullmatch("[A-ZÄÖÜ]", here.core) or here.sentence_follows or not here.noun_follows:
+        return None
+    return spelled(here.core), False
+
+
 Rule = Callable[[Place], Said | None]
 WHOLE: tuple[Rule, ...] = (
     measures.counted_noun,
@@ -143,7 +150,8 @@ WHOLE: tuple[Rule, ...] = (
     ordinals.row,
 )
 WORDS: tuple[Rule, ...] = (
-    weekdays, weekday, abbreviation, _sign, _currency, _hour, _unit_alone, _roman, addresses.address,
+    weekdays, weekday, abbreviation, _initial, measures.power, _sign, _currency, _hour, _unit_alone, _roman,
+    addresses.address,
 )  # fmt: skip
 NUMBERS: tuple[Rule, ...] = (
     dates.month_and_year, addresses.dotted_number, dates.time, dates.score, measures.decade, ordinals.one,
@@ -162,7 +170,13 @@ def _plain(core: str) -> str:
     """Words without digits: signs are named, initials spelled."""
     for sign, name in SIGNS.items():
         core = core.replace(sign, f" {name} ")
-    return " ".join(spelled(part) for part in re.split(r"[^\w'-]+|_", core) if part)
+    words = (word.split("-") for word in re.split(r"[^\w'-]+|_", core) if word)
+    return " ".join("-".join(_part(part, len(parts) > 1) for part in parts) for parts in words)
+
+
+def _part(word: str, joined: bool) -> str:
+    """Of U-Bahn and EU-Staat; the E- of E-Mail is left, which is said in English."""
+    return word if joined and (word in {"E", "e"} or not word.isupper()) else spelled(word)
 
 
 def _letters(word: str) -> tuple[str, str]:

@@ -142,8 +142,8 @@ def _priced(symbol: str) -> Unit | None:
 
 def _below(symbol: str) -> str:
     """What stands under the line: "Sekunde Quadrat", "Kubikmeter", "hundert Kilometer", "Tag"; "" for others."""
-    if squared := re.fullmatch("(s|h)([²³])", symbol):
-        return f"{UNITS[squared.group(1)].one} {'Quadrat' if squared.group(2) == '²' else 'hoch drei'}"
+    if squared := re.fullmatch("(s|h)\\^?([²³23])", symbol):
+        return f"{UNITS[squared.group(1)].one} {'Quadrat' if squared.group(2) in '²2' else 'hoch drei'}"
     if symbol.lower() in _PER:
         return _PER[symbol.lower()]
     if symbol == "100":
