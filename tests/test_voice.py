@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +12,15 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import streamst.models.speak.voice
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.errors import InputError
 from streamst.evaluate.run.voice import hear
+from streamst.inventory import ASSETS
 from streamst.languages.german.spoken import spoken_german
 from streamst.models.seam import Speak
 from streamst.models.speak.aligner import load_aligner
 from streamst.models.speak.network import TtsConfig, TtsNetwork
 from streamst.models.speak.voice import GermanVoice, VoiceState, say
-
-ASSETS = Path(streamst.models.speak.voice.__file__).parents[1] / "assets"
 
 TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute für € 12,50. Wer war das? Das weiß ich nicht"
 NUMBERS = "Für € 5 000 sahen 1 234 567 Leute am Fr., 3. Mai, Tel. 030 12 34 56, zu"
