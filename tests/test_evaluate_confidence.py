@@ -22,9 +22,29 @@ def test_quality_intervals_are_those_of_sacrebleu(key):
     golden = GOLDEN["scores"][key]
     interval = confidence.quality_interval(name, GOLDEN[system], REFERENCES)
     assert interval.value == pytest.approx(golden["score"], rel=1e-9)
-    assert (interval.low + interval.high) / 2 == pytest.approx(golden["bootstrap_mean"], rel=1e-6)
     assert (interval.high - interval.low) / 2 == pytest.approx(golden["ci95"], rel=1e-6)
+    assert interval.low < golden["bootstrap_mean"] < interval.high
     assert (interval.n, interval.resamples, interval.seed) == (60, 1000, 12345)
+
+
+@pytest.mark.parametrize("name", ["BLEU", "chrF", "TER"])
+def test_an_interval_of_quality_never_leaves_the_range_of_its_metric(name):
+    """Resamples of few sentences differ much: half a width around their mean would reach beyond 0 or 100."""
+    said = ["Guten Morgen.", "Wie geht es?"]
+    for hypotheses, references in ((said, said), (["Guten Morgen.", "x y z"], said), (["", "Wie geht es?"], said)):
+        interval = confidence.quality_interval(name, hypotheses, references)
+        assert 0.0 <= interval.low <= interval.value + 1e-9
+        assert interval.value - 1e-9 <= interval.high <= 100.0 + 1e-9
+
+
+def test_an_interval_of_quality_has_two_and_a_half_percent_of_the_resamples_beyond_each_end():
+    hypotheses, references = SYSTEM_A[:12], REFERENCES[:12]
+    interval = confidence.quality_interval("BLEU", hypotheses, references, resamples=400)
+    counts = confidence.BleuCounts(hypotheses, references)
+    draws = np.random.default_rng(interval.seed).choice(12, size=(400, 12), replace=True)
+    scores = [counts.score(np.bincount(draw, minlength=12)) for draw in draws]
+    assert sum(score < interval.low for score in scores) == 10
+    assert sum(score > interval.high for score in scores) == 10
 
 
 def test_a_system_that_is_almost_always_wrong_has_an_interval_too():

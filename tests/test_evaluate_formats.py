@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -228,7 +229,9 @@ def test_two_recordings_of_one_file_name_are_not_exported_to_tools_that_mix_them
 
 BAD_LINES = [
     ('{"index": 0, "prediction": "a b", "delays": [1], "source_length": 9}', r":1: 1 delays but the prediction has 2"),
-    ('{"index": 1, "prediction": "a", "delays": [1], "source_length": 9}', r":1: index is 1, 0 is expected"),
+    ('{"index": -1, "prediction": "a", "delays": [1], "source_length": 9}', r":1: index is -1; a whole number, 0 or"),
+    ('{"index": "0", "prediction": "a", "delays": [1], "source_length": 9}', r":1: index is '0'; a whole number"),
+    ('{"index": true, "prediction": "a", "delays": [1], "source_length": 9}', r":1: index is True; a whole number"),
     ('{"index": 0, "prediction": "a", "delays": [NaN], "source_length": 9}', r":1: delays\[0\] is nan; a finite"),
     ('{"index": 0, "prediction": "a", "delays": [-1], "source_length": 9}', r":1: delays\[0\] is -1"),
     ('{"index": 0, "prediction": "a", "delays": [1]}', r":1: source_length is None"),
@@ -260,7 +263,11 @@ CHUNK = (
     ("chunks", "message"),
     [
         ([("1.0", '["a"]', "[]"), ("2.0", "[]", '["b"]')], r"step 1 deletes \['b'\], but the last units are \['a'\]"),
-        ([("1.0", '["▁a"]', "[]")], r":2: token '▁a' is a piece of a word"),
+        (
+            [("1.0", '["▁a", "b"]', "[]"), ("2.0", "[]", '["c"]')],
+            r":3 deletes \['c'\], but the last pieces are \['b'\]",
+        ),
+        ([("1.0", '["▁a"]', "[]"), ("2.0", "[]", '["▁a", "▁a"]')], r":3 deletes \['▁a', '▁a'\]"),
         ([("2.0", "[]", "[]"), ("1.0", "[]", "[]")], r":3: total_audio_processed goes back from 2.0 to 1.0 s"),
         ([("1.0", '"a"', "[]")], r":2: generated_tokens is 'a'; a list of strings"),
     ],
@@ -269,6 +276,50 @@ def test_an_impossible_chunk_is_refused_with_its_line(chunks: list, message: str
     log = tmp_path / "metrics.jsonl"
     log.write_text(STREAM + "".join(CHUNK % chunk for chunk in chunks))
     with pytest.raises(InputError, match=message):
+        read_log(log)
+
+
+# Chunks of one second each, generated and deleted; the words and delays [s] that simulstream 1.0.0 reads from them with
+# `detokenizer_type: simuleval`, `latency_unit: spm` (its LogReader counts in words).
+PIECES = [
+    ([(["▁Gut"], []), (["en", "▁Morgen"], []), (["."], [])], ["Guten", "Morgen."], [2.0, 3.0]),
+    ([(["▁Gut", "en", "▁M"], []), ([], ["▁M"]), (["▁Tag"], [])], ["Guten", "Tag"], [1.0, 3.0]),
+    ([(["▁Gut", "en"], []), (["e"], ["en"])], ["Gute"], [2.0]),
+    ([(["▁der", "▁H"], []), ([], []), (["aus"], []), (["▁"], []), (["x"], [])], ["der", "Haus", "x"], [1.0, 3.0, 5.0]),
+    ([(["▁a"], []), (["▁b"], []), ([], ["▁b"]), (["a"], [])], ["aa"], [4.0]),
+    ([(["▁10\u00a0", "000"], []), (["▁Euro"], [])], ["10\u00a0000", "Euro"], [1.0, 2.0]),
+    ([(["aus"], []), (["x", "."], [])], ["ausx."], [2.0]),
+]
+
+
+@pytest.mark.parametrize(("chunks", "words", "delays"), PIECES)
+def test_a_word_of_pieces_is_there_when_its_last_piece_is(
+    chunks: list[tuple[list[str], list[str]]], words: list[str], delays: list[float], tmp_path: Path
+) -> None:
+    told = [(f"{n}.0", json.dumps(new), json.dumps(gone)) for n, (new, gone) in enumerate(chunks, start=1)]
+    (tmp_path / "metrics.jsonl").write_text(STREAM + "".join(CHUNK % chunk for chunk in told))
+    (tmp_path / "cfg.yaml").write_text("detokenizer_type: simuleval\nlatency_unit: spm\n")
+    found = read_log(tmp_path).recordings[0]
+    assert found.prediction == " ".join(words).replace("\u00a0", " ")
+    ends = itertools.accumulate(found.units_a_word or [1] * len(found.units))
+    assert [found.delays_ms[end - 1] / 1000 for end in ends] == delays
+
+
+def test_a_word_that_grows_is_not_taken_for_one_that_was_taken_back(tmp_path: Path) -> None:
+    chunks = [("1.0", '["▁Gut"]', "[]"), ("2.0", '["en", "▁Mor"]', "[]"), ("3.0", '["gen"]', "[]")]
+    (tmp_path / "metrics.jsonl").write_text(STREAM + "".join(CHUNK % chunk for chunk in chunks))
+    assert [(s.written, s.deleted) for s in read_log(tmp_path).recordings[0].steps] == [
+        ((), ()), (("Guten",), ()), (("Morgen",), ()),
+    ]  # fmt: skip
+
+
+def test_a_simuleval_log_may_begin_at_any_index_and_be_in_any_order(tmp_path: Path) -> None:
+    entry = '{"index": %d, "prediction": "w%d", "delays": [1], "source_length": 9}\n'
+    log = tmp_path / "instances.log"
+    log.write_text("".join(entry % (index, index) for index in (12, 10, 70)))
+    assert [(r.index, r.prediction) for r in read_log(log).recordings] == [(10, "w10"), (12, "w12"), (70, "w70")]
+    log.write_text("".join(entry % (index, index) for index in (12, 10, 12)))
+    with pytest.raises(InputError, match=r"instances\.log:3: index 12 is there twice, first as .*instances\.log:1"):
         read_log(log)
 
 

@@ -313,7 +313,7 @@ def test_impossible_recordings_and_unknown_names_are_refused():
     with pytest.raises(InputError, match="offset_ms of segment 'a' is nan"):
         ReferenceSegment(math.nan, 1.0, "a")
     recording = Recording(("a",), (1.0,), 2000.0, references)
-    with pytest.raises(InputError, match="unknown segmenter 'mwer'; allowed: aswer, soft"):
+    with pytest.raises(InputError, match="unknown segmenter 'mwer'; allowed: aswer, aswer-blanks, soft"):
         resegment(recording, "mwer")
     with pytest.raises(InputError, match="unknown long-form metric 'StreamLAAL'; known: StreamLAAL_fbk"):
         long_corpus("StreamLAAL", resegment(recording), "aswer")

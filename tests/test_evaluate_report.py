@@ -178,11 +178,29 @@ def test_every_word_of_a_talk_stands_in_exactly_one_row() -> None:
 
 
 def test_delays_that_are_impossible_are_refused_with_the_line_of_the_log(tmp_path: Path) -> None:
-    for delays, message in (([5, 3], "delay 1 is 3 ms after 5 ms"), ([1, 99], "the last delay 99 ms is past the end")):
-        entry = {"index": 0, "prediction": "a b", "delays": delays, "source_length": 9}
-        (tmp_path / "instances.log").write_text(json.dumps(entry) + "\n")
-        with pytest.raises(InputError, match=rf"instances\.log:1: {message}"):
-            score(read_log(tmp_path), FAST)
+    entry = {"index": 0, "prediction": "a b", "delays": [5, 3], "source_length": 9}
+    (tmp_path / "instances.log").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(InputError, match=r"instances\.log:1: delay 1 is 3 ms after 5 ms"):
+        score(read_log(tmp_path), FAST)
+
+
+def test_delays_past_the_end_are_scored_as_simuleval_scores_them_and_their_rows_counted_and_named(
+    tmp_path: Path,
+) -> None:
+    """AL and LAAL by hand: (1 - 0 + 9.5 - 4.5) / 2 = 3, and 99 where the first word comes after the end."""
+    rows = [([1, 9.5], "a b"), ([99], "a"), ([3, 9], "a b")]
+    lines = [
+        {"index": i, "prediction": text, "delays": delays, "source_length": 9, "reference": text}
+        for i, (delays, text) in enumerate(rows)
+    ]
+    (tmp_path / "instances.log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = score(read_log(tmp_path), FAST)
+    assert [row.values["LAAL"] for row in found.rows[:2]] == [3.0, 99.0]
+    (note,) = found.notes
+    assert note.startswith("2 of 3 recordings have delays past the end of the source and are scored as they stand: ")
+    assert "instances.log:1, " in note
+    assert "instances.log:2" in note
+    assert "instances.log:3" not in note
 
 
 # ---- comparisons ----

@@ -1,9 +1,10 @@
 """SimulEval's output directory: `config.yaml` and `instances.log`, text or speech output.
 
-The format, as SimulEval 1.1.4 writes and scores it: one JSON object a line with index (consecutive, from 0),
-prediction, delays and elapsed [ms] with one number a unit, prediction_length, reference, source (a list that begins
-with the path), source_length [ms]. For speech: prediction is the path of a wav, delays and durations have one number a
-chunk, prediction_length is in seconds, intervals are [start, duration] on the playback timeline.
+The format, as SimulEval 1.1.4 writes and scores it: one JSON object a line with index (any distinct ones, in any order:
+`--start-index` begins elsewhere than at 0), prediction, delays and elapsed [ms] with one number a unit,
+prediction_length, reference, source (a list that begins with the path), source_length [ms]. For speech: prediction is
+the path of a wav, delays and durations have one number a chunk, prediction_length is in seconds, intervals are
+[start, duration] on the playback timeline.
 `elapsed` is the cumulative clock: source heard plus all computation since the first read (`clock.simuleval`).
 """
 
@@ -29,14 +30,16 @@ def read(path: Path) -> tuple[list[Recording], int]:
     """The recordings of a SimulEval directory or `instances.log`, and how many truncated last lines were left out."""
     log = path / LOG if path.is_dir() else path
     objects, truncated = read_objects(log)
-    recordings = []
-    for position, (number, entry) in enumerate(objects):
-        where = f"{log}:{number}"
-        if entry.get("index") != position:
-            raise InputError(f"{where}: index is {entry.get('index')!r}, {position} is expected: consecutive from 0")
+    recordings: dict[int, Recording] = {}
+    for number, entry in objects:
+        where, index = f"{log}:{number}", entry.get("index")
+        if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+            raise InputError(f"{where}: index is {index!r}; a whole number, 0 or more, is expected")
+        if index in recordings:
+            raise InputError(f"{where}: index {index} is there twice, first as {recordings[index].where}")
         speech = "durations" in entry
-        recordings.append(_speech(entry, where, log.parent) if speech else read_text(entry, where, position))
-    return recordings, truncated
+        recordings[index] = _speech(entry, where, log.parent) if speech else read_text(entry, where, index)
+    return [recordings[index] for index in sorted(recordings)], truncated
 
 
 def read_text(entry: Object, where: str, index: int) -> Recording:

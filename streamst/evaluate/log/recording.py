@@ -55,6 +55,7 @@ class Recording:
     clock: str = "simulated"  # or "realtime", "remote": then the steps were timed as a listener gets them
     task: str = "st"
     output: Literal["text", "speech", "both"] = "text"  # what the log is about: no text in it is not an empty output
+    units_a_word: tuple[int, ...] = ()  # how many units each word cut at U+0020 only is; empty where each is one
     captions: tuple[tuple[float, str], ...] = field(default=(), repr=False)  # (source ms, source text shown), timelines
 
     def __post_init__(self) -> None:

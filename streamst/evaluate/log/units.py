@@ -15,6 +15,11 @@ def unit_of(language: str) -> str:
     return "char" if language.lower().replace("_", "-").split("-")[0] in CHARACTER_LANGUAGES else "word"
 
 
+def split_at_blanks(text: str) -> tuple[str, ...]:
+    """Words cut at U+0020 only, as simulstream cuts them: a non-breaking space is part of a word."""
+    return tuple(word for word in text.split(" ") if word)
+
+
 def split_units(text: str, unit: str = "word") -> tuple[str, ...]:
     """Words (`str.split()`: non-breaking spaces, tabs and ideographic spaces separate too) or visible characters.
 

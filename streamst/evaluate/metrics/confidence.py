@@ -126,9 +126,10 @@ def quality_interval(
     tokenize: str = "13a",
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """sacrebleu's own bootstrap of BLEU, chrF, chrF++ or TER: mean of the resamples +- half width of its 95 %.
+    """Percentiles of sacrebleu's own resamples of BLEU, chrF, chrF++ or TER: within the metric's range.
 
-    Its `corpus_score(n_bootstrap=...)` (2.6) fails where some resamples score exactly 0: its two steps are done here.
+    sacrebleu's `corpus_score(n_bootstrap=...)` (2.6) gives their mean +- half the width between the same two resamples,
+    and fails where some resamples score exactly 0: its first step is done here.
     """
     check_pairs(hypotheses, references)
     metric = scorer(name, tokenize)
@@ -137,8 +138,8 @@ def quality_interval(
     _, resampled = _bootstrap_resample(counts, metric, resamples)
     ranked = sorted(float(one.score) for one in resampled)
     cut = len(ranked) // 40
-    mean, half = math.fsum(ranked) / len(ranked), 0.5 * (ranked[-1 - cut] - ranked[cut])
-    return Interval(float(score.score), mean - half, mean + half, 0.95, len(hypotheses), resamples, _sacrebleu_seed())
+    low, high = ranked[cut], ranked[-1 - cut]
+    return Interval(float(score.score), low, high, 0.95, len(hypotheses), resamples, _sacrebleu_seed())
 
 
 def quality_difference(

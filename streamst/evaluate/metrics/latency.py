@@ -51,8 +51,8 @@ class Utterance:
 def check(u: Utterance, where: str = "", units: int | None = None) -> None:
     """Raise InputError, its message beginning with `where`, unless `u` is what a live system can have produced.
 
-    Rejects delays that go backwards, are negative or end past the source, elapsed times before their delays, and,
-    where `units` is given, another number of delays than units.
+    Rejects delays that go backwards or are negative, elapsed times before their delays, and, where `units` is given,
+    another number of delays than units. Delays past the end of the source are scored as they stand: `past_end`.
     """
     where = f"{where}: " if where else ""
     if units is not None and units != len(u.delays_ms):
@@ -62,11 +62,14 @@ def check(u: Utterance, where: str = "", units: int | None = None) -> None:
         if delay < previous:
             raise InputError(f"{where}delay {i} is {delay:g} ms after {previous:g} ms: delays must not go backwards")
         previous = delay
-    if previous > u.source_ms + 1e-6 * max(1.0, u.source_ms):
-        raise InputError(f"{where}the last delay {previous:g} ms is past the end of the source, {u.source_ms:g} ms")
     for i, (delay, elapsed) in enumerate(zip(u.delays_ms, u.elapsed_ms, strict=False)):
         if elapsed < delay - 1e-6 * max(1.0, delay):
             raise InputError(f"{where}elapsed {i} is {elapsed:g} ms, before its delay {delay:g} ms")
+
+
+def past_end(u: Utterance) -> bool:
+    """Whether a unit has a delay past the end of the source: a log's rounding, or two lengths of one recording."""
+    return max(u.delays_ms, default=0.0) > u.source_ms + 1e-6 * max(1.0, u.source_ms)
 
 
 def computation_aware(u: Utterance) -> Utterance:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from streamst.errors import InputError
-from streamst.evaluate.log.units import split_units
+from streamst.evaluate.log.units import split_at_blanks, split_units
 
 from .align import aswer, soft
 from .latency import (
@@ -27,7 +27,8 @@ from .latency import (
 )
 from .result import Metric, signature
 
-SEGMENTERS = {"aswer": "aswer-1", "soft": "soft-1"}  # name: name and version in signatures
+# By name, with the name and version that signatures state. "aswer-blanks" takes words that are cut at U+0020 only.
+SEGMENTERS = {"aswer": "aswer-1", "aswer-blanks": "aswer-1,words-at:U+0020", "soft": "soft-1"}
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,17 @@ class Segment:
 def resegment(recording: Recording, segmenter: str = "aswer", text_unit: str = "word") -> tuple[Segment, ...]:
     """One Segment for each reference segment; every unit of the hypothesis is in exactly one, in order.
 
-    segmenter: "aswer" (minimum edit distance) or "soft" (character sets; exact characters where text_unit is "char").
+    segmenter: "aswer" (minimum edit distance), "aswer-blanks" (the same, of words cut at U+0020 only, which the units
+        then are) or "soft" (character sets; exact characters where text_unit is "char").
     Raises InputError for an unknown segmenter or unit.
     """
     if segmenter not in SEGMENTERS:
         raise InputError(f"unknown segmenter {segmenter!r}; allowed: {', '.join(SEGMENTERS)}")
-    references = tuple(split_units(segment.text, text_unit) for segment in recording.references)
+    at_blanks = segmenter == "aswer-blanks" and text_unit == "word"
+    references = tuple(
+        split_at_blanks(segment.text) if at_blanks else split_units(segment.text, text_unit)
+        for segment in recording.references
+    )
     owners = _owners(references, recording.units, segmenter, text_unit == "char")
     reference_end = max(segment.offset_ms + segment.duration_ms for segment in recording.references)
     segments = []
@@ -113,7 +119,7 @@ def _owners(
     references: tuple[tuple[str, ...], ...], units: tuple[str, ...], segmenter: str, exact: bool
 ) -> tuple[int, ...]:
     """The segment of each unit, never decreasing; kept, because every clock of a run asks for the same alignment."""
-    return tuple(aswer(references, units) if segmenter == "aswer" else soft(references, units, exact=exact))
+    return tuple(soft(references, units, exact=exact) if segmenter == "soft" else aswer(references, units))
 
 
 def _clipped(u: Utterance) -> Utterance:
@@ -135,7 +141,7 @@ LONG_FORMULAS: dict[str, LongFormula] = {
         lambda _, u: length_adaptive_average_lagging(_clipped(u)), "ms", "aswer", "LAAL,delays-clipped-at-0"
     ),
     "StreamLAAL_simulstream": LongFormula(
-        lambda _, u: length_adaptive_average_lagging(u), "ms", "aswer", "LAAL,delays-not-clipped"
+        lambda _, u: length_adaptive_average_lagging(u), "ms", "aswer-blanks", "LAAL,delays-not-clipped"
     ),
     "LongYAAL": LongFormula(
         lambda s, u: yet_another_average_lagging(u, s.recording_end_ms), "ms", "soft", "YAAL,end=audio,exclusive"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -114,8 +115,14 @@ def long_segments(recordings: Sequence[Recording], segmenter: str, clock: str = 
             ReferenceSegment(r.offset_ms, r.duration_ms, text or "")
             for r, text in zip(recording.references, texts, strict=True)
         )
-        elapsed = elapsed_of(recording, clock) if clock else ()
-        talk = longform.Recording(recording.units, recording.delays_ms, recording.source_ms, segments, elapsed)
+        units, delays, elapsed = recording.units, recording.delays_ms, elapsed_of(recording, clock) if clock else ()
+        if segmenter == "aswer-blanks" and recording.units_a_word:
+            ends = list(itertools.accumulate(recording.units_a_word))
+            units = tuple(
+                "\u00a0".join(units[end - n : end]) for end, n in zip(ends, recording.units_a_word, strict=True)
+            )
+            delays, elapsed = (tuple(times[end - 1] for end in ends) if times else () for times in (delays, elapsed))
+        talk = longform.Recording(units, delays, recording.source_ms, segments, elapsed)
         found.extend(resegment(talk, segmenter, recording.unit))
     return found
 

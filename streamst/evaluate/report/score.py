@@ -15,7 +15,7 @@ from streamst.evaluate.log.elapsed import clocks_of
 from streamst.evaluate.log.recording import Recording
 from streamst.evaluate.metrics import confidence, latency, speech
 from streamst.evaluate.metrics.erasure import normalised_erasure
-from streamst.evaluate.metrics.longform import LONG_FORMULAS, long_corpus
+from streamst.evaluate.metrics.longform import LONG_FORMULAS, SEGMENTERS, long_corpus
 from streamst.evaluate.metrics.normalise import normaliser_for
 from streamst.evaluate.metrics.quality import edit_counts, error_rate, sacrebleu_score, tokenizer_for
 from streamst.evaluate.metrics.result import Metric, signature
@@ -154,7 +154,7 @@ def _short(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet
 def _long(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet, options: ScoreOptions) -> list[Row]:
     """StreamLAAL, LongYAAL and relatives of talks, on every clock; BLEU of the second segmenter under its own name."""
     unit = recordings[0].unit
-    segmented = {(s, c): long_segments(recordings, s, c) for s in ("aswer", "soft") for c in ("", *clocks)}
+    segmented = {(s, c): long_segments(recordings, s, c) for s in SEGMENTERS for c in ("", *clocks)}
     for (segmenter, clock), segments in segmented.items():
         suffix = f"_CA_{clock}" if clock else ""
         for name, formula in LONG_FORMULAS.items():
@@ -289,6 +289,13 @@ def _notes(log: Log) -> tuple[str, ...]:
     bare = sum(r.reference is None for r in log.recordings)
     if bare:
         notes.append(f"{bare} of {len(log.recordings)} recordings have no reference: their own length stands in for it")
+    late = [r.where for r in log.recordings if latency.past_end(utterance_of(r))]
+    if late:
+        more = ", ..." if len(late) > 3 else ""
+        notes.append(
+            f"{len(late)} of {len(log.recordings)} recordings have delays past the end of the source and are scored as "
+            f"they stand: {', '.join(late[:3])}{more}"
+        )
     empty = sum(not r.units for r in log.recordings if r.output != "speech")
     if empty:
         notes.append(f"{empty} recordings have no output: they count for quality, and nowhere in latency")
