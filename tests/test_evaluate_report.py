@@ -18,6 +18,8 @@ from streamst.evaluate.formats.references import attach
 from streamst.evaluate.log.clock import Step
 from streamst.evaluate.log.manifest import Reference
 from streamst.evaluate.log.recording import Recording, SpeechChunk, replay
+from streamst.evaluate.metrics.degeneracy import degeneracy
+from streamst.evaluate.metrics.latency import Utterance
 from streamst.evaluate.report.compare import compare
 from streamst.evaluate.report.page import Point, page_data, worst_first, write_html
 from streamst.evaluate.report.score import Score, ScoreOptions, score
@@ -235,6 +237,37 @@ def test_a_faster_run_with_more_mistakes_is_told_apart_on_both_axes() -> None:
     assert found.as_json()["metrics"]["LAAL"]["difference"]["n"] == 20
 
 
+def test_a_comparison_has_figures_of_one_kind_in_a_row_and_marks_what_is_more_than_chance() -> None:
+    """Error rates and RTF are sums over sums: their difference is that of the figures beside it."""
+    texts = TEXTS[:4] * 5
+    sides = []
+    for lag, wrong in ((1, 2), (3, 0)):
+        log = run_of(lag, wrong, texts=texts)
+        heard = ("good", "bad morning", "good")
+        recordings = tuple(
+            replace(r, name=str(i), source_ms=r.source_ms * (1 + i), transcript=heard[(i + lag) % 3])
+            for i, r in enumerate(log.recordings)
+        )
+        sides.append(score(replace(log, recordings=recordings), FAST))
+    found = compare(sides[0], sides[1], FAST)
+    names = {one.name for one in found.metrics}
+    assert {"BLEU", "LAAL", "YAAL", "WER", "CER", "RTF", "StartOffset"} <= names
+    for one in found.metrics:
+        if not one.difference.left_out:
+            assert one.a == pytest.approx(sides[0].metrics[one.name].value), one.name
+            assert one.b == pytest.approx(sides[1].metrics[one.name].value), one.name
+        assert one.difference.value == pytest.approx(one.a - one.b), one.name
+        assert one.difference.low - 1e-9 <= one.difference.value <= one.difference.high + 1e-9, one.name
+        assert one.significant == (one.difference.p_value < 0.05)
+    by_name = {one.name: one for one in found.metrics}
+    assert by_name["LAAL"].significant
+    table = printed(comparison_table(found, "one", "other"))
+    line = next(line for line in table.splitlines() if line.strip().startswith("LAAL "))
+    assert line.rstrip().endswith("*")
+    assert "* p < 0.05" in table
+    assert found.as_json()["metrics"]["LAAL"]["significant"] is True
+
+
 def test_runs_over_different_recordings_are_not_compared() -> None:
     a = score(run_of(), FAST)
     with pytest.raises(InputError, match=r"made up:5: 4\.wav is not in the second run"):
@@ -326,7 +359,7 @@ def test_the_worst_of_every_metric_come_first_and_every_row_once(scored: Score) 
     ranked = worst_first(scored.rows)
     assert sorted(r.recording.index for r in ranked) == [0, 1, 2, 3, 4]
     assert ranked[0].hypothesis == ""
-    slowest = max(scored.rows, key=lambda row: row.values.get("LAAL", 0.0))
+    slowest = max(scored.rows, key=lambda row: row.values.get("YAAL", 0.0))
     assert ranked[1] is slowest
 
 
@@ -362,3 +395,76 @@ def test_a_browser_draws_curves_and_timelines_without_a_network(tmp_path: Path) 
         assert "good" in timeline
         browser.close()
     assert trouble == []
+
+
+# ---- other tools' ways of counting ----
+
+SPACED = [
+    *("Im", "Jahr", "kamen", "rund", "10\u00a0000", "Gäste", "in", "die", "Stadt", "."),
+    *("Das", "waren", "mehr", "als", "im", "Jahr", "zuvor", "."),
+]
+
+
+def test_stream_laal_of_simulstream_cuts_words_at_blanks_only_as_that_tool_does(tmp_path: Path) -> None:
+    """simulstream 1.0.0 with mweralign 1.4.1 gives 821.18 and 871.18 ms: "10\u00a0000" is one word to it."""
+    lines: list[dict] = [{"id": 0, "metadata": {"wav_name": "t.wav"}}]
+    at = 0
+    for step, count in enumerate((1, 2, 2, 3, 2, 1, 2, 3, 3), start=1):
+        chunk = {"id": 0, "total_audio_processed": round(0.5 + 0.64 * step, 2), "computation_time": 0.05}
+        lines.append({**chunk, "generated_tokens": SPACED[at : at + count], "deleted_tokens": []})
+        at += count
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "r.txt").write_text(
+        "Im Jahr kamen etwa 10\u00a0000 Gäste in die Stadt .\nDas waren mehr als im Vorjahr .\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "- {wav: t.wav, offset: 0.3, duration: 3.1}\n- {wav: t.wav, offset: 3.5, duration: 2.9}\n"
+    )
+    log = read_log(tmp_path)
+    log = replace(log, recordings=tuple(attach(log.recordings, tmp_path / "r.txt", tmp_path / "s.yaml")))
+    found = {name: metric.value for name, metric in score(log, FAST).metrics.items()}
+    assert found["StreamLAAL_simulstream"] == pytest.approx(821.1805555555555, rel=1e-9)
+    assert found["StreamLAAL_simulstream_CA_simulstream"] == pytest.approx(871.1805555555555, rel=1e-9)
+    assert found["StreamLAAL_fbk"] != found["StreamLAAL_simulstream"]  # that one counts "10" and "000"
+
+
+DEGENERACY = LOGS / "degeneracy"
+EXPECTED = json.loads((DEGENERACY / "expected.json").read_text(encoding="utf-8"))["values"]
+OMNISTEVAL = {
+    "SWF": "Simultaneous Words Fraction (%)", "EFSW": "Expected Simul. Words Fraction (%)",
+    "DSPTV": "Degeneracy Test Value", "YAAL": "YAAL (CU)", "LAAL": "LAAL (CU)", "AP": "AP (CU)", "DAL": "DAL (CU)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+def test_signs_of_a_degenerate_policy_are_omnistevals_to_its_last_digit(case: str) -> None:
+    found = score(read_log(DEGENERACY / case), FAST).as_json()["metrics"]
+    for name, theirs in OMNISTEVAL.items():
+        assert round(found[name]["value"], 4) == EXPECTED[case][theirs], name
+
+
+def test_who_says_everything_at_the_end_has_no_simultaneous_word_and_no_value_to_be_acquitted_by() -> None:
+    waiting = [Utterance((2000.0, 2000.0), 2000.0, 2), Utterance((900.0,), 900.0, 1)]
+    assert {name: metric.value for name, metric in degeneracy(waiting).items()} == {"SWF": 0.0}
+    assert degeneracy([Utterance((), 2000.0, 2)]) == {}
+
+
+def test_signs_of_a_degenerate_policy_by_hand() -> None:
+    """Words at 1, 2 and 4 s of 4 s: two of three are early; YAAL of the first two is (1 + 2 - 4/3) / 2."""
+    found = degeneracy([Utterance((1000.0, 2000.0, 4000.0), 4000.0, 3)], "Long")
+    lag = (1000 + 2000 - 4000 / 3) / 2
+    assert found["LongSWF"].value == pytest.approx(200 / 3)
+    assert found["LongEFSW"].value == pytest.approx(100 * (4000 - lag) / 4000)
+    assert found["LongDSPTV"].value == pytest.approx(100 * (4000 - lag) / 4000 - 200 / 3)
+
+
+def test_a_talk_has_them_by_segment_under_names_of_their_own() -> None:
+    log = read_log(LOGS / "longform" / "metrics.jsonl")
+    folder = LOGS / "longform"
+    talk = replace(
+        log, recordings=tuple(attach(log.recordings, folder / "references.txt", folder / "ref_segments.yaml"))
+    )
+    metrics = score(talk, FAST).metrics
+    assert {"LongSWF", "LongEFSW", "LongDSPTV"} <= set(metrics)
+    assert "SWF" not in metrics
+    assert 0.0 <= metrics["LongSWF"].value <= 100.0

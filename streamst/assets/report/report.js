@@ -68,16 +68,34 @@ function metricNames(kinds) {
   return kinds.filter((name) => found.includes(name));
 }
 
+const MOST_BANDS = 4; // of a picture: more of them hide each other
+const LETTER = [7, 14]; // width and height of a letter, about
+
+// A label beside its point where nothing stands yet; none where there is no room: the point's tooltip has it, too.
+function label(parent, text, x, y, taken, width) {
+  const wide = text.length * LETTER[0];
+  for (const [left, base] of [[x + 9, y - 8], [x + 9, y + 17], [x - 9 - wide, y - 8], [x - 9 - wide, y + 17]]) {
+    const box = [left, base - LETTER[1], wide, LETTER[1] + 2];
+    const free = left >= 0 && left + wide <= width && taken.every((other) =>
+      other[0] >= box[0] + box[2] || box[0] >= other[0] + other[2] || other[1] >= box[1] + box[3] || box[1] >= other[1] + other[3]);
+    if (!free) continue;
+    taken.push(box);
+    shape(parent, "text", { x: left, y: base }, text);
+    return;
+  }
+}
+
 function drawCurve(section) {
   const across = metricNames(data.axes.latency);
   const up = metricNames(data.axes.quality);
   if (!across.length || !up.length || data.points.length < 2) return;
-  let [x, y] = [across.includes("LAAL") ? "LAAL" : across[0], up[0]];
+  let [x, y, chosen] = [across[0], up[0], null];
   const holder = make("div", { class: "panel" });
   const legend = make("div", { class: "legend" });
   section.append(
     make("h2", {}, "Latency and quality"),
-    make("p", { class: "soft" }, `Points are runs; shaded bands and whiskers are ${data.level} intervals (bootstrap over recordings).`),
+    make("p", { class: "soft" }, `Points are runs; shaded bands and whiskers are ${data.level} intervals (bootstrap over recordings). `
+      + "Press a name to bring it out."),
     make("div", { class: "row" },
       chooser("Latency", across, x, (name) => { x = name; draw(); }),
       chooser("Quality", up, y, (name) => { y = name; draw(); })),
@@ -85,7 +103,10 @@ function drawCurve(section) {
   );
   const names = [...new Set(data.points.map((p) => p.series))];
   const colour = (name) => `var(--s${names.indexOf(name) % 8})`;
-  for (const name of names) legend.append(make("span", {}, make("i", { style: `background:${colour(name)}` }), name));
+  for (const name of names) legend.append(make("button", {
+    "aria-pressed": "false",
+    onclick: () => { chosen = chosen === name ? null : name; draw(); },
+  }, make("i", { style: `background:${colour(name)}` }), name));
 
   function draw() {
     holder.replaceChildren();
@@ -108,25 +129,30 @@ function drawCurve(section) {
     const unit = (name) => points.length ? points[0].metrics[name].unit : "";
     shape(svg, "text", { x: (L + W) / 2, y: H - 8, "text-anchor": "middle" }, `${x} [${unit(x)}]`);
     shape(svg, "text", { x: 14, y: H / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${H / 2})` }, `${y} [${unit(y)}]`);
+    const taken = points.map((p) => [sx(p.metrics[x].value) - 6, sy(p.metrics[y].value) - 6, 12, 12]);
+    [...legend.children].forEach((button, i) => button.setAttribute("aria-pressed", String(names[i] === chosen)));
     for (const name of names) {
+      const quiet = chosen !== null && chosen !== name;
+      const group = shape(svg, "g", quiet ? { opacity: 0.25 } : {});
       const line = points.filter((p) => p.series === name).sort((a, b) => a.metrics[x].value - b.metrics[x].value);
       const at = (p) => [sx(p.metrics[x].value), sy(p.metrics[y].value)];
       if (line.length > 1) {
         const banded = line.filter((p) => p.intervals[y]);
         const edge = (side) => banded.map((p) => `${at(p)[0]},${sy(p.intervals[y][side])}`);
-        shape(svg, "polygon", { points: [...edge(0), ...edge(1).reverse()].join(" "), fill: colour(name), opacity: 0.14 });
-        shape(svg, "polyline", { points: line.map((p) => at(p).join(",")).join(" "), fill: "none", stroke: colour(name), "stroke-width": 2 });
+        if (chosen === name || (chosen === null && names.length <= MOST_BANDS))
+          shape(group, "polygon", { points: [...edge(0), ...edge(1).reverse()].join(" "), fill: colour(name), opacity: 0.14 });
+        shape(group, "polyline", { points: line.map((p) => at(p).join(",")).join(" "), fill: "none", stroke: colour(name), "stroke-width": 2 });
       }
       for (const p of line) {
         const [px, py] = at(p);
         const whisker = { stroke: colour(name), "stroke-width": 1.5, opacity: 0.65 };
         const [ix, iy] = [p.intervals[x], p.intervals[y]];
-        if (ix) shape(svg, "line", { x1: sx(ix[0]), x2: sx(ix[1]), y1: py, y2: py, ...whisker });
-        if (iy) shape(svg, "line", { x1: px, x2: px, y1: sy(iy[0]), y2: sy(iy[1]), ...whisker });
-        const dot = shape(svg, "circle", { cx: px, cy: py, r: 5.5, fill: colour(name) });
+        if (ix) shape(group, "line", { x1: sx(ix[0]), x2: sx(ix[1]), y1: py, y2: py, ...whisker });
+        if (iy) shape(group, "line", { x1: px, x2: px, y1: sy(iy[0]), y2: sy(iy[1]), ...whisker });
+        const dot = shape(group, "circle", { cx: px, cy: py, r: 5.5, fill: colour(name) });
         const range = (name) => p.intervals[name] ? ` (${show(p.intervals[name][0])} to ${show(p.intervals[name][1])})` : "";
         tip(dot, `${p.name}\n${x} ${show(p.metrics[x].value, p.metrics[x].unit)}${range(x)}\n${y} ${show(p.metrics[y].value)}${range(y)}`);
-        shape(svg, "text", { x: px + 9, y: py - 8 }, p.label);
+        if (!quiet) label(group, p.label, px, py, taken, W);
       }
     }
   }
@@ -140,14 +166,15 @@ function drawHistograms(section, run) {
   const shown = data.histograms.filter((name) => (all[name] || []).length > 1);
   if (!shown.length) return;
   const panels = make("div", { class: "panels" });
-  section.replaceChildren(make("h2", {}, "How the recordings differ"), panels);
+  section.replaceChildren(make("h2", {}, "How the recordings differ"),
+    make("p", { class: "soft" }, "Percentiles are interpolated linearly between the two nearest recordings."), panels);
   for (const name of shown) {
     const values = [...all[name]].sort((a, b) => a - b);
     const unit = data.units[name] || "";
-    const at = (q) => values[Math.min(values.length - 1, Math.floor(q * values.length))];
+    const rank = (q) => show((data.percentiles[run] || {})[name]?.[q], unit);
     const panel = make("div", { class: "panel" },
       make("h3", {}, unit ? `${name} [${unit}]` : name),
-      make("span", { class: "soft" }, `median ${show(at(0.5), unit)} · p90 ${show(at(0.9), unit)} · worst ${show(name === "chrF" ? values[0] : values[values.length - 1], unit)}`));
+      make("span", { class: "soft" }, `median ${rank("p50")} · p90 ${rank("p90")} · worst ${show(name === "chrF" ? values[0] : values[values.length - 1], unit)}`));
     panels.append(panel);
     if (values[0] === values[values.length - 1]) {
       panel.append(make("p", { class: "soft" }, `The same in all ${values.length}.`));

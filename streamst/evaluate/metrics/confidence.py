@@ -100,22 +100,27 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
     level: float = LEVEL,
+    weights: Sequence[float] | None = None,
 ) -> Difference | None:
     """Mean of a - b over the segments with both: bootstrap interval, p by approximate randomisation (sign flips).
 
-    For latency, and for any quality that is a mean over segments. None when no segment has both. Raises InputError for
-    unequal lengths.
+    For latency, and for any quality that is a mean over segments; with `weights`, one a segment and above 0, a weighted
+    mean, as error rates are by their references' lengths. None when no segment has both. Raises InputError for unequal
+    lengths.
     """
     both, left_out = _both(a, b)
     if not both:
         return None
     differences = np.array([a[i] for i in both], dtype=np.float64) - np.array([b[i] for i in both], dtype=np.float64)
-    observed = float(differences.mean())
+    share = np.ones(len(both)) if weights is None else np.array([weights[i] for i in both], dtype=np.float64)
+    total = float(share.sum())
+    observed = float(share @ differences) / total
     random = np.random.default_rng(seed)
     signs = random.integers(0, 2, (resamples, len(both)), dtype=np.int8) * 2 - 1
-    flipped = np.abs(signs @ differences) / len(both)
+    flipped = np.abs(signs @ (share * differences)) / total
     p_value = (1 + int(np.count_nonzero(flipped >= abs(observed) - 1e-12))) / (resamples + 1)
-    low, high = _bounds(_means(differences, _draws(len(both), resamples, seed)), level)
+    draws = _draws(len(both), resamples, seed)
+    low, high = _bounds((share * differences)[draws].sum(axis=1) / share[draws].sum(axis=1), level)
     return Difference(observed, low, high, p_value, len(both), left_out, f"sign-flip,{resamples},seed:{seed}")
 
 

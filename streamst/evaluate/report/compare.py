@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,18 @@ TESTED_QUALITY = ("BLEU", "chrF", "TER")
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric of two runs; `difference` is A minus B over the rows that both have."""
+    """One metric of two runs, `a` and `b` over the rows that both have; `difference` is A minus B over these."""
 
     name: str
     unit: str
     a: float
     b: float
     difference: Difference
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is more than chance, at the level of the intervals, not corrected for many metrics."""
+        return self.difference.p_value < 1 - confidence.LEVEL
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {
-            "metrics": {one.name: {**asdict(one), "name": one.name} for one in self.metrics},
+            "metrics": {one.name: {**asdict(one), "significant": one.significant} for one in self.metrics},
             "trade_off": None if self.trade_off is None else asdict(self.trade_off),
             "trade_off_latency": self.trade_off_latency,
         }
@@ -59,14 +64,24 @@ def compare(a: Score, b: Score, options: ScoreOptions | None = None) -> Comparis
             continue
         if name in TESTED_QUALITY:
             difference = _quality(name, pairs, tokenize, options.resamples)
-        else:
-            difference = confidence.paired_difference(
-                [x.values.get(name) for x, _ in pairs], [y.values.get(name) for _, y in pairs], options.resamples
-            )
-        if difference is not None:
-            found.append(Compared(name, metric.unit, metric.value, other.value, difference))
+            if difference is not None:
+                found.append(Compared(name, metric.unit, metric.value, other.value, difference))
+        elif (of_rows := _of_rows(name, metric.unit, pairs, options.resamples)) is not None:
+            found.append(of_rows)
     axis = next((name for name in ("LAAL", "StreamLAAL_simulstream") if name in a.metrics and name in b.metrics), "")
     return Comparison(tuple(found), _trade_off(axis, pairs, tokenize, options.resamples) if axis else None, axis)
+
+
+def _of_rows(name: str, unit: str, pairs: Sequence[tuple[Row, Row]], resamples: int) -> Compared | None:
+    """A metric that is a mean over rows, weighted where its rows have weights: both figures from the rows of both."""
+    both = [(x, y) for x, y in pairs if name in x.values and name in y.values]
+    weights = [x.weights.get(name, 1.0) for x, _ in both]
+    a, b = [x.values[name] for x, _ in both], [y.values[name] for _, y in both]
+    difference = confidence.paired_difference(a, b, resamples, weights=weights)
+    if difference is None:
+        return None
+    mean_a, mean_b = (float(np.average(side, weights=weights)) for side in (a, b))
+    return Compared(name, unit, mean_a, mean_b, replace(difference, left_out=len(pairs) - len(both)))
 
 
 def _pairs(a: Sequence[Row], b: Sequence[Row]) -> list[tuple[Row, Row]]:

@@ -28,26 +28,23 @@ from .rows import Row
 from .score import Score
 
 LATENCY_AXES = (
-    "LAAL", "LAAL_CA_queue", "LAAL_CA_wallclock", "AL", "DAL", "ATD", "YAAL", "StartOffset", "EndOffset",
-    "EndOffset_speech_CA_queue", "StreamLAAL_simulstream", "StreamLAAL_simulstream_CA_queue", "LongYAAL",
-    "LongYAAL_CA_queue", "RTF",
+    "LongYAAL", "YAAL", "LAAL", "LAAL_CA_queue", "LAAL_CA_wallclock", "AL", "DAL", "ATD", "StartOffset", "EndOffset",
+    "EndOffset_speech_CA_queue", "StreamLAAL_simulstream", "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue",
+    "YAAL_CA_queue", "RTF",
 )  # fmt: skip
 QUALITY_AXES = ("BLEU", "chrF", "WER")
 TILES = (
-    "BLEU", "chrF", "WER", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "LongYAAL", "StartOffset",
+    "BLEU", "chrF", "WER", "YAAL", "LAAL", "LAAL_CA_queue", "LongYAAL", "StreamLAAL_simulstream", "StartOffset",
     "EndOffset_speech_CA_queue", "RTF", "empty",
 )  # fmt: skip
-COLUMNS = ("LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "EndOffset", "chrF", "WER", "RTF")
-HISTOGRAMS = (
-    "LAAL",
-    "LAAL_CA_queue",
-    "StreamLAAL_simulstream",
-    "StartOffset",
-    "EndOffset_speech_CA_queue",
-    "chrF",
-    "WER",
+COLUMNS = (
+    "LongYAAL", "YAAL", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "EndOffset", "chrF", "WER",
     "RTF",
-)
+)  # fmt: skip
+HISTOGRAMS = (
+    "LongYAAL", "YAAL", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "EndOffset_speech_CA_queue",
+    "chrF", "WER", "RTF",
+)  # fmt: skip
 ENVELOPE_BARS_S = 12  # bars of the waveform a second
 MOST_BARS = 2000
 MOST_TIMELINES = 200  # of one run: the worst by each column come first
@@ -111,6 +108,7 @@ def page_data(points: Sequence[Point], audio_root: Path | None) -> dict[str, Any
             }
             for point in points
         },
+        "percentiles": {point.name: point.score.percentiles for point in points},
         "recordings": [
             {"run": point.name, **timeline(row, audio_root)}
             for point in points
@@ -124,6 +122,7 @@ def worst_first(rows: Sequence[Row]) -> list[Row]:
     orders = [
         sorted(range(len(rows)), key=lambda i: rows[i].values.get(name, 0.0), reverse=name != "chrF")
         for name in COLUMNS
+        if any(name in row.values for row in rows)
     ]
     empty = [i for i, row in enumerate(rows) if not row.hypothesis]
     ranked = dict.fromkeys([*empty, *(i for place in zip(*orders, strict=True) for i in place)])

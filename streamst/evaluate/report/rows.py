@@ -20,7 +20,10 @@ Values = dict[str, float]  # of one row, by metric; a metric that is not defined
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report: a recording, or one reference segment of a long one with the units aligned to it."""
+    """One line of a report: a recording, or one reference segment of a long one with the units aligned to it.
+
+    weights: of those `values` whose figure over all rows is a weighted mean; the others are plain means.
+    """
 
     recording: Recording
     segment: int | None  # None: the whole recording
@@ -29,6 +32,7 @@ class Row:
     reference: str | None
     utterance: Utterance
     values: Values = field(default_factory=dict)
+    weights: Values = field(default_factory=dict)
 
 
 def utterance_of(recording: Recording, clock: str = "") -> Utterance:
@@ -75,7 +79,7 @@ def short_rows(recordings: Sequence[Recording], clocks: Sequence[str]) -> list[R
     for row, recording in zip(values, recordings, strict=True):
         row.update(recording_values(recording, clocks))
     return [
-        Row(recording, None, 0, recording.prediction, recording.reference, utterance, row)
+        Row(recording, None, 0, recording.prediction, recording.reference, utterance, row, {"RTF": recording.source_ms})
         for recording, utterance, row in zip(recordings, plain, values, strict=True)
     ]
 

@@ -14,6 +14,7 @@ from streamst.evaluate.formats.detect import Log
 from streamst.evaluate.log.elapsed import clocks_of
 from streamst.evaluate.log.recording import Recording
 from streamst.evaluate.metrics import confidence, latency, speech
+from streamst.evaluate.metrics.degeneracy import degeneracy
 from streamst.evaluate.metrics.erasure import normalised_erasure
 from streamst.evaluate.metrics.longform import LONG_FORMULAS, SEGMENTERS, long_corpus
 from streamst.evaluate.metrics.normalise import normaliser_for
@@ -148,7 +149,9 @@ def _short(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet
             if name != "NumChunks" or not clock:
                 sheet.put(name + suffix, latency.corpus(name + suffix, utterances, unit))
         sheet.put("ATD" + suffix, speech.corpus("ATD" + suffix, utterances))
-    sheet.put("empty", latency.count_empty([utterance_of(recording) for recording in texts]))
+    plain = [utterance_of(recording) for recording in texts]
+    sheet.metrics |= degeneracy(plain, unit=unit)
+    sheet.put("empty", latency.count_empty(plain))
 
 
 def _long(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet, options: ScoreOptions) -> list[Row]:
@@ -163,6 +166,7 @@ def _long(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet,
     utterances = [utterance_of(recording) for recording in recordings]
     for name in ("StartOffset", "EndOffset"):
         sheet.put(name, latency.corpus(name, utterances, unit))
+    sheet.metrics |= degeneracy([s.utterance for s in segmented["soft", ""]], "Long", unit=unit, segmenter="soft-1")
     plain = segmented["aswer", ""]
     sheet.put("empty", latency.count_empty([segment.utterance for segment in plain]))
     if recordings[0].task == "st":
@@ -221,9 +225,12 @@ def _recognition(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, is_l
         sheet.put(name, error_rate(name, hypotheses, references, normaliser), ends)
     found = list(rows)
     if not is_long:
-        for (number, _, _), (edits, length) in zip(heard, counts["WER"], strict=True):
+        for name, (number, edits, length) in (
+            (name, (heard[i][0], *pair)) for name, column in counts.items() for i, pair in enumerate(column)
+        ):
             if length:
-                found[number] = replace(rows[number], values={**rows[number].values, "WER": 100.0 * edits / length})
+                row, rate = found[number], {name: 100.0 * edits / length}
+                found[number] = replace(row, values=row.values | rate, weights={**row.weights, name: float(length)})
     return found
 
 
@@ -246,7 +253,7 @@ def _computation(recordings: Sequence[Recording], sheet: _Sheet, options: ScoreO
     pairs = [(r.compute_ms, r.source_ms) for r in recordings if r.compute_ms is not None]
     compute_ms, audio_ms = (math.fsum(column) for column in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
     if audio_ms > 0:
-        fields = {"of": "compute/audio", "average": "micro", "n": len(pairs)}
+        fields = {"of": "compute/audio", "clock": "wall", "average": "micro", "n": len(pairs)}
         rtf = Metric(compute_ms / audio_ms, "ratio", signature(fields))
         sheet.put("RTF", rtf, _ratio_interval(pairs, options.resamples))
     sheet.put("NE", normalised_erasure([recording.steps for recording in recordings], recordings[0].unit))

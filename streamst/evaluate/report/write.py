@@ -24,14 +24,15 @@ from .score import Score, ScoreOptions, score
 from .text import TextReport
 
 SWEEP_COLUMNS = (
-    "BLEU", "chrF", "WER", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "NE", "RTF", "empty",
+    "BLEU", "chrF", "WER", "YAAL", "LAAL", "LAAL_CA_queue", "LongYAAL", "StreamLAAL_simulstream", "StartOffset",
+    "NE", "RTF", "empty",
 )  # fmt: skip
 HEADLINES = (
     "BLEU", "chrF", "TER", "COMET", "WER", "CER", "ASR-BLEU", "ASR-BLEU_silences", "ASR-chrF",
     "ASR-WER", "ASR-CER", "AP", "AL", "LAAL", "DAL", "ATD", "YAAL", "StreamLAAL_fbk",
-    "StreamLAAL_simulstream", "LongYAAL", "LongLAAL", "LAAL_CA_queue", "LAAL_CA_wallclock",
-    "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue", "StartOffset", "EndOffset", "StartOffset_CA_queue",
-    "EndOffset_CA_queue", "StartOffset_speech_CA_queue", "EndOffset_speech_CA_queue", "ATD_speech_CA_queue",
+    "StreamLAAL_simulstream", "LongYAAL", "LongLAAL", "SWF", "LongSWF", "LAAL_CA_queue", "LAAL_CA_wallclock",
+    "YAAL_CA_queue", "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue", "StartOffset", "EndOffset",
+    "StartOffset_CA_queue", "EndOffset_CA_queue", "StartOffset_speech_CA_queue", "EndOffset_speech_CA_queue", "ATD_speech_CA_queue",
     "DiscontinuitySum_speech_CA_queue", "NE", "BLEU_whole", "BLEU_kept", "LengthRatio", "RepeatedWords",
     "RepeatedPhrases", "TokensPerSecond", "RTF", "empty",
 )  # fmt: skip
@@ -142,7 +143,11 @@ def figures_table(title: str, scored: Score | TextReport, everything: bool = Fal
 def comparison_table(found: Comparison, a: str, b: str, everything: bool = False) -> Table:
     """Two runs side by side."""
     title = f"A = {a}\nB = {b}"
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    told = "* p < 0.05, each metric by itself. A, B and their difference are over the rows that both have."
+    table = Table(
+        title=title, caption=told, title_justify="left", caption_justify="left", header_style="bold", box=None,
+        pad_edge=False,
+    )  # fmt: skip
     for name in ("metric", "A", "B", "A - B", "95 % interval", "p"):
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True, min_width=5)
     for one in found.metrics:
@@ -155,7 +160,7 @@ def comparison_table(found: Comparison, a: str, b: str, everything: bool = False
             figure(one.b),
             figure(gap.value),
             f"{figure(gap.low)} to {figure(gap.high)}",
-            f"{gap.p_value:.3f}",
+            f"{gap.p_value:.3f}{' *' if one.significant else '  '}",
         )
     return table
 

@@ -23,6 +23,7 @@ from streamst.evaluate.metrics.quality import error_rate
 
 FRAMES_MS = 80  # of audio in a packet
 FFT, MELS = 512, 80
+TICKS_KHZ = ("0.5", "1", "2", "4", "8")
 QUALITY = ("PESQ", "STOI", "SI-SDR")
 
 
@@ -64,12 +65,12 @@ def through(codec: Codec, bitrate_bps: int | None, pcm: Pcm, piece_ms: int = FRA
     signal = pcm if rate == SAMPLE_RATE_HZ else resample(pcm, SAMPLE_RATE_HZ, rate)
     size = rate * piece_ms // 1000
     encoder, decoder = codec.encoder(bitrate_bps), codec.decoder()
-    began = time.process_time()
+    began = time.perf_counter()
     heard, sent = [], 0
     for packet in (*(encoder.push(signal[at : at + size]) for at in range(0, len(signal), size)), encoder.flush()):
         sent += len(packet)
         heard.append(decoder.push(packet))
-    spent_s = time.process_time() - began
+    spent_s = time.perf_counter() - began
     out = np.concatenate(heard)[codec.delay_samples :]
     out = out if rate == SAMPLE_RATE_HZ else resample(out, rate, SAMPLE_RATE_HZ)
     return Coded(np.pad(out[: len(pcm)], (0, max(0, len(pcm) - len(out)))), sent, spent_s)
@@ -80,13 +81,17 @@ def log_mel(pcm: Pcm) -> np.ndarray:
     padded = np.pad(pcm, (FFT // 2, FFT // 2))
     windows = np.lib.stride_tricks.sliding_window_view(padded, FFT)[:: SAMPLE_RATE_HZ // 100]
     power = np.abs(np.fft.rfft(windows * np.hanning(FFT))) ** 2
-    edges_mel = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE_HZ / 2 / 700), MELS + 2)
+    edges_mel = np.linspace(0, _mel(SAMPLE_RATE_HZ / 2), MELS + 2)
     edges = 700 * (10 ** (edges_mel / 2595) - 1)
     hz = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE_HZ)
     rising = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - hz) / (edges[2:] - edges[1:-1])[:, None]
     bank = np.clip(np.minimum(rising, falling), 0, None)
     return np.log10(power @ bank.T + 1e-5)
+
+
+def _mel(hz: float) -> float:
+    return float(2595 * np.log10(1 + hz / 700))
 
 
 def mel_distance_db(reference: Pcm, decoded: Pcm) -> float:
@@ -169,9 +174,15 @@ def draw(path: Path, pictures: list[tuple[str, Pcm]]) -> None:
     for number, (name, pcm) in enumerate(pictures, 1):
         axes = figure.add_subplot(len(pictures), 1, number)
         extent = (0, len(pcm) / SAMPLE_RATE_HZ, 0, MELS)
-        axes.imshow(log_mel(pcm).T, origin="lower", aspect="auto", vmin=-4, vmax=2, extent=extent)
-        axes.set_ylabel(name, fontsize=8)
-        axes.set_yticks([])
+        decibels = 10 * log_mel(pcm).T
+        image = axes.imshow(decibels, origin="lower", aspect="auto", vmin=-40, vmax=20, extent=extent)
+        axes.set_title(name, fontsize=8, loc="left")
+        axes.set_ylabel("kHz", fontsize=8)
+        axes.set_yticks([MELS * _mel(1000 * float(khz)) / _mel(SAMPLE_RATE_HZ / 2) for khz in TICKS_KHZ], TICKS_KHZ)
+        axes.tick_params(labelsize=7)
+        figure.colorbar(image, ax=axes).set_label("dB", fontsize=8)
+        if number == len(pictures):
+            axes.set_xlabel("s", fontsize=8)
     try:
         figure.savefig(path, dpi=110)
     except OSError as error:

@@ -23,7 +23,7 @@ STEPS = frozenset({"init_state", "encode_all", "hypothesise_all", "rechunk", "ne
 class Shared:
     """Stands for a translator (models/seam.py) in the sessions of one recording, one after the other."""
 
-    def __init__(self, translator: Any, clock: Callable[[], float] = time.process_time) -> None:
+    def __init__(self, translator: Any, clock: Callable[[], float] = time.perf_counter) -> None:
         """clock: counts seconds of computing."""
         self._translator, self._clock = translator, clock
         # The arguments are kept with the result: a state is known by its identity, which must stay taken.

@@ -92,8 +92,8 @@ def sweep(
 ) -> list[Member]:
     """Run and score every point under `out`; a sweep that was stopped goes on where it was.
 
-    In one process on the simulated clock the points share what they compute alike (`sharing.py`), and
-    seconds of computing are the processor's: the figures are those of runs one by one, in a fraction of the time.
+    In one process on the simulated clock the points share what they compute alike (`sharing.py`): the figures are those
+    of runs one by one, in a fraction of the time.
     """
     if (out / "run.json").exists():
         raise InputError(f"{out} holds a run, whose reports a sweep would overwrite; use another --out")
