@@ -19,8 +19,8 @@ from streamst.errors import InputError
 from streamst.evaluate.log.pairs import Pair, TextRun, Translation, read_pairs
 from streamst.evaluate.metrics.repetition import repeats_phrase, repeats_word
 from streamst.evaluate.report.text import text_report
-from streamst.evaluate.run.text import TOGETHER, write_early, write_whole
-from streamst.models.translator import SpeechTranslator
+from streamst.evaluate.run.text import TOGETHER, write_early, write_whole, writer_of
+from streamst.models.write.words import TokenWriter
 from streamst.pipeline import load
 from streamst.policies.catalog import parse_policy
 from streamst.text import Tokenizer
@@ -35,9 +35,11 @@ PAIRS = [
 
 
 @pytest.fixture(scope="module")
-def translator() -> SpeechTranslator:
+def writer() -> TokenWriter:
     torch.set_num_threads(1)
-    return load("en-de", "cpu").translator
+    found = writer_of(load("en-de", "cpu").translator)
+    assert isinstance(found, TokenWriter)
+    return found
 
 
 def pairs_file(tmp_path: Path, text: str | bytes) -> Path:
@@ -108,20 +110,20 @@ def test_loops_are_those_that_a_pattern_finds(letters: list[str]) -> None:
     assert repeats_phrase(" ".join(letters)) == any(len(set(phrase)) > 1 for phrase in found)
 
 
-def greedy(translator: SpeechTranslator, spoken: str) -> str:
+def greedy(writer: TokenWriter, spoken: str) -> str:
     """A sentence translated by the network without anything of this project's around it."""
-    tokens = torch.tensor([[Tokenizer.begin, *translator.source_tokenizer.encode(spoken), Tokenizer.end]])
+    tokens = torch.tensor([[Tokenizer.begin, *writer.source_tokenizer.encode(spoken), Tokenizer.end]])
     with torch.inference_mode():
-        memory = translator.writer.memory(tokens, torch.zeros_like(tokens, dtype=torch.bool))
-        return translator.target_tokenizer.decode(translator.writer.greedy(memory, [], 96).tokens)
+        memory = writer.network.memory(tokens, torch.zeros_like(tokens, dtype=torch.bool))
+        return writer.target_tokenizer.decode(writer.network.greedy(memory, [], 96).tokens)
 
 
-def test_whole_sentences_are_what_the_network_writes_of_them_alone(translator: SpeechTranslator) -> None:
+def test_whole_sentences_are_what_the_network_writes_of_them_alone(writer: TokenWriter) -> None:
     pairs = PAIRS * (2 + TOGETHER // len(PAIRS))  # more than are decoded together
-    run = write_whole(translator, "de", pairs)
+    run = write_whole(writer, "de", pairs)
     spoken = ["good morning", "tom had a dog", "i want to go home because i am very tired today"]
     texts = [one.text for one in run.translations]
-    assert texts[:3] == [greedy(translator, sentence) for sentence in spoken]
+    assert texts[:3] == [greedy(writer, sentence) for sentence in spoken]
     assert texts[:5] == texts[5:10] == texts[-5:]
     assert texts[3] == ""  # nothing in it is said
     assert all(set(one.delays) <= {one.source_words} for one in run.translations)
@@ -130,8 +132,8 @@ def test_whole_sentences_are_what_the_network_writes_of_them_alone(translator: S
 
 
 @pytest.mark.parametrize("k", [3, 5])
-def test_with_wait_k_a_word_is_written_k_words_after_it_could_be(translator: SpeechTranslator, k: int) -> None:
-    run = write_early(translator, "de", PAIRS, parse_policy(f"wait-k:k={k}"))
+def test_with_wait_k_a_word_is_written_k_words_after_it_could_be(writer: TokenWriter, k: int) -> None:
+    run = write_early(writer, "de", PAIRS, parse_policy(f"wait-k:k={k}"))
     for one in run.translations:
         assert len(one.delays) == len(one.text.split())
         assert list(one.delays) == sorted(one.delays)
@@ -140,19 +142,19 @@ def test_with_wait_k_a_word_is_written_k_words_after_it_could_be(translator: Spe
 
 
 @pytest.mark.parametrize("policy", ["local-agreement", "hold-n:n=2", "monotonic", "alignatt", "retranslate"])
-def test_every_policy_of_words_writes_sentences_to_their_end(translator: SpeechTranslator, policy: str) -> None:
-    run = write_early(translator, "de", PAIRS[:3], parse_policy(policy))
+def test_every_policy_of_words_writes_sentences_to_their_end(writer: TokenWriter, policy: str) -> None:
+    run = write_early(writer, "de", PAIRS[:3], parse_policy(policy))
     for one in run.translations:
         assert one.text
         assert len(one.delays) == len(one.text.split())
         assert max(one.delays) <= one.source_words
 
 
-def test_a_policy_that_needs_the_audio_is_refused_by_name(translator: SpeechTranslator) -> None:
+def test_a_policy_that_needs_the_audio_is_refused_by_name(writer: TokenWriter) -> None:
     with pytest.raises(InputError, match=r"transducer, which a writer alone does not have"):
-        write_early(translator, "de", PAIRS, parse_policy("transducer"))
+        write_early(writer, "de", PAIRS, parse_policy("transducer"))
     with pytest.raises(InputError, match=r"target language 'fr' is not available; allowed: de"):
-        write_whole(translator, "fr", PAIRS)
+        write_whole(writer, "fr", PAIRS)
 
 
 def text_run(texts: Sequence[str], delays: Sequence[tuple[int, ...]], words: int = 4) -> TextRun:

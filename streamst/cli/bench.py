@@ -179,15 +179,15 @@ def text(
     from streamst.evaluate.log.runlog import write_json
     from streamst.evaluate.report.text import text_report
     from streamst.evaluate.report.write import figures_table
-    from streamst.evaluate.run.text import write_early, write_whole
+    from streamst.evaluate.run.text import write_early, write_whole, writer_of
     from streamst.pipeline import load
     from streamst.policies.catalog import parse_policy
 
     wanted, sentences = parse_policy(policy) if policy else None, read_pairs(pairs, limit)
     torch.set_num_threads(threads)
-    translator = load(model, device, precision).translator
-    early = write_early(translator, target, sentences, wanted) if wanted else None
-    whole = write_whole(translator, target, sentences)
+    writer = writer_of(load(model, device, precision).translator)
+    early = write_early(writer, target, sentences, wanted) if wanted else None
+    whole = write_whole(writer, target, sentences)
     found = text_report(sentences, early or whole, whole if early else None, target, resamples)
     if json_file is not None:
         write_json(json_file, found.as_json())

@@ -1,7 +1,7 @@
 """The writer alone, on correct text: whole sentences, or words that come one after the other under a policy.
 
-A sentence is read as the recogniser would write it, and a word lasts `WORD_MS`: policies that look at times see an even
-speaker. Many sentences are decoded together, as the engine does it.
+A word lasts `FRAMES_A_WORD`: policies that look at times see an even speaker. Many sentences are decoded together, as
+the engine does it.
 """
 
 from __future__ import annotations
@@ -9,32 +9,42 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from streamst.errors import InputError
 from streamst.evaluate.log.pairs import Pair, TextRun, Translation
-from streamst.languages.catalog import LANGUAGES
-from streamst.models.seam import ATTENTION, Hypothesise
-from streamst.models.translator import HeardToken, SpeechTranslator
-from streamst.policies.base import Decoding, Heard, Hypothesis, Need, Policy, Said, missing_needs, rebase, whole_words
+from streamst.models.seam import ATTENTION, HeardWord, Translator, Write, Writer
+from streamst.models.spoken import WordsTranslator
+from streamst.models.translator import SpeechTranslator
+from streamst.policies.base import Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
 
-WORD_MS = 320.0  # 190 words a minute
+FRAME_MS = 80.0
+FRAMES_A_WORD = 4  # 190 words a minute
 TOGETHER = 32  # sentences
-OF_AUDIO: frozenset[Need] = frozenset({"transducer", "target-ctc"})  # read off the recogniser's frames
 
 
-def write_whole(translator: SpeechTranslator, target: str, pairs: Sequence[Pair]) -> TextRun:
+def writer_of(translator: Translator[Any]) -> Writer:
+    """What writes in a translator; InputError for one whose writer reads no words."""
+    if isinstance(translator, WordsTranslator):
+        return translator.writer
+    if isinstance(translator, SpeechTranslator) and not translator.config.writer.reads_states:
+        return translator.pen
+    raise InputError("the model's writer reads more than words: it cannot be measured on text")
+
+
+def write_whole(writer: Writer, target: str, pairs: Sequence[Pair]) -> TextRun:
     """Each sentence written when all of it was read."""
-    pen = Pen(translator, target)
+    pen = Pen(writer, target)
     readers = [Reader(pen, pair.source, None) for pair in pairs]
     for at in range(0, len(readers), TOGETHER):
         _read_on(pen, readers[at : at + TOGETHER], [len(one.words) for one in readers[at : at + TOGETHER]])
     return TextRun(tuple(one.written() for one in readers), pen.tokens, pen.compute_s)
 
 
-def write_early(translator: SpeechTranslator, target: str, pairs: Sequence[Pair], policy: Policy) -> TextRun:
+def write_early(writer: Writer, target: str, pairs: Sequence[Pair], policy: Policy) -> TextRun:
     """Each sentence written while its words come, when `policy` says so. InputError for one that needs the audio."""
-    pen = Pen(translator, target)
-    missing = missing_needs(policy, pen.provides)
+    pen = Pen(writer, target)
+    missing = missing_needs(policy, writer.provides)
     if missing:
         raise InputError(f"policy {policy} needs {', '.join(sorted(missing))}, which a writer alone does not have")
     readers = [Reader(pen, pair.source, policy) for pair in pairs]
@@ -54,43 +64,21 @@ def _read_on(pen: Pen, readers: Sequence[Reader], counts: Sequence[int]) -> None
 
 
 class Pen:
-    """A translator's writer, asked about words."""
+    """A writer, and how long it took for how many tokens."""
 
-    def __init__(self, translator: SpeechTranslator, target: str) -> None:
-        """InputError for a target that the translator does not have."""
-        self.translator = translator
-        self.provides = translator.provides - OF_AUDIO
-        self.frame_ms = translator.frame_ms
-        self.frames_per_word = max(1, round(WORD_MS / translator.frame_ms))
+    def __init__(self, writer: Writer, target: str) -> None:
+        """InputError for a target that the writer does not have."""
+        if target not in writer.targets:
+            raise InputError(f"target language {target!r} is not available; allowed: {', '.join(writer.targets)}")
+        self.writer, self.target = writer, target
         self.tokens, self.compute_s = 0, 0.0
-        self._fresh = translator.init_state(320, target)
 
-    def words(self, text: str) -> tuple[str, ...]:
-        """What the recogniser would write of a sentence."""
-        language = LANGUAGES.get(self.translator.source)
-        return tuple((language.spoken(text) if language else text).split())
-
-    def pieces(self, word: str, number: int) -> tuple[HeardToken, ...]:
-        """The source tokens of word `number`, from 0, its frames shared out among them."""
-        ids = self.translator.source_tokenizer.encode(word)
-        share = self.frames_per_word / max(1, len(ids))
-        first = [self.frames_per_word * number + int(share * i) for i in range(len(ids) + 1)]
-        return tuple(HeardToken(token, first[i], max(first[i], first[i + 1] - 1)) for i, token in enumerate(ids))
-
-    def work(
-        self, pieces: tuple[HeardToken, ...], heard: Heard, prefix: tuple[int, ...], wish: Decoding
-    ) -> Hypothesise:
-        """The work of going on from `prefix` when `pieces` were read."""
-        pooled = self._fresh.pooled.new_zeros(len(pieces), self._fresh.pooled.shape[1])
-        state = replace(self._fresh, tokens=pieces, pooled=pooled, frames=heard.frames)
-        return Hypothesise(state, prefix, heard.final, wish)
-
-    def write(self, work: Sequence[Hypothesise]) -> list[Hypothesis]:
+    def write(self, work: Sequence[Write]) -> list[Hypothesis]:
         """Do the work of several sentences together."""
         if not work:
             return []
         begun = time.perf_counter()
-        found = self.translator.hypothesise_all(work)
+        found = self.writer.write_all(work)
         self.compute_s += time.perf_counter() - begun
         self.tokens += sum(len(one.tokens) for one in found)
         return found
@@ -101,25 +89,26 @@ class Reader:
 
     def __init__(self, pen: Pen, text: str, policy: Policy | None) -> None:
         """policy: None writes at the end only."""
-        self.words = pen.words(text)
+        self.words = tuple(
+            HeardWord(word, FRAMES_A_WORD * number, FRAMES_A_WORD * (number + 1) - 1)
+            for number, word in enumerate(text.split())
+        )
         self._pen, self._policy = pen, policy
-        self._pieces = [pen.pieces(word, number) for number, word in enumerate(self.words)]
-        self._heard = Heard(0, pen.frame_ms)
+        self._heard = Heard(0, FRAME_MS)
         self._said = Said()
         self._prefix: tuple[int, ...] = ()
         self._delays: list[int] = []
 
-    def read(self, count: int) -> Hypothesise | None:
+    def read(self, count: int) -> Write | None:
         """`count` words are known; the work to do, None where the policy wants to read on."""
-        pieces = tuple(piece for word in self._pieces[:count] for piece in word)
-        final = count == len(self.words)
-        self._heard = Heard(count * self._pen.frames_per_word, self._pen.frame_ms, count, len(pieces), final=final)
+        final, frames = count == len(self.words), count * FRAMES_A_WORD
+        self._heard = Heard(frames, FRAME_MS, source_words=count, source_tokens=count, final=final)
         decoding = self._policy.decoding if self._policy else ATTENTION
         if self._policy and not final and not self._policy.wants_decode(self._heard, self._said):
             return None
         if decoding.bias and self._said.previous:
             decoding = replace(decoding, shown=self._said.previous[-1].tokens)
-        return self._pen.work(pieces, self._heard, self._prefix, decoding)
+        return Write(self.words[:count], frames, self._prefix, final, self._pen.target, decoding)
 
     def take(self, candidate: Hypothesis) -> None:
         """Commit what the policy says of `candidate`; all of it at the end."""
@@ -148,4 +137,4 @@ class Reader:
         return Translation(" ".join(self._text().split()), tuple(self._delays), len(self.words))
 
     def _text(self) -> str:
-        return self._pen.translator.detokenize(self._prefix)
+        return self._pen.writer.detokenize(self._prefix)
