@@ -103,12 +103,19 @@ class Writing:
         best = self.ear.decoder.best(states, allowed).tolist()
         frames = weights[:, : self.heard[row]].argmax(-1).tolist()
         for place, (token, frame) in enumerate(zip(best, frames, strict=True)):
-            if token == self.ear.vocabulary.end or self._enough(row, token):
+            if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token):
                 return False
             self.tokens[row].append(Token(token, frame))
             if place == len(trusted) or token != trusted[place]:
                 break
         return True
+
+    def _astray(self, row: int, token: int, frame: int) -> bool:
+        """Whether a word is read where nobody spoke any more, or anything far before what was read already."""
+        state = self.states[row]
+        read = max((t.frame for t in (*state.certain, *self.tokens[row])), default=0)
+        spoken = state.sound - state.origin + self.config.after
+        return frame < read - self.config.back or (frame > spoken and self.ear.vocabulary.starts_word[token])
 
     def _enough(self, row: int, token: int) -> bool:
         """Whether `token` is one more than anybody says in that time, or begins a third round of the same."""
