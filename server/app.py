@@ -6,12 +6,15 @@ GET /healthz, /readyz, /metrics, /v1/info; the native protocol (`session/routes.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import mimetypes
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +32,7 @@ from streamst.errors import InputError, UnavailableError
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from streamst.server.foreign.compatible import Compatible
+from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.headers import SecurityHeaders
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
@@ -43,7 +47,7 @@ from streamst.server.session.sessions import Sessions
 from streamst.server.wire.audio import codecs_offered
 from streamst.server.wire.seam import Choice, Offer, Settings
 
-from .transport import Door, PoliteServer, Transport
+from .transport import Door, PoliteServer, TlsDoor, Transport
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
@@ -183,10 +187,11 @@ def prepare(
     app = create_app(pipeline, options, loader)
     service: Service = app.state.service
     service.warm_up()
+    crowd = Crowd.of(options)
     config = uvicorn.Config(
         app,
-        http=Door,
-        ws=Transport,
+        http=_door(options, crowd),  # type: ignore[arg-type]
+        ws=partial(Transport, crowd=crowd),  # type: ignore[arg-type]
         ws_ping_interval=options.ping_s,
         ws_ping_timeout=options.ping_s,
         ws_max_size=options.max_message_bytes,
@@ -196,17 +201,26 @@ def prepare(
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=5,
-        ssl_certfile=options.tls_cert,
-        ssl_keyfile=options.tls_key,
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
     )
-    try:
-        config.load()
-    except OSError as error:  # ssl.SSLError is one
-        raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
+    config.load()
     server = PoliteServer(config, lambda: service.sessions.drain(options.drain_s + DRAIN_EXTRA_S))
     listener = _listen(options)
     host, port = listener.getsockname()[:2]
     return server, listener, f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _door(options: ServerOptions, crowd: Crowd) -> Callable[..., asyncio.Protocol]:
+    """What makes the protocol of an accepted connection; UnavailableError where the certificate cannot be read."""
+    if options.tls_cert is None:
+        return partial(Door, crowd=crowd)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
+    return lambda **named: TlsDoor(context, crowd, partial(Door, crowd=crowd, counted=True, **named))
 
 
 def _print(address: str) -> None:

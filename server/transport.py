@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
@@ -20,8 +22,10 @@ from uvicorn import Config, Server
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
 from websockets.frames import Frame, Opcode
 
+from streamst.server.operator.crowd import Crowd
 from streamst.server.session.link import Farewell
 
 log = logging.getLogger("streamst.server")
@@ -29,15 +33,36 @@ log = logging.getLogger("streamst.server")
 LINGER_S = 2.0  # how long a refused client may go on sending into the void
 QUIET_S = 0.2  # when nothing came for so long it has stopped
 REQUEST_S = 10.0  # how long a connection may take to ask for something
-MOST_CONNECTIONS = 900  # at once, of all kinds: a process may often have 1024 files, and models have theirs
+TLS_S = 10.0  # how long it may take to agree on TLS
 BAD_DATA = 1007
 
 
 class Transport(WebSocketsSansIOProtocol):
     """One websocket's bytes. The scope's state gets `abort`, and may hold a `farewell` (`session/link.py`)."""
 
-    _linger_until_s: float | None = None  # set when this connection has failed
-    _heard_s = 0.0  # when something came last
+    def __init__(self, *arguments: Any, crowd: Crowd, **named: Any) -> None:
+        """crowd: in which the connection is counted."""
+        super().__init__(*arguments, **named)
+        self._crowd = crowd
+        self._linger_until_s: float | None = None  # set when this connection has failed
+        self._heard_s = 0.0  # when something came last
+        self._too_slow: asyncio.TimerHandle | None = None  # ends a handshake that does not end by itself
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It asked for a websocket: it has some time to agree on one."""
+        super().connection_made(transport)
+        self._too_slow = self.loop.call_later(REQUEST_S, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        if self._too_slow is not None:
+            self._too_slow.cancel()
+        self._crowd.leave(_address(self.transport))
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        if not self.handshake_complete or self.initial_response is not None:
+            self.transport.abort()
 
     async def run_asgi(self) -> None:
         """Run the application; it may call `abort` to drop a client that does not read."""
@@ -56,8 +81,23 @@ class Transport(WebSocketsSansIOProtocol):
         self._heard_s = self.loop.time()
         if self._linger_until_s is None:
             super().data_received(data)
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                self._refuse(self.conn.handshake_exc)
         else:
             self._linger()
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer a request that is none to the parser, which says nothing itself, and close."""
+        large = isinstance(error.__cause__ or error, SecurityError)
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if large else HTTPStatus.BAD_REQUEST
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        text = f"{status.phrase}\n"
+        self.transport.write(
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
+        )
+        self._linger_until_s = self.loop.time() + LINGER_S
+        self._linger()
 
     def keepalive_timeout(self) -> None:
         """No answer to a ping: drop a client that gave no other sign of life, though it was read."""
@@ -116,19 +156,26 @@ class Transport(WebSocketsSansIOProtocol):
 class Door(H11Protocol):
     """One connection's HTTP, until it is a websocket."""
 
-    _too_slow: asyncio.TimerHandle | None = None
+    def __init__(self, *arguments: Any, crowd: Crowd, counted: bool = False, **named: Any) -> None:
+        """crowd: in which the connection is counted. counted: it is already."""
+        super().__init__(*arguments, **named)
+        self._crowd, self._counted = crowd, counted
+        self._too_slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, unless there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        else:
+        if self._counted or self._crowd.enter(_address(transport)):
+            self._counted = True
             self._await_request()
+        else:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._stop_waiting()
+        if self._counted:
+            self._crowd.leave(_address(self.transport))
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
@@ -153,6 +200,59 @@ class Door(H11Protocol):
     def _give_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
             self.transport.abort()
+
+
+class TlsDoor(asyncio.Protocol):
+    """One connection before it speaks TLS: counted when it is accepted, and not waited for long."""
+
+    def __init__(self, context: ssl.SSLContext, crowd: Crowd, inner: Callable[[], Door]) -> None:
+        self._context, self._crowd, self._inner = context, crowd, inner
+        self._agreeing: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let it in, unless there are too many."""
+        assert isinstance(transport, asyncio.Transport)
+        if not self._crowd.enter(_address(transport)):
+            transport.abort()
+            return
+        transport.pause_reading()  # what comes is for TLS, which begins in a moment
+        self._agreeing = asyncio.get_running_loop().create_task(self._agree(transport))
+
+    async def _agree(self, transport: asyncio.Transport) -> None:
+        early = _Early()
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                transport, early, self._context, server_side=True, ssl_handshake_timeout=TLS_S
+            )
+        except OSError:  # it went away, spoke no TLS, or was too slow
+            secured = None
+        if secured is None or early.lost:
+            transport.abort()
+            self._crowd.leave(_address(transport))
+            return
+        door = self._inner()
+        secured.set_protocol(door)
+        door.connection_made(secured)
+        if early.data:
+            door.data_received(early.data)
+
+
+class _Early(asyncio.Protocol):
+    """Keeps what comes between the end of the handshake and the moment when its end is told."""
+
+    data = b""
+    lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+
+def _address(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
 
 class PoliteServer(Server):

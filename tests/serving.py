@@ -33,7 +33,7 @@ CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  
 @contextlib.contextmanager
 def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
     """A server with these options; yields its address."""
-    server, listener, address = prepare(pipeline, ServerOptions(port=0, **CALM, **options))
+    server, listener, address = prepare(pipeline, ServerOptions(port=0, **{**CALM, **options}))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

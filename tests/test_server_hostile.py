@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from streamst.pipeline import Pipeline
 from streamst.server import transport
 from streamst.server.app import create_app, prepare
+from streamst.server.operator import crowd
 from streamst.server.operator.options import ServerOptions
 from streamst.server.room.worker import Worker
 from streamst.server.wire import bodies
@@ -158,7 +159,7 @@ def test_who_connects_and_asks_for_nothing_is_shown_the_door(
 def test_a_flood_of_connections_leaves_those_that_are_there_alone(
     tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(crowd, "MOST_CONNECTIONS", 4)
     with running(tiny_pipeline) as port, upgraded(port) as client:
         with contextlib.ExitStack() as flood:
             last = [flood.enter_context(dial(port)) for _ in range(10)][-1]

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,13 +140,36 @@ def test_the_example_file_is_read_and_its_comments_tell_the_defaults(tmp_path: P
     text = (DEPLOY / "streamst.toml").read_text("utf-8")
     read_config(DEPLOY / "streamst.toml")
     commented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if re.match(r"# \w+ = ", line))
-    shown = tomllib.loads(commented)
+    shown = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in tomllib.loads(commented).items()
+    }
     defaults = {field.name: field.default for field in dataclasses.fields(ServeConfig)}
     free = {"tls_cert", "tls_key", "policy", "api_keys"}  # None cannot be written in TOML
     assert {name: shown[name] for name in shown if name not in free} == {
         name: defaults[name] for name in shown if name not in free
     }
+    assert set(defaults) - set(shown) == {"log_format", "allowed_origins"}  # which it sets itself
     assert isinstance(read_config(write(tmp_path, commented)), ServerOptions)
+
+
+def test_the_example_serves_this_machine_only() -> None:
+    assert read_config(DEPLOY / "streamst.toml").host == "127.0.0.1"
+
+
+def test_the_unit_leaves_the_service_no_more_than_it_needs() -> None:
+    systemd_analyze = shutil.which("systemd-analyze")
+    if systemd_analyze is None:
+        text = (DEPLOY / "streamst.service").read_text("utf-8")
+        for setting in ("UMask=0077", "MemoryMax=", "TasksMax=", "SystemCallFilter=", "RestrictNamespaces=yes"):
+            assert setting in text
+        return
+    told = subprocess.run(
+        [systemd_analyze, "security", "--offline=true", "--no-pager", str(DEPLOY / "streamst.service")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = re.search(r"exposure level for streamst.service: ([\d.]+)", told.stdout)
+    assert found is not None, told.stderr
+    assert float(found[1]) < 2
 
 
 def test_the_unit_and_the_container_run_commands_that_exist() -> None:
@@ -155,7 +179,8 @@ def test_the_unit_and_the_container_run_commands_that_exist() -> None:
     command = unit["Service"]["ExecStart"].split()
     container = (DEPLOY / "Containerfile").read_text("utf-8")
     started = json.loads(re.findall(r"^CMD (\[.*\])$", container, re.M)[-1])
-    assert command[1:] == started == ["serve", "--config", "/etc/streamst/streamst.toml"]
+    assert command[1:] == ["serve", "--config", "/etc/streamst/streamst.toml"]
+    assert started == [*command[1:], "--host", "0.0.0.0"]  # of the container, whose port is published by choice
     stop_s = float(unit["Service"]["TimeoutStopSec"])
     assert stop_s > ServerOptions().drain_s + 30
 

@@ -152,8 +152,7 @@ class Admission:
 
         open_of_key: sessions of a key that are open, and their audio so far [ms]; of_address: open ones of `address`.
         """
-        if self.address_sessions and address is not None and of_address >= self.address_sessions:
-            raise ProtocolError(f"{self.address_sessions} sessions at once are allowed from one address", codes.QUOTA)
+        self.require_share(address, of_address)
         key = self.find(secret)
         if key is None:
             return None
@@ -165,6 +164,11 @@ class Admission:
         self._require(self._rates[key.name], f"{key.sessions_per_minute} sessions a minute with this key")
         self._rates[key.name].take(self._now())
         return key.name
+
+    def require_share(self, address: str | None, of_address: int) -> None:
+        """ProtocolError 4429 where `address` holds all the places that one may."""
+        if self.address_sessions and address is not None and of_address >= self.address_sessions:
+            raise ProtocolError(f"{self.address_sessions} sessions at once are allowed from one address", codes.QUOTA)
 
     def spent(self, name: str | None, audio_ms: float) -> None:
         """A session of the key is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 from streamst.errors import ConfigError
@@ -25,6 +26,7 @@ class ServerOptions:
     speed_limit: float = 2.0  # audio may come at this multiple of real time; 0 is no limit but the queue
     burst_s: float = 30.0  # audio that may come at once before `speed_limit` counts [s]
     idle_s: float = 60.0  # without audio for so long, a session is closed [s]; a muted microphone sends silence
+    silence_s: float = 600.0  # the same, of a client that says instead that it is there (Deepgram's KeepAlive) [s]
     max_duration_s: float = 4 * 3600.0  # of one session, in audio and on the clock [s]
     max_message_bytes: int = 1 << 20
     max_text_bytes: int = 1 << 16  # of one JSON message
@@ -34,12 +36,14 @@ class ServerOptions:
     drain_s: float = 5.0  # on SIGTERM, sessions have this long to end by themselves before they are finished [s]
     reservation_s: float = 20.0  # how long POST /v1/sessions keeps a place free [s]
     park_s: float = 60.0  # how long a session waits for a client whose connection dropped; 0: not at all [s]
-    max_parked: int = 16  # sessions that wait so, which take no place; the oldest gives way
+    max_parked: int = 64  # sessions that wait so, which take no place; the oldest of whoever has most gives way
     replay_bytes: int = 4 << 20  # of what one session said and its client may not have got
     api_keys: str | None = None  # a file of keys, without one of which nobody may begin a session (auth.py)
-    address_sessions: int = 0  # at once from one address; 0 is no limit but the places
+    address_sessions: int = 32  # at once from one address, places kept for it included; 0 is no limit but the places
+    address_connections: int = 200  # of any kind at once from one address; 0 is no limit but all there may be
     address_rate: int = 600  # connections in a minute from one address; 0 is no limit
     credit_s: float = 10.0  # audio that a client may have on its way, not yet heard [s]
+    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed: addresses or networks
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
@@ -49,12 +53,18 @@ class ServerOptions:
         for name in ("max_sessions", "workers", "max_message_bytes", "max_text_bytes", "queue_bytes", "replay_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("idle_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s"):
+        for name in ("idle_s", "silence_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked", "address_sessions", "address_rate"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked"):
+            _require_none_below_zero(name, getattr(self, name))
+        for name in ("address_sessions", "address_connections", "address_rate"):
+            _require_none_below_zero(name, getattr(self, name))
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise ConfigError(f"trusted_proxies: {proxy!r} is no address and no network") from error
         if 0 < self.speed_limit < 1:
             raise ConfigError(f"speed_limit is {self.speed_limit}; below 1 nobody could speak (0 is no limit)")
 
@@ -73,3 +83,8 @@ class ServerOptions:
             "idle_ms": round(self.idle_s * 1000),
             "max_duration_ms": round(self.max_duration_s * 1000),
         }
+
+
+def _require_none_below_zero(name: str, value: float) -> None:
+    if not value >= 0:
+        raise ConfigError(f"{name} is {value}; it must not be negative")

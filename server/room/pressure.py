@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ MEMORY_S = 5.0  # after which how far streams were behind counts a seventh
 BUSY, CALM = 0.78, 0.62  # shares of the device's time (sockets need some) above and below which the level changes
 BEHIND_S, CLOSE_S = 0.6, 0.2  # likewise, how far streams are behind
 RISE_S, FALL_S = 2.0, 8.0  # how long that must last
+EXPECTED = 2  # streams of one client that count before anything is heard of them
 FRESH_S = 4.0  # after which a stream that is not heard costs nothing
 RELIEF_CHUNK_MS = 640  # of sessions that asked for shorter ones, from the first level on
 RELIEF_POLICY = "wait-k:k=7"  # of all sessions, from the second on: it decodes once a word
@@ -35,7 +37,8 @@ class Pressure:
     now: Callable[[], float]
     _costs: Costs = field(default_factory=Costs)
     _behind_s: float = 0.0  # lately
-    _streams: dict[Hashable, float] = field(default_factory=dict)  # when each was heard last, or began
+    _streams: dict[Hashable, float] = field(default_factory=dict)  # when each was heard last
+    _silent: dict[Hashable, tuple[Hashable, float]] = field(default_factory=dict)  # unheard: whose, since when
     _seen_s: float | None = None
     _level: int = RELAXED
     _since_s: float | None = None  # when a reason to change the level began
@@ -47,15 +50,16 @@ class Pressure:
         with self._lock:
             self._costs.worked(batch)
 
-    def began(self, stream: Hashable) -> None:
-        """A stream was opened, and will soon be heard."""
+    def began(self, stream: Hashable, client: Hashable = None) -> None:
+        """A stream was opened and will soon be heard: few of one client are taken at their word."""
         with self._lock:
-            self._streams[stream] = self.now()
+            self._silent[stream] = (stream if client is None else client, self.now())
 
     def heard(self, stream: Hashable, audio_s: float, behind_s: float) -> None:
         """Audio of a stream was heard, `behind_s` later than it could have been (see `behind`)."""
         with self._lock:
             self._fade()
+            self._silent.pop(stream, None)
             self._streams[stream] = self.now()
             self._costs.heard(audio_s)
             self._behind_s = max(self._behind_s, behind_s)
@@ -64,6 +68,7 @@ class Pressure:
         """The stream is over."""
         with self._lock:
             self._streams.pop(stream, None)
+            self._silent.pop(stream, None)
 
     @property
     def level(self) -> int:
@@ -89,7 +94,9 @@ class Pressure:
 
     def _count(self) -> int:
         now_s = self.now()
-        return sum(now_s - heard_s < FRESH_S for heard_s in self._streams.values())
+        expected = Counter(client for client, since_s in self._silent.values() if now_s - since_s < FRESH_S)
+        heard = sum(now_s - heard_s < FRESH_S for heard_s in self._streams.values())
+        return heard + sum(min(count, EXPECTED) for count in expected.values())
 
     def _fade(self) -> None:
         now_s = self.now()

@@ -164,7 +164,7 @@ class Processes:
         log.debug("session %s is stream %d of process %s", session, self._numbers, least.process.pid)
         stream = RemoteStream(self._numbers, least, self, client)
         least.streams[stream.number] = stream
-        self._send(least, Asked(stream.number, "open", (defaults, relieve)))
+        self._send(least, Asked(stream.number, "open", (defaults, relieve, client)))
         return stream
 
     def release(self, stream: RemoteStream) -> None:

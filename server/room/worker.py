@@ -53,12 +53,12 @@ class Worker:
 
     def open(self, session: Hashable, client: Hashable, defaults: Settings, relieve: bool = True) -> LocalStream:
         """See `Workers`."""
-        return LocalStream(self.begin(defaults, relieve), self, session, client)
+        return LocalStream(self.begin(defaults, relieve, client), self, session, client)
 
-    def begin(self, defaults: Settings, relieve: bool = True) -> LiveStream:
-        """A stream whose steps `submit` takes; `end` it in the end. relieve: see `LiveStream`."""
+    def begin(self, defaults: Settings, relieve: bool = True, client: Hashable = None) -> LiveStream:
+        """A stream of `client` whose steps `submit` takes; `end` it in the end. relieve: see `LiveStream`."""
         stream = LiveStream(self._pipeline, self._metrics, defaults, self._pressure, relieve)
-        self._pressure.began(stream)
+        self._pressure.began(stream, client)
         return stream
 
     def end(self, stream: LiveStream) -> None:

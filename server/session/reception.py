@@ -55,7 +55,7 @@ class Reception:
                     return
                 await self._return(link, Hello(token, hello.last_sequence))
                 return
-            kept = self.sessions.enter(token)
+            kept = self.sessions.enter(token, link.peer)
         except ProtocolError as error:
             await self.refuse(link, protocol, error)
             return
@@ -88,7 +88,7 @@ class Reception:
 
     async def _return(self, link: Link, hello: Hello) -> None:
         """Go on with the session whose token `hello` shows; ProtocolError as in `Sessions.resume`."""
-        served, token = self.sessions.resume(hello)
+        served, token = self.sessions.resume(hello, link.peer)
         await self._attend(link, served, self._welcome(served, resumed=True, token=token))
 
     async def _attend(self, link: Link, served: Served, welcome: Welcome) -> Hello | None:

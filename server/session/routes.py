@@ -22,7 +22,7 @@ from streamst.server.wire.bodies import read_json
 from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
 from streamst.server.wire.summary import Summary
 
-from .entrance import Entrance, bearer
+from .entrance import Entrance, address_of, bearer
 from .link import WebSocketLink
 from .reception import Reception
 from .reports import among
@@ -50,7 +50,7 @@ class NativeRoutes:
             self._entrance.knock(request)
             settings = read_settings(await read_json(request, self._options.max_text_bytes))
             owner = self._entrance.admit(request, bearer(request))
-            token, kept = self._sessions.reserve(settings, owner)
+            token, kept = self._sessions.reserve(settings, owner, address_of(request))
         except ProtocolError as error:
             return self._entrance.refusal(error)
         return JSONResponse(

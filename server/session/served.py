@@ -94,6 +94,7 @@ class Served:
         self._released = False
         self.began_s = time.perf_counter()
         self.last_audio_s = self.began_s
+        self._spoke_s = self.began_s  # when audio came last, whatever else did
         self.audio_ms = 0.0
         self._first_audio_s: float | None = None
         self._tokens: list[bytes] = []  # digests of the tokens that are good, newest first
@@ -139,13 +140,16 @@ class Served:
                 if self._first_audio_s is None:
                     self._first_audio_s = now_s
                 self.last_audio_s = now_s + rest_s
+                self._spoke_s = now_s
                 self._inbox.put(Arrived(command, now_s), size)
             case Configure():
                 self.configure(command.settings, size, command.flush)
             case End():
                 self.finish(Ending(codes.DONE))
             case Alive():
-                self.last_audio_s = time.perf_counter()
+                now_s = time.perf_counter()
+                if now_s - self._spoke_s < self.options.silence_s:
+                    self.last_audio_s = now_s
         return rest_s
 
     def configure(self, settings: Settings, size: int = 0, flush: bool = False) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.auth import Admission, load_keys
+from streamst.server.operator.crowd import share_of
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.wire import codes
@@ -27,6 +28,7 @@ from .served import GONE, Ending, Served
 
 RETRY_MS = 5000.0  # what a refused client is told to wait where nothing is known
 USUAL_S = 60.0  # how long sessions last, before any has ended
+SILENT_S = 5.0  # after which a client that has said nothing may have to give its place to another
 LEAST_WAIT_S, LONGEST_WAIT_S = 1.0, 600.0  # what a refused client may be told
 
 
@@ -38,6 +40,7 @@ class Reservation:
     settings: Settings
     expires_s: float
     owner: str | None = None  # name of the API key that it was asked for with
+    address: str | None = None  # whose share of the places it counts for
 
 
 class Sessions:
@@ -91,14 +94,13 @@ class Sessions:
 
     def admit(self, secret: str | None, address: str | None) -> str | None:
         """The name of the API key that another session of `address` belongs to; ProtocolError as in `Admission`."""
-        here = sum(self._served[name].client == address for name in self._open if name in self._served)
-        return self.admission.admit(secret, address, self._of_key, here)
+        return self.admission.admit(secret, address, self._of_key, self._of_address(address))
 
     def require_place(self) -> None:
         """ProtocolError 1013 where another session could not be served, 1001 where the server is being stopped."""
         if self.draining.is_set():
             raise ProtocolError("this server is being stopped", codes.GOING_AWAY)
-        if self.free < 1:
+        if self.free < 1 and not self._make_room():
             taken = f"all {self.options.max_sessions} places are taken"
         elif not self._room():
             taken = f"the machine is busy with {len(self._open)} speakers"
@@ -107,19 +109,22 @@ class Sessions:
         wait_s = self.wait_s
         raise ProtocolError(f"{taken}; try again in about {wait_s:.0f} s", codes.OVERLOADED, wait_s)
 
-    def reserve(self, settings: Settings, owner: str | None = None) -> tuple[str, Reservation]:
+    def reserve(
+        self, settings: Settings, owner: str | None = None, address: str | None = None
+    ) -> tuple[str, Reservation]:
         """A token, good once, and what it keeps; ProtocolError 1013 or 1001 when no place is free."""
         self.require_place()
         token = secrets.token_urlsafe(24)
-        kept = Reservation(new_id(), settings, self._now() + self.options.reservation_s, owner)
+        kept = Reservation(new_id(), settings, self._now() + self.options.reservation_s, owner, address)
         self._reserved[token] = kept
         return token, kept
 
-    def enter(self, token: str | None) -> Reservation:
-        """Take a place, the reserved one where a token is shown; ProtocolError 4401, 1013 or 1001 without one."""
+    def enter(self, token: str | None, address: str | None = None) -> Reservation:
+        """Take a place, the reserved one where a token is shown; ProtocolError 4401, 4429, 1013 or 1001 without one."""
         if token is not None:
             kept = self._claim(token)
         else:
+            self.admission.require_share(address, self._of_address(address))  # others may have come since `admit`
             self.require_place()
             kept = Reservation(new_id(), Settings(), self._now())
         self._enter(kept.session_id)
@@ -153,20 +158,28 @@ class Sessions:
         """
         self.leave(served.session_id)
         waited_for = (ending.code == GONE and not ending.left) or ending == served.ended
-        if not (waited_for and served.protocol.resumable and self.options.park_s and self.options.max_parked):
+        parks = served.protocol.resumable and self.options.park_s and self.options.max_parked
+        if not (waited_for and parks and served.audio_ms):  # of what heard nothing, nothing is lost
             self._close(served, ending)
             return
         timer = asyncio.get_running_loop().call_later(self.options.park_s, self._close, served, ending)
         self._waiting[served.session_id] = timer
-        while len(self._waiting) > self.options.max_parked:  # who has only the last word to fetch gives way first
-            waiting = [self._served[name] for name in self._waiting]
-            oldest = min(waiting, key=lambda one: one.ended is None)
-            self._close(oldest, oldest.ended or Ending(GONE))
+        while len(self._waiting) > self.options.max_parked:
+            first = self._least_awaited()
+            self._close(first, first.ended or Ending(GONE))
 
-    def resume(self, hello: Hello) -> tuple[Served, str]:
+    def _least_awaited(self) -> Served:
+        """Who gives way first: of the address with most that wait, who has only the last word to fetch, then the
+        oldest."""
+        waiting = [self._served[name] for name in self._waiting]
+        crowd = Counter(share_of(one.client or "") for one in waiting)
+        return min(waiting, key=lambda one: (-crowd[share_of(one.client or "")], one.ended is None))
+
+    def resume(self, hello: Hello, address: str | None = None) -> tuple[Served, str]:
         """The session whose token is shown, to be sent from after the last answer that its client got; and a new token.
 
-        ProtocolError 4401 for a token that opens nothing, 4410 when the session is over, 4400 for an impossible number.
+        ProtocolError 4401 for a token that opens nothing, 4410 when the session is over, 4400 for an impossible number,
+        4429 where `address` has its share of the places.
         """
         token = hello.resume_token or ""
         served = next((served for served in self._served.values() if among(token, served.tokens)), None)
@@ -174,6 +187,8 @@ class Sessions:
             if served is not None or self.reports.knows(token):
                 raise ProtocolError("the session is over: it was not resumed in time", codes.EXPIRED)
             raise ProtocolError("the token is unknown or was used: begin a new session", codes.UNAUTHORISED)
+        if served.session_id not in self._open:
+            self.admission.require_share(address, self._of_address(address))
         try:
             kept = served.replay.rewind(hello.last_sequence)
         except ValueError as error:
@@ -227,6 +242,34 @@ class Sessions:
     def reserved(self, token: str) -> bool:
         """Whether `token` keeps a place."""
         return among(token, map(digest, self._reserved))
+
+    def _of_address(self, address: str | None) -> int:
+        """How many places an address holds: its sessions, and those that are kept for it."""
+        if address is None:
+            return 0
+        _ = self.free  # forgets what expired
+        share = share_of(address)
+        theirs = [served.client for name, served in self._served.items() if name in self._open]
+        theirs += [kept.address for kept in self._reserved.values()]
+        return sum(one is not None and share_of(one) == share for one in theirs)
+
+    def _make_room(self) -> bool:
+        """Take the place of a client that has said nothing for a while, of whoever has most of those; whether there was
+        one."""
+        now = self._now()
+        silent = [
+            served
+            for name, served in self._served.items()
+            if name in self._open and not served.audio_ms and now - self._open[name] >= SILENT_S
+        ]
+        if not silent:
+            return False
+        crowd = Counter(share_of(one.client or "") for one in silent)
+        first = max(silent, key=lambda one: crowd[share_of(one.client or "")])
+        self.leave(first.session_id)
+        if first.attached is not None:
+            first.attached(Ending(codes.OVERLOADED, "nothing was heard here, and somebody else needs the place"))
+        return True
 
     def _of_key(self, owner: str) -> tuple[int, float]:
         """How many sessions of a key are open, and their audio so far [ms]."""

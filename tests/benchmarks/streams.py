@@ -154,10 +154,10 @@ def server(options: argparse.Namespace, places: int) -> tuple[subprocess.Popen[s
         sys.executable, "-m", "streamst", "serve", "--port", "0", "--device", options.device,
         "--max-sessions", str(places), "--workers", str(options.workers),
     ]  # fmt: skip
-    if options.admit_all:
-        config = Path(tempfile.mkdtemp()) / "streamst.toml"
-        config.write_text("refuse_when_busy = false\nrelieve_when_busy = false\n")
-        command += ["--config", str(config)]
+    config = Path(tempfile.mkdtemp()) / "streamst.toml"
+    admitting = "refuse_when_busy = false\nrelieve_when_busy = false\n" if options.admit_all else ""
+    config.write_text(f"address_sessions = 0\naddress_connections = 0\n{admitting}")
+    command += ["--config", str(config)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
