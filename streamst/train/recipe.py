@@ -22,6 +22,7 @@ KINDS = {
     "codec": "streamst.train.codec",
     "voice": "streamst.train.voice",
     "letters": "streamst.train.letters",
+    "whisper": "streamst.train.whisper",
 }
 PREPARING = {"data": prepare, "words": words}  # what trains no network
 TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their recipes themselves
@@ -31,8 +32,9 @@ TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their
     "heads": ("heads", "data", "loss", "validation"),
     "taed": ("model", "data", "loss"),
     "codec": ("model", "data", "losses"),
+    "whisper": ("data", "loss"),
 }
-PATHS = {"translator": ("listener", "writer"), "heads": ("base",), "taed": ("base",)}
+PATHS = {"translator": ("listener", "writer"), "whisper": ("package",), "heads": ("base",), "taed": ("base",)}
 OPTIONAL = {"listener": ("text", "base"), "translator": ("words",)}  # a listener needs one of its two
 SHIPPED = Path(__file__).parent / "recipes"
 
