@@ -15,7 +15,6 @@ from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.metrics import quality
 from streamst.evaluate.metrics.normalise import NORMALISERS, normalise, normaliser_for
 from streamst.evaluate.metrics.recognise import CommandRecogniser, asr_score, transcribe
-from streamst.languages.english import english_number
 from streamst.languages.german.normalise import german_number
 
 GOLDEN = json.loads((Path(__file__).parent / "data/golden/quality.json").read_text(encoding="utf-8"))
@@ -140,7 +139,8 @@ def test_normalisers_do_what_their_documentation_says(name, text, expected):
     ],
 )
 def test_numbers_are_read_as_cardinals(value, english, german):
-    assert english_number(value) == english
+    assert normalise(f"{value}", "streamst-en-1") == english
+    assert normalise(f"{value}", "streamst-de-1") == german
     assert german_number(value) == german
 
 

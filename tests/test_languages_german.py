@@ -115,6 +115,8 @@ def test_text_without_anything_speakable_gives_no_words(text: str) -> None:
         (16, "sechzehn"),
         (21, "einundzwanzig"),
         (101, "einhunderteins"),
+        (101_000, "einhunderteintausend"),
+        (21_001, "einundzwanzigtausendeins"),
         (1_000_000, "eine Million"),
     ],
 )

@@ -1,15 +1,21 @@
 """The text normalisers of WER, CER and ASR metrics: named, versioned, applied to both sides alike.
 
-`streamst-en-1` and `streamst-de-1`, in this order:
+`streamst-de-1`, in this order:
 1. Unicode NFKC, lower case, typographic apostrophes to "'".
-2. `%`, `&`, `€`, `$`, `£` and `+` become words. Numbers become words: groups of thousands are joined ("1,000" in
-   English, "1.000" in German), decimals are read digit by digit, integers of up to 15 digits as a cardinal ("25" ->
-   "twenty five", "fünfundzwanzig"), 1100 to 1999 without a separator as a year ("nineteen oh five",
-   "neunzehnhundertfünf"), longer ones and those with a leading 0 digit by digit. Ordinals and times are not special.
+2. `%`, `&`, `€`, `$`, `£` and `+` become words. Numbers become words: groups of thousands are joined ("1.000"),
+   decimals are read digit by digit, integers of up to 15 digits as a cardinal ("25" -> "fünfundzwanzig"), 1100 to 1999
+   without a separator as a year ("neunzehnhundertfünf"), longer ones and those with a leading 0 digit by digit.
+   Ordinals and times are not special.
 3. A hyphen or dash separates words; an apostrophe within a word stays; every other punctuation mark and symbol goes.
 4. White space collapses to single spaces.
 
-`streamst-basic-1` is 1, 3 and 4, for other languages. `none` changes nothing.
+`streamst-en-1` is English as it is heard (`languages.english.spoken`), so that what is heard without a mistake counts
+no error however its numbers are written: 1, then cardinals, ordinals ("1st"), years and decades ("1990s"), times
+("12:00" -> "twelve o'clock"), money ("$5.50"), fractions, ranges, telephone numbers, signs ("-5", "50°"), units after
+numbers ("5 km") and titles ("Mr.") become words; Latin letters lose their accents; what is neither a letter nor an
+apostrophe within a word separates words; "and" within a number goes, "ok" is "okay".
+
+`streamst-basic-1` is 1, 3 and 4 of the German one, for other languages. `none` changes nothing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def cardinal(number: int) -> str:
     """217 -> "zweihundertsiebzehn"; beyond 15 digits its digits one by one."""
     if abs(number) >= 10**15:
         return " ".join(num2words(int(digit), lang="de") for digit in str(abs(number)))
-    return str(num2words(number, lang="de"))
+    return _named(number)
 
 
 def year(number: int) -> str:
@@ -34,7 +34,12 @@ def ordinal(number: int, ending: str = "te") -> str:
     """3, "ten" -> "dritten". Numbers of a million and more are said as cardinals."""
     if not 0 <= number < 1_000_000:
         return cardinal(number)
-    return str(num2words(number, lang="de", to="ordinal")).removesuffix("te") + ending
+    return _named(number, "ordinal").removesuffix("te") + ending
+
+
+def _named(number: int, kind: str = "cardinal") -> str:
+    said = str(num2words(number, lang="de", to=kind))
+    return said.replace("einstausend", "eintausend")  # num2words 0.5.14 says "einhunderteinstausend" for 101000
 
 
 def counted(number: int) -> str:

@@ -22,9 +22,7 @@ ja nein am in er es so zu da du wo ob an im um eng ost elf ehe ei tee zwei drei
 """
 _WORDS = frozenset(_WORDS_TEXT.split())  # short words that are sometimes written in capitals
 _V, _C = "[aeiouäöü]", "[b-df-hj-np-tv-zß]"
-_UNREADABLE = re.compile(
-    f"{_V}{_C}{{2}}|{_C}{{2}}{_V}|{_V}{{2}}{_C}|{_C}{_V}{{2}}|.."
-)  # EZB, CDU; two letters
+_UNREADABLE = re.compile(f"{_V}{_C}{{2}}|{_C}{{2}}{_V}|{_V}{{2}}{_C}|{_C}{_V}{{2}}|..")  # EZB, CDU; two letters
 
 
 def spelled(word: str) -> str:
