@@ -363,6 +363,40 @@ def test_the_worst_of_every_metric_come_first_and_every_row_once(scored: Score) 
     assert ranked[1] is slowest
 
 
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll("#curve svg text")].filter((node) => node.textContent.startsWith("k="))
+    .map((node) => node.getBoundingClientRect());
+  return boxes.filter((a, i) => boxes.slice(0, i).some((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom - 3 && b.top < a.bottom - 3)).length;
+}"""
+
+
+@pytest.mark.browser
+def test_labels_of_many_points_do_not_cover_each_other_and_percentiles_are_those_of_the_terminal(
+    tmp_path: Path,
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    names = ("wait-k", "alignatt", "hold-n", "confidence", "monotonic", "edatt")
+    runs = {lag: score(run_of(lag), FAST) for lag in (1, 2, 3)}
+    points = [Point(f"{name} {lag}", name, f"k={lag} 320 ms", found) for name in names for lag, found in runs.items()]
+    path = tmp_path / "report.html"
+    write_html(path, "Sweep", points, {}, None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": 1240, "height": 900})
+        view.goto(path.as_uri())
+        assert view.locator("#curve svg text", has_text="k=").count() >= 3
+        assert view.evaluate(OVERLAPS) == 0
+        assert view.locator("#curve polygon").count() == 0  # so many bands would hide each other
+        view.get_by_role("button", name="alignatt").click()
+        assert view.locator("#curve polygon").count() == 1
+        shown = view.locator("body").text_content() or ""
+        browser.close()
+    p90 = runs[1].percentiles["LAAL"]["p90"]
+    assert f"p90 {p90:.0f} ms" in shown
+
+
 @pytest.mark.browser
 def test_a_browser_draws_curves_and_timelines_without_a_network(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from streamst.policies.catalog import POLICIES
 
 GOALS = ((1200, 85, 90), (2000, 92, 96), (3000, 96, 99))  # LAAL [ms], share of offline at least, and wanted [%]
 QUALITY = "BLEU"
+COLUMNS = 4  # of panels
 
 
 @dataclass(frozen=True)
@@ -168,31 +170,37 @@ def line_of(point: Point) -> str:
 
 
 def draw(sweeps: dict[str, tuple[list[Point], Point]], out: Path) -> None:
-    """One panel a sweep."""
-    figure = Figure(figsize=(5.2 * len(sweeps), 4.2), layout="constrained")
-    names = sorted({line_of(point) for points, _ in sweeps.values() for point in points})
-    handles = {}
-    for number, (title, (points, offline)) in enumerate(sweeps.items(), 1):
-        axes = figure.add_subplot(1, len(sweeps), number)
-        series: dict[str, list[Point]] = defaultdict(list)
+    """A panel for each line of each sweep: its points with their band, before the other lines in grey and wait-k."""
+    panels: list[tuple[str, str, dict[str, list[Point]], Point]] = []
+    for title, (points, offline) in sweeps.items():
+        lines: dict[str, list[Point]] = defaultdict(list)
         for point in points:
-            series[line_of(point)].append(point)
-        for name, own in sorted(series.items()):
-            at = names.index(name)
-            colour, style, x = f"C{at % 10}", "o-" if at < 10 else "s--", [point.laal_ms / 1000 for point in own]
-            (handles[name],) = axes.plot(
-                x, [p.quality for p in own], style, color=colour, label=name, markersize=3, linewidth=1.1
-            )
-            axes.fill_between(x, [p.low for p in own], [p.high for p in own], color=colour, alpha=0.05, linewidth=0)
-        handles["offline"] = axes.axhline(offline.quality, color="black", linewidth=0.8, linestyle=":", label="offline")
-        axes.set_title(title, fontsize="medium")
-        axes.set_xlabel("LAAL [s]")
-        axes.set_ylabel(QUALITY)
+            lines[line_of(point)].append(point)
+        panels += [(title, name, lines, offline) for name in sorted(lines)]
+    rows = math.ceil(len(panels) / COLUMNS)
+    figure = Figure(figsize=(3.0 * COLUMNS, 2.4 * rows), layout="constrained")
+    for number, (title, name, lines, offline) in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, COLUMNS, number)
+        for other, points in lines.items():
+            style = {"color": "black", "linewidth": 1.0} if other == "wait-k" else {"color": "0.8", "linewidth": 0.8}
+            axes.plot([p.laal_ms / 1000 for p in points], [p.quality for p in points], **style)
+        own = lines[name]
+        x = [p.laal_ms / 1000 for p in own]
+        axes.fill_between(x, [p.low for p in own], [p.high for p in own], color="C0", alpha=0.2, linewidth=0)
+        axes.plot(x, [p.quality for p in own], "o-", color="C0", markersize=3.5, linewidth=1.6)
+        axes.axhline(offline.quality, color="black", linewidth=0.8, linestyle=":")
+        axes.set_title(f"{title}: {name}" if len(sweeps) > 1 else name, fontsize="small")
         axes.grid(alpha=0.3)
-        if number == len(sweeps):
-            axes.legend(handles=[*handles.values()], fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        axes.tick_params(labelsize="x-small")
+        if number > len(panels) - COLUMNS:
+            axes.set_xlabel("LAAL [s]", fontsize="small")
+        if number % COLUMNS == 1:
+            axes.set_ylabel(QUALITY, fontsize="small")
+    figure.suptitle(
+        "blue: the policy and its 95 % band; black: wait-k; dotted: offline; grey: the others", fontsize="small"
+    )
     FigureCanvasAgg(figure)
-    figure.savefig(out, dpi=90, metadata={"Software": None})
+    figure.savefig(out, dpi=110, metadata={"Software": None})
 
 
 def main() -> None:
