@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,6 +103,24 @@ from streamst.languages.german.symbols import ENDS, INDEX, LETTERS, START, close
 )
 def test_german_is_written_out_as_it_is_said(written: str, said: str) -> None:
     assert " ".join(spoken_german(written)) == said
+
+
+TABLE = Path(__file__).parent / "data" / "german_spoken.tsv"  # kind, what is written, what is said: looked at by hand
+ROWS = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
+
+
+@pytest.mark.parametrize(("kind", "written", "said"), ROWS, ids=[f"{kind}: {written}" for kind, written, _ in ROWS])
+def test_every_kind_of_german_is_said_as_it_is_meant_and_what_looks_like_it_is_not(
+    kind: str, written: str, said: str
+) -> None:
+    assert " ".join(spoken_german(written)) == said, kind
+
+
+def test_the_table_of_german_knows_every_kind() -> None:
+    kinds = Counter(kind for kind, _, _ in ROWS)
+    assert len(ROWS) >= 400
+    assert len(kinds) >= 15
+    assert min(kinds.values()) >= 4
 
 
 @pytest.mark.parametrize("text", ["", "   ", "你好", "🙂", "!!! …", "«»", "\u200b", "Привет"])

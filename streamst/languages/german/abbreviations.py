@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from .cases import ending
 from .measures import measured
-from .nouns import MONTHS_SHORT
+from .nouns import MONTHS_SHORT, gender
 from .place import Place, Said
 from .spelling import spelled
 
@@ -13,23 +14,25 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "z.b": "zum Beispiel", "d.h": "das heißt", "ca": "zirka", "dr": "Doktor", "prof": "Professor", "hr": "Herr",
     "hrn": "Herrn", "fr": "Frau", "frl": "Fräulein", "nr": "Nummer", "nrn": "Nummern", "inkl": "inklusive",
     "exkl": "exklusive", "zzgl": "zuzüglich", "abzgl": "abzüglich", "evtl": "eventuell", "ggf": "gegebenenfalls",
-    "vgl": "vergleiche", "sog": "sogenannt", "bzgl": "bezüglich", "bspw": "beispielsweise", "bzw": "beziehungsweise",
+    "vgl": "vergleiche", "bzgl": "bezüglich", "bspw": "beispielsweise", "bzw": "beziehungsweise",
     "bes": "besonders", "insb": "insbesondere", "insbes": "insbesondere", "i.d.r": "in der Regel", "v.a": "vor allem",
     "u.u": "unter Umständen", "m.e": "meines Erachtens", "d.i": "das ist", "i.s.v": "im Sinne von",
     "i.v": "in Vertretung", "i.a": "im Auftrag", "i.h.v": "in Höhe von", "i.r": "im Ruhestand", "z.hd": "zu Händen",
-    "z.zt": "zur Zeit", "z.z": "zur Zeit", "a.a.o": "am angegebenen Ort", "o.g": "oben genannt", "s.g": "so genannt",
+    "z.zt": "zur Zeit", "z.z": "zur Zeit", "a.a.o": "am angegebenen Ort",
     "u.a": "unter anderem", "z.t": "zum Teil", "bd": "Band", "bde": "Bände", "abs": "Absatz", "art": "Artikel",
     "abb": "Abbildung", "kap": "Kapitel", "abschn": "Abschnitt", "tab": "Tabelle", "ziff": "Ziffer",
     "anm": "Anmerkung", "tel": "Telefon", "mind": "mindestens", "max": "maximal", "st": "Sankt", "dipl": "Diplom",
-    "hl": "heilige", "co": "Ko", "hrsg": "Herausgeber", "hg": "Herausgeber", "verf": "Verfasser", "aufl": "Auflage",
+    "co": "Ko", "hrsg": "Herausgeber", "hg": "Herausgeber", "verf": "Verfasser", "aufl": "Auflage",
     "jgg": "Jahrgänge", "geb": "geboren", "gest": "gestorben", "verh": "verheiratet", "gez": "gezeichnet",
-    "betr": "betrifft", "gem": "gemäß", "lt": "laut", "einschl": "einschließlich", "entspr": "entsprechend",
-    "usf": "und so fort", "vorm": "vormals", "ehem": "ehemals", "urspr": "ursprünglich", "allg": "allgemein",
-    "wg": "wegen", "zw": "zwischen", "röm": "römisch", "evang": "evangelisch", "kath": "katholisch",
-    "staatl": "staatlich", "städt": "städtisch", "zus": "zusammen", "durchschn": "durchschnittlich",
-    "versch": "verschiedene", "rd": "rund", "ing": "Ingenieur", "med": "med", "phil": "phil", "jur": "jur",
+    "betr": "betrifft", "gem": "gemäß", "lt": "laut", "einschl": "einschließlich",
+    "usf": "und so fort", "vorm": "vormals", "urspr": "ursprünglich",
+    "wg": "wegen", "zw": "zwischen",
+    "zus": "zusammen", "durchschn": "durchschnittlich",
+    "rd": "rund", "ing": "Ingenieur", "med": "med", "phil": "phil", "jur": "jur",
     "rer": "rer", "nat": "nat", "habil": "habil", "theol": "theol", "h.c": "honoris kausa", "e.h": "ehrenhalber",
-    "min": "mindestens", "i.o": "in Ordnung", "b.z.w": "beziehungsweise", "dgl": "dergleichen", "kfm": "Kaufmann",
+    "min": "mindestens", "i.o": "in Ordnung", "v.l.n.r": "von links nach rechts", "m.a.w": "mit anderen Worten",
+    "u.z": "und zwar", "u.zw": "und zwar", "s.a": "siehe auch", "i.j": "im Jahr", "m.w": "meines Wissens",
+    "b.z.w": "beziehungsweise", "dgl": "dergleichen", "kfm": "Kaufmann",
     "dipl.-ing": "Diplom-Ingenieur", "dipl.-kfm": "Diplom-Kaufmann", "dipl.-psych": "Diplom-Psychologe",
     "dipl.-inf": "Diplom-Informatiker", "dipl.-phys": "Diplom-Physiker", "dipl.-chem": "Diplom-Chemiker",
     "dipl.-volksw": "Diplom-Volkswirt", "dipl.-betriebsw": "Diplom-Betriebswirt", "dr.-ing": "Doktor-Ingenieur",
@@ -50,9 +53,16 @@ CLOSING = {  # a sentence may end with these
     "mill": "Millionen", "tägl": "täglich", "monatl": "monatlich", "jährl": "jährlich", "wöchentl": "wöchentlich",
     "stündl": "stündlich", "ver": "Version", "whg": "Wohnung", "temp": "Temperatur", "fa": "Firma", "jg": "Jahrgang",
     "abt": "Abteilung", "bj": "Baujahr", "anz": "Anzahl", "pkt": "Punkte", "pers": "Personen", "einw": "Einwohner",
-    "kgl": "königlich", "univ": "Universität", "o.b": "ohne Befund",
+    "univ": "Universität", "o.b": "ohne Befund",
 }  # fmt: skip
-ABBREVIATIONS = LEADING | CLOSING
+ADJECTIVES = {  # end as their place asks
+    "sog": "sogenannt", "o.g": "oben genannt", "s.g": "so genannt", "ehem": "ehemalig", "allg": "allgemein",
+    "versch": "verschieden", "evang": "evangelisch", "ev": "evangelisch", "kath": "katholisch", "staatl": "staatlich",
+    "städt": "städtisch", "röm": "römisch", "hl": "heilig", "entspr": "entsprechend", "kgl": "königlich", "dt":
+    "deutsch", "engl": "englisch", "franz": "französisch", "ital": "italienisch", "amerik": "amerikanisch",
+    "europ": "europäisch", "österr": "österreichisch", "schweiz": "schweizerisch", "tägl": "täglich",
+}  # fmt: skip
+ABBREVIATIONS = LEADING | CLOSING | ADJECTIVES
 _NUMBERING = frozenset({"art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"})  # numbers
 _ALSO_WORDS_TEXT = """
 art max fr st hg med nat co verf gem ver zus jur phil bes mill temp ing lt wg fa bio hl rer pl zw tab abt geb anz allg
@@ -88,10 +98,15 @@ def abbreviation(place: Place) -> Said | None:
         return MONTHS_SHORT[low], place.sentence_follows
     if low == "s" and place.after[:1].isdigit():
         return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
+    if place.core == "Fr" and place.nearest[-1:].isdigit() and (place.sentence_follows or not place.noun_follows):
+        return "Franken", place.sentence_follows
     if low == "min":
         return ("mindestens", False) if place.after[:1].isdigit() and not measured(place.nearest) else None
     if place.dotted and (street := re.fullmatch("(.+[^-])str|(.+-)str", low)):
         return f"{street.group(1) or street.group(2)}straße", place.sentence_follows
+    if low in ADJECTIVES and place.noun_follows and not place.sentence_follows:
+        found = ending(place.before, place.after.lower(), True)
+        return ADJECTIVES[low] + (found if place.before or gender(place.after) else "e"), False
     if low in ABBREVIATIONS and _meant(place, low):
         return ABBREVIATIONS[low], place.last or (low in CLOSING and _ends(place, low))
     if " " in place.core:  # the beginning of one
@@ -112,7 +127,9 @@ def _meant(place: Place, low: str) -> bool:
     """Whether the abbreviation is meant, and not a word or a name at the end of a sentence."""
     if low in _NUMBERING and low in _ALSO_WORDS:
         return re.match("[0-9IVX]", place.after) is not None
-    return low not in _ALSO_WORDS or not (place.core in _NAMES or place.sentence_follows)
+    return low not in _ALSO_WORDS or not (
+        (place.core in _NAMES and not place.after[:1].isdigit()) or place.sentence_follows
+    )
 
 
 def _ends(place: Place, low: str) -> bool:

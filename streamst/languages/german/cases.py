@@ -73,7 +73,7 @@ def ending(before: tuple[str, ...], after: str, noun_follows: bool, dated: bool 
         return "en"
     if match := _ADJECTIVE.fullmatch(nearest):
         return match.group(1)
-    if nearest == "als" and "sie" in before:
+    if "sie" in before and not noun_follows:  # she came second
         return "e"
     return _STRONG[_case(nearest)][kind]
 

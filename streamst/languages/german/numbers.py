@@ -74,7 +74,7 @@ def with_part(whole: str, part: str) -> str:
     """2, "1/2" -> "zweieinhalb"; 2, "3/4" -> "zwei drei Viertel"."""
     if not whole:
         return fraction(part)
-    return f"{counted(int(whole))}einhalb" if part == "1/2" else f"{cardinal(int(whole))} {fraction(part)}"
+    return f"{counted(int(whole))}einhalb" if part == "1/2" else f"{counted(int(whole))} {fraction(part)}"
 
 
 def roman(core: str) -> int:

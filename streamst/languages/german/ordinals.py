@@ -44,7 +44,11 @@ def row(place: Place) -> Said | None:
             said = one(_first(place, parts))
             return " ".join([said[0] if said else cardinal(_value(parts[0])), *parts[1:]]), True
         if not _ordinal(place, max(_value(part) for part in parts if part[0].isdigit())):
-            return None if place.dotted and place.nearest not in NUMBERED else (_cardinals(parts), True)
+            return (
+                None
+                if place.dotted and place.nearest not in NUMBERED
+                else (_cardinals(parts), not place.after[:1].islower())
+            )
         end = inflection(place)
         return " ".join(_counted(part, end) for part in parts), place.sentence_follows
     if (span := _RANGE.fullmatch(place.core)) and place.dotted and "." in place.core:

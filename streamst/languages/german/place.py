@@ -27,7 +27,19 @@ _FOLDED = str.maketrans(
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}  # subscripts
     | {chr(0x2070 + digit): f"^{digit}" for digit in (0, *range(4, 10))}  # superscripts; ² and ³ stay
 )  # fmt: skip
-_ALONE = {"-": "-", "–": "-", "—": "-", "+/-": "±", "+-": "±", "<=": "≤", ">=": "≥", "!=": "≠", "*": "×"}
+_ALONE = {
+    "-": "-",
+    "–": "-",
+    "—": "-",
+    "+/-": "±",
+    "+-": "±",
+    "<=": "≤",
+    ">=": "≥",
+    "!=": "≠",
+    "*": "×",
+    "·": "·",
+    ":": ":",
+}
 _STARTING = """
 er sie es wir ihr ich du man dann da danach davor vorher nachher darunter darüber dahinter darauf daraus dabei damit
 dadurch dafür dagegen davon dazu dort hier heute gestern und aber oder denn doch wenn als weil ob obwohl wie was wer

@@ -25,6 +25,7 @@ from .weekdays import weekday, weekdays
 
 DIGITS = "0123456789"
 LONGEST = 64  # letters in one spoken word; longer ones are spoken in pieces
+_PEOPLE = frozenset({"herr", "herrn", "frau", "familie", "firma", "fall"})  # before an initial
 _HOLDS_DIGITS = re.compile(f"[0-9{''.join(VULGAR)}]")
 
 
@@ -93,6 +94,11 @@ def _sign(here: Place) -> Said | None:
     """A sign alone; a currency is silent after a price that says it, and "x" between numbers is "mal"."""
     if here.low == "x" and here.nearest[-1:].isdigit() and (here.after[:1].isdigit() or here.after[:1].islower()):
         return "mal", True
+    between = here.nearest[-1:].isdigit() and here.after[:1].isdigit()
+    if here.core in {"·", ":"}:
+        return {"·": "mal", ":": "geteilt durch"}[here.core] if between else "", True
+    if full := re.fullmatch("%(ig[a-z]*)", here.core):
+        return f"prozent{full.group(1)}", True
     if here.core == "-" and (here.nearest[-1:].isdigit() or unit(here.nearest)) and here.after[:1].isdigit():
         return "bis", True
     if name := measures.sign_word(here.core):
@@ -124,7 +130,7 @@ def _unit_alone(here: Place) -> Said | None:
 
 def _roman(here: Place) -> Said | None:
     """A Roman numeral: an ordinal where it has a point, unless it numbers what is said before it."""
-    if not (len(here.core) > 1 or here.nearest in DETERMINERS) or not (value := roman(here.core)):
+    if not (value := roman(here.core)) or not (len(here.core) > 1 or _numbers(here)):
         return None
     if not here.dotted or here.nearest in ordinals.NUMBERED or (here.last and not here.before):
         return cardinal(value), True
@@ -133,9 +139,15 @@ def _roman(here: Place) -> Said | None:
     return f"der {ordinal(value)}", here.sentence_follows
 
 
+def _numbers(here: Place) -> bool:
+    """A single letter is a numeral: die V. Sinfonie, Karl V. starb."""
+    named = bool(here.written) and here.written[-1][:1].isupper() and here.nearest not in ordinals.NUMBERED | _PEOPLE
+    return here.nearest in DETERMINERS or (named and here.dotted and (here.last or here.after[:1].islower()))
+
+
 def _initial(here: Place) -> Said | None:
     """The A. of A. Müller."""
-    if not here.dotted or not re.fullmatch("[A-ZÄÖÜ]", here.core) or here.sentence_follows or not here.noun_follows:
+    if not here.dotted or not re.fullmatch("[A-ZÄÖÜ]", here.core) or here.sentence_follows:
         return None
     return spelled(here.core), False
 
@@ -150,7 +162,7 @@ WHOLE: tuple[Rule, ...] = (
     ordinals.row,
 )
 WORDS: tuple[Rule, ...] = (
-    weekdays, weekday, abbreviation, _initial, measures.power, _sign, _currency, _hour, _unit_alone, _roman,
+    weekdays, weekday, abbreviation, _roman, _initial, measures.power, _sign, _currency, _hour, _unit_alone,
     addresses.address,
 )  # fmt: skip
 NUMBERS: tuple[Rule, ...] = (

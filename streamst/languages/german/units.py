@@ -112,6 +112,7 @@ def unit(symbol: str, close: bool = False) -> Unit | None:
 
     close: it is written to the number without a blank, where some capitals are no units.
     """
+    symbol = symbol.replace("./", "/")
     if close and symbol in _UNCLEAR:
         return None
     if found := _single(symbol):
