@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from streamst.backends.recognisers import recogniser_named
 from streamst.backends.voices import voice_named
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
@@ -25,7 +26,7 @@ from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
 DIAL = "dial.json"  # beside the translator: the latency dial tuned for it
-RECOGNISERS = ("own", "phonemes")
+RECOGNISERS = ("own", "phonemes")  # the model's; others stand in backends/recognisers.py
 MODELS = {
     "en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de", "ear": "ear"}
 }  # folders of `assets`
@@ -94,7 +95,7 @@ def load(
     "int8", faster still and not quite the same numbers; or "auto", which is frozen on a CPU (models/quantise.py).
 
     voice_name: the model's "own", or another (backends/voices.py). recogniser: the model's "own", "phonemes" (the
-    conformer with a word search, which hears glossaries).
+    conformer with a word search, which hears glossaries), or another ("whisper:DIR", backends/recognisers.py).
 
     Raises InputError for an unknown name, device, precision or voice, CheckpointError for damaged weights,
     UnavailableError for a voice that is not installed.
@@ -128,7 +129,7 @@ def load(
 def _hearing(own: SpeechTranslator, recogniser: str, ear: Path, device: str) -> Translator[Any]:
     """The model's writer behind the recogniser of that name."""
     if recogniser not in RECOGNISERS:
-        raise InputError(f"recogniser {recogniser!r} is not known; allowed: {', '.join(RECOGNISERS)}")
+        return WordsTranslator(recogniser_named(recogniser, own.pen.source), own.pen)
     if recogniser == "phonemes" or not ear.is_dir():
         return own
     return WordsTranslator(load_ear(ear, device), own.pen)
