@@ -8,7 +8,7 @@ import { Keeper, browser, tab } from "./memory.js";
 import { markSpoken, showQueue } from "./meter.js";
 import { hide, hideTrouble, showTrouble } from "./notices.js";
 import { Spoken } from "./spoken.js";
-import { Talk } from "./talk.js";
+import { STATES, Talk } from "./talk.js";
 import { initTheme } from "./theme.js";
 import * as troubles from "./troubles.js";
 import { CaptionsView } from "./view.js";
@@ -78,6 +78,7 @@ function ended() {
 function showState(state, words) {
   document.body.dataset.state = state;
   document.body.classList.toggle("away", Boolean(talk.connection?.away));
+  document.body.classList.toggle("deaf", state === "live" && words !== STATES.live);
   if ($("state").textContent !== words) $("state").textContent = words;
   const running = !talk.idle;
   $("start-label").textContent = state === "ending" ? "Skip the rest" : running ? "Stop" : "Start talking";

@@ -82,7 +82,7 @@ export class Choices {
     fill($("target"), this.lists.targets.values.map((code) => [code, ownNameOf(code)]));
     const usual = offer.defaults?.policy;
     const policies = this.lists.policies.values.map((name) => [name, name]);
-    fill($("policy"), [["", usual ? `the server’s: ${usual}` : "as the latency has it"], ...policies]);
+    fill($("policy"), [["", usual ? `the server’s: ${usual}` : "automatic"], ...policies]);
     this.makeDial();
     this.show();
   }

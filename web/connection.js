@@ -163,8 +163,9 @@ export class Connection {
     } else if (!message.resumed) {
       this.handlers.onRenewed(message, (this.origin / this.rateHz) * 1000);
     }
-    if (this.away) this.handlers.onBack();
+    const { away } = this;
     this.away = false;
+    if (away) this.handlers.onBack();
     if (this.ending) this.expect(SILENCE_TIMEOUT_MS);
     this.pump();
   }

@@ -163,7 +163,7 @@ export class Talk {
     this.condition.set("");
     const { afterwards } = this;
     this.afterwards = null;
-    this.set(outcome.done ? "idle" : "failed");
+    this.set(outcome.done ? "idle" : "failed", outcome.done || outcome.begun ? undefined : "Not started");
     this.handlers.onEnd();
     if (!outcome.done) showTrouble(troubles.connectionTrouble({ ...outcome, code: outcome.error?.code ?? outcome.code, origin: location.origin }));
     else if (afterwards) showTrouble(afterwards);

@@ -24,6 +24,7 @@ export class CaptionsView {
       if (this.following) latest.hidden = true;
     });
     latest.addEventListener("click", () => this.follow());
+    new ResizeObserver(() => this.following && this.follow()).observe(scroller);
   }
 
   /** Show `row` of `rows` as it is now; one without words is not to be seen. */
