@@ -12,7 +12,7 @@ import mimetypes
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import streamst
-from streamst.errors import InputError, UnavailableError
+from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from streamst.server.foreign.compatible import Compatible
@@ -47,13 +47,13 @@ from streamst.server.session.sessions import Sessions
 from streamst.server.wire.audio import codecs_offered
 from streamst.server.wire.seam import Choice, Offer, Settings
 
+from .listening import bind, listen
 from .transport import Door, PoliteServer, TlsDoor, Transport
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
 WEB = Path(streamst.__file__).parent / "web"
-SEND_BUFFER_BYTES = 1 << 17  # of a connection, in the kernel, which would else keep megabytes for who does not read
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
 
@@ -73,14 +73,14 @@ class Service:
         self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.workers.room)
         self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
         reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer)
-        entrance = Entrance(self.sessions, options)
+        self.entrance = Entrance(self.sessions, options)
         self.routes: list[BaseRoute] = [
-            Route("/healthz", self.healthz),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.show_metrics),
-            Route("/v1/info", self.info),
-            *NativeRoutes(reception, entrance, options, self.metrics).routes,
-            *Compatible(reception, entrance).routes,
+            Route("/healthz", self._by_name(self.healthz)),
+            Route("/readyz", self._by_name(self.readyz)),
+            Route("/metrics", self._by_name(self.show_metrics)),
+            Route("/v1/info", self._by_name(self.info)),
+            *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
+            *Compatible(reception, self.entrance).routes,
             Mount("/", StaticFiles(directory=WEB, html=True)),
         ]
         self.metrics.max_sessions.set(options.max_sessions)
@@ -110,6 +110,18 @@ class Service:
             output_sample_rate_hz=pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz,
         )
 
+    def _by_name(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """`answer`, for who reached this server by a name of its own."""
+
+        async def checked(request: Request) -> Response:
+            try:
+                self.entrance.require_host(request)
+                return await answer(request)
+            except ProtocolError as error:
+                return self.entrance.refusal(error)
+
+        return checked
+
     async def healthz(self, _: Request) -> Response:
         """Alive, and how full."""
         return JSONResponse(
@@ -138,8 +150,9 @@ class Service:
         sessions = {"sessions": len(self.sessions), "max_sessions": self.options.max_sessions}
         return JSONResponse({**asdict(self.offer()), "limits": self.options.limits(), **sessions})
 
-    async def show_metrics(self, _: Request) -> Response:
-        """Prometheus text."""
+    async def show_metrics(self, request: Request) -> Response:
+        """Prometheus text; where keys are needed, for who shows one."""
+        self.entrance.require_key(request)
         return Response(self.metrics.exposition(), media_type=self.metrics.content_type)
 
 
@@ -166,23 +179,24 @@ def serve(
     options: ServerOptions | None = None,
     announce: Callable[[str], None] | None = None,
     loader: Loader | None = None,
+    bound: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then let sessions finish and return. Errors as in `prepare`.
 
     announce: told the address once the server answers and minds signals (port 0 is then a real one); printed when None.
     """
-    server, listener, address = prepare(pipeline, options or ServerOptions(), loader)
+    server, listener, address = prepare(pipeline, options or ServerOptions(), loader, bound)
     server.on_started = lambda: (announce or _print)(address)
     server.run(sockets=[listener])
 
 
 def prepare(
-    pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None
+    pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None, bound: socket.socket | None = None
 ) -> tuple[PoliteServer, socket.socket, str]:
     """A server that `run(sockets=[listener])` starts, its listener, and the address under which a page reaches it.
 
-    Raises InputError when the options name a policy or latency that there is not, UnavailableError when the address
-    cannot be bound or the certificate cannot be read.
+    bound: a socket that has the address already (`listening.bind`). Raises InputError when the options name a policy or
+    latency that there is not, UnavailableError when the address cannot be had or the certificate cannot be read.
     """
     app = create_app(pipeline, options, loader)
     service: Service = app.state.service
@@ -206,9 +220,8 @@ def prepare(
     )
     config.load()
     server = PoliteServer(config, lambda: service.sessions.drain(options.drain_s + DRAIN_EXTRA_S))
-    listener = _listen(options)
-    host, port = listener.getsockname()[:2]
-    return server, listener, f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    listener = bound or bind(options)
+    return server, listener, listen(listener, options)
 
 
 def _door(options: ServerOptions, crowd: Crowd) -> Callable[..., asyncio.Protocol]:
@@ -226,18 +239,3 @@ def _door(options: ServerOptions, crowd: Crowd) -> Callable[..., asyncio.Protoco
 def _print(address: str) -> None:
     sys.stdout.write(f"StreamST listens on {address}\n")
     sys.stdout.flush()
-
-
-def _listen(options: ServerOptions) -> socket.socket:
-    try:
-        family, _, _, _, place = socket.getaddrinfo(
-            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.create_server(place[:2], family=family, backlog=256)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {options.host} port {options.port}: {error.strerror or error}; "
-            "choose another port, or 0 for any free one"
-        ) from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    return listener

@@ -15,7 +15,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -32,29 +32,18 @@ from streamst.server.wire.bodies import read_json
 from streamst.server.wire.numbers import whole_number
 
 from . import openai_wire
+from .client_secrets import PREFIX, Secret, Signer
 from .deepgram import IDLE_S, DeepgramProtocol, extras_in, read_query
 from .openai_transcription import OpenAITranscription
 from .openai_translation import OpenAITranslation, read_session, session_object
 from .simulstream import SimulstreamProtocol
 
 SECRET_S, LEAST_SECRET_S, LONGEST_SECRET_S = 600, 10, 7200  # how long a client secret may be used [s]
-MOST_SECRETS = 1000
+LONGEST_NAME = 200  # of a model, which its client's secret carries
 DEEPGRAM_NAMES = {
     codes.BAD_PARAMETER: "Bad Request", codes.UNAUTHORISED: "INVALID_AUTH", codes.OVERLOADED: "TOO_MANY_REQUESTS",
     codes.QUOTA: "TOO_MANY_REQUESTS",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Secret:
-    """A client secret's session and end."""
-
-    session_id: str
-    target: str
-    transcription: dict[str, Any] | None
-    model: str
-    expires_at: int  # Unix time
-    key: str | None  # that asked for it, and whose limits hold
 
 
 class Compatible:
@@ -62,7 +51,7 @@ class Compatible:
 
     def __init__(self, reception: Reception, entrance: Entrance, now: Callable[[], float] = time.time) -> None:
         self.reception, self._entrance, self._now = reception, entrance, now
-        self._secrets: dict[str, _Secret] = {}
+        self._signer = Signer()
         options = reception.options
         self._listen = Reception(
             reception.workers, reception.sessions, replace(options, idle_s=min(IDLE_S, options.idle_s)),
@@ -85,7 +74,12 @@ class Compatible:
         try:
             key = _key(websocket)
             secret = self._secret(key)
-            owner = self._admit(websocket, secret.key if secret else key)
+            self._entrance.knock(websocket)
+            owner = (
+                self._entrance.admit(websocket, key)
+                if secret is None
+                else self._entrance.readmit(websocket, secret.owner)
+            )
             model = websocket.query_params.get("model") or (secret.model if secret else "")
             if not model:
                 raise ProtocolError("the query parameter model is missing", codes.BAD_PARAMETER)
@@ -157,9 +151,9 @@ class Compatible:
         try:
             key = _key(request)
             self._entrance.knock(request)
-            self._entrance.admit(request, key)
+            owner = self._entrance.admit(request, key)
             fields = await read_json(request, self.reception.options.max_text_bytes)
-            value, secret = self._keep(fields, key)
+            secret = self._new_secret(fields, owner)
         except ProtocolError as error:
             return _openai_error(error)
         except openai_wire.Refused as error:
@@ -168,39 +162,32 @@ class Compatible:
         session = session_object(
             f"sess_{secret.session_id}", secret.model, self._ends_at(), secret.target, secret.transcription
         )
-        told = json.dumps({"value": value, "expires_at": secret.expires_at, "session": session})  # a name as it came
+        told = json.dumps(
+            {"value": self._signer.sign(secret), "expires_at": secret.expires_at, "session": session}
+        )  # a name as it came
         return Response(told, media_type="application/json")
 
-    def _keep(self, fields: dict[str, Any], key: str | None) -> tuple[str, _Secret]:
+    def _new_secret(self, fields: dict[str, Any], owner: str | None) -> Secret:
         asked = openai_wire.part(fields, "session") or {}
         model = openai_wire.text_in(asked, "model", "session")
         if not model:
             raise openai_wire.Refused("session.model is missing", "missing_required_parameter", "session.model")
+        _require_short("session.model", model)
         transcription, target = read_session(asked, self.reception.offer().targets, model)
+        if transcription is not None:
+            _require_short("session.audio.input.transcription.model", transcription["model"] or "")
         seconds = (openai_wire.part(fields, "expires_after") or {}).get("seconds", SECRET_S)
         lasts_s = whole_number(seconds)
         if isinstance(seconds, str) or lasts_s is None or not LEAST_SECRET_S <= lasts_s <= LONGEST_SECRET_S:
             reason = f"expires_after.seconds: {seconds!r}; allowed: {LEAST_SECRET_S} to {LONGEST_SECRET_S}"
             raise openai_wire.Refused(reason, param="expires_after.seconds")
-        now = self._now()
-        self._secrets = {value: kept for value, kept in self._secrets.items() if kept.expires_at > now}
-        if len(self._secrets) >= MOST_SECRETS:
-            raise ProtocolError("too many client secrets are open; try again later", codes.OVERLOADED)
         target = target or self.reception.defaults.target
         assert target is not None
-        secret = _Secret(secrets.token_hex(8), target, transcription, model, int(now) + lasts_s, key)
-        value = f"ek_{secrets.token_urlsafe(24)}"
-        self._secrets[value] = secret
-        return value, secret
+        return Secret(secrets.token_hex(8), target, transcription, model, int(self._now()) + lasts_s, owner)
 
-    def _secret(self, key: str | None) -> _Secret | None:
+    def _secret(self, key: str | None) -> Secret | None:
         """The session of a client secret, None for another key; ProtocolError 4401 for one that is no longer good."""
-        if key is None or not key.startswith("ek_"):
-            return None
-        for known, kept in list(self._secrets.items()):
-            if secrets.compare_digest(known.encode(), key.encode(errors="replace")) and kept.expires_at > self._now():
-                return kept
-        raise ProtocolError("the client secret is unknown or expired: ask for a new one", codes.UNAUTHORISED)
+        return self._signer.read(key, self._now()) if key is not None and key.startswith(PREFIX) else None
 
     def _ends_at(self) -> int:
         return int(self._now() + self.reception.options.max_duration_s)
@@ -214,6 +201,11 @@ class Compatible:
     ) -> None:
         self.reception.metrics.refused.labels(why=codes.meaning(error.code).name).inc()
         await websocket.send_denial_response(render(error))
+
+
+def _require_short(where: str, name: str) -> None:
+    if len(name) > LONGEST_NAME:
+        raise openai_wire.Refused(f"{where} has {len(name)} characters; allowed: {LONGEST_NAME}", param=where)
 
 
 def _key(headers: HTTPConnection) -> str | None:

@@ -154,8 +154,20 @@ class Admission:
         """
         self.require_share(address, of_address)
         key = self.find(secret)
-        if key is None:
+        return None if key is None else self._within_limits(key, open_of_key)
+
+    def readmit(
+        self, name: str | None, address: str | None, open_of_key: Callable[[str], tuple[int, float]], of_address: int
+    ) -> str | None:
+        """As `admit`, for a key that is known by its name; one that is no longer good is 4401."""
+        self.require_share(address, of_address)
+        if not self.keys:
             return None
+        if name not in self.keys:
+            raise ProtocolError("this server needs an API key: show yours as a bearer token", codes.UNAUTHORISED)
+        return self._within_limits(self.keys[name], open_of_key)
+
+    def _within_limits(self, key: ApiKey, open_of_key: Callable[[str], tuple[int, float]]) -> str:
         sessions, audio_ms = open_of_key(key.name)
         if key.max_sessions and sessions >= key.max_sessions:
             raise ProtocolError(f"this key may have {key.max_sessions} sessions at once", codes.QUOTA)

@@ -63,6 +63,20 @@ def origin_allowed(origin: str | None, host: str | None, options: ServerOptions)
     return place == _host_and_port(f"{scheme}://{host.lower()}") and _names_this_machine(place[0], options.host)
 
 
+def host_allowed(host: str | None, options: ServerOptions) -> bool:
+    """Whether a request that names this Host is meant for this server: an address, localhost, this machine's name or a
+    name in `allowed_origins`. Any other is a foreign name that was made to resolve to this machine, so that a page of
+    that name may read what is answered."""
+    if host is None or "*" in options.allowed_origins:
+        return True
+    place = _host_and_port(f"http://{host.lower()}")
+    if place is None:
+        return False
+    return place[0] in {urlsplit(origin).hostname for origin in options.allowed_origins} or _names_this_machine(
+        place[0], options.host
+    )
+
+
 def _host_and_port(url: str) -> tuple[str, int] | None:
     try:
         parts = urlsplit(url)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.auth import Rate
-from streamst.server.operator.limits import origin_allowed
+from streamst.server.operator.limits import host_allowed, origin_allowed
 from streamst.server.operator.options import ServerOptions
 from streamst.server.wire import codes
 
@@ -42,9 +42,23 @@ class Entrance:
             raise ProtocolError("pages of this origin may not use this server", codes.POLICY)
         self.sessions.admission.knock(address_of(request))
 
+    def require_host(self, request: HTTPConnection) -> None:
+        """1008 for who reached this server by a foreign name."""
+        if not host_allowed(request.headers.get("host"), self._options):
+            reason = "this server does not go by that name; give it in allowed_origins"
+            raise ProtocolError(reason, codes.POLICY)
+
+    def require_key(self, request: HTTPConnection) -> None:
+        """4401 where keys are needed and none is shown that is good."""
+        self.sessions.admission.find(bearer(request))
+
     def admit(self, request: HTTPConnection, key: str | None) -> str | None:
         """The name of the API key that another session belongs to; 4401 and 4429 as in `Sessions.admit`."""
         return self.sessions.admit(key, address_of(request))
+
+    def readmit(self, request: HTTPConnection, owner: str | None) -> str | None:
+        """As `admit`, for who was let in with the key of this name before, and shows what was signed then."""
+        return self.sessions.readmit(owner, address_of(request))
 
     def refusal(self, error: ProtocolError) -> Response:
         """What the native routes answer; the words of other services are theirs (`foreign/compatible.py`)."""

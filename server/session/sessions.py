@@ -109,6 +109,10 @@ class Sessions:
         wait_s = self.wait_s
         raise ProtocolError(f"{taken}; try again in about {wait_s:.0f} s", codes.OVERLOADED, wait_s)
 
+    def readmit(self, owner: str | None, address: str | None) -> str | None:
+        """The same for who is known to hold the key of this name; None where no keys are needed."""
+        return self.admission.readmit(owner, address, self._of_key, self._of_address(address))
+
     def reserve(
         self, settings: Settings, owner: str | None = None, address: str | None = None
     ) -> tuple[str, Reservation]:

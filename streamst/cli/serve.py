@@ -6,12 +6,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options as opt
 from .view import out, shown
+
+if TYPE_CHECKING:
+    from streamst.pipeline import Pipeline
 
 
 def serve(
@@ -50,6 +53,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the page and the websocket: open it in a browser and speak."""
+    from streamst.server.listening import bind
     from streamst.server.operator.config_file import read_config
     from streamst.server.operator.logs import configure_logging
 
@@ -66,6 +70,7 @@ def serve(
     )
     configure_logging(options.log_format, options.verbose)
     with ExitStack() as stack:
+        bound = stack.enter_context(bind(options))  # a taken port is told before the model is loaded
         if options.tls_self_signed:
             from streamst.tls import self_signed
 
@@ -74,15 +79,22 @@ def serve(
         with shown("Loading the model"):
             import torch
 
-            from streamst.pipeline import load
             from streamst.server.app import serve as run_server
 
             torch.set_num_threads(1)  # small steps: a second thread would only wait
-            loader = partial(load, options.model, options.device, options.precision, options.voice)
+            loader = partial(_load, options.model, options.device, options.precision, options.voice)
             pipeline = loader()
-            if pipeline.codec is not None and options.precision != "float32":
-                pipeline.codec.freeze()
-        run_server(pipeline, options, announce=_announce, loader=loader)
+        run_server(pipeline, options, announce=_announce, loader=loader, bound=bound)
+
+
+def _load(model: str, device: str, precision: str, voice: str) -> Pipeline:
+    """The model as each process that translates has it: its codec is as fast in all of them."""
+    from streamst.pipeline import load
+
+    pipeline = load(model, device, precision, voice)
+    if pipeline.codec is not None and precision != "float32":
+        pipeline.codec.freeze()
+    return pipeline
 
 
 def _was_given(context: typer.Context, parameter: str) -> bool:
@@ -92,5 +104,10 @@ def _was_given(context: typer.Context, parameter: str) -> bool:
 
 
 def _announce(address: str) -> None:
+    from streamst.server.listening import reachable
+
     out.print(f"StreamST listens on {address}", soft_wrap=True)
+    elsewhere = reachable(address)
+    if elsewhere and elsewhere != [address]:
+        out.print(f"Other devices reach it at {' or '.join(elsewhere)}", soft_wrap=True)
     out.print("Open it in a browser and speak English. Ctrl-C stops.", style="dim", soft_wrap=True)
