@@ -143,7 +143,9 @@ def test_a_refused_microphone_is_told_in_clear_words(service: str, browse: Brows
 
 def test_an_insecure_address_is_explained(service: str, browse: Browse) -> None:
     page = open_page(
-        browse("--host-resolver-rules=MAP talks.test 127.0.0.1"), service.replace("127.0.0.1", "talks.test")
+        browse("--host-resolver-rules=MAP talks.test 127.0.0.1"),
+        service.replace("127.0.0.1", "talks.test"),
+        known=False,
     )
     expect(page.get_by_role("alert")).to_contain_text("The microphone needs a secure address")
     expect(page.get_by_role("alert")).to_contain_text("--tls-self-signed")
@@ -155,7 +157,7 @@ def test_a_name_that_the_server_does_not_know_is_told_how_to_be_allowed(service:
     context = browse(
         "--host-resolver-rules=MAP talks.test 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={address}"
     )
-    page = open_page(context, address)
+    page = open_page(context, address, known=False)
     page.get_by_role("button", name="Start talking").click()
     expect(page.get_by_role("alert")).to_contain_text("The server refused this page")
     expect(page.get_by_role("alert")).to_contain_text(f"--origin {address}")
