@@ -122,10 +122,9 @@ export class Choices {
 
   showLanguage(role, code) {
     for (const place of document.querySelectorAll(`[data-role="${role}"]`)) {
-      const inEnglish = place.dataset.in === "page";
-      place.textContent = inEnglish ? nameOf(code) : ownNameOf(code);
+      place.textContent = ownNameOf(code);
       place.dataset.short = code.toUpperCase();
-      if (!inEnglish) place.lang = code;
+      place.lang = code;
     }
     const one = $(role).options.length < 2;
     $(role).hidden = one;

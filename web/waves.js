@@ -1,4 +1,4 @@
-/** Two voices drawn against time: English going in above, German coming out below, the newest at the right. */
+/** Two voices drawn against time: the source going in above, the translation coming out below, the newest at the right. */
 
 const STEP_MS = 100;
 const BAR_PX = 2;
