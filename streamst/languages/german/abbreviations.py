@@ -11,15 +11,16 @@ from .place import Place, Said
 from .spelling import spelled
 
 LEADING = {  # a sentence never ends after these: something belongs to them
-    "z.b": "zum Beispiel", "d.h": "das heißt", "ca": "zirka", "dr": "Doktor", "prof": "Professor", "hr": "Herr",
+    "z.b": "zum Beispiel", "d.h": "das heißt", "ca": "zirka", "mr": "Mister", "mrs": "Missis", "gebr": "Gebrüder",
+    "mag": "Magister", "dr": "Doktor", "prof": "Professor", "hr": "Herr",
     "hrn": "Herrn", "fr": "Frau", "frl": "Fräulein", "nr": "Nummer", "nrn": "Nummern", "inkl": "inklusive",
     "exkl": "exklusive", "zzgl": "zuzüglich", "abzgl": "abzüglich", "evtl": "eventuell", "ggf": "gegebenenfalls",
     "vgl": "vergleiche", "bzgl": "bezüglich", "bspw": "beispielsweise", "bzw": "beziehungsweise",
     "bes": "besonders", "insb": "insbesondere", "insbes": "insbesondere", "i.d.r": "in der Regel", "v.a": "vor allem",
-    "u.u": "unter Umständen", "m.e": "meines Erachtens", "d.i": "das ist", "i.s.v": "im Sinne von",
-    "i.v": "in Vertretung", "i.a": "im Auftrag", "i.h.v": "in Höhe von", "i.r": "im Ruhestand", "z.hd": "zu Händen",
-    "z.zt": "zur Zeit", "z.z": "zur Zeit", "a.a.o": "am angegebenen Ort",
-    "u.a": "unter anderem", "z.t": "zum Teil", "bd": "Band", "bde": "Bände", "abs": "Absatz", "art": "Artikel",
+      "d.i": "das ist", "i.s.v": "im Sinne von",
+      "i.h.v": "in Höhe von",  "z.hd": "zu Händen",
+      "a.a.o": "am angegebenen Ort",
+      "bd": "Band", "bde": "Bände", "abs": "Absatz", "art": "Artikel",
     "abb": "Abbildung", "kap": "Kapitel", "abschn": "Abschnitt", "tab": "Tabelle", "ziff": "Ziffer",
     "anm": "Anmerkung", "tel": "Telefon", "mind": "mindestens", "max": "maximal", "st": "Sankt", "dipl": "Diplom",
     "co": "Ko", "hrsg": "Herausgeber", "hg": "Herausgeber", "verf": "Verfasser", "aufl": "Auflage",
@@ -30,7 +31,7 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "zus": "zusammen", "durchschn": "durchschnittlich",
     "rd": "rund", "ing": "Ingenieur", "med": "med", "phil": "phil", "jur": "jur",
     "rer": "rer", "nat": "nat", "habil": "habil", "theol": "theol", "h.c": "honoris kausa", "e.h": "ehrenhalber",
-    "min": "mindestens", "i.o": "in Ordnung", "v.l.n.r": "von links nach rechts", "m.a.w": "mit anderen Worten",
+    "min": "mindestens",  "v.l.n.r": "von links nach rechts", "m.a.w": "mit anderen Worten",
     "u.z": "und zwar", "u.zw": "und zwar", "s.a": "siehe auch", "i.j": "im Jahr", "m.w": "meines Wissens",
     "b.z.w": "beziehungsweise", "dgl": "dergleichen", "kfm": "Kaufmann",
     "dipl.-ing": "Diplom-Ingenieur", "dipl.-kfm": "Diplom-Kaufmann", "dipl.-psych": "Diplom-Psychologe",
@@ -39,6 +40,19 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "b.a": "beh-ah", "m.a": "emm-ah",
 }  # fmt: skip
 CLOSING = {  # a sentence may end with these
+    "o.k": "okay", "u.e": "unseres Erachtens", "d.j": "dieses Jahres", "d.m": "dieses Monats", "a.m": "am Main",
+    "i.w.s": "im weiteren Sinne", "i.e.s": "im engeren Sinne", "u.a.w.g": "um Antwort wird gebeten",
+    "stck": "Stück", "pkg": "Packungen",
+    "i.v": "in Vertretung",
+    "i.r": "im Ruhestand",
+    "i.a": "im Auftrag",
+    "i.o": "in Ordnung",
+    "z.z": "zur Zeit",
+    "z.zt": "zur Zeit",
+    "m.e": "meines Erachtens",
+    "u.u": "unter Umständen",
+    "z.t": "zum Teil",
+    "u.a": "unter anderem",
     "o.ä": "oder ähnliches", "u.ä": "und ähnliches", "u.dgl": "und dergleichen", "s.o": "siehe oben",
     "s.u": "siehe unten", "v.chr": "vor Christus", "n.chr": "nach Christus", "v.u.z": "vor unserer Zeitrechnung",
     "usw": "und so weiter", "n.u.z": "nach unserer Zeitrechnung", "u.s.w": "und so weiter", "etc": "et zetera",
@@ -102,6 +116,12 @@ def abbreviation(place: Place) -> Said | None:
         return "Franken", place.sentence_follows
     if low == "min":
         return ("mindestens", False) if place.after[:1].isdigit() and not measured(place.nearest) else None
+    if place.core == "u" and place.dotted and not place.last:
+        return "und", False
+    if place.core.replace(" ", "") == "a.d" and place.noun_follows:
+        return "an der", False
+    if place.dotted and (square := re.fullmatch("(.{4,})pl", low)):
+        return f"{square.group(1)}platz", place.sentence_follows
     if place.dotted and (street := re.fullmatch("(.+[^-])str|(.+-)str", low)):
         return f"{street.group(1) or street.group(2)}straße", place.sentence_follows
     if low in ADJECTIVES and place.noun_follows and not place.sentence_follows:

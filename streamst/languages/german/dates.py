@@ -16,7 +16,25 @@ _DATE = rf"{_DAY}\.{_MONTH}(?:\.([0-9]{{4}}|[0-9]{{2}}))?"
 _PROPORTION = frozenset({"maßstab", "verhältnis", "quote", "mischverhältnis", "format"})
 _HOURS, _MINUTES = ("Stunde", "Stunden", "Minuten"), ("Minute", "Minuten", "Sekunden")
 _LASTING = {"std": _HOURS, "stunden": _HOURS, "min": _MINUTES, "minuten": _MINUTES}
-NOT_DATED = frozenset({"version", "kapitel", "abschnitt", "punkt", "ziffer", "nummer", "nr", "teil", "tabelle"})
+NOT_DATED = frozenset(
+    {
+        "version",
+        "kapitel",
+        "abschnitt",
+        "punkt",
+        "ziffer",
+        "nummer",
+        "nr",
+        "teil",
+        "tabelle",
+        "abschn",
+        "kap",
+        "ziff",
+        "tab",
+        "abb",
+        "abbildung",
+    }
+)
 
 
 def date(place: Place) -> Said | None:
@@ -58,7 +76,7 @@ def time(place: Place) -> Said | None:
     if lasts := lasting(place.low, place.after.lower()):
         first, second = (int(part) for part in place.low.split(":"))
         return f"{'eine' if first == 1 else cardinal(first)} {lasts[first != 1]} {cardinal(second)}", True
-    times = [_time(part, place.after.lower()) for part in re.split("[-–]", place.low)]
+    times = [_time(part, place.after.lower()) for part in re.split("[-–]", place.low.removesuffix("h"))]
     return (" bis ".join(times), True) if all(times) else None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from . import abbreviations, ordinals
 from .numbers import NUMBER, VULGAR, cardinal
 from .place import Place, Said
-from .units import CURRENCIES, LARGE, unit
+from .units import CURRENCIES, LARGE, MONEY_BEFORE, unit
 
 TELEPHONE = frozenset(
     {
@@ -76,7 +76,7 @@ def telephone(place: Place) -> Said | None:
 def _goes_on(unit: str, word: str, before: str) -> bool:
     """True when `word` belongs to `unit`, which follows `before`."""
     count = len(re.sub("[^0-9]", "", unit + word))
-    if re.fullmatch(rf"{_OPEN}[€$£]", unit):
+    if re.fullmatch(rf"{_OPEN}(?:{MONEY_BEFORE})", unit):
         return re.fullmatch(rf"[+-]?(?:{NUMBER}){_CLOSE}", word) is not None and not _amounts(before)
     first = unit.split()[0]
     calls = re.sub(r"\W+$", "", before.split()[-1] if before else "").lower() in TELEPHONE
@@ -92,7 +92,7 @@ def _goes_on(unit: str, word: str, before: str) -> bool:
         return True
     if (ordinals.goes_on(unit, word) and len(unit.split()) < ROW) or abbreviations.goes_on(unit, word):
         return True
-    grouped = re.fullmatch(rf"{_OPEN}(?:[€$£] )?[+-]?[1-9][0-9]{{0,2}}(?: [0-9]{{3}})*", unit)
+    grouped = re.fullmatch(rf"{_OPEN}(?:(?:{MONEY_BEFORE}) )?[+-]?[1-9][0-9]{{0,2}}(?: [0-9]{{3}})*", unit)
     tail = rf"[0-9]{{3}}(?:,[0-9]+)?[€$£%‰]?{_CLOSE}"
     return bool(grouped and re.fullmatch(tail, word)) and count <= GROUPED_DIGITS
 

@@ -11,7 +11,7 @@ from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, with_p
 from .ordinals import NUMBERED
 from .place import SIGNS, Place, Said
 from .spelling import spelled
-from .units import CURRENCIES, LARGE, MONEY_SIGNS, unit
+from .units import CURRENCIES, LARGE, MONEY_BEFORE, MONEY_SIGNS, unit
 
 _PARTS = "".join(VULGAR)
 _MONEY = "".join(re.escape(sign) for sign in MONEY_SIGNS)
@@ -48,29 +48,29 @@ def unit_name(place: Place) -> Said | None:
     if lasts := lasting(place.nearest, place.low):
         return lasts[2], not place.dotted or place.sentence_follows
     if (
-        not measured(place.nearest)
+        not (measured(place.nearest) or place.nearest in LARGE)
         or place.low in CURRENCIES
         or (len(place.before) > 1 and place.before[-2] in NUMBERED)
     ):
         return None
     if place.low in {"f", "ff", "x"} or (found := unit(place.core)) is None:
         return None
-    said = found.one if re.fullmatch("[^0-9]*1", place.nearest) else found.many
+    said = found.one if re.fullmatch("[^0-9]*1|1/2|½", place.nearest) else found.many
     short = re.fullmatch("(?:std|min|sek|sec|stk|mio|mrd|bio|tsd|pkt|pers|mon|wo|mill)", place.low) is not None
     return said, not place.dotted or not short or place.sentence_follows
 
 
 def large(place: Place) -> Said | None:
     """The "Mio." of € 5 Mio., which says the currency."""
-    price = re.fullmatch(rf"([{_MONEY}])[+-]?(?:{NUMBER})", place.nearest)
+    price = re.fullmatch(rf"({MONEY_BEFORE})[+-]?({NUMBER})", place.nearest, re.IGNORECASE)
     if place.low not in LARGE or price is None:
         return None
     name = LARGE[place.low]
-    if place.nearest[1:] == "1" and name.endswith("ionen"):
+    if price.group(2) == "1" and name.endswith("ionen"):
         name = name.removesuffix("en")
-    elif place.nearest[1:] == "1" and name.endswith("arden"):
+    elif price.group(2) == "1" and name.endswith("arden"):
         name = name.removesuffix("n")
-    return f"{name} {CURRENCIES[price.group(1)]}", not place.dotted or place.sentence_follows
+    return f"{name} {CURRENCIES[price.group(1).lower()]}", not place.dotted or place.sentence_follows
 
 
 def signed(core: str) -> tuple[str, str]:
@@ -101,7 +101,7 @@ def times(place: Place) -> Said | None:
     parts = re.split("(?<=[0-9])[x×*](?=[0-9])", place.core)
     if len(parts) < 2 or not all(re.fullmatch(NUMBER, part) for part in parts[:-1]):
         return None
-    rest = measure(Place(parts[-1], place.end, (), (), place.following, place.after))
+    rest = measure(Place(parts[-1], place.end, place.dotted, (), (), place.following, place.after))
     return (" mal ".join([*(amount(part) for part in parts[:-1]), rest[0]]), True) if rest else None
 
 
@@ -152,6 +152,8 @@ def _inner(part: str) -> str:
 def parted(place: Place) -> Said | None:
     """1½, ½ l, 1 1/2, 3/4, 1/100."""
     low = place.low
+    if low in {"1/2", "½"} and (half := _half(place)):
+        return half, True
     if mixed := re.fullmatch(f"([0-9]*) ?([{_PARTS}])(.*)", low):
         whole, part, symbol = mixed.groups()
         found = unit(place.core[len(place.core) - len(symbol) :], close=True) if symbol else None
@@ -163,13 +165,24 @@ def parted(place: Place) -> Said | None:
     return (said, True) if said else None
 
 
+def _half(place: Place) -> str:
+    """1/2 before its noun: "ein halber", "einer halben"; "" where its gender is not known."""
+    counted_unit = unit(place.after)
+    noun = counted_unit.one if counted_unit else place.after if place.noun_follows else ""
+    kind = gender(noun)
+    if not kind:
+        return ""
+    one = article(noun, place.nearest)
+    return f"{one} halb{'e' if one == 'eine' else {'m': 'er', 'n': 'es'}[kind] if one == 'ein' else 'en'}"
+
+
 def span(place: Place) -> Said | None:
     """10-20, 10–20%, 5-10km."""
     found = re.fullmatch(rf"({NUMBER})({_MONEY_OR_UNIT})?[-–]([-+]?(?:{NUMBER}))(.*)", place.core)
     if found is None:
         return None
     first, first_symbol, second, symbol = found.groups()
-    rest = measure(Place(second + symbol, place.end, (), (), place.following, place.after))
+    rest = measure(Place(second + symbol, place.end, place.dotted, (), (), place.following, place.after))
     return (f"{amount(first)} bis {rest[0]}", True) if rest and (not first_symbol or symbol) else None
 
 
@@ -179,11 +192,11 @@ _MONEY_OR_UNIT = r"%|€|°|°C|km|m|kg|g|cm|mm"
 def measure(place: Place) -> Said | None:
     """An amount alone or written together with its unit or currency: 5, 3,5%, 5kg, €12,50."""
     after = place.after.lower()
-    found = re.fullmatch(rf"((?:US-?)?[{_MONEY}]?) ?([+-]?)({NUMBER})([^0-9.,\s-][^\s]*)?", place.core)
+    found = re.fullmatch(rf"({MONEY_BEFORE}|[{_MONEY}])? ?([+-]?)({NUMBER})([^0-9.,\s-][^\s]*)?", place.core)
     if found is None:
         return None
     sign, minus, number, symbol = found.groups()
-    sign, name = sign.lower(), {"-": "minus ", "+": "plus "}.get(minus, "")
+    sign, name = (sign or "").lower(), {"-": "minus ", "+": "plus "}.get(minus, "")
     if sign and sign not in CURRENCIES:
         return None
     if sign and after in LARGE:

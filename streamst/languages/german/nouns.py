@@ -29,7 +29,7 @@ mensch meter minister mittwoch monat mond montag morgen märz nachbar nachmittag
 oktober onkel ort papst paragraf paragraph parteitag patient planet platz pokal preis präsident punkt rang raum
 regen rekord ring roman rücktritt saal sack samstag satz sc schlag schluss schnee schritt schuss schüler see
 september sieg sieger sohn sommer sonnabend sonntag spieler staat start stein stern stich stock stopp strich strom
-student stuhl sturm sv tag teelöffel teil teilnehmer termin test tisch titel tod topf treffer unfall unterschied
+student stuhl sturm sv tag teelöffel teil teilnehmer text termin test tisch titel tod topf treffer unfall unterschied
 vater verein verkauf vers versuch vertrag vize vormittag vorname vorschlag vorsitzende vorteil wagen wahlgang wald
 wechsel weg weltkrieg wettbewerb wind winter wunsch zahn zeitpunkt zeitraum zentner zeuge zug zustand zweig zyklus
 """

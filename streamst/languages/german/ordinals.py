@@ -37,7 +37,7 @@ def goes_on(unit: str, word: str) -> bool:
 
 def row(place: Place) -> Said | None:
     """ "1. und 2." and "3.-5." before what they count."""
-    joined = place.core + ("." if place.dotted else "," if place.end == "," else "")
+    joined = place.core + ("." if place.dotted else "")
     if _JOINED.fullmatch(joined) and " " in joined:
         parts = joined.split()
         if not parts[-1][0].isdigit():  # what is joined to it does not follow at once
@@ -67,7 +67,7 @@ def one(place: Place) -> Said | None:
 
 
 def _first(place: Place, parts: list[str]) -> Place:
-    return Place(parts[0].rstrip(".,"), ".", place.written, place.before, " ".join(parts[1:]), parts[1])
+    return Place(parts[0].rstrip(".,"), ".", True, place.written, place.before, " ".join(parts[1:]), parts[1])
 
 
 def inflection(place: Place) -> str:
@@ -88,6 +88,8 @@ def _ordinal(place: Place, number: int) -> bool:
         return False
     if nearest in NUMBERED:
         return False
+    if place.end == ",":
+        return True
     if place.sentence_follows:
         return nearest in NAMING
     if nearest in DETERMINERS:

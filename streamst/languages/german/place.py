@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cases import DETERMINERS, PREPOSITIONS
-from .units import MONEY_SIGNS
+from .units import MONEY_BEFORE, MONEY_SIGNS
 
 CONTEXT = 3  # units before a word that may decide how it is said
 Said = tuple[str, bool]  # the words, and whether the punctuation behind the written one still stands
@@ -27,19 +27,10 @@ _FOLDED = str.maketrans(
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}  # subscripts
     | {chr(0x2070 + digit): f"^{digit}" for digit in (0, *range(4, 10))}  # superscripts; ² and ³ stay
 )  # fmt: skip
-_ALONE = {
-    "-": "-",
-    "–": "-",
-    "—": "-",
-    "+/-": "±",
-    "+-": "±",
-    "<=": "≤",
-    ">=": "≥",
-    "!=": "≠",
-    "*": "×",
-    "·": "·",
-    ":": ":",
-}
+ALONE = {  # signs that would pass for punctuation
+    "-": "-", "–": "-", "—": "-", "+/-": "±", "+-": "±", "<=": "≤", ">=": "≥", "!=": "≠", "*": "×", "·": "·", ":": ":",
+    "/": "/",
+}  # fmt: skip
 _STARTING = """
 er sie es wir ihr ich du man dann da danach davor vorher nachher darunter darüber dahinter darauf daraus dabei damit
 dadurch dafür dagegen davon dazu dort hier heute gestern und aber oder denn doch wenn als weil ob obwohl wie was wer
@@ -59,6 +50,7 @@ class Place:
 
     core: str  # without outer punctuation, in one form where typography has several
     end: str  # the symbol that its punctuation becomes
+    dotted: bool  # a point follows at once, whatever comes after it
     written: tuple[str, ...]  # what is written before it, at most CONTEXT words, the nearest last
     before: tuple[str, ...]  # the same in small letters without punctuation
     following: str | None  # the written word after it, None where nothing comes
@@ -72,10 +64,6 @@ class Place:
     def nearest(self) -> str:
         """The word before, in small letters; "" where there is none."""
         return self.before[-1] if self.before else ""
-
-    @property
-    def dotted(self) -> bool:
-        return self.end == "."
 
     @property
     def last(self) -> bool:
@@ -94,10 +82,12 @@ class Place:
 
 def place(word: str, written: Sequence[str], following: str | None) -> Place:
     """`word` after the `written` units and before `following`."""
-    core, end = (_ALONE[word], " ") if word in _ALONE else take_end(fold(word), following is None)
+    folded = fold(word)
+    core, end = (ALONE[word], " ") if word in ALONE else take_end(folded, following is None)
     parts = [part for unit in written for part in _parts(unit)][-CONTEXT:]
     before = tuple(ungrouped(bare(part)).lower() for part in parts)
-    return Place(core, end, tuple(parts), before, following, bare(following))
+    dotted = end == "." or (bool(core) and folded.partition(core)[2].startswith("."))
+    return Place(core, end, dotted, tuple(parts), before, following, bare(following))
 
 
 def fold(word: str) -> str:
@@ -115,6 +105,8 @@ def take_end(word: str, last: bool) -> tuple[str, str]:
     core, tail = (match.group(1), match.group(2)) if match else (word, "")
     if core.count("(") > core.count(")") and tail.startswith(")"):  # dB(A)
         core, tail = core + ")", tail[1:]
+    if re.match(r"\.\W*,", tail):  # of "Fr.,"
+        return core, ","
     for symbol, signs in (("?", "?"), ("!", "!"), (".", ".…"), (":", ":;"), (",", ",–—()")):
         if any(sign in tail for sign in signs):
             return core, symbol
@@ -128,7 +120,7 @@ def bare(word: str | None) -> str:
 
 def ungrouped(text: str) -> str:
     """10 000,5 -> 10.000,5 and € 5 -> €5, as they are written without blanks."""
-    text = re.sub(r"^([€$£]) (?=[+-]?[0-9])", r"\1", text)
+    text = re.sub(rf"^({MONEY_BEFORE}) (?=[+-]?[0-9])", r"\1", text)
     return re.sub("(?<=[0-9]) (?=[0-9]{3}(?![0-9]))", ".", text)
 
 

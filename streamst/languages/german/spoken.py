@@ -17,10 +17,11 @@ from .cases import DETERMINERS
 from .groups import telephone, together
 from .nouns import MONTHS_SHORT
 from .numbers import NUMBER, VULGAR, amount, cardinal, ordinal, roman
-from .place import CONTEXT, SIGNS, Place, Said, fold, place, take_end, ungrouped
+from .place import ALONE, CONTEXT, SIGNS, Place, Said, fold, place, take_end, ungrouped
 from .spelling import spelled
 from .symbols import ENDS, LETTERS
-from .units import ALONE, CURRENCIES, unit
+from .units import ALONE as ALONE_UNITS
+from .units import CURRENCIES, unit
 from .weekdays import weekday, weekdays
 
 DIGITS = "0123456789"
@@ -52,8 +53,8 @@ def spoken(word: str, before: Sequence[str] = (), following: str | None = None) 
     if end == " " and following is not None and _silent_after(here, word):
         end = take_end(fold(following), False)[1]  # of a word that is said with this one, before it
     said = [piece for raw in text.split() for piece in _pieces(*_letters(raw))]
-    if not keeps_end:
-        end = "," if re.search(r"\.[^\w,]*,\W*$", fold(word)) else " "  # of "Fr.," the point goes, the comma stays
+    if not keeps_end and end == ".":
+        end = " "
     if said and end != " ":
         said[-1] = said[-1].rstrip(ENDS) + end
     return tuple(said)
@@ -65,8 +66,10 @@ def leans(word: str) -> bool:
     low = core.lower()
     return (
         bool(_HOLDS_DIGITS.search(core))
+        or word in ALONE
+        or core == "x"
         or core in SIGNS
-        or (end == "." and (len(low) < 3 or low in ABBREVIATIONS or low in MONTHS_SHORT or roman(core) > 0))
+        or ("." in word and (len(low) < 3 or low in ABBREVIATIONS or low in MONTHS_SHORT or roman(core) > 0))
         or (end == "." and low.endswith("str"))
     )
 
@@ -92,14 +95,14 @@ def _said(here: Place) -> Said:
 
 def _sign(here: Place) -> Said | None:
     """A sign alone; a currency is silent after a price that says it, and "x" between numbers is "mal"."""
-    if here.low == "x" and here.nearest[-1:].isdigit() and (here.after[:1].isdigit() or here.after[:1].islower()):
+    between = here.after[:1].isdigit() and (here.nearest[-1:].isdigit() or unit(here.nearest) is not None)
+    if here.low == "x" and (between or (here.nearest[-1:].isdigit() and here.after[:1].islower())):
         return "mal", True
-    between = here.nearest[-1:].isdigit() and here.after[:1].isdigit()
-    if here.core in {"·", ":"}:
-        return {"·": "mal", ":": "geteilt durch"}[here.core] if between else "", True
+    if here.core in {"·", ":", "/"}:
+        return {"·": "mal", ":": "geteilt durch", "/": "geteilt durch"}[here.core] if between else "", True
     if full := re.fullmatch("%(ig[a-z]*)", here.core):
         return f"prozent{full.group(1)}", True
-    if here.core == "-" and (here.nearest[-1:].isdigit() or unit(here.nearest)) and here.after[:1].isdigit():
+    if here.core == "-" and between:
         return "bis", True
     if name := measures.sign_word(here.core):
         return ("" if here.core in CURRENCIES and measures.priced(here.nearest) else name), True
@@ -124,7 +127,7 @@ def _hour(here: Place) -> Said | None:
 
 def _unit_alone(here: Place) -> Said | None:
     """A unit that no number stands before: °C, km²."""
-    found = unit(here.core) if here.core in ALONE or re.search("[²³]", here.core) else None
+    found = unit(here.core) if here.core in ALONE_UNITS or re.search("[²³]", here.core) else None
     return (found.many, True) if found else None
 
 

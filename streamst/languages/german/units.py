@@ -41,7 +41,8 @@ _SAME = {  # what does not change in the plural
     "Mbps": "Megabit pro Sekunde", "Gbps": "Gigabit pro Sekunde", "ppm": "Teile pro Million",
     "ppb": "Teile pro Milliarde", "px": "Pixel", "MP": "Megapixel", "dpi": "Punkt pro Zoll", "kn": "Knoten",
     "fps": "Bilder pro Sekunde", "ft": "Fuß", "mmHg": "Millimeter Quecksilbersäule", "rpm": "Umdrehungen pro Minute",
-    "lb": "Pfund", "Stk": "Stück", "Pf": "Pfennig", "Å": "Ångström", "T€": "Tausend Euro", "TEUR": "Tausend Euro",
+    "lb": "Pfund", "Stk": "Stück", "Stck": "Stück", "EL": "Esslöffel", "TL": "Teelöffel", "Pf": "Pfennig",
+    "Å": "Ångström", "T€": "Tausend Euro", "TEUR": "Tausend Euro",
 }  # fmt: skip
 _COUNTED = {  # one of it is feminine and takes an "n" or "en" in the plural
     "h": "Stunde", "Std": "Stunde", "Min": "Minute", "Sek": "Sekunde", "sec": "Sekunde", "mi": "Meile",
@@ -61,6 +62,7 @@ MONEY_SIGNS = {
     "€": "Euro", "$": "Dollar", "£": "Pfund", "¥": "Yen", "¢": "Cent", "₽": "Rubel", "₹": "Rupien", "₺": "Lira",
     "₩": "Won", "₪": "Schekel", "₴": "Hrywnja", "₿": "Bitcoin",
 }  # fmt: skip
+MONEY_BEFORE = r"US-?\$|EUR|USD|CHF|GBP|[€$£]"  # what is written before amounts
 CURRENCIES = MONEY_SIGNS | {
     "us$": "US-Dollar", "us-$": "US-Dollar", "usd": "US-Dollar", "eur": "Euro", "gbp": "Pfund", "chf": "Franken",
     "sfr": "Franken", "jpy": "Yen", "cny": "Yuan", "pln": "Zloty", "zł": "Zloty", "czk": "Kronen", "kč": "Kronen",
