@@ -47,18 +47,28 @@ def normalise(text: str) -> str:
 
 def _in_words(text: str) -> str:
     """In small letters without accents; digits and signs, titles and units in words."""
+    if not text.isascii():
+        text = _folded(text)
+    text = text.replace("`", "'")
+    for pattern, said in TITLE_RULES:
+        text = pattern.sub(said, text)
+    if re.search("[0-9]", text):
+        for pattern, said in NUMBER_RULES:
+            text = pattern.sub(said, text)
+    text = unicodedata.normalize("NFKC", text.lower())
+    for sign, word in SIGNS.items():
+        text = text.replace(sign, f" {word} ")
+    return text
+
+
+def _folded(text: str) -> str:
+    """Latin letters without accents, one apostrophe, digits of ours; fractions of one character as 1/2."""
     text = text.translate(FOLDED)
     for vulgar, written in FRACTIONS.items():
         text = re.sub(f"(?<=[0-9]){vulgar}", f" {written}", text).replace(vulgar, written)
     text = unicodedata.normalize("NFKD", text)
     text = "".join(_digit(c) for i, c in enumerate(text) if not _accent(text, i) and unicodedata.category(c) != "Cf")
-    text = re.sub("[‘’ʼ`´]", "'", text)
-    for pattern, said in RULES:
-        text = pattern.sub(said, text)
-    text = unicodedata.normalize("NFKC", text.lower())
-    for sign, word in SIGNS.items():
-        text = text.replace(sign, f" {word} ")
-    return text
+    return re.sub("[‘’ʼ´]", "'", text)
 
 
 def _accent(text: str, index: int) -> bool:
@@ -127,13 +137,15 @@ def _sum(found: re.Match[str]) -> str:
 _HALF = r"(?: ?([aApP]\.?[mM])\b\.?)"
 _LINE = "[0-9]{3}-[0-9]{4}(?![0-9-])"  # of a telephone number
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
-RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no digits for those after it
+TITLE_RULES: tuple[Rule, ...] = (
     (re.compile(rf"(?<![\w.])({_alternatives(dict(TITLES))})\.(?=\W|$)", re.IGNORECASE), _title),
     (re.compile(r"\b(Mrs?|Ms|Dr|Jr|Sr|Prof|vs)\b"), _title),
     (re.compile(r"\b([Nn])o\.(?= ?[0-9])"), lambda found: "number "),
     (re.compile(r"\bSt\.(?= [A-Z])"), lambda found: "saint "),
     (re.compile(r"\b[Ss]t\.(?=\W|$)"), lambda found: "street "),
     (re.compile(r"(?<=[a-z] )(II|III|IV|VI|VII|VIII|IX)\b"), lambda found: _ROMAN[found[1].lower()]),
+)  # fmt: skip
+NUMBER_RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no digits for those after it
     (re.compile(r"(?<![0-9-])([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(?![0-9-])"), _date),
     (re.compile(rf"(?<![0-9-])(?:\+?[0-9]{{1,3}}[ -])?\(?[0-9]{{3}}\)?[ -]{_LINE}|(?<![0-9-]){_LINE}"), _phone),
     (re.compile(rf"(?<![\w.,-])({_DECIMAL}) ?[–-] ?(?={_DECIMAL}(?![0-9-]))"), lambda found: f"{found[1]} to "),
