@@ -242,12 +242,13 @@ class _Early(asyncio.Protocol):
 
     data = b""
     lost = False
+    error: Exception | None = None
 
     def data_received(self, data: bytes) -> None:
         self.data += data
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
+        self.lost, self.error = True, exc
 
 
 def _address(transport: asyncio.BaseTransport) -> str:
@@ -274,6 +275,7 @@ class PoliteServer(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal module."""
+        del frame
         if self._loop is None or self._draining is not None:
             self.should_exit = self.force_exit = True
             return

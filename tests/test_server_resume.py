@@ -441,7 +441,7 @@ def test_a_token_in_the_midst_of_a_stream_is_refused(server: str) -> None:
 # --- places
 
 
-def test_a_parked_session_takes_no_place(pipeline: Pipeline, speech: Pcm) -> None:
+def test_a_parked_session_takes_no_place(pipeline: Pipeline) -> None:
     async def come_back(address: str) -> tuple[int | None, int | None]:
         async with opened(address) as socket:
             first = await begun(socket)

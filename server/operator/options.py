@@ -51,20 +51,15 @@ class ServerOptions:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("TLS needs a certificate and its key: give both tls_cert and tls_key, or neither")
         for name in ("max_sessions", "workers", "max_message_bytes", "max_text_bytes", "queue_bytes", "replay_bytes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
         for name in ("idle_s", "silence_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+            _require(getattr(self, name) > 0, name, getattr(self, name), "be above 0")
         for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked"):
             _require_none_below_zero(name, getattr(self, name))
         for name in ("address_sessions", "address_connections", "address_rate"):
             _require_none_below_zero(name, getattr(self, name))
         for proxy in self.trusted_proxies:
-            try:
-                ipaddress.ip_network(proxy, strict=False)
-            except ValueError as error:
-                raise ConfigError(f"trusted_proxies: {proxy!r} is no address and no network") from error
+            _require_network(proxy)
         if 0 < self.speed_limit < 1:
             raise ConfigError(f"speed_limit is {self.speed_limit}; below 1 nobody could speak (0 is no limit)")
 
@@ -85,6 +80,17 @@ class ServerOptions:
         }
 
 
+def _require_network(proxy: str) -> None:
+    try:
+        ipaddress.ip_network(proxy, strict=False)
+    except ValueError as error:
+        raise ConfigError(f"trusted_proxies: {proxy!r} is no address and no network") from error
+
+
 def _require_none_below_zero(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ConfigError(f"{name} is {value}; it must not be negative")
+    _require(value >= 0, name, value, "not be negative")
+
+
+def _require(right: bool, name: str, value: float, rule: str) -> None:
+    if not right:
+        raise ConfigError(f"{name} is {value}; it must {rule}")
