@@ -361,7 +361,7 @@ def test_who_never_saw_the_new_token_comes_back_with_the_old_one_but_not_later(s
 
     async def several() -> list[str]:
         async with opened(server) as socket:
-            first = await take(socket, "welcome")
+            first = await begun(socket)
             socket.transport.abort()
         kinds = []
         for stay in (False, False, True, False):  # as if the welcome was lost twice, and came the third time
@@ -388,7 +388,7 @@ def test_a_token_that_is_none_opens_nobodys_session(server: str, in_handshake: b
 def test_who_comes_back_too_late_is_told_so(pipeline: Pipeline) -> None:
     async def late(address: str) -> tuple[list[dict[str, Any]], int | None]:
         async with opened(address) as socket:
-            first = await take(socket, "welcome")
+            first = await begun(socket)
             socket.transport.abort()
         while True:  # until the session is over, which nobody tells
             async with opened(address, first["resume_token"]) as socket:
