@@ -71,7 +71,7 @@ class Decoding:
 
     mode: Literal["attention", "transducer", "taed", "target-ctc"] = "attention"
     blank_penalty: float = 0.0  # subtracted from the log-probability of blank (transducers): above 0 is earlier
-    bias: float = 0.0  # pull towards the hypothesis shown last, 0 none .. 1 copy (see retranslate.biased_choice)
+    bias: float = 0.0  # pull towards the hypothesis shown last, 0 none .. 1 copy
     attention: bool = False  # whether the policy reads `Hypothesis.attention`, which is large
     writes: bool = False  # whether the policy reads `Hypothesis.write_probs`, which cost another pass
     shown: tuple[int, ...] = ()  # what was shown last after the committed tokens; the session fills it in

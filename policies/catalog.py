@@ -12,7 +12,7 @@ Which to choose:
   model's best.
 * `retranslate` for captions only, to readers who accept text that changes.
 
-`describe()` has this as rows, with every parameter, its default and its range. A model brings its own dial, tuned on a
+A model brings its own dial, tuned on a
 development set by `tests/benchmarks/dial.py`; `LATENCIES` is for models without one, from published values.
 """
 
@@ -26,13 +26,13 @@ from pathlib import Path
 from streamst.errors import CheckpointError, InputError
 
 from .alignatt import AlignAtt
-from .base import Need, Policy
+from .base import Policy
 from .confidence import Confidence
 from .consensus import Consensus
 from .ctc_guided import CtcGuided
 from .edatt import EDAtt
 from .hold_n import HoldN
-from .knobs import Knob, knobs_of
+from .knobs import knobs_of
 from .local_agreement import LocalAgreement
 from .monotonic import Monotonic
 from .retranslate import Retranslate
@@ -105,23 +105,6 @@ LADDERS: dict[str, tuple[str, tuple[Value, Value, Value, Value, Value]]] = {
 LADDER_CHUNKS_MS = (320, 320, 640, 960, 1280)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One policy in the help text."""
-
-    name: str
-    choose_when: str
-    needs: tuple[Need, ...]  # with the default parameters
-    knobs: tuple[Knob, ...]
-
-
-def describe() -> tuple[Row, ...]:
-    """Every policy with when to choose it, what it needs of the translator, and its parameters."""
-    return tuple(
-        Row(name, cls.choose_when, tuple(sorted(cls().needs)), knobs_of(cls)) for name, cls in POLICIES.items()
-    )
-
-
 def make_policy(name: str, **params: Value) -> Policy:
     """The policy `name` with `params` in place of its defaults.
 
@@ -135,6 +118,11 @@ def make_policy(name: str, **params: Value) -> Policy:
             allowed = ", ".join(f"{one.name} ({one.allowed})" for one in knobs.values())
             raise InputError(f"policy {name}: unknown parameter {param!r}; allowed: {allowed}")
     return POLICIES[name](**params)  # each class checks its values
+
+
+def name_of(policy: Policy) -> str:
+    """The name of `policy` in POLICIES; its class's where it has none."""
+    return next((name for name, cls in POLICIES.items() if cls is type(policy)), type(policy).__name__)
 
 
 def parse_policy(text: str) -> Policy:

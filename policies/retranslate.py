@@ -9,15 +9,6 @@ from .base import Decision, Decoding, Heard, Hypothesis, Need, Policy, Said, who
 from .knobs import check, knob
 
 
-def biased_choice(best: int, best_prob: float, kept: int | None, kept_prob: float, beta: float) -> int:
-    """Greedy choice under (1 - beta) p(y) + beta [y = kept], eq. 1 of Arivazhagan et al. (IWSLT 2020): `best` is the
-    token that the decoder prefers now with `best_prob`, `kept` the one shown before (see `base.still_following`) with
-    `kept_prob`."""
-    if kept is None or (1.0 - beta) * best_prob > (1.0 - beta) * kept_prob + beta:
-        return best
-    return kept
-
-
 @dataclass(frozen=True)
 class Retranslate(Policy):
     """Commit nothing before the end; show each new hypothesis without its last `mask` tokens in place of the one

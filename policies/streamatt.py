@@ -12,15 +12,6 @@ from .base import Committed, Droppable, Heard, frames_of
 from .knobs import check, knob
 
 
-def source_tokens_before(ends: Sequence[int], frames: int) -> int:
-    """How many source tokens end at or before frame `frames`; `ends` (tokens,) are the frames after their last,
-    ascending.
-
-    These are the entries of a token memory that go when `Droppable.frames` go.
-    """
-    return bisect.bisect_right(ends, frames)
-
-
 @dataclass(frozen=True)
 class StreamAtt(AlignAtt):
     """AlignAtt's decision; after each commit `droppable` selects the history that the next decode keeps.

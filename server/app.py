@@ -71,7 +71,7 @@ class Service:
         else:
             raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
         self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.workers.room)
-        self.defaults = Settings(target=pipeline.translator.targets[0], policy=options.policy, latency=options.latency)
+        self.defaults = Settings(target=pipeline.targets[0], policy=options.policy, latency=options.latency)
         reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer)
         self.entrance = Entrance(self.sessions, options)
         self.routes: list[BaseRoute] = [
@@ -94,14 +94,12 @@ class Service:
     def offer(self) -> Offer:
         """What a client may choose from."""
         pipeline = self.pipeline
-        translator, voice = pipeline.translator, pipeline.voice
+        voice = pipeline.voice
         return Offer(
             version=streamst.__version__,
-            source=translator.source,
-            targets=tuple(translator.targets),
-            policies=tuple(
-                name for name, policy in POLICIES.items() if not missing_needs(policy(), translator.provides)
-            ),
+            source=pipeline.source,
+            targets=tuple(pipeline.targets),
+            policies=tuple(name for name, policy in POLICIES.items() if not missing_needs(policy(), pipeline.provides)),
             latencies=tuple(LATENCY_NAMES),
             codecs=tuple(codecs_offered(pipeline.codec)),
             output=("captions",) if voice is None else ("captions", "audio"),

@@ -62,12 +62,15 @@ def read_config(directory: Path, kind: str) -> dict[str, Any]:
     return config
 
 
-def load_weights(directory: Path, module: nn.Module) -> None:
-    """Fill `module` from `directory`, in the module's own precision, after checking the hash."""
+def load_weights(directory: Path, module: nn.Module, unused: frozenset[str] = frozenset()) -> None:
+    """Fill `module` from `directory`, in the module's own precision, after checking the hash.
+
+    unused: tensors that `directory` may have and nobody reads any more.
+    """
     described = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     path = directory / WEIGHTS
     check_sha256(path, described.get("sha256"))
-    weights: dict[str, Tensor] = load_file(path)
+    weights: dict[str, Tensor] = {name: one for name, one in load_file(path).items() if name not in unused}
     own = module.state_dict()
     wrong = sorted(set(weights) ^ set(own)) or [n for n in own if own[n].shape != weights[n].shape]
     if wrong:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from streamst.models.seam import KINDS, Translator, Voice, Work, perform_all
+from streamst.models.seam import KINDS, Models, Work, perform_all
 from streamst.scheduler import SIZES, Scheduler, Task
 from streamst.session import Steps
 
@@ -57,13 +57,12 @@ class Engine:
 
     def __init__(
         self,
-        translator: Translator[Any],
-        voice: Voice[Any] | None = None,
+        models: Models[Any, Any],
         options: EngineOptions | None = None,
         observe: Callable[[Batch], None] | None = None,
     ) -> None:
         """observe: told of every batch, in the engine's thread."""
-        self.translator, self.voice, self.options = translator, voice, options or EngineOptions()
+        self.models, self.options = models, options or EngineOptions()
         self._observe = observe or (lambda batch: None)
         self._scheduler = Scheduler(self.options.sizes, round(1000 * self.options.window_ms))
         self._jobs: dict[Hashable, _Job] = {}  # that wait for a network
@@ -149,7 +148,7 @@ class Engine:
         """The result of each job's work, or the error that it alone met."""
         work = [job.work for job in batch if job.work is not None]
         try:
-            return perform_all(work, self.translator, self.voice)
+            return perform_all(work, self.models)
         except Exception as error:
             if len(batch) == 1:
                 return [error]

@@ -16,11 +16,11 @@ from streamst.errors import CheckpointError, InputError
 from streamst.heap import keep_small
 from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import choose, prepare
-from streamst.models.seam import Translator, Voice
+from streamst.models.seam import Models, Recogniser, Voice, Writer
 from streamst.models.speak.voice import GermanVoice
-from streamst.models.spoken import WordsTranslator
 from streamst.models.translator import SpeechTranslator
 from streamst.models.whisper.store import load as load_ear
+from streamst.policies.base import Need
 from streamst.policies.catalog import LATENCIES, POLICIES, Dial, Setting, latency_setting, read_dial
 from streamst.session import Session, SessionOptions
 
@@ -37,19 +37,48 @@ class Pipeline:
     """The networks of one language pair on one device."""
 
     name: str
-    translator: Translator[Any]
-    voice: Voice[Any] | None
+    models: Models[Any, Any]
     codec: NeuralSpeechCodec | None
     dial: Dial = field(default_factory=lambda: LATENCIES)  # the model's own, where it has one
 
     @property
+    def recogniser(self) -> Recogniser[Any]:
+        """What hears."""
+        return self.models.recogniser
+
+    @property
+    def writer(self) -> Writer:
+        """What translates."""
+        return self.models.writer
+
+    @property
+    def voice(self) -> Voice[Any] | None:
+        """What speaks."""
+        return self.models.voice
+
+    @property
+    def source(self) -> str:
+        """The language that is spoken."""
+        return self.recogniser.language
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The languages that it is translated to; the first is who asks for none's."""
+        return self.writer.targets
+
+    @property
+    def provides(self) -> frozenset[Need]:
+        """What policies get."""
+        return self.models.provides
+
+    @property
     def sample_rate_hz(self) -> int:
         """Of what sessions hear."""
-        return self.translator.sample_rate_hz
+        return self.recogniser.sample_rate_hz
 
     def session(
         self,
-        target: str = "de",
+        target: str | None = None,
         policy: str | None = None,
         latency: str = "medium",
         chunk_ms: int | None = None,
@@ -58,28 +87,29 @@ class Pipeline:
     ) -> Session[Any, Any]:
         """A session at a position of the latency dial; `policy` ("wait-k", "wait-k:k=5") and `chunk_ms` override it.
 
+        target: the model's first where None is given.
+
         glossary: source term -> target term, as a mapping or pairs; captions and translation are pulled towards them.
         Raises InputError naming what is allowed for an unknown target, policy, parameter, latency or chunk, or what is
         wrong with the glossary.
         """
+        target = self.targets[0] if target is None else target
         setting = self.setting(target, policy, latency)
         if not isinstance(speech, bool):
             raise InputError(f"speech {speech!r} is not possible; allowed: True, False")
         terms = make_glossary(glossary).terms
         options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech, terms)
-        return Session(self.translator, setting.make(), self.voice, options)
+        return Session(self.models, setting.make(), options)
 
-    def setting(self, target: str = "de", policy: str | None = None, latency: str = "medium") -> Setting:
+    def setting(self, target: str, policy: str | None = None, latency: str = "medium") -> Setting:
         """What these words mean, for `session` and `Session.reconfigure`; InputError as there."""
-        if target not in self.translator.targets:
-            raise InputError(
-                f"target language {target!r} is not available; allowed: {', '.join(self.translator.targets)}"
-            )
+        if target not in self.targets:
+            raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.targets)}")
         if not isinstance(policy, str | None):
             raise InputError(
                 f"policy {policy!r} is not a text; allowed: {', '.join(POLICIES)}, or wait-k:k=5 and so on"
             )
-        return latency_setting(self.translator.source, target, latency, policy or "", self.dial)
+        return latency_setting(self.source, target, latency, policy or "", self.dial)
 
 
 def load(
@@ -113,23 +143,23 @@ def load(
     folders = MODELS.get(name, MODELS["en-de"])
     chosen = choose(precision, device)
     own = prepare(SpeechTranslator.load(root / folders["translator"], device), chosen)
-    translator = _hearing(own, recogniser, root / folders["ear"], device)
     codec = NeuralCodec.load(root / folders["codec"]) if (root / folders["codec"]).is_dir() else None
     voice = None
     if codec is not None and (root / folders["voice"]).is_dir():
         voice = GermanVoice.load(root / folders["voice"], codec.to(device), device)
     if name in MODELS and (codec is None or voice is None):
         raise CheckpointError(f"the package is incomplete: {root} lacks the codec or the voice")
-    speaks = voice_named(voice_name, voice, translator.targets[0], device)
+    speaks = voice_named(voice_name, voice, own.pen.targets[0], device)
     tuned = root / folders["translator"] / DIAL
     dial = read_dial(tuned) if tuned.is_file() else LATENCIES
-    return Pipeline(name, translator, speaks, None if codec is None else NeuralSpeechCodec(codec), dial)
+    models = Models(_hearing(own, recogniser, root / folders["ear"], device), own.pen, speaks)
+    return Pipeline(name, models, None if codec is None else NeuralSpeechCodec(codec), dial)
 
 
-def _hearing(own: SpeechTranslator, recogniser: str, ear: Path, device: str) -> Translator[Any]:
-    """The model's writer behind the recogniser of that name."""
+def _hearing(own: SpeechTranslator, recogniser: str, ear: Path, device: str) -> Recogniser[Any]:
+    """The recogniser of that name, for the model's writer."""
     if recogniser not in RECOGNISERS:
-        return WordsTranslator(recogniser_named(recogniser, own.pen.source), own.pen)
+        return recogniser_named(recogniser, own.pen.source)
     if recogniser == "phonemes" or not ear.is_dir():
-        return own
-    return WordsTranslator(load_ear(ear, device), own.pen)
+        return own.recogniser
+    return load_ear(ear, device)

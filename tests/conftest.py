@@ -14,6 +14,7 @@ from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.config import to_dict
 from streamst.models.listen.conformer import ConformerConfig
 from streamst.models.listen.listener import Listener, ListenerConfig
+from streamst.models.seam import Models
 from streamst.models.speak.network import TtsConfig, TtsNetwork
 from streamst.models.speak.voice import GermanVoice
 from streamst.models.translator import SpeechTranslator, TranslatorConfig
@@ -28,8 +29,8 @@ GERMAN = ("ja wir sind da und du bist am See, ich bin so froh", "es war ein Tag 
 
 
 @pytest.fixture(scope="session")
-def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """Every real part with seeded random weights: it babbles, but always the same, and fast."""
+def tiny_translator(tmp_path_factory: pytest.TempPathFactory) -> SpeechTranslator:
+    """Our recogniser and writer with seeded random weights: they babble, but always the same, and fast."""
     folder = tmp_path_factory.mktemp("tokenizers")
     source = train_tokenizer(ENGLISH, 60, folder / "source.model")
     target = train_tokenizer(GERMAN, 80, folder / "target.model")
@@ -38,7 +39,7 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         encoder=ConformerConfig(dim=16, layers=1, heads=2, kernel=3, middle=1), source_tokens=source.size
     )
     writer = WriterConfig(
-        source.size, target.size, 16, dim=16, heads=2, memory_layers=1, decoder_layers=1, max_tokens=10,
+        source.size, target.size, dim=16, heads=2, memory_layers=1, decoder_layers=1, max_tokens=10,
         alignment_layer=0,
     )  # fmt: skip
     config = TranslatorConfig(listener, writer, longest_segment_tokens=12)
@@ -47,7 +48,13 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         networks[0].source.weight.mul_(6)  # else every frame is heard as the same token,
         for weight in networks[1].layers.parameters():
             weight.mul_(5 if weight.ndim > 1 else 1)  # and written as the same word
-    translator = SpeechTranslator(config, *networks, source, target)
+    return SpeechTranslator(config, *networks, source, target)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tiny_translator: SpeechTranslator) -> Pipeline:
+    """Every real part, in small."""
+    torch.manual_seed(6)
     codec = NeuralCodec(
         NeuralCodecConfig(latent_dim=16, encoder_dim=16, encoder_blocks=1, decoder_dim=24, decoder_blocks=2)
     ).eval()
@@ -55,14 +62,17 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         text_dim=24, word_blocks=1, phrase_blocks=1, frame_dim=24, frame_blocks=2, outputs=16, longest_letter_frames=4
     )
     voice = TtsNetwork(speaker)
-    return Pipeline("tiny", translator, GermanVoice(voice.eval(), codec.decoder), NeuralSpeechCodec(codec))
+    models = Models(tiny_translator.recogniser, tiny_translator.pen, GermanVoice(voice.eval(), codec.decoder))
+    return Pipeline("tiny", models, NeuralSpeechCodec(codec))
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(
+    tiny_translator: SpeechTranslator, tiny_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The tiny pipeline as a model directory, for other processes."""
     root = tmp_path_factory.mktemp("tiny-model")
-    translator, voice, codec = tiny_pipeline.translator, tiny_pipeline.voice, tiny_pipeline.codec
+    translator, voice, codec = tiny_translator, tiny_pipeline.voice, tiny_pipeline.codec
     assert isinstance(voice, GermanVoice)
     assert codec is not None
     networks = torch.nn.ModuleDict({"listener": translator.listener, "writer": translator.writer})

@@ -10,6 +10,7 @@ import jiwer
 import numpy as np
 import peers
 import pytest
+from seams import spoken_by
 
 from streamst.audio import resample
 from streamst.backends.phrases import PhraseVoice
@@ -27,7 +28,7 @@ def joe() -> PhraseVoice:
 
 
 def test_what_the_voice_says_is_heard_by_whisper(joe: PhraseVoice) -> None:
-    pcm, state = joe.speak(SENTENCE.split(), joe.init_state(), final=True)
+    pcm, state = spoken_by(joe, SENTENCE.split(), joe.init_state(), final=True)
     assert joe.sample_rate_hz == 22_050
     assert joe.held(state) == ()
     spoken = np.concatenate([resample(pcm, 22_050, 16_000), np.zeros(12_800, np.float32)])
@@ -36,9 +37,9 @@ def test_what_the_voice_says_is_heard_by_whisper(joe: PhraseVoice) -> None:
 
 
 def test_a_higher_rate_is_shorter_and_marks_alone_are_silent(joe: PhraseVoice) -> None:
-    lengths = [len(joe.speak(SENTENCE.split(), joe.init_state(), final=True, rate=r)[0]) for r in (0.8, 1.25)]
+    lengths = [len(spoken_by(joe, SENTENCE.split(), joe.init_state(), final=True, rate=r)[0]) for r in (0.8, 1.25)]
     assert lengths[1] < 0.8 * lengths[0]
-    assert len(joe.speak(["…", "?"], joe.init_state(), final=True)[0]) == 0
+    assert len(spoken_by(joe, ["…", "?"], joe.init_state(), final=True)[0]) == 0
 
 
 def test_a_voice_of_another_language_than_what_is_written_is_refused() -> None:

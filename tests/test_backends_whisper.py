@@ -18,7 +18,7 @@ from streamst.backends.whisper import MOST, WhisperRecogniser, WhisperState
 from streamst.backends.whisper_model import FRAME, mel_filters, without_loop
 from streamst.errors import CheckpointError, InputError, UnavailableError
 from streamst.models.seam import Hear
-from streamst.nn.packing import pack, unpack
+from streamst.nn.packing import from_bytes, to_bytes
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_forgotten_word_is_not_heard_again(whisper: WhisperRecogniser) -> None
     for at in range(0, 90_000, 10_000):
         (state,) = whisper.hear_all([Hear(speech[at : at + 10_000], state)])
     words = whisper.listening(state).words
-    state = whisper.forget(state, words[3].last_frame + 1)
+    state = whisper.forget(state, 4, words[3].last_frame + 1)
     assert whisper.listening(state).words == words[4:]
     (state,) = whisper.hear_all([Hear(speech[90_000:100_000], state)])
     assert whisper.listening(state).words[0].text == words[4].text
@@ -93,7 +93,7 @@ def test_two_speakers_in_turn_are_two_apart_and_a_state_survives_a_snapshot(whis
     for both in pieces:
         apart = [whisper.hear_all([Hear(pcm, state)])[0] for pcm, state in zip(both, apart, strict=True)]
         turns = whisper.hear_all([Hear(pcm, state) for pcm, state in zip(both, turns, strict=True)])
-        turns = [unpack(WhisperState, pack(state), whisper.init_state()) for state in turns]
+        turns = [from_bytes(WhisperState, to_bytes(state), whisper.init_state()) for state in turns]
     for a, b in zip(apart, turns, strict=True):
         assert whisper.listening(a) == whisper.listening(b)
     assert whisper.listening(apart[0]).words != whisper.listening(apart[1]).words
@@ -150,7 +150,7 @@ def test_chunks_that_are_not_possible_are_refused_with_those_that_are(
     whisper: WhisperRecogniser, chunk_ms: int
 ) -> None:
     with pytest.raises(InputError, match=f"{chunk_ms} ms.*allowed: 160 to 2000"):
-        whisper.check_chunk(chunk_ms)
+        whisper.chunk_samples(chunk_ms)
 
 
 def test_a_loop_is_cut_after_its_first_round() -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
+from seams import spoken_by
 from serving import running
 
 from streamst import __version__, checkpoint
@@ -233,7 +234,7 @@ def test_points_that_end_no_sentence_are_no_end(capsys: pytest.CaptureFixture[st
     works(capsys, "say", text, "-o", str(wav), "--model", tiny)
     voice = load(tiny).voice
     assert voice is not None
-    whole, _ = voice.speak(text.split(), voice.init_state(), final=True)
+    whole, _ = spoken_by(voice, text.split(), voice.init_state(), final=True)
     heard, _ = soundfile.read(wav, dtype="float32")
     assert heard.shape == whole.shape
     np.testing.assert_allclose(heard, np.clip(whole, -1, 1), atol=1e-4)

@@ -3,16 +3,19 @@
 import time
 from collections.abc import Generator
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from seams import spoken_by
 
 from streamst.engine import Batch, Engine, EngineOptions
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech, Words
-from streamst.models.seam import Encode, Hypothesise, Speak
+from streamst.models.seam import Hear, Speak, Write
 from streamst.models.speak.voice import GermanVoice
+from streamst.models.translator import SpeechTranslator
 from streamst.pipeline import Pipeline
 from streamst.session import Session
 
@@ -69,7 +72,7 @@ def test_many_sessions_together_say_what_each_says_alone(tiny_pipeline: Pipeline
     assert any(lines for lines, _ in alone)
     options = EngineOptions(window_ms=5)
     seen: list[Batch] = []
-    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice, options, seen.append)
+    engine = Engine(tiny_pipeline.models, options, seen.append)
     try:
         found = together(engine, [tiny_pipeline.session(policy=policy) for _ in talks], talks)
     finally:
@@ -87,11 +90,11 @@ def test_many_sessions_together_say_what_each_says_alone(tiny_pipeline: Pipeline
 
 def test_one_session_that_fails_takes_nobody_with_it(tiny_pipeline: Pipeline) -> None:
     good = [tiny_pipeline.session() for _ in range(2)]
-    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice, EngineOptions(window_ms=20))
+    engine = Engine(tiny_pipeline.models, EngineOptions(window_ms=20))
     try:
         broken = tiny_pipeline.session()
-        broken._hearing = None  # type: ignore[assignment]
-        futures = [engine.submit(s.hearing(babble(0.32, n)), n) for n, s in enumerate([good[0], broken, good[1]])]
+        broken._at = replace(broken._at, ear=None)
+        futures = [engine.submit(s.hearing(babble(1, n)), n) for n, s in enumerate([good[0], broken, good[1]])]
         with pytest.raises(AttributeError):
             futures[1].result(30)
         assert isinstance(futures[0].result(30), list)
@@ -103,7 +106,7 @@ def test_one_session_that_fails_takes_nobody_with_it(tiny_pipeline: Pipeline) ->
 
 def test_bad_audio_is_the_askers_error_and_the_session_goes_on(tiny_pipeline: Pipeline) -> None:
     session = tiny_pipeline.session()
-    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice)
+    engine = Engine(tiny_pipeline.models)
     try:
         with pytest.raises(InputError, match="not numbers"):
             engine.submit(session.hearing(np.full(100, np.nan, np.float32)), 1).result(30)
@@ -114,7 +117,7 @@ def test_bad_audio_is_the_askers_error_and_the_session_goes_on(tiny_pipeline: Pi
 
 
 def test_a_step_cancelled_before_its_turn_never_runs(tiny_pipeline: Pipeline) -> None:
-    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice)
+    engine = Engine(tiny_pipeline.models)
     ran: list[str] = []
 
     def slow() -> Generator[Any, Any, None]:
@@ -142,7 +145,7 @@ def test_a_step_cancelled_before_its_turn_never_runs(tiny_pipeline: Pipeline) ->
 
 
 def test_a_closed_engine_cancels_what_waits_and_takes_nothing_more(tiny_pipeline: Pipeline) -> None:
-    engine = Engine(tiny_pipeline.translator, tiny_pipeline.voice, EngineOptions(window_ms=60_000, patience_ms=60_000))
+    engine = Engine(tiny_pipeline.models, EngineOptions(window_ms=60_000, patience_ms=60_000))
     future = engine.submit(tiny_pipeline.session().hearing(babble(1, 0)), 1)
     while not engine._jobs:
         pass
@@ -153,30 +156,38 @@ def test_a_closed_engine_cancels_what_waits_and_takes_nothing_more(tiny_pipeline
         engine.submit(tiny_pipeline.session().ending(), 1)
 
 
-def test_work_of_one_kind_in_a_batch_is_the_work_one_by_one(tiny_pipeline: Pipeline) -> None:
-    translator, voice = tiny_pipeline.translator, tiny_pipeline.voice
+def test_work_of_one_kind_in_a_batch_is_the_work_one_by_one(
+    tiny_pipeline: Pipeline, tiny_translator: SpeechTranslator
+) -> None:
+    recogniser, pen, voice = tiny_translator.recogniser, tiny_translator.pen, tiny_pipeline.voice
     assert isinstance(voice, GermanVoice)
-    states = [translator.init_state(chunk, "de") for chunk in (160, 320, 320, 640)]
-    talks = [babble(s, s) for s in (2, 3, 5, 4)]
-    wanted = [Encode(t, s, final=n == 1) for n, (t, s) in enumerate(zip(talks, states, strict=True))]
-    batched = translator.encode_all(wanted)
-    for n, (talk, state, found) in enumerate(zip(talks, states, batched, strict=True)):
-        own = translator.encode(talk, state, final=n == 1)
-        assert [t.token for t in own.tokens] == [t.token for t in found.tokens]
-        for one, other in zip(own.listener.tensors(), found.listener.tensors(), strict=True):
-            assert np.allclose(one, other, atol=1e-4)
+    sizes = [recogniser.chunk_samples(chunk) for chunk in (160, 320, 320, 640)]
+    states = [recogniser.init_state() for _ in sizes]
+    for turn in range(6):
+        talks = [babble(1, 10 * turn + s)[:size] for s, size in enumerate(sizes)]
+        wanted = [Hear(t, s, turn == 5 and n == 1, len(t)) for n, (t, s) in enumerate(zip(talks, states, strict=True))]
+        batched = recogniser.hear_all(wanted)
+        for one, found in zip(wanted, batched, strict=True):
+            (own,) = recogniser.hear_all([one])
+            assert own.tokens == found.tokens
+            for mine, other in zip(own.listener.tensors(), found.listener.tensors(), strict=True):
+                assert np.allclose(mine, other, atol=1e-4)
+        states = batched
     prefixes = [(), (5,), (5, 6, 7), ()]
-    wishes = [Hypothesise(s, p, final=n == 2) for n, (s, p) in enumerate(zip(batched, prefixes, strict=True))]
-    assert any(len(s.tokens) for s in batched)
-    for wish, found in zip(wishes, translator.hypothesise_all(wishes), strict=True):
-        alone = translator.hypothesise(wish.state, wish.prefix, wish.final)
+    heard = [recogniser.listening(state) for state in states]
+    wishes = [
+        Write(one.words, one.frames, p, n == 2, "de") for n, (one, p) in enumerate(zip(heard, prefixes, strict=True))
+    ]
+    assert any(one.words for one in heard)
+    for wish, found in zip(wishes, pen.write_all(wishes), strict=True):
+        (alone,) = pen.write_all([wish])
         assert alone.tokens == found.tokens
         assert alone.alignment == found.alignment
         assert np.allclose(alone.log_probs, found.log_probs, atol=1e-4)
     lines = [("du",), ("bist", "am", "See"), ()]
     spoken = [Speak(words, voice.init_state(), n != 1, 1.0) for n, words in enumerate(lines)]
     for wish, (pcm, state) in zip(spoken, voice.speak_all(spoken), strict=True):
-        alone, after = voice.speak(wish.words, wish.state, final=wish.final)
+        alone, after = spoken_by(voice, wish.words, wish.state, final=wish.final)
         assert len(alone) == len(pcm)
         assert np.allclose(alone, pcm, atol=1e-4)
         assert after.held == state.held

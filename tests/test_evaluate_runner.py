@@ -467,8 +467,8 @@ def test_a_sweep_holds_what_one_recording_needs_however_many_there_are(
     begun: list[Shared] = []
 
     class Watched(Shared):
-        def __init__(self, translator: object) -> None:
-            super().__init__(translator)
+        def __init__(self) -> None:
+            super().__init__()
             begun.append(self)
 
     monkeypatch.setattr("streamst.evaluate.run.sweep.Shared", Watched)
@@ -495,19 +495,20 @@ def test_who_shares_work_is_charged_for_all_of_it() -> None:
     passed_s = [0.0]
 
     class Slow:
-        def rechunk(self, state: object, chunk_ms: int) -> tuple[object, int]:
+        def forget(self, state: object, words: int) -> tuple[object, int]:
             passed_s[0] += 1.0
-            return state, chunk_ms
+            return state, words
 
-    shared, state, other = Shared(Slow(), lambda: passed_s[0]), object(), object()
+    shared, state, other = Shared(lambda: passed_s[0]), object(), object()
+    slow = shared.part(Slow())
     times = []
-    for heard, chunk_ms in ((state, 320), (state, 320), (state, 640), (other, 320), (state, 320)):
+    for heard, words in ((state, 3), (state, 3), (state, 6), (other, 3), (state, 3)):
         begun_s = shared.now()
-        assert shared.rechunk(heard, chunk_ms) == (heard, chunk_ms)
+        assert slow.forget(heard, words) == (heard, words)
         times.append(shared.now() - begun_s)
     assert (times, passed_s) == ([1.0] * 5, [3.0])
     shared.next_recording()
-    shared.rechunk(state, 320)
+    slow.forget(state, 3)
     assert passed_s == [4.0]
 
 

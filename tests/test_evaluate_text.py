@@ -19,8 +19,8 @@ from streamst.errors import InputError
 from streamst.evaluate.log.pairs import Pair, TextRun, Translation, read_pairs
 from streamst.evaluate.metrics.repetition import repeats_phrase, repeats_word
 from streamst.evaluate.report.text import text_report
-from streamst.evaluate.run.text import TOGETHER, write_early, write_whole, writer_of
-from streamst.models.write.words import TokenWriter
+from streamst.evaluate.run.text import TOGETHER, write_early, write_whole
+from streamst.models.write.writer import WordWriter
 from streamst.pipeline import load
 from streamst.policies.catalog import parse_policy
 from streamst.text import Tokenizer
@@ -35,10 +35,10 @@ PAIRS = [
 
 
 @pytest.fixture(scope="module")
-def writer() -> TokenWriter:
+def writer() -> WordWriter:
     torch.set_num_threads(1)
-    found = writer_of(load("en-de", "cpu").translator)
-    assert isinstance(found, TokenWriter)
+    found = load("en-de", "cpu").writer
+    assert isinstance(found, WordWriter)
     return found
 
 
@@ -110,7 +110,7 @@ def test_loops_are_those_that_a_pattern_finds(letters: list[str]) -> None:
     assert repeats_phrase(" ".join(letters)) == any(len(set(phrase)) > 1 for phrase in found)
 
 
-def greedy(writer: TokenWriter, spoken: str) -> str:
+def greedy(writer: WordWriter, spoken: str) -> str:
     """A sentence translated by the network without anything of this project's around it."""
     tokens = torch.tensor([[Tokenizer.begin, *writer.source_tokenizer.encode(spoken), Tokenizer.end]])
     with torch.inference_mode():
@@ -118,7 +118,7 @@ def greedy(writer: TokenWriter, spoken: str) -> str:
         return writer.target_tokenizer.decode(writer.network.greedy(memory, [], 96).tokens)
 
 
-def test_whole_sentences_are_what_the_network_writes_of_them_alone(writer: TokenWriter) -> None:
+def test_whole_sentences_are_what_the_network_writes_of_them_alone(writer: WordWriter) -> None:
     pairs = PAIRS * (2 + TOGETHER // len(PAIRS))  # more than are decoded together
     run = write_whole(writer, "de", pairs)
     spoken = ["good morning", "tom had a dog", "i want to go home because i am very tired today"]
@@ -132,7 +132,7 @@ def test_whole_sentences_are_what_the_network_writes_of_them_alone(writer: Token
 
 
 @pytest.mark.parametrize("k", [3, 5])
-def test_with_wait_k_a_word_is_written_k_words_after_it_could_be(writer: TokenWriter, k: int) -> None:
+def test_with_wait_k_a_word_is_written_k_words_after_it_could_be(writer: WordWriter, k: int) -> None:
     run = write_early(writer, "de", PAIRS, parse_policy(f"wait-k:k={k}"))
     for one in run.translations:
         assert len(one.delays) == len(one.text.split())
@@ -142,7 +142,7 @@ def test_with_wait_k_a_word_is_written_k_words_after_it_could_be(writer: TokenWr
 
 
 @pytest.mark.parametrize("policy", ["local-agreement", "hold-n:n=2", "monotonic", "alignatt", "retranslate"])
-def test_every_policy_of_words_writes_sentences_to_their_end(writer: TokenWriter, policy: str) -> None:
+def test_every_policy_of_words_writes_sentences_to_their_end(writer: WordWriter, policy: str) -> None:
     run = write_early(writer, "de", PAIRS[:3], parse_policy(policy))
     for one in run.translations:
         assert one.text
@@ -150,7 +150,7 @@ def test_every_policy_of_words_writes_sentences_to_their_end(writer: TokenWriter
         assert max(one.delays) <= one.source_words
 
 
-def test_a_policy_that_needs_the_audio_is_refused_by_name(writer: TokenWriter) -> None:
+def test_a_policy_that_needs_the_audio_is_refused_by_name(writer: WordWriter) -> None:
     with pytest.raises(InputError, match=r"transducer, which a writer alone does not have"):
         write_early(writer, "de", PAIRS, parse_policy("transducer"))
     with pytest.raises(InputError, match=r"target language 'fr' is not available; allowed: de"):

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from streamst.errors import InputError
+from streamst.models import offline
 from streamst.models.listen.conformer import Conformer, ConformerConfig
+from streamst.models.listen.recogniser import Ear
 from streamst.models.quantise import FrozenEncoder, choose, freeze_writer, in_8_bits, prepare
 from streamst.models.translator import SpeechTranslator
 from streamst.models.write.greedy import Draft, write
-from streamst.pipeline import Pipeline
+from streamst.nn.packing import from_bytes, to_bytes
 
 CONFIG = ConformerConfig(bands=16, dim=32, layers=2, heads=2, kernel=5, max_distance=6, left_frames=6, middle=1)
 
@@ -59,8 +61,8 @@ def test_weights_of_8_bits_change_the_states_by_a_few_percent(encoder: Conformer
 
 
 @pytest.mark.parametrize("precision", ["frozen", "int8"])
-def test_a_translator_serves_in_every_precision(tiny_pipeline: Pipeline, precision: str) -> None:
-    exact = tiny_pipeline.translator
+def test_a_translator_serves_in_every_precision(tiny_translator: SpeechTranslator, precision: str) -> None:
+    exact = tiny_translator
     fast = SpeechTranslator(
         exact.config,
         copy.deepcopy(exact.listener),
@@ -71,13 +73,13 @@ def test_a_translator_serves_in_every_precision(tiny_pipeline: Pipeline, precisi
     prepare(fast, choose(precision, "cpu"))
     rng = np.random.default_rng(0)
     pcm = (0.1 * rng.standard_normal(40_000)).astype(np.float32)
-    states = [t.encode(pcm, t.init_state(320, "de"), final=True) for t in (exact, fast)]
+    states = [offline.hear(t.recogniser, pcm, 320) for t in (exact, fast)]
     assert states[0].frames == states[1].frames
-    said = [t.hypothesise(s, [], final=True) for t, s in zip((exact, fast), states, strict=True)]
+    said = [offline.write(t.recogniser, t.pen, s, "de") for t, s in zip((exact, fast), states, strict=True)]
     if precision == "frozen":
         assert states[0].tokens == states[1].tokens
         assert said[0].tokens == said[1].tokens
-    packed = fast.unpack_state(fast.pack_state(states[1]))
+    packed = from_bytes(Ear, to_bytes(states[1]), fast.recogniser.init_state())
     assert packed.tokens == states[1].tokens
 
 
@@ -91,8 +93,10 @@ def test_what_auto_means_and_what_is_refused() -> None:
         choose("int8", "cuda")
 
 
-def test_a_frozen_writer_writes_what_the_plain_one_does_alone_and_with_others(tiny_pipeline: Pipeline) -> None:
-    plain = tiny_pipeline.translator.writer
+def test_a_frozen_writer_writes_what_the_plain_one_does_alone_and_with_others(
+    tiny_translator: SpeechTranslator,
+) -> None:
+    plain = tiny_translator.writer
     frozen = copy.deepcopy(plain)
     freeze_writer(frozen)
     assert frozen.token_step is not None

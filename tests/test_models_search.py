@@ -12,6 +12,7 @@ from streamst.models.listen import search
 from streamst.models.listen.lexicon import Lexicon
 from streamst.models.listen.ngram import BEGIN, NGram, estimate
 from streamst.models.listen.search import SearchConfig, WordSearch
+from streamst.nn.packing import from_bytes, to_bytes
 
 WORDS = ("<unk>", "<s>", "</s>", "ab", "a", "b", "ba", "see", "sea")
 SPELLINGS = {"ab": [[1, 2]], "a": [[1]], "b": [[2]], "ba": [[2, 1], [2, 2]], "see": [[3]], "sea": [[3]]}
@@ -80,7 +81,9 @@ def test_any_chunks_give_the_words_and_times_of_one(seed: int) -> None:
     random, state, at = np.random.default_rng(seed), finder.init_state(), 0
     while at < len(log_probs):
         size = int(random.integers(1, 20))
-        state = search.unpack(search.pack(finder.step(log_probs[at : at + size], state)))
+        state = from_bytes(
+            search.SearchState, to_bytes(finder.step(log_probs[at : at + size], state)), finder.init_state()
+        )
         at += size
     assert finder.words(state) == finder.words(whole)
     assert len(finder.words(state)) > 20

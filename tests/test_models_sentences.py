@@ -11,6 +11,7 @@ from streamst.events import Caption, Event, Words
 from streamst.models.listen.ngram import BEGIN, END, NGram, estimate
 from streamst.models.listen.search import Word
 from streamst.models.listen.sentences import SentenceConfig, SentenceEnds
+from streamst.models.offline import hear, translate
 from streamst.pipeline import Pipeline, load
 from streamst.session import Session
 
@@ -116,7 +117,7 @@ def test_a_talk_without_pauses_comes_in_sentences_and_none_is_lost(shipped: Pipe
     events: list[Event] = []
     for piece in np.array_split(np.tile(once, times), 13):
         events += session.push(piece)
-        session = Session.restore(session.snapshot(), shipped.translator)
+        session = Session.restore(session.snapshot(), shipped.models)
     events += session.finish()
     heard, german = captions(events, "en"), captions(events, "de")
     words, wanted = " ".join(heard).split(), times * " ".join(expected).split()
@@ -130,13 +131,8 @@ def test_a_talk_without_pauses_comes_in_sentences_and_none_is_lost(shipped: Pipe
 
 def offline(pipeline: Pipeline, audio: np.ndarray) -> str:
     """All of the audio first, then each of its sentences decoded at once."""
-    translator, said = pipeline.translator, []
-    state = translator.encode(audio, translator.init_state(320, "de"), final=True)
-    while True:
-        said.append(translator.detokenize(translator.hypothesise(state, (), final=True).tokens))
-        if not translator.endpoint(state):
-            return " ".join(filter(None, said))
-        state = translator.next_segment(state)
+    recogniser = pipeline.recogniser
+    return translate(recogniser, pipeline.writer, hear(recogniser, audio, 320), "de")
 
 
 def test_a_stream_that_ends_in_mid_word_says_all_that_offline_decoding_says(shipped: Pipeline) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamst.models.listen.transducer import BLANK, Transducer, TransducerConfig
+from streamst.models.listen.lexicon import BLANK
+from streamst.models.listen.transducer import Transducer, TransducerConfig
 from streamst.train.rnnt import rnnt_loss
 
 CONFIG = TransducerConfig(labels=9, state_dim=6, dim=8, joiner=12)

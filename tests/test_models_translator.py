@@ -9,17 +9,17 @@ import torch
 from streamst.errors import ConfigError
 from streamst.models.heads import DraftConfig, Heads, HeadsConfig
 from streamst.models.listen.transducer import TransducerConfig
+from streamst.models.seam import Hear
 from streamst.models.translator import SpeechTranslator
 from streamst.models.write.network import Writer
-from streamst.pipeline import Pipeline
 
 CHUNK_MS = 2560
 
 
 @pytest.fixture(scope="module")
-def headed(tiny_pipeline: Pipeline) -> SpeechTranslator:
+def headed(tiny_translator: SpeechTranslator) -> SpeechTranslator:
     """The random translator with a draft and a transducer."""
-    plain = tiny_pipeline.translator
+    plain = tiny_translator
     torch.manual_seed(3)
     labels = plain.target_tokenizer.size
     config = HeadsConfig(draft=DraftConfig(labels, 16), transducer=TransducerConfig(labels, 16, dim=8, joiner=8))
@@ -33,8 +33,8 @@ def headed(tiny_pipeline: Pipeline) -> SpeechTranslator:
     )  # fmt: skip
 
 
-def test_a_writer_that_lacks_the_prompt_of_a_target_is_refused(tiny_pipeline: Pipeline) -> None:
-    plain = tiny_pipeline.translator
+def test_a_writer_that_lacks_the_prompt_of_a_target_is_refused(tiny_translator: SpeechTranslator) -> None:
+    plain = tiny_translator
     writer = Writer(replace(plain.config.writer, prompts=("asr:en",)))
     with pytest.raises(ConfigError, match="does not know the prompt 'st:de'; allowed: asr:en"):
         SpeechTranslator(
@@ -49,8 +49,8 @@ def babble(seconds: float) -> np.ndarray:
 
 def test_the_heads_keep_all_of_the_chunk_in_which_the_first_word_is_heard(headed: SpeechTranslator) -> None:
     pcm = babble(CHUNK_MS / 1000)
-    state = headed.encode(pcm, headed.init_state(CHUNK_MS, "de"))
-    assert state.tokens
+    (state,) = headed.recogniser.hear_all([Hear(pcm, headed.recogniser.init_state())])
+    assert state.words
     with torch.inference_mode():
         frames, _ = headed.listener.step(torch.from_numpy(pcm)[None], headed.listener.init_state(1))
         best = headed.heads.draft(frames[0]).argmax(-1)  # type: ignore[misc]
@@ -60,12 +60,12 @@ def test_the_heads_keep_all_of_the_chunk_in_which_the_first_word_is_heard(headed
     assert torch.allclose(state.heads.states, frames[0], atol=1e-5)
 
 
-def test_a_token_that_goes_on_after_its_segment_is_heard_once(tiny_pipeline: Pipeline) -> None:
-    translator = tiny_pipeline.translator
-    whole = cut = translator.init_state(160, "de")
+def test_a_token_that_goes_on_after_its_segment_is_heard_once(tiny_translator: SpeechTranslator) -> None:
+    ear = tiny_translator.recogniser
+    whole = cut = ear.init_state()
     heard: list[int] = []
     for piece in np.split(babble(3.2), 20):
-        whole, cut = translator.encode(piece, whole), translator.encode(piece, cut)
+        whole, cut = ear.hear_all([Hear(piece, whole), Hear(piece, cut)])
         heard += [token.token for token in cut.tokens]
-        cut = translator.next_segment(cut)
+        cut = ear.forget(cut, len(cut.words), cut.frames)
     assert heard == [token.token for token in whole.tokens]

@@ -167,7 +167,7 @@ def test_what_is_forgotten_is_not_asked_for_again(ear: WhisperRecogniser) -> Non
     state = ear.init_state()
     for piece in speech(40.0, 7).split(10_240):
         (state,) = ear.hear_all([Hear(piece.numpy(), state)])
-    kept = ear.listening(ear.forget(state, state.origin)).words
+    kept = ear.listening(ear.forget(state, 0, state.origin)).words
     assert all(word.first_frame >= state.origin for word in kept)
     assert len(kept) < len(ear.listening(state).words)
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.policies.base import Committed, Droppable, Heard
-from streamst.policies.streamatt import StreamAtt, source_tokens_before
+from streamst.policies.streamatt import StreamAtt
 
 # five words of 1, 2, 1, 1 and 2 tokens
 WORDS = Committed(alignment=(3, 10, 12, 8, 20, 26, 28), word_ends=(1, 3, 4, 5, 7))
@@ -68,11 +68,6 @@ def test_unsegmented_text_is_trimmed_when_characters_count_as_words() -> None:
     assert StreamAtt(keep_words=20).droppable(heard(60), characters) == Droppable(30, 30)
     as_one_word = Committed(alignment=tuple(range(50)), word_ends=(50,))  # the published bug: never trimmed
     assert StreamAtt(keep_words=20).droppable(heard(60), as_one_word) == Droppable(0, 0)
-
-
-@pytest.mark.parametrize(("frames", "count"), [(0, 0), (3, 0), (4, 1), (9, 2), (10, 3), (50, 4)])
-def test_memory_entries_go_when_they_end_before_the_cut(frames: int, count: int) -> None:
-    assert source_tokens_before((4, 8, 10, 15), frames) == count
 
 
 @given(

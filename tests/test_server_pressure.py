@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamst.engine import Batch
-from streamst.models.seam import perform
+from streamst.models.seam import perform_all
 from streamst.pipeline import Pipeline
 from streamst.server.operator.metrics import Metrics
 from streamst.server.room.costs import UNKNOWN_COST
@@ -157,7 +157,7 @@ def _finish(live: LiveStream, steps: Steps[list[Answer]]) -> None:
     result = None
     while True:
         try:
-            result = perform(steps.send(result), live.pipeline.translator, live.pipeline.voice)
+            (result,) = perform_all([steps.send(result)], live.pipeline.models)
         except StopIteration:
             return
 

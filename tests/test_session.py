@@ -12,7 +12,8 @@ from streamst.languages.german.spoken import leans, spoken
 from streamst.pipeline import Pipeline
 from streamst.policies.catalog import make_policy
 from streamst.policies.wait_k import WaitK
-from streamst.session import WORD_WAIT_MS, Session, SessionOptions, pace
+from streamst.session import Session, SessionOptions
+from streamst.session.speaker import WORD_WAIT_MS, pace
 
 
 def talk(seconds: float, seed: int = 0) -> np.ndarray:
@@ -102,7 +103,7 @@ def test_a_restored_snapshot_goes_on_as_if_nothing_had_happened(tiny_pipeline: P
     events: list[Event] = []
     for piece in np.array_split(audio, 23):
         events.extend(session.push(piece))
-        session = Session.restore(session.snapshot(), tiny_pipeline.translator, tiny_pipeline.voice)
+        session = Session.restore(session.snapshot(), tiny_pipeline.models)
     assert_same([*events, *session.finish()], whole)
 
 
@@ -213,7 +214,7 @@ def test_a_finished_session_says_so(tiny_pipeline: Pipeline) -> None:
         ({"chunk_ms": "320"}, "a chunk of '320' ms is not possible; allowed: multiples of 80 ms"),
         ({"chunk_ms": 320.0}, "a chunk of 320.0 ms is not possible; allowed: multiples of 80 ms"),
         ({"chunk_ms": True}, "a chunk of True ms is not possible; allowed: multiples of 80 ms"),
-        ({"target": None}, "target language None is not available; allowed: de"),
+        ({"target": 5}, "target language 5 is not available; allowed: de"),
         ({"target": ["de"]}, "target language .* is not available; allowed: de"),
         ({"policy": 5}, "policy 5 is not a text; allowed: wait-k, "),
         ({"policy": WaitK()}, r"policy WaitK\(.* is not a text; allowed: wait-k, "),
@@ -243,10 +244,10 @@ def test_impossible_wishes_are_named_with_what_is_allowed(tiny_pipeline: Pipelin
     with pytest.raises(InputError, match="allowed: minimal"):
         tiny_pipeline.session(latency="fast")
     with pytest.raises(ConfigError, match="policy ctc-guided needs target-ctc"):
-        Session(tiny_pipeline.translator, make_policy("ctc-guided"), None, SessionOptions())
+        Session(tiny_pipeline.models, make_policy("ctc-guided"), SessionOptions())
     for data in (b"garbage", b"abc", b"", tiny_pipeline.session().snapshot()[:-100]):
         with pytest.raises(InputError, match=r"not a snapshot of a session: ."):
-            Session.restore(data, tiny_pipeline.translator)
+            Session.restore(data, tiny_pipeline.models)
 
 
 @pytest.mark.parametrize(

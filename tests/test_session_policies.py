@@ -1,5 +1,6 @@
 """Sessions under every policy: changed in their midst, moved, without pauses, with a translator that gives little."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,14 +12,17 @@ import torch
 
 from streamst.errors import ConfigError, InputError
 from streamst.events import Caption, Event, Finished, Words
+from streamst.models import offline
 from streamst.models.glossary import Glossary
-from streamst.models.seam import ATTENTION, NO_GLOSSARY, Pcm, Transcript
+from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening, Models, Pcm, SegmentConfig, Write
 from streamst.models.translator import SpeechTranslator
 from streamst.models.write.greedy import looping
 from streamst.pipeline import Pipeline
-from streamst.policies.base import Decoding, Heard, Hypothesis, Need
+from streamst.policies.base import Decoding, Hypothesis, Need
 from streamst.policies.catalog import POLICIES, make_policy, parse_policy
-from streamst.session import LONG_CAPTION_WORDS, Session, SessionOptions
+from streamst.session import Session, SessionOptions
+from streamst.session.captions import LONG_CAPTION_WORDS
+from streamst.session.source import source_of
 
 RATE = 16_000
 
@@ -49,26 +53,33 @@ def whole(session: Session[Any, Any], audio: Pcm) -> list[Event]:
     return [*session.push(audio), *session.finish()]
 
 
+def at_once(models: Models[Any, Any], audio: Pcm) -> str:
+    """All of the audio first, then all of it translated."""
+    state = offline.hear(models.recogniser, audio, 320)
+    return models.writer.detokenize("de", offline.write(models.recogniser, models.writer, state, "de").tokens)
+
+
 def able(pipeline: Pipeline) -> list[str]:
     """The policies that this translator has all outputs for."""
-    provides = pipeline.translator.provides | {"previous"}
+    provides = pipeline.provides | {"previous"}
     return [name for name in POLICIES if make_policy(name).needs <= provides]
 
 
 @pytest.fixture
-def tireless(tiny_pipeline: Pipeline) -> SpeechTranslator:
+def tireless(tiny_translator: SpeechTranslator) -> Models[Any, Any]:
     """A translator whose segments may be long: only what a policy forgets bounds them."""
-    one = tiny_pipeline.translator
+    one = tiny_translator
     listener = replace(one.config, longest_segment_tokens=100_000, pause_ms=100_000)
     networks = one.listener, one.writer, one.source_tokenizer, one.target_tokenizer, one.heads
-    return SpeechTranslator(listener, *networks)
+    found = SpeechTranslator(listener, *networks)
+    return Models(found.recogniser, found.pen)
 
 
 def test_the_translator_serves_every_policy_that_needs_no_other_head(tiny_pipeline: Pipeline) -> None:
     assert {"wait-k", "local-agreement", "hold-n", "edatt", "alignatt", "streamatt", "confidence", "consensus",
             "retranslate"} <= set(able(tiny_pipeline))  # fmt: skip
     for name in set(POLICIES) - set(able(tiny_pipeline)):
-        with pytest.raises(ConfigError, match=f"policy {name} needs .*, which this translator does not provide"):
+        with pytest.raises(ConfigError, match=f"policy {name} needs .*, which these models do not provide"):
             tiny_pipeline.session(policy=name)
 
 
@@ -82,34 +93,32 @@ def test_a_session_moved_after_every_second_says_the_same(tiny_pipeline: Pipelin
     events: list[Event] = []
     for piece in np.array_split(audio, 9):
         events += session.push(piece)
-        session = Session.restore(session.snapshot(), tiny_pipeline.translator)
+        session = Session.restore(session.snapshot(), replace(tiny_pipeline.models, voice=None))
     assert lines([*events, *session.finish()]) == lines(expected)
 
 
-def test_the_end_says_everything_that_is_held_wherever_the_stream_ends(tireless: SpeechTranslator) -> None:
+def test_the_end_says_everything_that_is_held_wherever_the_stream_ends(tireless: Models[Any, Any]) -> None:
     audio = noise(4, 1)
     for samples in (1, 100, 5_119, 5_120, 20_001, len(audio)):
-        state = tireless.encode(audio[:samples], tireless.init_state(320, "de"), final=True)
-        offline = tireless.detokenize(tireless.hypothesise(state, (), final=True).tokens)
-        patient = Session(tireless, parse_policy("wait-k:k=1000"), None, SessionOptions(chunk_ms=320))
+        wanted = at_once(tireless, audio[:samples])
+        patient = Session(tireless, parse_policy("wait-k:k=1000"), SessionOptions(chunk_ms=320))
         assert text(patient.push(audio[:samples])) == ""
-        assert text(patient.finish()) == offline
+        assert text(patient.finish()) == wanted
         for name in ("wait-k:k=1", "alignatt", "streamatt", "hold-n:n=1"):
-            events = whole(Session(tireless, parse_policy(name), None, SessionOptions(chunk_ms=320)), audio[:samples])
+            events = whole(Session(tireless, parse_policy(name), SessionOptions(chunk_ms=320)), audio[:samples])
             shown = [e for e in events if isinstance(e, Caption) and e.lang == "de" and e.final]
             assert all(not e.unstable for e in shown)
             assert text(events) == " ".join(e.stable for e in shown if e.stable)
-    assert offline
+    assert wanted
 
 
-def test_at_its_patient_limit_every_policy_says_what_offline_decoding_says(tireless: SpeechTranslator) -> None:
-    audio, translator = noise(3, 5), tireless
-    state = translator.encode(audio, translator.init_state(320, "de"), final=True)
-    offline = translator.detokenize(translator.hypothesise(state, (), final=True).tokens)
-    assert offline
+def test_at_its_patient_limit_every_policy_says_what_offline_decoding_says(tireless: Models[Any, Any]) -> None:
+    audio = noise(3, 5)
+    wanted = at_once(tireless, audio)
+    assert wanted
     for name in ("wait-k:k=1000", "local-agreement:n=100", "hold-n:n=1000", "edatt:alpha=0", "alignatt:hold_ms=60000",
                  "streamatt:hold_ms=60000", "confidence:tau=1", "consensus:passes=100", "retranslate"):  # fmt: skip
-        assert text(whole(Session(tireless, parse_policy(name), None, SessionOptions(chunk_ms=320)), audio)) == offline
+        assert text(whole(Session(tireless, parse_policy(name), SessionOptions(chunk_ms=320)), audio)) == wanted
 
 
 def test_a_policy_and_a_chunk_size_change_in_mid_segment_and_no_word_is_lost(tiny_pipeline: Pipeline) -> None:
@@ -121,7 +130,7 @@ def test_a_policy_and_a_chunk_size_change_in_mid_segment_and_no_word_is_lost(tin
     events += session.push(audio[12_345:20_000])
     assert session.chunk_ms == 640
     assert isinstance(session.policy, POLICIES["hold-n"])
-    moved = Session.restore(session.snapshot(), tiny_pipeline.translator)
+    moved = Session.restore(session.snapshot(), replace(tiny_pipeline.models, voice=None))
     rest = [*session.push(audio[20_000:]), *session.finish()]
     assert lines([*moved.push(audio[20_000:]), *moved.finish()]) == lines(rest)
     events += rest
@@ -169,15 +178,16 @@ def test_captions_only_and_back_keeps_the_voice_in_order(tiny_pipeline: Pipeline
     assert text(events)
 
 
-def test_a_talk_without_a_pause_keeps_bounded_memory_under_streamatt(tireless: SpeechTranslator) -> None:
+def test_a_talk_without_a_pause_keeps_bounded_memory_under_streamatt(tireless: Models[Any, Any]) -> None:
     policy = parse_policy("streamatt:keep_words=3,keep_ms=3000,hold_ms=80,rewind_ms=60000")
-    session = Session(tireless, policy, None, SessionOptions(chunk_ms=320))
+    session = Session(tireless, policy, SessionOptions(chunk_ms=320))
     sizes, events = [], list[Event]()
     for second in range(60):
         events += session.push(noise(1, second))
         sizes.append(len(session.snapshot()))
         assert len(session._segment.prefix) <= 128
-        assert tireless.heard(session._hearing).frames <= 3000 / tireless.frame_ms + 4
+        heard = session._source.counts()
+        assert heard.frames <= 3000 / heard.frame_ms + 4
     assert max(sizes[30:]) <= 1.1 * max(sizes[5:30])
     events += session.finish()
     captions = [e for e in events if isinstance(e, Caption)]
@@ -200,29 +210,33 @@ def test_a_talk_without_a_pause_is_cut_by_length_under_other_policies(tiny_pipel
     assert finished.segments > 1
 
 
-def test_what_is_forgotten_is_gone_and_the_rest_keeps_its_times(tireless: SpeechTranslator) -> None:
-    state = tireless.encode(noise(4, 5), tireless.init_state(320, "de"))
-    words = tireless.source_text(state, final=True).stable
-    kept = tireless.forget(state, 20, 0)
-    assert tireless.heard(kept).frames == tireless.heard(state).frames - 20
-    assert tireless.heard(kept).start_ms == 20 * tireless.frame_ms
-    later = [word for word in words if word.start_ms >= 21 * tireless.frame_ms]
-    assert later
-    assert list(tireless.source_text(kept, final=True).stable)[-len(later) + 1 :] == later[1:]
-    alignment = tireless.hypothesise(kept, ()).alignment
-    assert all(0 <= frame < tireless.heard(kept).frames for frame in alignment)
+def test_what_is_forgotten_is_gone_and_the_rest_keeps_its_times(tireless: Models[Any, Any]) -> None:
+    recogniser = tireless.recogniser
+    state = offline.hear(recogniser, noise(4, 5), 320, final=False)
+    before = recogniser.listening(state)
+    count = len(before.words) // 2
+    assert count
+    start = before.words[count].first_frame
+    after = recogniser.listening(recogniser.forget(state, count, start))
+    assert after.words == before.words[count:]
+    assert after.frames == before.frames
+    assert recogniser.listening(recogniser.forget(state, len(before.words), before.frames)).words == ()
+    kept = source_of(after, start, recogniser.segments)
+    assert kept.counts().frames == before.frames - start
+    assert kept.counts().start_ms == start * before.frame_ms
+    (found,) = tireless.writer.write_all([Write(kept.counted_from_start(), kept.counts().frames, (), False, "de")])
+    assert all(0 <= frame < kept.counts().frames for frame in found.alignment)
 
 
-def test_exported_attention_is_a_share_for_every_frame(tiny_pipeline: Pipeline) -> None:
-    translator = tiny_pipeline.translator
-    state = translator.encode(noise(3, 5), translator.init_state(320, "de"))
-    plain = translator.hypothesise(state, ())
-    found = translator.hypothesise(state, (), decoding=Decoding(attention=True))
+def test_exported_attention_is_a_share_for_every_frame(tireless: Models[Any, Any]) -> None:
+    heard = tireless.recogniser.listening(offline.hear(tireless.recogniser, noise(3, 5), 320, final=False))
+    asked = [Write(heard.words, heard.frames, (), False, "de", Decoding(attention=wish)) for wish in (False, True)]
+    plain, found = tireless.writer.write_all(asked)
     assert not plain.attention
     assert found.tokens == plain.tokens
     assert len(found.attention) == len(found.tokens) > 0
     for row in found.attention:
-        assert len(row) == translator.heard(state).frames
+        assert len(row) == heard.frames
         assert sum(row) == pytest.approx(1.0, abs=1e-4)
 
 
@@ -239,79 +253,86 @@ def test_a_round_in_circles_is_recognised_at_its_end(tokens: tuple[int, ...], re
 
 @dataclass(frozen=True)
 class Clock:
-    """State of `Counting`: samples heard, and where the segment began."""
+    """State of `Seconds`: samples heard, and the words that were forgotten."""
 
     samples: int = 0
-    begun: int = 0
+    gone: int = 0
 
 
-class Counting:
-    """A translator without a source CTC: it hears seconds and says their numbers."""
+class Seconds:
+    """A recogniser that hears a word a second and takes five of them for a sentence."""
 
-    sample_rate_hz = RATE
-    source, targets = "en", ("de",)
-    provides: frozenset[Need] = frozenset({"alignment"})
+    language, sample_rate_hz = "en", RATE
+    provides: frozenset[Need] = frozenset()
+    segments = SegmentConfig()
+    silent_s, sentence = 0, 5
 
-    def init_state(self, chunk_ms: int, target: str, glossary: Glossary = NO_GLOSSARY) -> Clock:
+    def chunk_samples(self, chunk_ms: int) -> int:
+        return chunk_ms * RATE // 1000
+
+    def init_state(self, glossary: Glossary = NO_GLOSSARY) -> Clock:
         return Clock()
 
-    def rechunk(self, state: Clock, chunk_ms: int) -> Clock:
-        return state
+    def hear_all(self, work: Sequence[Hear]) -> list[Clock]:
+        return [replace(one.state, samples=one.state.samples + len(one.pcm)) for one in work]
 
-    def encode(self, pcm: Pcm, state: Clock, final: bool = False) -> Clock:
-        return Clock(state.samples + len(pcm), state.begun)
+    def listening(self, state: Clock) -> Listening:
+        numbers = range(state.gone, max(0, state.samples // RATE - self.silent_s))
+        at = [10 * (number + self.silent_s) for number in numbers]
+        words = tuple(HeardWord(f"w{number}", first, first + 9) for number, first in zip(numbers, at, strict=True))
+        ended = self.sentence if 0 < self.sentence <= len(words) else 0
+        return Listening(words, len(words), state.samples // (RATE // 10), 100.0, 0.0, ended)
 
-    def heard(self, state: Clock, final: bool = False) -> Heard:
-        return Heard((state.samples - state.begun) // 1600, 100.0, final=final, start_ms=state.begun / 16)
+    def forget(self, state: Clock, words: int, frame: int, labels: int | None = None) -> Clock:
+        return replace(state, gone=state.gone + words)
 
-    def source_text(self, state: Clock, final: bool = False) -> Transcript:
-        return Transcript()
 
-    def hypothesise(
-        self, state: Clock, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
-    ) -> Hypothesis:
-        said = range(len(prefix), (state.samples - state.begun) // RATE)
-        frames = tuple(10 * second + 9 for second in said)
-        return Hypothesis(tuple(said), alignment=frames, word_ends=tuple(range(1, len(said) + 1)), finished=True)
+class Numbers:
+    """A writer that says the number of each word in its segment."""
 
-    def detokenize(self, tokens: Sequence[int]) -> str:
+    source, targets = "en", ("de",)
+    provides: frozenset[Need] = frozenset({"alignment"})
+    stop: tuple[int, ...] = ()  # said after the words, as if no other came
+
+    def terms(self, glossary: Glossary) -> None:
+        return None
+
+    def write_all(self, work: Sequence[Write]) -> list[Hypothesis]:
+        return [self._write(one) for one in work]
+
+    def _write(self, work: Write) -> Hypothesis:
+        said = (*range(len(work.words)), *self.stop)[len(work.prefix) :]
+        frames = tuple(work.words[min(number, len(work.words) - 1)].last_frame for number in said)
+        return Hypothesis(said, alignment=frames, word_ends=tuple(range(1, len(said) + 1)), finished=True)
+
+    def detokenize(self, target: str, tokens: Sequence[int]) -> str:
         return " ".join(map(str, tokens))
 
-    def endpoint(self, state: Clock) -> bool:
-        return state.samples - state.begun >= 5 * RATE
 
-    def next_segment(self, state: Clock) -> Clock:
-        return Clock(state.samples, state.samples)
-
-    def forget(self, state: Clock, frames: int, tokens: int) -> Clock:
-        return Clock(state.samples, state.begun + frames * 1600)
-
-    def pack_state(self, state: Clock) -> dict[str, Any]:
-        return {"samples": state.samples, "begun": state.begun}
-
-    def unpack_state(self, packed: dict[str, Any]) -> Clock:
-        return Clock(**packed)
-
-
-@pytest.mark.parametrize("name", ["wait-k:k=1,boundaries=fixed,step_ms=1000", "local-agreement", "hold-n:n=1",
-                                  "alignatt", "retranslate:mask=0"])  # fmt: skip
-def test_a_translator_without_source_ctc_is_decoded_all_the_same(name: str) -> None:
-    session = Session(Counting(), parse_policy(name), None, SessionOptions(chunk_ms=500))
+@pytest.mark.parametrize("name", ["wait-k:k=1,boundaries=fixed,step_ms=1000", "wait-k", "local-agreement",
+                                  "hold-n:n=1", "alignatt", "retranslate:mask=0"])  # fmt: skip
+def test_a_recogniser_and_a_writer_of_a_few_lines_serve_every_policy_of_words(name: str) -> None:
+    models = Models(Seconds(), Numbers())
+    session = Session(models, parse_policy(name), SessionOptions(chunk_ms=500))
     events: list[Event] = []
     for _ in range(12):
         events += session.push(np.zeros(RATE, np.float32))
-        session = Session.restore(session.snapshot(), Counting())
+        session = Session.restore(session.snapshot(), models)
     before = text(events)
     events += session.finish()
     assert text(events) == "0 1 2 3 4 0 1 2 3 4 0 1"
     assert before
-    with pytest.raises(ConfigError, match="policy wait-k needs source-ctc"):
-        Session(Counting(), make_policy("wait-k"))
+    heard = [e.stable for e in events if isinstance(e, Caption) and e.lang == "en" and e.final]
+    assert heard == ["w0 w1 w2 w3 w4", "w5 w6 w7 w8 w9", "w10 w11"]
+    with pytest.raises(ConfigError, match="policy taed needs taed"):
+        Session(models, make_policy("taed"))
 
 
-def test_a_glossary_pulls_a_random_translator_to_its_term_and_only_where_it_was_heard(tiny_pipeline: Pipeline) -> None:
+def test_a_glossary_pulls_a_random_translator_to_its_term_and_only_where_it_was_heard(
+    tiny_pipeline: Pipeline, tiny_translator: SpeechTranslator
+) -> None:
     torch.manual_seed(0)
-    audio, translator = noise(6, 5), tiny_pipeline.translator
+    audio = noise(6, 5)
     plain = whole(tiny_pipeline.session(policy="hold-n", chunk_ms=320, speech=False), audio)
     heard = [e.stable for e in plain if isinstance(e, Caption) and e.lang == "en" and e.final]
     source = next(word for line in heard for word in line.split() if len(word) > 1)
@@ -319,54 +340,112 @@ def test_a_glossary_pulls_a_random_translator_to_its_term_and_only_where_it_was_
         tiny_pipeline.session(policy="hold-n", chunk_ms=320, speech=False, glossary={"zzzyzx": "See"}), audio
     )
     assert text(absent) == text(plain)
-    state = translator.encode(audio[:32_000], translator.init_state(320, "de", Glossary(((source, "Mai"),))), True)
-    assert translator.heard(state).source_tokens
+    state = offline.hear(tiny_translator.recogniser, audio[:32_000], 320, Glossary(((source, "Mai"),)))
+    assert state.words
     with pytest.raises(InputError, match="entry 2: 'box' is"):
         tiny_pipeline.session(glossary=[("box", "Kiste"), ("box", "Truhe")])
 
 
-class Hasty(Counting):
-    """Says a sentence after every second, always as if it were the last: its last word is a full stop."""
+class Hasty(Numbers):
+    """Ends the sentence after every word: its last word is a full stop."""
 
-    def hypothesise(
-        self, state: Clock, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
-    ) -> Hypothesis:
-        said = [*range((state.samples - state.begun) // RATE), 99][len(prefix) :]
-        return Hypothesis(tuple(said), word_ends=tuple(range(1, len(said) + 1)), finished=True)
+    stop = (99,)
+
+
+class Breathless(Seconds):
+    """Hears no end of a sentence."""
+
+    sentence = 0
 
 
 def test_one_decode_does_not_end_a_sentence_before_the_speaker_does() -> None:
     options = SessionOptions(chunk_ms=500)
-    session = Session(Hasty(), parse_policy("wait-k:k=1,boundaries=fixed,step_ms=100"), None, options)
+    policy = parse_policy("wait-k:k=1,boundaries=fixed,step_ms=100")
+    session = Session(Models(Breathless(), Hasty()), policy, options)
     events = [event for _ in range(4) for event in session.push(np.zeros(RATE, np.float32))]
     assert text(events) == "0 1 2 3"
     assert text([*events, *session.finish()]) == "0 1 2 3 99"
 
 
-class Quiet(Counting):
+class Quiet(Breathless):
     """Hears its first word after two minutes."""
 
-    provides: frozenset[Need] = frozenset({"alignment", "source-ctc"})
-
-    def heard(self, state: Clock, final: bool = False) -> Heard:
-        words = max(0, state.samples // RATE - 120)
-        return replace(super().heard(state, final), source_words=words, source_tokens=words)
-
-    def endpoint(self, state: Clock) -> bool:
-        return False
+    silent_s = 120
 
 
 @pytest.mark.parametrize("name", ["wait-k:k=1", "alignatt", "local-agreement"])
 def test_of_a_long_silence_only_the_end_is_kept(name: str) -> None:
-    translator = Quiet()
-    session = Session(translator, parse_policy(name), None, SessionOptions(chunk_ms=500))
+    session = Session(Models(Quiet(), Numbers()), parse_policy(name), SessionOptions(chunk_ms=500))
     events: list[Event] = []
     for _ in range(125):
         events += session.push(np.zeros(RATE, np.float32))
-        heard = translator.heard(session._hearing)
+        heard = session._source.counts()
         assert heard.frames * heard.frame_ms <= 66_000
         assert heard.start_ms + heard.frames * heard.frame_ms == session._source_ms
     assert text(events)
     said = [e for e in [*events, *session.finish()] if isinstance(e, Words)]
     assert all(e.source_ms > 120_000 for e in said)
-    assert text(said) == " ".join(map(str, range(64)))  # the seconds since the end of what was forgotten
+    assert text(said) == "0 1 2 3 4"
+
+
+class Overlapping(Breathless):
+    """Hears words that share frames."""
+
+    def listening(self, state: Clock) -> Listening:
+        heard = super().listening(state)
+        return replace(heard, words=tuple(replace(one, last_frame=one.last_frame + 3) for one in heard.words))
+
+
+@pytest.mark.parametrize("name", ["wait-k:k=1", "retranslate", "streamatt:keep_words=1,keep_ms=1000"])
+def test_a_word_never_ends_after_the_next_begins(name: str) -> None:
+    session = Session(Models(Overlapping(), Numbers()), parse_policy(name), SessionOptions(chunk_ms=500))
+    events = [event for _ in range(9) for event in session.push(np.zeros(RATE, np.float32))]
+    shown = [e.spans_ms for e in [*events, *session.finish()] if isinstance(e, Caption) and e.lang == "en"]
+    assert max(map(len, shown)) > 1
+    for spans in shown:
+        assert all(start <= end for start, end in spans)
+        assert all(one[1] <= other[0] for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"chunk_ms": 0}, "a chunk of 0 ms is not possible"),
+        ({"chunk_ms": "320"}, "'320' is not a int"),
+        ({"next_chunk_ms": -80}, "a chunk of -80 ms is not possible"),
+        ({"samples": -1}, "samples -1 of a session is not possible"),
+        ({"samples": 0.5}, "0.5 is not a int"),
+        ({"compute_s": float("nan")}, "nan is not a number"),
+        ({"waiting": np.zeros(90_000, np.float32)}, "90000 samples wait for a chunk of"),
+        ({"waiting": np.zeros((2, 2), np.float32)}, "an array of"),
+        ({"finished": "no"}, "'no' is not a bool"),
+        ({"segment": 7}, "not a Segment: 7"),
+        ({"ear": None}, "not a Ear: None"),
+    ],
+)
+def test_a_snapshot_of_what_no_session_comes_to_is_refused(
+    tiny_pipeline: Pipeline, change: dict[str, Any], named: str
+) -> None:
+    session = tiny_pipeline.session(policy="wait-k", speech=False)
+    session.push(noise(2))
+    progress = copy.copy(session._at)
+    for name, value in change.items():
+        object.__setattr__(progress, name, value)
+    session._at = progress
+    with pytest.raises(InputError, match=f"not a snapshot of a session: {named}"):
+        Session.restore(session.snapshot(), tiny_pipeline.models)
+
+
+def test_parts_that_share_no_language_are_refused(tiny_pipeline: Pipeline) -> None:
+    class German(Seconds):
+        language = "de"
+
+    with pytest.raises(InputError, match="the recogniser hears 'de', the writer reads 'en': they share no language"):
+        Models(German(), Numbers())
+    assert tiny_pipeline.voice is not None
+
+    class French(Numbers):
+        targets = ("fr",)
+
+    with pytest.raises(InputError, match="the voice speaks 'de', the writer writes fr"):
+        Models(Seconds(), French(), tiny_pipeline.voice)

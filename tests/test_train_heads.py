@@ -10,9 +10,11 @@ import torch
 from streamst import checkpoint
 from streamst.config import to_dict
 from streamst.errors import ConfigError
+from streamst.models import offline
 from streamst.models.listen.conformer import ConformerConfig
+from streamst.models.listen.lexicon import BLANK
 from streamst.models.listen.listener import Listener, ListenerConfig
-from streamst.models.listen.transducer import BLANK
+from streamst.models.seam import Hear, Models
 from streamst.models.translator import SpeechTranslator, TranslatorConfig
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.policies.catalog import make_policy
@@ -55,7 +57,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     encoder = ConformerConfig(dim=32, layers=1, heads=2, kernel=3, middle=1, dropout=0.0)
     hears = ListenerConfig(encoder=encoder, source_tokens=source.size)
-    writes = WriterConfig(source.size, target.size, 32, dim=32, heads=2, memory_layers=1, decoder_layers=2, dropout=0.0)
+    writes = WriterConfig(source.size, target.size, dim=32, heads=2, memory_layers=1, decoder_layers=2, dropout=0.0)
     networks = torch.nn.ModuleDict({"listener": Listener(hears), "writer": Writer(writes)})
     checkpoint.save(base, "translator", to_dict(TranslatorConfig(hears, writes)), networks)
     return folder
@@ -86,24 +88,25 @@ def test_every_head_and_the_shared_listener_learn(headed: Path) -> None:
 
 def test_the_exported_translator_captions_through_its_transducer(headed: Path) -> None:
     translator = SpeechTranslator.load(headed / "model")
-    assert translator.provides >= {"transducer", "target-ctc", "source-ctc"}
+    assert translator.recogniser.provides >= {"transducer", "target-ctc"}
     with torch.no_grad():
         translator.heads.captions.out.bias[BLANK] -= 4.0  # type: ignore[union-attr]  # so short a training is shy
-    heard = translator.encode(sound(["one", "ten"]), translator.init_state(320, "de"), final=True)
+    heard = offline.hear(translator.recogniser, sound(["one", "ten"]), 320)
     assert heard.tokens
+    assert len(heard.words) <= len(heard.tokens)
     assert all(token.first == token.last < heard.frames for token in heard.tokens)
-    assert len(heard.pooled) == len(heard.tokens)
 
 
 @pytest.mark.parametrize("name", ["transducer", "ctc-guided"])
 def test_a_policy_gets_what_it_needs_and_a_session_survives_a_snapshot(headed: Path, name: str) -> None:
     translator = SpeechTranslator.load(headed / "model")
+    models = Models(translator.recogniser, translator.pen)
     pcm = sound(["two", "six", "one"])
-    whole = Session(translator, make_policy(name))
+    whole = Session(models, make_policy(name))
     events = [*whole.push(pcm), *whole.finish()]
-    first = Session(translator, make_policy(name))
+    first = Session(models, make_policy(name))
     early = first.push(pcm[:12_000])
-    second = Session.restore(first.snapshot(), translator)
+    second = Session.restore(first.snapshot(), models)
     late = [*second.push(pcm[12_000:]), *second.finish()]
     words = [[w for e in run for w in getattr(e, "words", ())] for run in (events, [*early, *late])]
     assert words[0] == words[1]
@@ -113,9 +116,9 @@ def test_labels_of_the_lattice_stay_when_more_is_heard(headed: Path) -> None:
     translator = SpeechTranslator.load(headed / "model")
     with torch.no_grad():
         translator.heads.captions.out.bias[BLANK] -= 4.0  # type: ignore[union-attr]  # else the segment is quiet
-    pcm, state, before = sound(["two", "six", "one", "ten"]), translator.init_state(160, "de"), []
-    for start in range(0, len(pcm), 2_560):
-        state = translator.encode(pcm[start : start + 2_560], state)
+    pcm, state, before = sound(["two", "six", "one", "ten"]), translator.recogniser.init_state(), []
+    for start in range(0, len(pcm) - 2_559, 2_560):
+        (state,) = translator.recogniser.hear_all([Hear(pcm[start : start + 2_560], state)])
         emitted = translator.heads.lattice(state.heads, state.frames, blank_penalty=5.0)
         now = [(e.label, e.frame) for e in emitted]
         assert now[: len(before)] == before
@@ -135,8 +138,8 @@ def test_taed_learns_when_to_say_and_serves_its_policy(workshop: Path) -> None:
     assert figures["average proportion"] < 0.95  # says before it has read everything
     assert figures["chrF"] > 30
     translator = SpeechTranslator.load(workshop / "taed/model")
-    assert translator.provides >= {"taed", "write-probability"}
-    Session(translator, make_policy("taed")).push(np.zeros(8_000, np.float32))
+    assert translator.pen.provides >= {"taed", "write-probability"}
+    Session(Models(translator.recogniser, translator.pen), make_policy("taed")).push(np.zeros(8_000, np.float32))
 
 
 def test_the_gate_s_lattice_is_the_search_s_probabilities(workshop: Path) -> None:

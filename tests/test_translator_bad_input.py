@@ -167,6 +167,6 @@ def test_a_checkpoint_from_before_the_heads_loads(tiny_model: Path, tmp_path: Pa
     del described["config"]["heads"]
     del described["config"]["writer"]["prompts"]
     path.write_text(json.dumps(described))
-    translator = load(str(tmp_path), "cpu").translator
-    assert translator.heads.provides == frozenset()
-    assert "transducer" not in translator.provides
+    pipeline = load(str(tmp_path), "cpu")
+    assert pipeline.recogniser.provides == frozenset()
+    assert "taed" not in pipeline.provides

@@ -111,13 +111,13 @@ class LiveStream:
         Another policy or latency takes over from the next chunk on, in mid-sentence; for anything else, and where
         `flush` asks for it, what was begun is finished first.
         """
-        source = self.pipeline.translator.source
+        source = self.pipeline.source
         if settings.source not in (None, source):
             raise ProtocolError(f"config.source: {settings.source!r}; allowed: {source}", codes.BAD_PARAMETER)
         settings = dataclasses.replace(
             settings,
             source=source,
-            target=settings.target or self.pipeline.translator.targets[0],
+            target=settings.target or self.pipeline.targets[0],
             policy=settings.policy or self.defaults.policy,
             latency=settings.latency or self.defaults.latency or "medium",
         )

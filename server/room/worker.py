@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, pipeline: Pipeline, metrics: Metrics | Tally, options: EngineOptions | None = None) -> None:
         self._pipeline, self._metrics = pipeline, metrics
         self._pressure = Pressure(time.perf_counter)
-        self._engine = Engine(pipeline.translator, pipeline.voice, options, self._observe)
+        self._engine = Engine(pipeline.models, options, self._observe)
 
     @property
     def codec(self) -> Codec | None:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 
 from streamst import watermark
 from streamst.audio import Pcm
-from streamst.errors import InputError
-from streamst.models.seam import check_speech
+from streamst.models.seam import Speak, check_speech
 
 QUIET = 1e-3  # amplitude of silence
 PHRASE_WORDS = 6  # after which a phrase is spoken though nothing ended it
@@ -48,47 +45,34 @@ class PhraseVoice:
         """Nothing said, nothing held."""
         return PhraseState((), watermark.init_state(self.sample_rate_hz))
 
-    def speak(
-        self, words: Sequence[str], state: PhraseState, *, final: bool, rate: float = 1.0, pauses: float = 1.0,
-        hurried: bool = False,
-    ) -> tuple[Pcm, PhraseState]:  # fmt: skip
+    def speak_all(self, work: Sequence[Speak]) -> list[tuple[Pcm, PhraseState]]:
         """Audio (samples,) of the phrases that are complete; all where `final`. Errors as `check_speech`.
 
         pauses: of the silence after a phrase; those within it are the synthesis' own. Such a voice cannot be hurried.
         """
-        del hurried
-        check_speech(words, rate, pauses)
+        return [self._speak(one) for one in work]
+
+    def _speak(self, work: Speak) -> tuple[Pcm, PhraseState]:
+        check_speech(work.words, work.rate, work.pauses)
+        state: PhraseState = work.state
         held = list(state.held)
         pieces = [np.zeros(0, np.float32)]
-        for word in words:
+        for word in work.words:
             held.append(word)
             if word.endswith(ENDS) or len(held) >= self.phrase_words:
-                pieces.append(self._said(held, rate, pauses))
+                pieces.append(self._said(held, work.rate, work.pauses))
                 held = []
-        if final:
-            pieces.append(self._said(held, rate, pauses))
+        if work.final:
+            pieces.append(self._said(held, work.rate, work.pauses))
             held = []
         pcm, mark = np.concatenate(pieces), state.mark
         if self.marked:
-            pcm, mark = watermark.mark(pcm, mark, final)
+            pcm, mark = watermark.mark(pcm, mark, work.final)
         return pcm, PhraseState(tuple(held), mark)
 
     def held(self, state: PhraseState) -> tuple[str, ...]:
         """The words of the phrase that is not complete yet."""
         return state.held
-
-    def pack_state(self, state: PhraseState) -> dict[str, Any]:
-        """Plain values and tensors."""
-        mark = [torch.from_numpy(state.mark.waiting), torch.from_numpy(state.mark.overlap)]
-        return {"held": list(state.held), "mark": mark, "marked": [state.mark.frame, state.mark.skip]}
-
-    def unpack_state(self, packed: dict[str, Any]) -> PhraseState:
-        """The inverse of `pack_state`; InputError when it does not fit."""
-        try:
-            mark = watermark.MarkState(*(tensor.numpy() for tensor in packed["mark"]), *packed["marked"])
-            return PhraseState(tuple(packed["held"]), mark)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"not a state of this voice: {error!r}") from None
 
     def _said(self, words: Sequence[str], rate: float, pauses: float) -> Pcm:
         text = " ".join(words)

@@ -17,13 +17,15 @@ from torch import Tensor
 from streamst.errors import InputError
 from streamst.models.glossary import Glossary
 from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening, Pcm
-from streamst.models.segment import closes
+from streamst.models.segment import SegmentConfig, closes
+from streamst.policies.base import Need
 
 from .level import Level, listen
 from .whisper_model import FRAME, RATE_HZ, SPACELESS, Pass, WhisperModel
 
 FRAME_MS = 20.0
 CHUNKS_MS = (160, 2000)
+MOST_WORDS = 60  # of a segment
 ENOUGH, MOST = 300, 600  # frames: from the first on the window ends at sentences, beyond the second at any word
 SLOWEST = 50  # frames of a word
 PAUSE, KEPT = 30, 20  # frames of silence after which everything is certain, and those that stay before the next word
@@ -56,6 +58,8 @@ class WhisperRecogniser:
     """Implements `Recogniser` (models/seam.py)."""
 
     sample_rate_hz = RATE_HZ
+    provides: frozenset[Need] = frozenset()
+    segments = SegmentConfig(longest=MOST_WORDS)
 
     def __init__(self, folder: Path, language: str = "en", translate: bool = False) -> None:
         """translate: it writes what it hears in English. InputError for a language that the model does not hear."""
@@ -66,11 +70,13 @@ class WhisperRecogniser:
         if translate and not self.model.multilingual:
             raise InputError(f"{folder} hears English only and cannot translate; allowed: a multilingual Whisper model")
 
-    def check_chunk(self, chunk_ms: int) -> None:
-        """InputError unless a multiple of 20 ms between 160 and 2000."""
+    def chunk_samples(self, chunk_ms: int) -> int:
+        """The samples of a chunk; InputError unless a multiple of 20 ms between 160 and 2000."""
         fewest, most = CHUNKS_MS
-        if not fewest <= chunk_ms <= most or chunk_ms % FRAME_MS:
+        whole = isinstance(chunk_ms, int) and not isinstance(chunk_ms, bool)
+        if not whole or not fewest <= chunk_ms <= most or chunk_ms % FRAME_MS:
             raise InputError(f"chunks of {chunk_ms} ms are not possible; allowed: {fewest} to {most}, in steps of 20")
+        return chunk_ms * RATE_HZ // 1000
 
     def init_state(self, glossary: Glossary = NO_GLOSSARY) -> WhisperState:
         """Nothing heard. Whisper knows no glossary."""
@@ -86,8 +92,9 @@ class WhisperRecogniser:
         silence_ms = min(state.level.silent, state.frames) * FRAME_MS
         return Listening(state.words + state.guess, len(state.words), state.frames, FRAME_MS, silence_ms)
 
-    def forget(self, state: WhisperState, frame: int) -> WhisperState:
-        """Words of the last guess that end before `frame` have become certain."""
+    def forget(self, state: WhisperState, words: int, frame: int, labels: int | None = None) -> WhisperState:
+        """The first `words`, which end before `frame`: those of the last guess have become certain."""
+        del words, labels
         settled = _settle(state, sum(word.last_frame < frame for word in state.guess))
         kept = tuple(word for word in settled.words if word.last_frame >= frame)
         return _cut(replace(settled, words=kept), sum(word.last_frame < frame for word in settled.given))

@@ -143,9 +143,7 @@ def sweep(
         model=model, device=device, target=target, task=task, speech=speech, realtime=realtime, url=url, threads=threads
     )
     policies = [
-        one
-        for name in policy or []
-        for one in (every_policy(pipeline_of(base).translator.provides) if name == "all" else [name])
+        one for name in policy or [] for one in (every_policy(pipeline_of(base).provides) if name == "all" else [name])
     ]
     points = plan(base, policies, latency or [], chunk_ms or [])
     recordings = read_manifest(manifest, limit)
@@ -179,13 +177,13 @@ def text(
     from streamst.evaluate.log.runlog import write_json
     from streamst.evaluate.report.text import text_report
     from streamst.evaluate.report.write import figures_table
-    from streamst.evaluate.run.text import write_early, write_whole, writer_of
+    from streamst.evaluate.run.text import write_early, write_whole
     from streamst.pipeline import load
     from streamst.policies.catalog import parse_policy
 
     wanted, sentences = parse_policy(policy) if policy else None, read_pairs(pairs, limit)
     torch.set_num_threads(threads)
-    writer = writer_of(load(model, device, precision).translator)
+    writer = load(model, device, precision).writer
     early = write_early(writer, target, sentences, wanted) if wanted else None
     whole = write_whole(writer, target, sentences)
     found = text_report(sentences, early or whole, whole if early else None, target, resamples)

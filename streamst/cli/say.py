@@ -37,20 +37,21 @@ def say(
         raise InputError("there is nothing to say: TEXT has no words")
     from streamst.audio import WavWriter
     from streamst.languages.german.spoken import leans
+    from streamst.models.seam import Speak
     from streamst.pipeline import load
 
     with shown("Loading the model"):
         voice = load(model, device, voice_name=voice_name).voice
     if voice is None:
         raise InputError(f"model {model!r} has no voice")
-    voice.speak(words[:1], voice.init_state(), final=True)
+    voice.speak_all([Speak(tuple(words[:1]), voice.init_state(), True)])
     pieces: list[np.ndarray] = []
     first_audio_s: float | None = None
     state = voice.init_state()
     started = time.perf_counter()
     for place, word in enumerate(words):
         final = place == len(words) - 1 or (word.endswith((".", "!", "?")) and not leans(word))
-        pcm, state = voice.speak([word], state, final=final, rate=rate)
+        ((pcm, state),) = voice.speak_all([Speak((word,), state, final, rate)])
         if len(pcm) and first_audio_s is None:
             first_audio_s = time.perf_counter() - started
         pieces.append(pcm)

@@ -63,7 +63,7 @@ def translate(
     if output is not None and voice_hz is None:
         raise InputError(f"model {model!r} has no voice: leave out -o")
     rate_hz = session.sample_rate_hz
-    with Sinks(pipeline.translator.source, to, srt, bilingual, length_s) as sinks:
+    with Sinks(pipeline.source, to, srt, bilingual, length_s) as sinks:
         if output is not None and voice_hz is not None:
             sinks.speak_into(output, voice_hz, aligned=not contiguous)
         try:

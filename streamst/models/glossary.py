@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamst.errors import InputError
 from streamst.languages.english import spoken_english
-from streamst.models.write.steering import Wish
-from streamst.text import Tokenizer
 
 MAX_TERMS = 20_000
 MAX_CHARACTERS = 100  # of a term, either side
@@ -81,74 +78,3 @@ def _pair(entry: object, where: str) -> tuple[str, str]:
     if not spoken:
         raise InputError(f"{where}: {source!r} has no letter that can be spoken")
     return spoken, target
-
-
-class Terms:
-    """A glossary in the tokens of a translator. Made once for all sessions that bring the same.
-
-    Target letters that the translator never writes lose their accents; InputError names a term where that is not
-    enough.
-    """
-
-    def __init__(self, glossary: Glossary, source: Tokenizer, target: Tokenizer) -> None:
-        self.glossary = glossary
-        self.sources = [tuple(source.encode(term)) for term, _ in glossary.terms]
-        self._targets = [_written(term, target) for _, term in glossary.terms]
-        self._words: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # by first word, longest first
-        for number, (term, _) in enumerate(glossary.terms):
-            words = tuple(term.split())
-            self._words.setdefault(words[0], []).append((words, number))
-        for found in self._words.values():
-            found.sort(key=lambda one: -len(one[0]))
-        # A tree over source tokens: the children of a node by label, its own label and depth, the term that ends there
-        # or -1.
-        self.children: list[dict[int, int]] = [{}]
-        self.label = [-1]
-        self.depth = [0]
-        self.ends = [-1]
-        for number, tokens in enumerate(self.sources):
-            node = 0
-            for token in tokens:
-                if token not in self.children[node]:
-                    self.children[node][token] = len(self.children)
-                    self.children.append({})
-                    self.label.append(token)
-                    self.depth.append(self.depth[node] + 1)
-                    self.ends.append(-1)
-                node = self.children[node][token]
-            if node:
-                self.ends[node] = number
-
-    def wishes(self, words: Sequence[str], places: Sequence[tuple[int, int]]) -> tuple[Wish, ...]:
-        """The terms among the source `words`, longer ones first where they overlap; `places`: the first and the last
-        memory entry of each word."""
-        found: list[Wish] = []
-        at = 0
-        while at < len(words):
-            step = 1
-            for term, number in self._words.get(words[at], ()):
-                if tuple(words[at : at + len(term)]) == term:
-                    step = len(term)
-                    if self._targets[number]:
-                        found.append(Wish(places[at][0], places[at + step - 1][1], self._targets[number]))
-                    break
-            at += step
-        return tuple(found)
-
-
-def _written(term: str, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The tokens of a target term, none of them unknown: a term that cannot be completed must not be begun."""
-    term = unicodedata.normalize("NFC", term)
-    tokens = tokenizer.encode(term)
-    if Tokenizer.unknown in tokens:
-        bare = {c: unicodedata.normalize("NFKD", c)[0] for c in term if c.isalpha() and not _known(c, tokenizer)}
-        plain = "".join(bare.get(c, c) for c in term)
-        tokens = tokenizer.encode(plain)
-        if Tokenizer.unknown in tokens:
-            foreign = "".join(dict.fromkeys(c for c in plain if not _known(c, tokenizer)))
-            raise InputError(f"glossary: the target {term!r} has characters that this model cannot write: {foreign!r}")
-    return tuple(tokens)
-
-
-def _known(character: str, tokenizer: Tokenizer) -> bool:
-    return Tokenizer.unknown not in tokenizer.encode(character)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from streamst.models.listen.transducer import BLANK, Emission, Transducer, TransducerConfig, TransducerState
+from streamst.models.listen.lexicon import BLANK
+from streamst.models.listen.transducer import Emission, Transducer, TransducerConfig, TransducerState
 from streamst.models.write.taed import Taed, TaedConfig
 from streamst.policies.base import Need
 

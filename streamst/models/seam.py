@@ -1,98 +1,70 @@
-"""The translator and voice seams: what a session asks of the networks, shipped or third-party.
+"""What a session asks of its parts: a recogniser, a writer, a voice, shipped or third-party.
 
-A session asks by `Work`; whoever drives it does the work, alone (`perform`) or together with other sessions' work.
+Between the ear and the pen go words with times. A session asks by `Work`; whoever drives it does the work, alone or
+together with other sessions' work (`perform_all`). A part holds weights, never a session: a state is a frozen dataclass
+of tensors, arrays, plain values and tuples of these, which `nn/packing.py` can write down, and is never changed in
+place.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from streamst.audio import Pcm
 from streamst.codecs import work as codec_work
 from streamst.codecs.work import CodecWork, DecodeFrames, EncodeFrames
 from streamst.errors import InputError
 from streamst.models.glossary import Glossary
-from streamst.policies.base import Decoding, Heard, Hypothesis, Need
+from streamst.models.segment import SegmentConfig
+from streamst.models.words import HeardWord, Listening
+from streamst.policies.base import Decoding, Hypothesis, Need
 
-Pcm = NDArray[np.float32]
 ATTENTION = Decoding()
 NO_GLOSSARY = Glossary()
 SLOWEST, FASTEST = 0.8, 1.25  # rates of speech
 SHORTEST_PAUSES = 0.2
 LONGEST_WORD = 1000  # characters that a voice is asked to speak
-T = TypeVar("T")
+WORDS: frozenset[Need] = frozenset({"source-ctc"})  # what every recogniser gives: a count of what was heard
+READ_MODES = ("transducer", "target-ctc")  # of decoding: labels that a recogniser's own heads read off its frames
 L = TypeVar("L")
 V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class HeardWord:
-    """A word and where it was heard: frames of the recogniser, from the stream's start, the last one included."""
-
-    text: str
-    first_frame: int
-    last_frame: int
-
-
-@dataclass(frozen=True)
-class Listening:
-    """What was heard of a stream, after a chunk: all that a session asks of a recogniser."""
-
-    words: tuple[HeardWord, ...]  # since the last `forget`, oldest first
-    certain: int  # how many of them will never change
-    frames: int  # heard since the stream's start
-    frame_ms: float
-    silence_ms: float  # since the last sound of speech
-
-
-@dataclass(frozen=True)
 class Hear:
-    """Exactly one whole chunk; the last one of a stream may be shorter, and `final` flushes it."""
+    """Exactly one whole chunk; the last one of a stream may be shorter or empty, and `final` flushes it.
+
+    chunk_samples: of a whole chunk, for who adds silence at the end and cuts it likewise.
+    """
 
     pcm: Pcm
     state: Any
     final: bool = False
+    chunk_samples: int = 0
 
 
-class Recogniser(Protocol[L]):
-    """Speech in, words with times out. Holds weights, never a session: L is the session's state, never changed in
-    place."""
+@dataclass(frozen=True)
+class Read:
+    """What the recogniser's own heads are asked: the target labels that they read off the segment's frames after those
+    of `prefix` (modes `transducer` and `target-ctc`)."""
 
-    language: str
-    sample_rate_hz: int
-
-    def check_chunk(self, chunk_ms: int) -> None:
-        """InputError, which names the allowed chunks, where `chunk_ms` is none."""
-        ...
-
-    def init_state(self, glossary: Glossary = NO_GLOSSARY) -> L:
-        """Nothing heard. The terms of `glossary` pull what is heard towards them, where the recogniser can do that."""
-        ...
-
-    def hear_all(self, work: Sequence[Hear]) -> list[L]:
-        """The states after one chunk of each speaker, together."""
-        ...
-
-    def listening(self, state: L) -> Listening:
-        """What was heard."""
-        ...
-
-    def forget(self, state: L, frame: int) -> L:
-        """Words that end before `frame` of the stream are not asked for again."""
-        ...
+    state: Any
+    prefix: tuple[int, ...]
+    final: bool
+    decoding: Decoding
+    start: int  # frame of the stream at which the segment begins: alignments count from it
+    until: int  # frame of the stream from which labels are the next segment's
 
 
 @dataclass(frozen=True)
 class Write:
     """What a writer is asked: a continuation of the committed `prefix`, given the words of a segment.
 
-    Frames count from the segment's start; `frames` of them were heard. terms: of the session's glossary, as
-    `Writer.terms` made them.
+    Frames of the words count from the segment's start; `frames` of them were heard. terms: of the session's glossary,
+    as `Writer.terms` made them.
     """
 
     words: tuple[HeardWord, ...]
@@ -104,169 +76,15 @@ class Write:
     terms: Any = None
 
 
-class Writer(Protocol):
-    """Words with times in, hypotheses in the target language out."""
-
-    source: str
-    targets: tuple[str, ...]
-    provides: frozenset[Need]
-
-    def terms(self, glossary: Glossary) -> Any:
-        """`glossary` made ready for `Write`; None for an empty one."""
-        ...
-
-    def write_all(self, work: Sequence[Write]) -> list[Hypothesis]:
-        """A hypothesis for each, together; nothing for a segment without words."""
-        ...
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of target tokens."""
-        ...
-
-
-@dataclass(frozen=True)
-class SourceWord:
-    """One word of the source transcript with where it was heard [ms from the stream's start]."""
-
-    text: str
-    start_ms: float
-    end_ms: float
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """The source text of the current segment: `unstable` is the last word, which may still grow."""
-
-    stable: tuple[SourceWord, ...] = ()
-    unstable: tuple[SourceWord, ...] = ()
-
-
-class Translator(Protocol[T]):
-    """Speech in, source text and target hypotheses out. Holds weights, never a session: T is the session's state.
-
-    A state belongs to one speaker and is never changed in place; its `segment` restarts at `next_segment`.
-    """
-
-    sample_rate_hz: int
-    source: str
-    targets: tuple[str, ...]
-    provides: frozenset[Need]
-
-    def init_state(self, chunk_ms: int, target: str, glossary: Glossary = NO_GLOSSARY) -> T:
-        """A fresh state that encodes in chunks of `chunk_ms`; InputError names the allowed chunks and targets.
-
-        The terms of `glossary` pull what is heard and what is said towards them, where the translator can do that.
-        """
-        ...
-
-    def rechunk(self, state: T, chunk_ms: int) -> T:
-        """The same state that encodes in chunks of `chunk_ms` from now on; only where nothing waits for a full chunk.
-        InputError names the allowed chunks."""
-        ...
-
-    def encode(self, pcm: Pcm, state: T, final: bool = False) -> T:
-        """Hear `pcm` (samples,), any number of them; `final` flushes what is buffered."""
-        ...
-
-    def heard(self, state: T, final: bool = False) -> Heard:
-        """Counts of the current segment."""
-        ...
-
-    def source_text(self, state: T, final: bool = False) -> Transcript:
-        """The transcript of the current segment."""
-        ...
-
-    def hypothesise(
-        self, state: T, prefix: Sequence[int], final: bool = False, decoding: Decoding = ATTENTION
-    ) -> Hypothesis:
-        """Continuation of the committed `prefix` given the current segment, by what the policy asks for."""
-        ...
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of target tokens."""
-        ...
-
-    def endpoint(self, state: T) -> bool:
-        """True when the speaker paused, or the segment has become as long as it may: it should be flushed now."""
-        ...
-
-    def next_segment(self, state: T) -> T:
-        """Forget the current segment's text and memory; keep what the encoder hears."""
-        ...
-
-    def forget(self, state: T, frames: int, tokens: int) -> T:
-        """Forget the current segment's first `frames` with the source text heard in them: it begins that much later.
-
-        tokens: how many target tokens were forgotten at its beginning.
-        """
-        ...
-
-    def pack_state(self, state: T) -> dict[str, Any]:
-        """The state as plain values and tensors on the CPU, for a snapshot."""
-        ...
-
-    def unpack_state(self, packed: dict[str, Any]) -> T:
-        """The inverse of `pack_state`; InputError when it does not fit."""
-        ...
-
-
-class Voice(Protocol[V]):
-    """Words in, speech out, word by word. Holds weights, never a session: V is the session's state."""
-
-    sample_rate_hz: int
-    language: str
-
-    def init_state(self) -> V:
-        """A fresh state: nothing said, nothing held."""
-        ...
-
-    def speak(
-        self, words: Sequence[str], state: V, *, final: bool, rate: float = 1.0, pauses: float = 1.0,
-        hurried: bool = False,
-    ) -> tuple[Pcm, V]:  # fmt: skip
-        """Audio (samples,) for every word that can be spoken now: all but the last; all where `final`, a phrase's end.
-
-        `words` are new words, in order, punctuation attached. rate 0.8-1.25 divides
-        durations, pauses 0.2-1 multiplies the silences between words. `words` may be empty. hurried: the last word has
-        waited long enough for the next, and is spoken without it if that can be done.
-        """
-        ...
-
-    def held(self, state: V) -> tuple[str, ...]:
-        """The words that were given and are not spoken yet."""
-        ...
-
-    def pack_state(self, state: V) -> dict[str, Any]:
-        """The state as plain values and tensors on the CPU, for a snapshot."""
-        ...
-
-    def unpack_state(self, packed: dict[str, Any]) -> V:
-        """The inverse of `pack_state`; InputError when it does not fit."""
-        ...
-
-
-@dataclass(frozen=True)
-class Encode:
-    """`Translator.encode`; its result is the next state."""
-
-    pcm: Pcm
-    state: Any
-    final: bool = False
-
-
-@dataclass(frozen=True)
-class Hypothesise:
-    """`Translator.hypothesise`; its result is a `Hypothesis`."""
-
-    state: Any
-    prefix: tuple[int, ...]
-    final: bool = False
-    decoding: Decoding = ATTENTION
-
-
 @dataclass(frozen=True)
 class Speak:
-    """`Voice.speak`; its result is (pcm, next state)."""
+    """What a voice is asked: audio for every word that can be spoken now: all but the last; all where `final`, a
+    phrase's end.
+
+    `words` are new words, in order, punctuation attached; there may be none. rate 0.8-1.25 divides durations, pauses
+    0.2-1 multiplies the silences between words. hurried: the last word has waited long enough for the next, and is
+    spoken without it if that can be done.
+    """
 
     words: tuple[str, ...]
     state: Any
@@ -276,40 +94,169 @@ class Speak:
     hurried: bool = False
 
 
-Work = Encode | Hypothesise | Speak | CodecWork
+Work = Hear | Read | Write | Speak | CodecWork
+
+
+class Recogniser(Protocol[L]):
+    """Speech in, words with times out."""
+
+    @property
+    def language(self) -> str:
+        """What is spoken: "en"."""
+        ...
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of what it hears."""
+        ...
+
+    @property
+    def provides(self) -> frozenset[Need]:
+        """What policies get beyond words; with `transducer` or `target-ctc` it is a `Reader` too."""
+        ...
+
+    @property
+    def segments(self) -> SegmentConfig:
+        """Where a segment of what it hears ends."""
+        ...
+
+    def chunk_samples(self, chunk_ms: int) -> int:
+        """The samples of a chunk; InputError, which names the allowed chunks, where `chunk_ms` is none."""
+        ...
+
+    def init_state(self, glossary: Glossary = NO_GLOSSARY) -> L:
+        """Nothing heard. The terms of `glossary` pull what is heard towards them, where the recogniser can do that."""
+        ...
+
+    def hear_all(self, work: Sequence[Hear]) -> list[L]:
+        """The states after a chunk of each speaker, together."""
+        ...
+
+    def listening(self, state: L) -> Listening:
+        """What was heard."""
+        ...
+
+    def forget(self, state: L, words: int, frame: int, labels: int | None = None) -> L:
+        """The first `words` of what was heard are not asked for again, nor is anything before `frame` of the stream.
+
+        labels: how many of the target labels that its heads read are forgotten; None for those before `frame`.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """A recogniser whose own heads read target labels off its frames."""
+
+    def read_all(self, work: Sequence[Read]) -> list[Hypothesis]:
+        """The labels of each speaker."""
+        ...
+
+
+class Writer(Protocol):
+    """Words with times in, hypotheses in the target language out."""
+
+    @property
+    def source(self) -> str:
+        """The language that it reads."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The languages that it writes."""
+        ...
+
+    @property
+    def provides(self) -> frozenset[Need]:
+        """What policies get of its hypotheses."""
+        ...
+
+    def terms(self, glossary: Glossary) -> Any:
+        """`glossary` made ready for `Write`, None for an empty one; InputError for a term that cannot be written."""
+        ...
+
+    def write_all(self, work: Sequence[Write]) -> list[Hypothesis]:
+        """A continuation for each, together; nothing, and finished, for a segment without words.
+
+        A mode of decoding that it does not know is attention decoding, which every policy can use.
+        """
+        ...
+
+    def detokenize(self, target: str, tokens: Sequence[int]) -> str:
+        """The text of tokens of the language `target`."""
+        ...
+
+
+class Voice(Protocol[V]):
+    """Words in, speech out, word by word."""
+
+    @property
+    def language(self) -> str:
+        """What it speaks."""
+        ...
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of what it says."""
+        ...
+
+    def init_state(self) -> V:
+        """Nothing said, nothing held."""
+        ...
+
+    def speak_all(self, work: Sequence[Speak]) -> list[tuple[Pcm, V]]:
+        """Audio (samples,) and the state after it for each, together. Errors as `check_speech`."""
+        ...
+
+    def held(self, state: V) -> tuple[str, ...]:
+        """The words that were given and are not spoken yet."""
+        ...
+
+
+@dataclass(frozen=True)
+class Models(Generic[L, V]):
+    """The parts that a session works with; InputError for two that share no language."""
+
+    recogniser: Recogniser[L]
+    writer: Writer
+    voice: Voice[V] | None = None
+
+    def __post_init__(self) -> None:
+        check_languages(self.recogniser.language, self.writer.source, self.writer.targets, self.voice)
+
+    @property
+    def provides(self) -> frozenset[Need]:
+        """What a policy gets."""
+        return self.recogniser.provides | self.writer.provides | WORDS
+
+
+def check_languages(spoken: str, source: str, targets: Sequence[str], voice: Voice[Any] | None) -> None:
+    """InputError for a recogniser of a language that the writer does not read, and a voice of one that nobody
+    writes."""
+    if spoken != source:
+        raise InputError(f"the recogniser hears {spoken!r}, the writer reads {source!r}: they share no language")
+    if voice is not None and voice.language not in targets:
+        raise InputError(f"the voice speaks {voice.language!r}, the writer writes {', '.join(targets)}")
+
+
+# What each kind of work is called by those who count and schedule it.
 KINDS: dict[type, str] = {
-    Encode: "encode", Hypothesise: "hypothesise", Speak: "speak", EncodeFrames: "codec-encode",
+    Hear: "encode", Read: "read", Write: "hypothesise", Speak: "speak", EncodeFrames: "codec-encode",
     DecodeFrames: "codec-decode",
 }  # fmt: skip
+# Who does it: of these parts, the method that takes pieces of one kind together.
+DOERS: dict[type, Callable[[Any], Callable[[Any], list[Any]]]] = {
+    Hear: lambda models: models.recogniser.hear_all,
+    Read: lambda models: models.recogniser.read_all,
+    Write: lambda models: models.writer.write_all,
+    Speak: lambda models: models.voice.speak_all,
+    EncodeFrames: lambda models: codec_work.perform_all,
+    DecodeFrames: lambda models: codec_work.perform_all,
+}
 
 
-def perform(work: Work, translator: Translator[Any], voice: Voice[Any] | None) -> Any:
-    """Do one piece of work by itself."""
-    return perform_all([work], translator, voice)[0]
-
-
-def perform_all(work: Sequence[Work], translator: Translator[Any], voice: Voice[Any] | None) -> list[Any]:
-    """Do pieces of work, all of one kind: together, where translator or voice can (`encode_all`, `hypothesise_all`,
-    `speak_all`), else one after the other. Only a session with a voice asks to speak."""
-    if isinstance(work[0], CodecWork):
-        return codec_work.perform_all([one for one in work if isinstance(one, CodecWork)])
-    kind, doer = KINDS[type(work[0])], voice if isinstance(work[0], Speak) else translator
-    if doer is None:
-        raise InputError("no voice is there to speak")
-    together = getattr(doer, f"{kind}_all", None)
-    if together is not None:
-        return together(work)
-    return [_alone(one, doer) for one in work if not isinstance(one, CodecWork)]
-
-
-def _alone(work: Encode | Hypothesise | Speak, doer: Any) -> Any:
-    if isinstance(work, Encode):
-        return doer.encode(work.pcm, work.state, work.final)
-    if isinstance(work, Hypothesise):
-        return doer.hypothesise(work.state, work.prefix, work.final, work.decoding)
-    return doer.speak(
-        work.words, work.state, final=work.final, rate=work.rate, pauses=work.pauses, hurried=work.hurried
-    )
+def perform_all(work: Sequence[Work], models: Models[Any, Any]) -> list[Any]:
+    """Do pieces of work, all of one kind, together. Only a session with a voice asks to speak."""
+    return DOERS[type(work[0])](models)(work)
 
 
 def check_speech(words: Sequence[str], rate: float, pauses: float = 1.0) -> None:

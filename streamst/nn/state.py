@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -52,10 +52,6 @@ class State:
         self.map(lambda t: found.append(t) or t)
         return found
 
-    def nbytes(self) -> int:
-        """Bytes held by the whole batch."""
-        return sum(t.numel() * t.element_size() for t in self.tensors())
-
     def _zip(self, function: Callable[[list[Tensor]], Tensor], *others: State) -> Self:
         changed = {
             f.name: _combine(function, [getattr(state, f.name) for state in (self, *others)]) for f in fields(self)
@@ -78,15 +74,3 @@ def _combine(function: Callable[[list[Tensor]], Tensor], values: list[Any]) -> A
     if isinstance(first, tuple):
         return tuple(_combine(function, list(column)) for column in zip(*values, strict=True))
     raise TypeError(f"a state holds tensors, states and tuples of them, not {type(first).__name__}")
-
-
-class Streaming(Protocol[S]):
-    """What every streaming module offers (the first of the four seams)."""
-
-    def init_state(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> S:
-        """A fresh state for `batch` rows."""
-        ...
-
-    def step(self, x: Tensor, state: S) -> tuple[Tensor, S]:
-        """Consume x (B, T, D) and return what it completes, (B, T', D'), with the state after it."""
-        ...

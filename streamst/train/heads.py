@@ -21,8 +21,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError
+from streamst.models import offline
 from streamst.models.heads import Heads, HeadsConfig
-from streamst.models.listen.listener import BLANK
+from streamst.models.listen.lexicon import BLANK
 from streamst.models.listen.transducer import Transducer
 from streamst.models.translator import SpeechTranslator
 from streamst.train.base import base_translator, save
@@ -164,16 +165,16 @@ class HeadsTask:
         wanted: list[str] = []
         counted, real = 0, 0
         translator = self._joined()
+        ear = translator.recogniser
         for source in self._valid:
             for cut in source.cuts[: self.validation.count]:
                 example = source.example(cut)
-                state = translator.init_state(round(self.validation.chunk * translator.frame_ms), translator.targets[0])
-                state = translator.encode(example.pcm, state, final=True)
+                state = offline.hear(ear, example.pcm, round(self.validation.chunk * ear.frame_ms))
                 truth.append(example.text)
-                heard.append(" ".join(word.text for word in translator.source_text(state, final=True).stable))
+                heard.append(" ".join(word.text for word in ear.listening(state).words))
                 if example.translation and self.heads.transducer is not None:
                     labels = [e.label for e in self.heads.lattice(state.heads, state.frames, 0.0)]
-                    said.append(translator.detokenize(labels))
+                    said.append(translator.target_tokenizer.decode(labels))
                     wanted.append(example.translation)
                 if example.translation and self.heads.draft is not None:
                     size = len(translator.target_tokenizer.encode(example.translation))

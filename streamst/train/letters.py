@@ -26,7 +26,8 @@ from streamst.errors import ConfigError
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import LETTERS
 from streamst.models.listen.conformer import ConformerConfig
-from streamst.models.listen.listener import BLANK, Listener, ListenerConfig
+from streamst.models.listen.lexicon import BLANK
+from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.human import load

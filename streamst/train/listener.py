@@ -18,7 +18,8 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.languages.english import spoken_english
-from streamst.models.listen.listener import BLANK, Listener, ListenerConfig
+from streamst.models.listen.lexicon import BLANK
+from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.models.translator import SpeechTranslator
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.base import base_translator, save
@@ -199,10 +200,8 @@ def _tunable(recipe: dict[str, Any], device: str) -> SpeechTranslator:
         raise ConfigError(f"with base, leave out {' and '.join(unused)}: network and tokenizer are the translator's")
     base = base_translator(recipe, device)
     heads = base.config.heads
-    if base.config.writer.reads_states or heads.captions or heads.draft or heads.transducer:
-        raise ConfigError(
-            f"base = {recipe['base']!r}: its writer or heads read the listener's states and would no longer fit"
-        )
+    if heads.captions or heads.draft or heads.transducer:
+        raise ConfigError(f"base = {recipe['base']!r}: its heads read the listener's states and would no longer fit")
     return base
 
 

@@ -1,8 +1,8 @@
 """Joins a trained listener and a trained writer: the writer learns to read what the listener really hears.
 
-Speech batches give the writer recognised tokens (errors included) with their encoder states; text batches keep it
-fluent. Transcripts without a translation get one from the writer as it came (sequence-level distillation, Kim and Rush
-2016, arXiv:1606.07947). The listener stays as it is. With `steps = 0` the two are only put together.
+Speech batches give the writer recognised tokens, errors included; text batches keep it fluent. Transcripts without a
+translation get one from the writer as it came (sequence-level distillation, Kim and Rush 2016, arXiv:1606.07947). The
+listener stays as it is. With `steps = 0` the two are only put together.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from torch.nn import functional as F
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
+from streamst.models import offline
+from streamst.models.listen.lexicon import BLANK
 from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.models.listen.search import SearchConfig, WordSearch
 from streamst.models.translator import WORDS, SpeechTranslator, TranslatorConfig
-from streamst.models.write.network import Writer, WriterConfig
+from streamst.models.write.network import OUTGROWN, Writer, writer_config
 from streamst.text import Tokenizer
 from streamst.train.loop import Task
 from streamst.train.speech import SpeechBatch, SpeechBatches, SpeechDataConfig
@@ -38,8 +40,6 @@ class JoinConfig:
     """How speech and text batches meet."""
 
     text_share: float = 0.5  # of batches
-    states: bool = True  # whether the memory also gets the encoder states (which ties the writer to this listener)
-    state_dropout: float = 0.3  # probability that a batch's encoder states are left out
     chunks: tuple[int, ...] = (4, 8, 16, -1)  # frames
     open_share: float = 0.3  # recognised sources cut short, without <end>
     distil: bool = True  # whether transcripts without a translation are translated by the writer as it came
@@ -81,15 +81,14 @@ class TranslatorTask:
         draw = np.random.default_rng((11, step))
         heard = self._hear(batch, int(draw.choice(self.config.chunks)))
         rows = []
-        for (tokens, pooled), english, said in zip(heard, batch.texts, batch.translations, strict=True):
+        for tokens, english, said in zip(heard, batch.texts, batch.translations, strict=True):
             german = said or self.translated(english)
             if tokens and german:
-                rows.append((tokens, pooled, self.text.target.encode(german)))
+                rows.append((tokens, self.text.target.encode(german)))
         if not rows:
             return sum(p.sum() for p in self.module.parameters()) * 0, {}  # type: ignore[return-value]
-        source, hidden, states, inputs, targets = self._collate(rows, draw)
-        pooled = states if self.module.config.reads_states and draw.random() >= self.config.state_dropout else None
-        memory = self.module.memory(source, hidden, pooled)
+        source, hidden, inputs, targets = self._collate(rows, draw)
+        memory = self.module.memory(source, hidden)
         logits, _ = self.module(memory, hidden, inputs)
         loss = F.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), label_smoothing=self.text.config.label_smoothing
@@ -105,46 +104,42 @@ class TranslatorTask:
         return self._taught[english]
 
     @torch.no_grad()
-    def _hear(self, batch: SpeechBatch, chunk: int) -> list[tuple[list[int], Tensor]]:
-        """Collapsed tokens and pooled states of every row."""
+    def _hear(self, batch: SpeechBatch, chunk: int) -> list[list[int]]:
+        """Collapsed tokens of every row."""
         model, device = self.listener, self.listener.source.weight.device
         frames = (batch.samples // model.frame_samples).to(device)
         states, _ = model.encoder(model.features(batch.pcm.to(device)), frames, chunk, model.config.encoder.left_frames)
         best = model.source(states).argmax(-1)
         found = []
         for row, count in enumerate(frames.tolist()):
-            labels, runs, sizes = torch.unique_consecutive(best[row, :count], return_inverse=True, return_counts=True)
-            sums = states.new_zeros(len(labels), states.shape[2]).index_add(0, runs, states[row, :count].float())
-            kept = labels != 0
-            found.append((labels[kept].tolist(), (sums / sizes[:, None])[kept]))
+            labels = torch.unique_consecutive(best[row, :count])
+            found.append(labels[labels != BLANK].tolist())
         return found
 
     def _collate(
-        self, rows: list[tuple[list[int], Tensor, list[int]]], draw: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        self, rows: list[tuple[list[int], list[int]]], draw: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         cut = []
-        for tokens, pooled, german in rows:
+        for tokens, german in rows:
             ending = [Tokenizer.end]
             if draw.random() < self.config.open_share:
                 size = int(draw.integers(1, len(tokens) + 1))
                 german, ending = german[: int(len(german) * size / len(tokens))], []
-                tokens, pooled = tokens[:size], pooled[:size]
-            cut.append(([Tokenizer.begin, *tokens, *ending], pooled, german[: self.module.config.max_tokens - 2]))
+                tokens = tokens[:size]
+            cut.append(([Tokenizer.begin, *tokens, *ending], german[: self.module.config.max_tokens - 2]))
         device = self.listener.source.weight.device
-        width, length = max(len(s) for s, _, _ in cut), max(len(t) for _, _, t in cut) + 1
+        width, length = max(len(s) for s, _ in cut), max(len(t) for _, t in cut) + 1
         source = torch.zeros(len(cut), width, dtype=torch.long, device=device)
         hidden = torch.ones(len(cut), width, dtype=torch.bool, device=device)
-        states = torch.zeros(len(cut), width, self.module.config.state_dim, device=device)
         inputs = torch.full((len(cut), length), Tokenizer.begin, device=device)
         targets = torch.full((len(cut), length), -100, device=device)
-        for row, (s, pooled, t) in enumerate(cut):
+        for row, (s, t) in enumerate(cut):
             source[row, : len(s)] = torch.tensor(s, device=device)
             hidden[row, : len(s)] = False
-            states[row, 1 : len(pooled) + 1] = pooled
             inputs[row, 1 : len(t) + 1] = torch.tensor(t, dtype=torch.long, device=device)
             targets[row, : len(t)] = torch.tensor(t, dtype=torch.long, device=device)
             targets[row, len(t)] = Tokenizer.end
-        return source, hidden, states, inputs, targets
+        return source, hidden, inputs, targets
 
     def validate(self) -> dict[str, float]:
         """BLEU and chrF on text, and on the validation speech as a session at 640 ms would hear it offline."""
@@ -152,11 +147,12 @@ class TranslatorTask:
         if self._valid is None:
             return figures
         translator = self._translator()
+        ear, pen = translator.recogniser, translator.pen
         hypotheses, references = [], []
         for cut in self._valid.cuts[: self.config.validation_count]:
             example = self._valid.example(cut)
-            state = translator.encode(example.pcm, translator.init_state(640, "de"), final=True)
-            hypotheses.append(translator.detokenize(translator.hypothesise(state, [], final=True).tokens))
+            found = offline.write(ear, pen, offline.hear(ear, example.pcm, 640), pen.targets[0])
+            hypotheses.append(pen.detokenize(pen.targets[0], found.tokens))
             references.append(example.translation)
         return {
             **figures,
@@ -205,12 +201,11 @@ def task(recipe: dict[str, object], device: str) -> Task:
     if recipe.get("words"):
         weights = from_dict(SearchConfig, tables.get("search", {}), "search")
         search = WordSearch.load(Path(str(recipe["words"])), weights)
-        config = replace(config, states=False)
     loop = tables.get("loop", {})
     learns = bool(loop.get("steps", 1))
-    shape = from_dict(WriterConfig, checkpoint.read_config(paths["writer"], "writer"))
-    writer = Writer(replace(shape, reads_states=learns and config.states))
-    checkpoint.load_weights(paths["writer"], writer)
+    shape = writer_config(checkpoint.read_config(paths["writer"], "writer"))
+    writer = Writer(shape)
+    checkpoint.load_weights(paths["writer"], writer, OUTGROWN)
     source, target = Tokenizer(paths["listener"] / "source.model"), Tokenizer(paths["writer"] / "target.model")
     text = WriterTask(writer, source, target, from_dict(TextDataConfig, tables.get("text", {}), "text"), seed=2)
     phone_frame = listener.frame_samples // listener.config.phonemes_per_frame
@@ -219,6 +214,4 @@ def task(recipe: dict[str, object], device: str) -> Task:
     valid = None
     if config.validation_cuts:
         valid = SpeechBatches(SpeechDataConfig(cuts=(config.validation_cuts,), longest_s=30), source, 2, phone_frame)
-    if writer.config.reads_states:
-        torch.nn.init.zeros_(writer.states.weight)  # the states join a memory that was trained without them
     return TranslatorTask(listener.to(device), writer, text, speech, config, valid, search)

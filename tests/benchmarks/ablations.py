@@ -24,7 +24,7 @@ from torch import Tensor
 from streamst.config import from_dict
 from streamst.evaluate.metrics.confidence import mean_interval, paired_difference, quality_difference, quality_interval
 from streamst.evaluate.metrics.quality import edit_counts
-from streamst.models.listen.listener import BLANK
+from streamst.models.listen.lexicon import BLANK
 from streamst.text import Tokenizer
 from streamst.train import listener, loop, translator
 from streamst.train.speech import PAUSE, PHONEMES, SpeechBatch, SpeechBatches
@@ -43,23 +43,10 @@ LISTENERS: dict[str, Recipe] = {
 }
 UNTRAINED = {"no phoneme losses": "PER", "no source CTC": "WER"}  # what such a listener's heads never learnt to say
 WRITERS: dict[str, Recipe] = {
-    "token memory, distillation": {"join": {"states": False}},
-    "token memory with states": {"join": {"states": True}},
-    "no distillation": {"join": {"states": False, "distil": False}},
-    "frame memory": {"join": {"states": True, "state_dropout": 0.0, "text_share": 0.0}},
-    "text model as it was": {"join": {"states": False}, "loop": {"steps": 1, "learning_rate": 0.0}},
+    "distillation": {},
+    "no distillation": {"join": {"distil": False}},
+    "text model as it was": {"loop": {"steps": 1, "learning_rate": 0.0}},
 }
-
-
-class FrameMemory(TranslatorTask):
-    """Its writer reads a state for every frame where others read tokens."""
-
-    @torch.no_grad()
-    def _hear(self, batch: SpeechBatch, chunk: int) -> list[tuple[list[int], Tensor]]:
-        model = self.listener
-        frames = batch.samples // model.frame_samples
-        states, _ = model.encoder(model.features(batch.pcm), frames, chunk, model.config.encoder.left_frames)
-        return [([BLANK] * count, row[:count]) for row, count in zip(states, frames.tolist(), strict=True)]
 
 
 def overlaid(recipe: Recipe, changes: Recipe, out: Path) -> Recipe:
@@ -112,26 +99,24 @@ def phonetic(labels: Tensor) -> str:
     return " ".join(PHONEMES[i] for i in labels.tolist() if i not in (BLANK, PAUSE))
 
 
-def written(recipe: Recipe, changes: Recipe, out: Path, kind: type[TranslatorTask]) -> Pairs:
+def written(recipe: Recipe, changes: Recipe, out: Path) -> Pairs:
     """German that a writer writes, having heard the whole clip at 640 ms chunks, greedily."""
     recipe = {name: value for name, value in overlaid(recipe, changes, out).items() if name != "words"}
     sets = recipe.pop("validation")["cuts"]
     built = translator.task(recipe, "cpu")
     assert isinstance(built, TranslatorTask)
-    task = kind(built.listener, built.module, built.text, built.speech, built.config, None)
+    task = TranslatorTask(built.listener, built.module, built.text, built.speech, built.config, None)
     train(task, recipe, out)
     found: Pairs = {}
     assert task.speech is not None
-    reads = task.module.config.reads_states
     for path in sets:
         source = SpeechBatches(replace(task.speech.config, cuts=(path,), longest_s=30.0), task.text.source, 1, 640)
         for batch in batches(source, 100):
-            for (tokens, pooled), german in zip(task._hear(batch, 8), batch.translations, strict=True):
+            for tokens, german in zip(task._hear(batch, 8), batch.translations, strict=True):
                 source_tokens = torch.tensor([[Tokenizer.begin, *tokens, Tokenizer.end]])
-                states = torch.nn.functional.pad(pooled, (0, 0, 1, 1))[None]
                 hidden = torch.zeros_like(source_tokens, dtype=torch.bool)
                 with torch.no_grad():
-                    memory = task.module.memory(source_tokens, hidden, states if reads else None)
+                    memory = task.module.memory(source_tokens, hidden)
                     text = task.text.target.decode(task.module.greedy(memory, [], 96).tokens)
                 for measure in ("BLEU", "chrF"):
                     found.setdefault(f"{measure} {Path(path).parent.name}", []).append([text, german])
@@ -195,8 +180,7 @@ def main() -> None:
         table(ears)
     pens: dict[str, Pairs] = {}
     for name, changes in WRITERS.items():
-        kind = FrameMemory if name == "frame memory" else TranslatorTask
-        pens[name] = kept(options.out / name, lambda out, c=changes, k=kind: written(recipes[1], c, out, k))
+        pens[name] = kept(options.out / name, lambda out, c=changes: written(recipes[1], c, out))
         table(pens)
 
 

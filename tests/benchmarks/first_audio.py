@@ -25,7 +25,7 @@ import torch
 from streamst import pipeline
 from streamst.backends.voices import voice_named
 from streamst.errors import UnavailableError
-from streamst.models.seam import Voice
+from streamst.models.seam import Speak, Voice
 from streamst.models.speak.voice import GermanVoice
 
 WARM_UP = 5  # sentences
@@ -57,7 +57,7 @@ def spoken(voice: Voice[Any], sentences: Sequence[str]) -> tuple[Times, list[int
         words, state, silent = text.split(), voice.init_state(), True
         for index, word in enumerate(words):
             started = time.perf_counter()
-            pcm, state = voice.speak([word], state, final=index == len(words) - 1)
+            ((pcm, state),) = voice.speak_all([Speak((word,), state, index == len(words) - 1)])
             elapsed_s = time.perf_counter() - started
             if number < WARM_UP:
                 continue

@@ -25,24 +25,17 @@ from streamst.audio import SAMPLE_RATE_HZ, Pcm, read_audio
 from streamst.evaluate.metrics.confidence import mean_interval, paired_difference
 from streamst.evaluate.metrics.normalise import normaliser_for
 from streamst.evaluate.metrics.quality import edit_counts
+from streamst.models.offline import heard_text
 
 Recogniser = Callable[[Pcm], str]
 
 
 def ours(model: str, chunk_ms: int) -> Recogniser:
     """The listener of a shipped model, or of a directory with `translator/`."""
-    translator = pipeline.load(model, "cpu").translator
+    recogniser = pipeline.load(model, "cpu").recogniser
 
     def recognise(pcm: Pcm) -> str:
-        state = translator.init_state(chunk_ms, translator.targets[0])
-        words: list[str] = []
-        for start in range(0, len(pcm), SAMPLE_RATE_HZ):
-            state = translator.encode(pcm[start : start + SAMPLE_RATE_HZ], state)
-            if translator.endpoint(state):
-                words += [word.text for word in translator.source_text(state, final=True).stable]
-                state = translator.next_segment(state)
-        state = translator.encode(pcm[:0], state, final=True)
-        return " ".join([*words, *(word.text for word in translator.source_text(state, final=True).stable)])
+        return heard_text(recogniser, pcm, chunk_ms)
 
     return recognise
 

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from streamst.errors import InputError, StreamstError
 from streamst.evaluate.log.manifest import Manifest, check_audio
@@ -17,9 +16,6 @@ from streamst.policies.catalog import LADDERS, LATENCY_NAMES, make_policy, parse
 
 from .runner import MakePlayer, Progress, RunOptions, describe_run, pipeline_of, playing, run
 from .sharing import Shared
-
-if TYPE_CHECKING:
-    from streamst.models.translator import SpeechTranslator
 
 
 @dataclass(frozen=True)
@@ -134,8 +130,9 @@ def _run_together(
     options = points[0].options
     torch.set_num_threads(options.threads)
     pipeline = pipeline_of(options)
-    shared = Shared(pipeline.translator)
-    pipeline = replace(pipeline, translator=cast("SpeechTranslator", shared))
+    shared, models = Shared(), pipeline.models
+    models = replace(models, recogniser=shared.part(models.recogniser), writer=shared.part(models.writer))
+    pipeline = replace(pipeline, models=models)
     jobs = [
         (point, RunDirectory.open(out / point.name, describe_run(manifest, point.options, 1)),
          playing(pipeline, point.options, shared.now), progress(point) if progress else None)

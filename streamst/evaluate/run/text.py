@@ -9,27 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from streamst.errors import InputError
 from streamst.evaluate.log.pairs import Pair, TextRun, Translation
-from streamst.models.seam import ATTENTION, HeardWord, Translator, Write, Writer
-from streamst.models.spoken import WordsTranslator
-from streamst.models.translator import SpeechTranslator
+from streamst.models.seam import ATTENTION, WORDS, HeardWord, Write, Writer
 from streamst.policies.base import Heard, Hypothesis, Policy, Said, missing_needs, rebase, whole_words
 
 FRAME_MS = 80.0
 FRAMES_A_WORD = 4  # 190 words a minute
 TOGETHER = 32  # sentences
-
-
-def writer_of(translator: Translator[Any]) -> Writer:
-    """What writes in a translator; InputError for one whose writer reads no words."""
-    if isinstance(translator, WordsTranslator):
-        return translator.writer
-    if isinstance(translator, SpeechTranslator) and not translator.config.writer.reads_states:
-        return translator.pen
-    raise InputError("the model's writer reads more than words: it cannot be measured on text")
 
 
 def write_whole(writer: Writer, target: str, pairs: Sequence[Pair]) -> TextRun:
@@ -44,7 +32,7 @@ def write_whole(writer: Writer, target: str, pairs: Sequence[Pair]) -> TextRun:
 def write_early(writer: Writer, target: str, pairs: Sequence[Pair], policy: Policy) -> TextRun:
     """Each sentence written while its words come, when `policy` says so. InputError for one that needs the audio."""
     pen = Pen(writer, target)
-    missing = missing_needs(policy, writer.provides)
+    missing = missing_needs(policy, writer.provides | WORDS)
     if missing:
         raise InputError(f"policy {policy} needs {', '.join(sorted(missing))}, which a writer alone does not have")
     readers = [Reader(pen, pair.source, policy) for pair in pairs]
@@ -137,4 +125,4 @@ class Reader:
         return Translation(" ".join(self._text().split()), tuple(self._delays), len(self.words))
 
     def _text(self) -> str:
-        return self._pen.writer.detokenize(self._prefix)
+        return self._pen.writer.detokenize(self._pen.target, self._prefix)

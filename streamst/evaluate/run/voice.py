@@ -32,6 +32,7 @@ from streamst.codecs.neural import NeuralCodec
 from streamst.errors import InputError
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
+from streamst.models.seam import Speak
 from streamst.models.speak.aligner import HOP_SAMPLES, Aligner, forward_sum, load_aligner, mel_frames
 from streamst.models.speak.voice import GermanVoice, say
 from streamst.pipeline import ASSETS
@@ -97,7 +98,7 @@ def speed(voice: GermanVoice, texts: Sequence[str]) -> dict[str, float]:
         words, state, heard = text.split(), voice.init_state(), False
         for index, word in enumerate(words):
             started = time.perf_counter()
-            pcm, state = voice.speak([word], state, final=index == len(words) - 1)
+            ((pcm, state),) = voice.speak_all([Speak((word,), state, index == len(words) - 1)])
             elapsed = time.perf_counter() - started
             spent += elapsed
             audio_s += len(pcm) / voice.sample_rate_hz

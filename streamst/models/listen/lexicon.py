@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+BLANK = 0  # of a CTC or a transducer: the tokenizer's unknown, which text in its alphabet never contains
 ROOT = 0
 NUMBERS = ("label", "child_start", "children", "word_start", "endings")
 Ints = NDArray[np.int64]

@@ -12,8 +12,6 @@ from streamst.nn.state import State
 
 from .conformer import Conformer, ConformerConfig, EncoderState
 
-BLANK = 0  # the tokenizer's unknown, which text in its alphabet never contains
-
 
 @dataclass(frozen=True)
 class ListenerConfig:

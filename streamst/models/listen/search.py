@@ -9,23 +9,19 @@ current node and are corrected where they end.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from streamst.errors import CheckpointError
 
-from .lexicon import ROOT, Lexicon
+from .lexicon import BLANK, ROOT, Lexicon
 from .ngram import BEGIN, NGram
 
-BLANK = 0
-ARRAYS = ("node", "label", "first", "second", "score", "begun", "history")  # of SearchState
 QUIET = -1e-3  # log-probability of the blank from which a frame can say nothing else
 FEW = 100  # favoured words that gain all they can
 SHARED = 0.5  # of ln(how many times more there are) that each of more words loses [nats]
@@ -258,18 +254,3 @@ class WordSearch:
             at, word = state.links[at]
             words.append(word)
         return words[::-1]
-
-
-def pack(state: SearchState) -> dict[str, Any]:
-    """Plain values and tensors, for a snapshot."""
-    tensors = {name: torch.from_numpy(getattr(state, name).copy()) for name in ARRAYS}
-    links = [[at, word.number, word.first, word.last] for at, word in state.links]
-    certain = [[word.number, word.first, word.last] for word in state.certain]
-    return {**tensors, "links": links, "frame": state.frame, "certain": certain}
-
-
-def unpack(packed: Mapping[str, Any]) -> SearchState:
-    """The inverse of `pack`."""
-    arrays = {name: packed[name].numpy() for name in ARRAYS}
-    links = tuple((at, Word(*word)) for at, *word in packed["links"])
-    return SearchState(**arrays, links=links, frame=packed["frame"], certain=tuple(Word(*w) for w in packed["certain"]))

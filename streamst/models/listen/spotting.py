@@ -8,16 +8,17 @@ what was heard in its frames, if it costs no more than `Spotter.budget` a token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamst.models.glossary import Terms
+from streamst.models.glossary import Glossary
+from streamst.text import Tokenizer
 
-BLANK = 0
+from .lexicon import BLANK
+
 WIDTH = 100  # hypotheses kept
 STEP = 2.0  # budgets that one label may cost: the rest are not looked at
 
@@ -64,6 +65,29 @@ class Spotted:
     cost: float
 
 
+class TermTree:
+    """The source tokens of a glossary's terms as a tree."""
+
+    def __init__(self, glossary: Glossary, source: Tokenizer) -> None:
+        self.sources = [tuple(source.encode(term)) for term, _ in glossary.terms]
+        self.children: list[dict[int, int]] = [{}]  # of a node, by label
+        self.label = [-1]  # of a node
+        self.depth = [0]
+        self.ends = [-1]  # the term that ends in a node, or -1
+        for number, tokens in enumerate(self.sources):
+            node = 0
+            for token in tokens:
+                if token not in self.children[node]:
+                    self.children[node][token] = len(self.children)
+                    self.children.append({})
+                    self.label.append(token)
+                    self.depth.append(self.depth[node] + 1)
+                    self.ends.append(-1)
+                node = self.children[node][token]
+            if node:
+                self.ends[node] = number
+
+
 class Spotter:
     """Finds terms; stateless.
 
@@ -71,7 +95,7 @@ class Spotter:
     token of a term may cost [nats].
     """
 
-    def __init__(self, terms: Terms, word_starts: Sequence[bool], pause: int = 3, budget: float = 2.5) -> None:
+    def __init__(self, terms: TermTree, word_starts: Sequence[bool], pause: int = 3, budget: float = 2.5) -> None:
         self.terms, self.word_starts, self.pause, self.budget = terms, word_starts, pause, budget
 
     def step(self, log_probs: Floats, state: SpotState, offset: int) -> tuple[list[Spotted], SpotState]:
@@ -130,16 +154,3 @@ class Spotter:
             if not self.terms.children[key[0]]:
                 del alive[key]
         return [min(ended, key=lambda one: one[0])[1]] if ended else []
-
-
-def pack_spots(state: SpotState) -> dict[str, Any]:
-    """Plain values, for a snapshot."""
-    alive = [[node, quiet, one.cost, list(one.frames)] for (node, quiet), one in state.alive]
-    return {"alive": alive, "last": state.last, "quiet": state.quiet, "done": [list(pair) for pair in state.done]}
-
-
-def unpack_spots(packed: Mapping[str, Any]) -> SpotState:
-    """The inverse of `pack_spots`."""
-    alive = tuple(((node, quiet), Hypothesis(cost, tuple(frames))) for node, quiet, cost, frames in packed["alive"])
-    done = tuple((node, frame) for node, frame in packed["done"])
-    return SpotState(alive, packed["last"], packed["quiet"], done)

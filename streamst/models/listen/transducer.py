@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from streamst.nn.state import State
 
-BLANK = 0
+from .lexicon import BLANK
 
 
 @dataclass(frozen=True)

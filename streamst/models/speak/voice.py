@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -84,25 +84,19 @@ class GermanVoice:
             self.decoder.init_state(1, self.device), watermark.init_state(self.sample_rate_hz),
         )  # fmt: skip
 
-    def speak(
-        self, words: Sequence[str], state: VoiceState, *, final: bool, rate: float = 1.0, pauses: float = 1.0,
-        hurried: bool = False,
-    ) -> tuple[Pcm, VoiceState]:  # fmt: skip
-        """Audio (samples,) of every word that can be spoken: all but the last, all where `final`; see `seam.Voice`.
-
-        Words without anything speakable (emoji, other scripts) are dropped. After `final` a sentence that was closed by
-        punctuation is forgotten, an open phrase is remembered and goes on. Where `hurried`, the last word is said too,
-        unless how it is said depends on the next. Errors as `seam.check_speech`.
-        """
-        return self.speak_all([Speak(tuple(words), state, final, rate, pauses, hurried)])[0]
-
     def held(self, state: VoiceState) -> tuple[str, ...]:
         """The word that waits for the next; two where the second is silent."""
         return state.held
 
     @torch.inference_mode()
     def speak_all(self, work: Sequence[Speak]) -> list[tuple[Pcm, VoiceState]]:
-        """`speak` for several speakers: what their words sound like is planned together."""
+        """Audio (samples,) of every word that can be spoken; what the words of several speakers sound like is planned
+        together.
+
+        Words without anything speakable (emoji, other scripts) are dropped. After `final` a sentence that was closed by
+        punctuation is forgotten, an open phrase is remembered and goes on. Where `hurried`, the last word is said too,
+        unless how it is said depends on the next. Errors as `seam.check_speech`.
+        """
         lines = [_line(one) for one in work]
         says = self._say(lines)
         return [self._end(one, line, say) for one, line, say in zip(work, lines, says, strict=True)]
@@ -137,38 +131,6 @@ class GermanVoice:
         if self.marked:
             pcm, mark = watermark.mark(pcm, mark, work.final)
         return pcm, VoiceState(line.held, before, opening, text, say.frames, say.decoder, mark)
-
-    def pack_state(self, state: VoiceState) -> dict[str, Any]:
-        """Plain strings, booleans and tensors, which `torch.save` and `torch.load(weights_only=True)` carry."""
-        tensors = [tensor.cpu() for part in (state.text, state.frames, state.decoder) for tensor in part.tensors()]
-        mark = [torch.from_numpy(state.mark.waiting), torch.from_numpy(state.mark.overlap)]
-        return {
-            "held": list(state.held), "before": list(state.before), "opening": state.opening, "tensors": tensors,
-            "mark": mark, "marked": [state.mark.frame, state.mark.skip],
-        }  # fmt: skip
-
-    def unpack_state(self, packed: dict[str, Any]) -> VoiceState:
-        """The inverse of `pack_state`; InputError when it does not fit this voice."""
-        fresh = self.init_state()
-        parts = (fresh.text, fresh.frames, fresh.decoder)
-        try:
-            tensors = list(packed["tensors"])
-            held, before, opening = tuple(packed["held"]), tuple(packed["before"]), bool(packed["opening"])
-            mark = watermark.MarkState(*(tensor.numpy() for tensor in packed["mark"]), *packed["marked"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"not a state of this voice: {error!r}") from None
-        own = [tensor for part in parts for tensor in part.tensors()]
-        if [tensor.shape for tensor in own] != [getattr(tensor, "shape", None) for tensor in tensors]:
-            raise InputError("a state of another voice or another version of it")
-        remaining = iter(tensors)
-
-        def restored(old: Tensor) -> Tensor:
-            return next(remaining).to(old)
-
-        return VoiceState(
-            held, before, opening, fresh.text.map(restored), fresh.frames.map(restored),
-            fresh.decoder.map(restored), mark,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -233,7 +195,7 @@ def _line(work: Speak) -> _Line:
 
 def say(voice: GermanVoice, text: str, rate: float = 1.0) -> Pcm:
     """The speech (samples,) of a whole text; InputError when nothing in it can be spoken."""
-    pcm, _ = voice.speak(text.split(), voice.init_state(), final=True, rate=rate)
+    ((pcm, _),) = voice.speak_all([Speak(tuple(text.split()), voice.init_state(), True, rate)])
     if not len(pcm):
         shown, name = text if len(text) <= 40 else text[:40] + "…", language_name(voice.language)
         raise InputError(f"there is nothing to speak in {shown!r}; allowed: {name} text, digits, punctuation")

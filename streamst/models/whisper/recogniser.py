@@ -19,13 +19,16 @@ from torch.nn import functional as F
 from streamst.errors import InputError
 from streamst.models.glossary import Glossary
 from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening
+from streamst.models.segment import SegmentConfig
 from streamst.models.whisper.decoder import DecoderConfig, Said, WhisperDecoder
 from streamst.models.whisper.encoder import FRAME_MS, FRAME_SAMPLES, PLACES, EncoderConfig, EncoderState, WhisperEncoder
 from streamst.models.whisper.vocabulary import Vocabulary
 from streamst.models.whisper.writing import Draft, Token, Writing
 from streamst.nn.state import stacked
+from streamst.policies.base import Need
 
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
+MOST_WORDS = 60  # of a segment
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Ear:
     before: tuple[HeardWord, ...] = ()  # words of earlier utterances
     origin: int = 0  # frame of the stream at which the utterance begins
     frames: int = 0  # heard since the stream's start
+    start: int = 0  # the first of them whose words are still asked for
     sound: int = -1  # the last frame, of the stream, that was not silent
     loudest: float = 0.0  # RMS of the utterance's loudest frame
     pcm: Tensor = field(default_factory=lambda: torch.zeros(0))  # the last samples
@@ -82,7 +86,8 @@ class WhisperRecogniser(nn.Module):
         self.encoder, self.decoder = WhisperEncoder(config.encoder), WhisperDecoder(config.decoder)
         self.register_buffer("silence", torch.zeros(PLACES, config.encoder.dim))
         self.language, self.sample_rate_hz, self.frame_ms = config.language, 16_000, FRAME_MS
-        self.provides = frozenset({"source-words", "punctuation"})
+        self.provides: frozenset[Need] = frozenset()
+        self.segments = SegmentConfig(longest=MOST_WORDS)
         self.register_buffer("inner", ~torch.tensor(vocabulary.starts_word), persistent=False)  # pieces within words
         self._silence: Tensor | None = None
 
@@ -100,14 +105,15 @@ class WhisperRecogniser(nn.Module):
         memory = torch.zeros(2 * c.layers, c.heads, 0, c.dim // c.heads, device=device)
         return Ear(self.encoder.init_state(1, device), memory, self.decoder.nothing_said())
 
-    def check_chunk(self, chunk_ms: int) -> None:
-        """InputError, which names the allowed chunks, where `chunk_ms` is none."""
+    def chunk_samples(self, chunk_ms: int) -> int:
+        """The samples of a chunk; InputError names the allowed chunks."""
         whole = isinstance(chunk_ms, int) and not isinstance(chunk_ms, bool)
         if not whole or chunk_ms % FRAME_MS or not MIN_CHUNK_MS <= chunk_ms <= MAX_CHUNK_MS:
             raise InputError(
                 f"a chunk of {chunk_ms!r} ms is not possible; "
                 f"allowed: multiples of {FRAME_MS:.0f} ms from {MIN_CHUNK_MS} to {MAX_CHUNK_MS} ms"
             )
+        return chunk_ms * self.sample_rate_hz // 1000
 
     @torch.inference_mode()
     def hear_all(self, work: Sequence[Hear]) -> list[Ear]:
@@ -195,7 +201,7 @@ class WhisperRecogniser(nn.Module):
         words = self._spelled(state, (*state.certain, *state.draft) if keep_draft else state.certain)
         fresh = replace(
             self.init_state(), before=(*state.before, *words), origin=state.frames - rehear,
-            frames=state.frames - rehear, sound=state.sound,
+            frames=state.frames - rehear, sound=state.sound, start=state.start,
         )  # fmt: skip
         if not rehear:
             return replace(fresh, pcm=state.pcm)
@@ -204,17 +210,18 @@ class WhisperRecogniser(nn.Module):
 
     def listening(self, state: Ear) -> Listening:
         """What a session asks."""
-        certain = self._spelled(state, state.certain)
-        shown = self._spelled(state, (*state.certain, *state.draft))
-        words = (*state.before, *shown)
+        certain = (*state.before, *self._spelled(state, state.certain))
+        words = (*state.before, *self._spelled(state, (*state.certain, *state.draft)))
         last = words[-1].last_frame if words else -1
+        gone = sum(word.first_frame < state.start for word in words)
         return Listening(
-            words, len(state.before) + len(certain), state.frames, FRAME_MS, (state.frames - 1 - last) * FRAME_MS
+            words[gone:], max(0, len(certain) - gone), state.frames, FRAME_MS, (state.frames - 1 - last) * FRAME_MS
         )
 
-    def forget(self, state: Ear, frame: int) -> Ear:
-        """Words that begin before `frame` are not asked for again."""
-        return replace(state, before=tuple(word for word in state.before if word.first_frame >= frame))
+    def forget(self, state: Ear, words: int, frame: int, labels: int | None = None) -> Ear:
+        """The first `words`, which begin before `frame`, are not asked for again."""
+        del words, labels
+        return replace(state, before=tuple(word for word in state.before if word.first_frame >= frame), start=frame)
 
     def _spelled(self, state: Ear, tokens: Sequence[Token]) -> tuple[HeardWord, ...]:
         """Tokens of the utterance as words, each after the one before it."""

@@ -1,9 +1,8 @@
 """What writes: a token memory of the source, and an attention decoder that reads it.
 
-The memory has one vector a source token: its embedding plus the mean of the encoder states of its frames, then a small
-bidirectional encoder over the tokens. Either half may be absent, so sentence pairs without audio train the same weights
-(the latent-synthesis idea). `<begin>` always opens the memory; `<end>` closes it only when the source is complete, so
-that the decoder knows an open sentence from a finished one.
+The memory has one vector a source token: its embedding, then a small bidirectional encoder over the tokens, so that
+sentence pairs without audio train all weights. `<begin>` always opens the memory; `<end>` closes it only when the
+source is complete, so that the decoder knows an open sentence from a finished one.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.models.listen.conformer import FeedForward
 from streamst.nn.attention import AttentionState, ChunkAttention
@@ -31,7 +31,6 @@ class WriterConfig:
 
     source_tokens: int = 500
     target_tokens: int = 1000
-    state_dim: int = 192  # of the listener's encoder states
     dim: int = 192
     heads: int = 4
     expansion: int = 4
@@ -41,8 +40,19 @@ class WriterConfig:
     max_tokens: int = 192  # longest target of a segment
     dropout: float = 0.1
     alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
-    reads_states: bool = False  # whether the memory was trained with pooled encoder states
     prompts: tuple[str, ...] = ()  # tasks and target languages that it was trained with: "st:de", "asr:en"; () is one
+
+
+OUTGROWN = frozenset({"states.weight", "writer.states.weight"})  # of older checkpoints
+
+
+def writer_config(described: dict[str, Any]) -> WriterConfig:
+    """From a checkpoint; ConfigError for an unknown key, and for a writer that reads encoder states."""
+    described = dict(described)
+    described.pop("state_dim", None)
+    if described.pop("reads_states", False):
+        raise ConfigError("writer: reads_states = true is not possible; allowed: false, a writer reads words")
+    return from_dict(WriterConfig, described, "TranslatorConfig.writer")
 
 
 class MemoryLayer(nn.Module):
@@ -128,7 +138,7 @@ class DecoderState(State):
 
 
 class Writer(nn.Module):
-    """Source tokens (and states) to target tokens."""
+    """Source tokens to target tokens."""
 
     def __init__(self, config: WriterConfig) -> None:
         super().__init__()
@@ -139,7 +149,6 @@ class Writer(nn.Module):
                 f"alignment_layer {c.alignment_layer} is one of {c.decoder_layers} decoder_layers, counted from 0"
             )
         self.source = nn.Embedding(c.source_tokens, c.dim)
-        self.states = nn.Linear(c.state_dim, c.dim, bias=False)
         self.memory_layers = nn.ModuleList(MemoryLayer(c) for _ in range(c.memory_layers))
         self.memory_norm = nn.LayerNorm(c.dim)
         self.target = nn.Embedding(c.target_tokens, c.dim)
@@ -153,12 +162,9 @@ class Writer(nn.Module):
         if self.prompt is not None:
             nn.init.normal_(self.prompt.weight, std=c.dim**-0.5)
 
-    def memory(self, tokens: Tensor, hidden: Tensor, pooled: Tensor | None = None) -> Tensor:
-        """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding; pooled: (B, S, state_dim) or None."""
-        x = self.source(tokens) * self.config.dim**0.5
-        if pooled is not None:
-            x = x + self.states(pooled)
-        x = self.dropout(x)
+    def memory(self, tokens: Tensor, hidden: Tensor) -> Tensor:
+        """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding."""
+        x = self.dropout(self.source(tokens) * self.config.dim**0.5)
         eye = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
         visible = ~hidden[:, None] | eye
         for layer in self.memory_layers:

@@ -1,0 +1,186 @@
+"""Our writer behind the seam: words with times become source tokens, the network writes, and says where it read.
+
+Implements `Writer` (models/seam.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from streamst.languages.english import spoken_english
+from streamst.models.glossary import Glossary
+from streamst.models.seam import Write
+from streamst.models.words import HeardWord
+from streamst.policies.base import Hypothesis, Need
+from streamst.text import Tokenizer
+
+from .greedy import Continuation, Draft, write
+from .network import Writer
+from .steering import Steering
+from .taed import Taed
+from .terms import Terms
+
+ALWAYS: frozenset[Need] = frozenset({"alignment", "attention", "log-probs"})  # without any head
+
+
+@dataclass(frozen=True)
+class SourceToken:
+    """A token of a word, and the frames of the segment in which it was heard."""
+
+    token: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be translated in tokens; words: the memory's places of each word's first and last token."""
+
+    work: Write
+    tokens: tuple[SourceToken, ...]
+    words: tuple[tuple[int, int], ...]
+
+
+class WordWriter:
+    """The project's network; stateless."""
+
+    def __init__(
+        self, network: Writer, source: Tokenizer, target: Tokenizer, languages: tuple[str, tuple[str, ...]],
+        taed: Taed | None = None,
+    ) -> None:  # fmt: skip
+        """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of."""
+        self.network, self.taed = network, taed
+        self.source, self.targets = languages
+        for one in self.targets:
+            network.prompt_number(f"st:{one}")  # who cannot translate says so here, not in the first sentence
+        self.source_tokenizer, self.target_tokenizer = source, target
+        gated: frozenset[Need] = frozenset({"taed", "write-probability"})
+        self.provides: frozenset[Need] = ALWAYS if taed is None else ALWAYS | gated
+        self._word_starts = torch.tensor(target.starts_word, device=self.device)
+        self._ids = lru_cache(maxsize=65_536)(self._spell)
+        self._terms = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.source.weight.device
+
+    def terms(self, glossary: Glossary) -> Terms | None:
+        """`glossary` in tokens; InputError for a term that cannot be written."""
+        return self._terms(glossary) if glossary else None
+
+    def _compile(self, glossary: Glossary) -> Terms:
+        return Terms(glossary, self.target_tokenizer)
+
+    def detokenize(self, target: str, tokens: Sequence[int]) -> str:
+        """The text of target tokens; one vocabulary is for all targets."""
+        del target
+        return self.target_tokenizer.decode(tokens)
+
+    @torch.inference_mode()
+    def write_all(self, work: Sequence[Write]) -> list[Hypothesis]:
+        """Greedy continuations, decoded together."""
+        sources = [self._source(one) for one in work]
+        rows = [row for row, one in enumerate(sources) if one.tokens]
+        found = [Hypothesis((), finished=True)] * len(work)
+        if rows:
+            for row, hypothesis in zip(rows, self._written([sources[row] for row in rows]), strict=True):
+                found[row] = hypothesis
+        return found
+
+    def _spell(self, text: str) -> tuple[int, ...]:
+        return tuple(self.source_tokenizer.encode(spoken_english(text)))
+
+    def _source(self, work: Write) -> Source:
+        """The tokens of words as they are spoken; a word without letters has none."""
+        tokens: list[SourceToken] = []
+        places = []
+        for word in work.words:
+            ids = self._ids(word.text)
+            places.append((len(tokens) + 1, len(tokens) + max(1, len(ids))))  # <begin> is first in the memory
+            tokens += _spread(ids, word)
+        return Source(work, tuple(tokens), tuple(places))
+
+    def _written(self, sources: Sequence[Source]) -> list[Hypothesis]:
+        ids = []
+        for one in sources:
+            closing = [Tokenizer.end] if one.work.final else []
+            ids.append(torch.tensor([Tokenizer.begin, *(t.token for t in one.tokens), *closing]))
+        lengths = torch.tensor([len(row) for row in ids], device=self.device)
+        tokens = pad_sequence(ids, batch_first=True, padding_value=Tokenizer.end).to(self.device)
+        hidden = torch.arange(tokens.shape[1], device=self.device) >= lengths[:, None]
+        memory = self.network.memory(tokens, hidden)
+        drafts = [
+            self._draft(one, row[int(length) - 1]) for one, row, length in zip(sources, memory, lengths, strict=True)
+        ]
+        written = write(self.network, memory, hidden, drafts)
+        rows = zip(sources, memory, lengths, drafts, written, strict=True)
+        return [self._hypothesis(one, row[None, : int(n)], draft, found) for one, row, n, draft, found in rows]
+
+    def _draft(self, source: Source, newest: Tensor) -> Draft:
+        """What the policy, the glossary and what was said wish of a decode; newest: the memory's last vector (D,)."""
+        work, gate = source.work, None
+        if work.decoding.mode == "taed" and self.taed is not None and not work.final:
+            gate = partial(_gate, self.taed, newest[None], work.decoding.blank_penalty)
+        return Draft(
+            work.prefix,
+            max(0, 2 * len(source.tokens) + 8 - len(work.prefix)),
+            # What was said stays: after it comes a new word, never a piece that would change the last one.
+            self._word_starts if work.prefix else None,
+            self.network.prompt_number(f"st:{work.target}"),
+            gate,
+            _steering(source),
+        )
+
+    def _hypothesis(self, source: Source, memory: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
+        """What was found, with where each token was read from."""
+        work, tokens = source.work, found.tokens
+        inner = found.attention[:, 1 : len(source.tokens) + 1]
+        alignment = tuple(source.tokens[i].last for i in inner.argmax(1).tolist()) if tokens else ()
+        # Where a trained lattice reads on, the sentence has not ended.
+        finished = found.finished and draft.ending is None
+        ends = self.target_tokenizer.word_ends(tokens, finished)
+        writes: tuple[tuple[float, ...], ...] = ()
+        if self.taed is not None and work.decoding.writes and not work.final:
+            chances = self.taed.write_probability(self.network, memory, [*work.prefix, *tokens])[len(work.prefix) : -1]
+            writes = tuple((chance,) for chance in chances)
+        attention = _over_frames(inner, source) if work.decoding.attention and tokens else ()
+        return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
+
+
+def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:
+    """The tokens of a word, its frames shared out among them."""
+    first, frames = word.first_frame, word.last_frame + 1 - word.first_frame
+    edges = [first + frames * i // len(ids) for i in range(len(ids) + 1)] if ids else []
+    return [SourceToken(t, edges[i], max(edges[i], edges[i + 1] - 1)) for i, t in enumerate(ids)]
+
+
+def _steering(source: Source) -> Steering | None:
+    """What the policy and the glossary wish of this decode."""
+    work, wishes = source.work, ()
+    if work.terms is not None:
+        words = [(spoken_english(word.text), place) for word, place in zip(work.words, source.words, strict=True)]
+        wishes = work.terms.wishes([text for text, _ in words], [place for _, place in words])
+    if not wishes and not work.decoding.bias:
+        return None
+    return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes)
+
+
+def _over_frames(weights: Tensor, source: Source) -> tuple[tuple[float, ...], ...]:
+    """Weights (tokens, source tokens) as weights over the segment's frames, each source token's on its frames."""
+    frames = torch.zeros(len(source.tokens), source.work.frames)
+    for row, token in zip(frames, source.tokens, strict=True):
+        first = max(token.first, 0)
+        row[first : token.last + 1] = 1 / (token.last + 1 - first)
+    spread = weights.float().cpu() @ frames
+    return tuple(tuple(row) for row in (spread / spread.sum(1, keepdim=True).clamp(min=1e-9)).tolist())
+
+
+def _gate(taed: Taed, newest: Tensor, blank_penalty: float, said: Tensor) -> Tensor:
+    return taed(newest, said) - blank_penalty
