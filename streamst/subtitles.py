@@ -48,32 +48,96 @@ class CaptionTrack:
 
         A segment that is too long for one cue is cut between words, its time shared out by the length of the text.
         """
-        cues: list[Cue] = []
-        for segment in sorted({number for number, _ in self._newest}):
-            captions = [self._newest[segment, lang] for lang in langs if (segment, lang) in self._newest]
-            captions = [caption for caption in captions if caption.stable.strip()]
-            if captions:
-                cues += _segment_cues(captions, after_ms=cues[-1].end_ms if cues else 0.0)
-        limits = [following.start_ms for following in cues[1:]] + [math.inf]
-        return [_stretched(cue, limit) for cue, limit in zip(cues, limits, strict=False)]
+        growing = GrowingTrack(langs)
+        cues = [cue for _, caption in sorted(self._newest.items()) for cue in growing.add(caption)]
+        return cues + growing.rest()
+
+
+class GrowingTrack:
+    """Cues as soon as nothing can change them: feed it every caption.
+
+    A segment's are made when it is final in all of `langs`, and those of the segments before it are; the last of them
+    waits for the next one, which limits how long it is shown.
+    """
+
+    def __init__(self, langs: Sequence[str]) -> None:
+        self._langs = tuple(langs)
+        self._newest: dict[int, dict[str, Caption]] = {}  # of segments that have no cues yet
+        self._next = 0
+        self._held: Cue | None = None
+
+    def add(self, caption: Caption) -> list[Cue]:
+        """What `caption` completes."""
+        if caption.lang not in self._langs or caption.segment < self._next:
+            return []
+        self._newest.setdefault(caption.segment, {})[caption.lang] = caption
+        ready: list[Cue] = []
+        while all(caption.final for caption in self._captions(self._next)) and len(self._captions(self._next)) == len(
+            self._langs
+        ):
+            ready += self._made(self._next)
+            self._next += 1
+        return ready
+
+    def rest(self) -> list[Cue]:
+        """At the end: what is not final, too."""
+        ready = [cue for segment in sorted(self._newest) for cue in self._made(segment)]
+        if self._held is not None:
+            ready.append(_stretched(self._held, math.inf))
+        self._held = None
+        return ready
+
+    def _captions(self, segment: int) -> list[Caption]:
+        found = self._newest.get(segment, {})
+        return [found[lang] for lang in self._langs if lang in found]
+
+    def _made(self, segment: int) -> list[Cue]:
+        captions = [caption for caption in self._captions(segment) if caption.stable.strip()]
+        del self._newest[segment]
+        ready: list[Cue] = []
+        after_ms = self._held.end_ms if self._held is not None else 0.0
+        for cue in _segment_cues(captions, after_ms) if captions else ():
+            if self._held is not None:
+                ready.append(_stretched(self._held, cue.start_ms))
+            self._held = cue
+        return ready
 
 
 def srt(cues: Iterable[Cue]) -> str:
     """Cues as SubRip text."""
-    return "\n".join(
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n" + "".join(f"{x}\n" for x in cue.lines)
-        for number, cue in enumerate(cues, 1)
-    )
+    return Growing(".srt").text(cues)
 
 
 def vtt(cues: Iterable[Cue]) -> str:
     """Cues as WebVTT text (W3C; `&`, `<` and `>` escaped)."""
-    escape = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-    return "WEBVTT\n" + "".join(
-        f"\n{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
-        + "".join(f"{line.translate(escape)}\n" for line in cue.lines)
-        for cue in cues
-    )
+    return Growing(".vtt").text(cues)
+
+
+class Growing:
+    """The text of a subtitle file, piece by piece; `ending` names the format."""
+
+    def __init__(self, ending: str) -> None:
+        self._is_vtt = ending == ".vtt"
+        self._count = 0
+        self._begun = False
+
+    def text(self, cues: Iterable[Cue]) -> str:
+        """What `cues` add."""
+        pieces = ["WEBVTT\n"] if self._is_vtt and not self._begun else []
+        self._begun = True
+        for cue in cues:
+            self._count += 1
+            pieces.append(self._cue(cue))
+        return "".join(pieces)
+
+    def _cue(self, cue: Cue) -> str:
+        point, lines = ",", "".join(f"{line}\n" for line in cue.lines)
+        number = f"{self._count}\n"
+        if self._is_vtt:
+            point, number = ".", ""
+            lines = lines.translate(str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"}))
+        times = f"{_clock(cue.start_ms, point)} --> {_clock(cue.end_ms, point)}\n"
+        return ("\n" if self._is_vtt or self._count > 1 else "") + number + times + lines
 
 
 FORMATS = {".srt": srt, ".vtt": vtt}

@@ -14,13 +14,19 @@ from .pcm import Pcm, to_pcm16
 
 
 class WavWriter:
-    """A mono 16-bit WAV file that grows while it is written. A context manager."""
+    """A mono 16-bit WAV file that grows while it is written. A context manager.
 
-    def __init__(self, path: str | os.PathLike[str], sample_rate_hz: int) -> None:
+    form: another container and coding, by libsndfile's names.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], sample_rate_hz: int, form: tuple[str, str] = ("WAV", "PCM_16")
+    ) -> None:
         self.sample_rate_hz, self.samples = sample_rate_hz, 0
+        container, coding = form
         try:
             self._file = soundfile.SoundFile(
-                str(path), "w", samplerate=sample_rate_hz, channels=1, format="WAV", subtype="PCM_16"
+                str(path), "w", samplerate=sample_rate_hz, channels=1, format=container, subtype=coding
             )
         except soundfile.LibsndfileError as error:
             raise InputError(f"{path} cannot be written: {_why_not_written(Path(path), error.error_string)}") from error

@@ -30,6 +30,7 @@ from .bench_options import (
     player_of,
     say_notes,
 )
+from .outputs import check_outputs
 from .view import err, out
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def text(
     everything: AllOption = False,
 ) -> None:
     """Measure the writer alone, on correct text: quality, length, loops, speed; with a policy, delay in words."""
+    check_outputs([pairs], [json_file])
     import torch
 
     from streamst.evaluate.log.pairs import read_pairs

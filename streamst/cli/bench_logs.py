@@ -21,6 +21,7 @@ from .bench_options import (
     SegmentsOption,
     say_notes,
 )
+from .outputs import check_outputs
 from .view import out
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def score(
     from streamst.evaluate.report.score import score as score_log
     from streamst.evaluate.report.write import metrics_table
 
+    check_outputs([log], [json_file])
     judges = Judges(recogniser, comet)
     found = score_log(_read(log, format, references, segments), ScoreOptions(source, target, resamples))
     found = judged(found, judges, target)
@@ -74,6 +76,7 @@ def compare(
     from streamst.evaluate.report.score import score as score_log
     from streamst.evaluate.report.write import comparison_table, verdict
 
+    check_outputs([a, b], [json_file])
     options = ScoreOptions(source, target, resamples)
     scores = [score_log(_read(path, None, references, segments), options) for path in (a, b)]
     found = compare_scores(scores[0], scores[1], options)

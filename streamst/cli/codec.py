@@ -10,6 +10,7 @@ import typer
 from rich.table import Column, Table
 
 from . import options as opt
+from .outputs import check_outputs, open_speech, written_beside
 from .view import err, out, shown
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def encode(
     from streamst.codecs.container import write_coded
     from streamst.errors import InputError
 
+    check_outputs([source], [target])
     if codec == "pcm16":
         raise InputError("pcm16 codes nothing: write a WAV file; allowed: neural, opus, encodec")
     chosen = open_codec(codec, coded=entropy)
@@ -60,7 +62,8 @@ def encode(
     packets += [encoder.push(rest), encoder.flush()]
     if not samples:
         raise InputError(f"{source} is too short: it has no sample at {chosen.sample_rate_hz} Hz")
-    written = write_coded(target, codec, samples, [packet for packet in packets if packet])
+    with written_beside(target) as beside:
+        written = write_coded(beside, codec, samples, [packet for packet in packets if packet])
     seconds = samples / chosen.sample_rate_hz
     _tell(f"{target}: {seconds:.1f} s in {written} bytes, {written * 8 / seconds / 1000:.2f} kbit/s")
 
@@ -72,13 +75,13 @@ def decode(
     rate: Annotated[int | None, typer.Option(help="Samples a second; the neural codec also speaks at 24000.")] = None,
 ) -> None:
     """Decode a recording. What is missing or damaged in the middle is concealed."""
-    from streamst.audio import WavWriter
     from streamst.codecs.catalog import open_codec
     from streamst.codecs.container import read_coded
     from streamst.codecs.neural_stream import NeuralSpeechCodec
     from streamst.codecs.receive import FRAME_NUMBERS, PacketReceiver
     from streamst.errors import InputError
 
+    check_outputs([source], [target])
     coded = read_coded(source)
     if coded.codec == "pcm16":
         raise InputError(f"{source} names pcm16, which has no packets; allowed: neural, opus, encodec")
@@ -94,7 +97,7 @@ def decode(
     longest_gap = min(round(total_s * codec.frame_hz), FRAME_NUMBERS // 2)
     receiver = PacketReceiver(decoder, longest_gap_frames=longest_gap)  # type: ignore[arg-type]
     skip, left = (n * rate // codec.sample_rate_hz for n in (codec.delay_samples, coded.samples))
-    with WavWriter(target, rate) as file:
+    with open_speech(target, rate) as file:
         for heard in (*(receiver.push(packet) for packet in coded.packets), receiver.flush()):
             piece = heard[skip:][:left]
             skip, left = max(0, skip - len(heard)), left - len(piece)

@@ -24,7 +24,6 @@ app = typer.Typer(
     name="streamst",
     help="Streaming speech translation: speak English, read and hear German while still speaking.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -18,7 +18,8 @@ from streamst.errors import InputError
 from streamst.events import Event
 
 from . import options as opt
-from .translate import Sinks, read_terms
+from .outputs import check_outputs
+from .sinks import Sinks, Wanted, read_terms
 from .view import err, shown
 
 if TYPE_CHECKING:
@@ -43,26 +44,27 @@ def stream(
     bitrate: opt.Bitrate = None,
     token: opt.Token = None,
     insecure: opt.Insecure = False,
+    form: opt.Format = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Send an audio file to a server, showing the captions as they come back."""
+    check_outputs([file], [output, srt])
+    wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
     length_s = known_length_s(file)
     settings = _settings(to, policy, latency, codec, bitrate, speech=output is not None)
-    with Sinks("en", to, srt, bilingual, length_s) as sinks:
+    with Sinks("en", to, wanted, length_s) as sinks:
 
         def blocks() -> Iterator[Pcm]:
             for block in read_blocks(file, settings.sample_rate_hz):
                 yield block
                 sinks.heard(len(block) * 1000 / settings.sample_rate_hz)
 
-        def voice_is_known(rate_hz: int) -> None:
-            if output is not None:
-                sinks.speak_into(output, rate_hz, aligned=not contiguous)
-
+        known = sinks.voice_is_known
         speech = converse(
-            url, blocks(), settings, sinks, voice_is_known, bitrate, realtime=realtime, token=token, insecure=insecure
+            url, blocks(), settings, sinks, known, bitrate, realtime=realtime, token=token, insecure=insecure
         )
         asyncio.run(speech)
-    sinks.summary(output)
+    sinks.summary()
 
 
 def mic(
@@ -83,6 +85,10 @@ def mic(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
+    recogniser: opt.Recogniser = "own",
+    voice_name: opt.Voice = "own",
+    form: opt.Format = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
     from streamst.sound import Loudspeaker, Microphone
@@ -93,7 +99,7 @@ def mic(
     if terms and url is not None:
         raise InputError("--glossary is not sent to a server: leave out --url")
     recorder = Microphone(chosen, settings.sample_rate_hz)
-    sinks = Sinks("en", to, srt, bilingual)
+    sinks = Sinks("en", to, Wanted(srt, bilingual, form=form, quiet=quiet))
     with ExitStack() as stack:
         loudspeakers: list[Loudspeaker] = []
 
@@ -112,7 +118,7 @@ def mic(
             with shown("Loading the model"):
                 from streamst.pipeline import load
 
-                pipeline = load(model, device, precision)
+                pipeline = load(model, device, precision, voice_name, recogniser)
                 session = pipeline.session(to, policy, latency, chunk_ms, speak, terms)
             if pipeline.voice is not None:
                 voice_is_known(pipeline.voice.sample_rate_hz)

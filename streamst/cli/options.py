@@ -9,9 +9,18 @@ import typer
 
 _MODEL, _SERVER = "Model", "Server"
 
-File = Annotated[Path, typer.Argument(help="Audio: WAV, FLAC, Ogg, MP3, AIFF.", show_default=False)]
+_AUDIO = 'Audio or video: WAV, FLAC, Ogg, MP3, M4A, MP4, WebM, Matroska, ...; "-" is standard input.'
+File = Annotated[Path, typer.Argument(help=_AUDIO, show_default=False)]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help=_AUDIO, show_default=False)]
+Format = Annotated[
+    str | None, typer.Option("--format", help="For programs, on standard output: txt, srt, vtt, json or jsonl.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No captions, no progress: errors only.")]
 To = Annotated[str, typer.Option("--to", help="The language to translate into.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the German speech to this WAV file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Write the German speech there: .wav, .flac, .mp3, .ogg, .opus; - is a pipe."),
+]
 Subtitles = Annotated[Path | None, typer.Option("--srt", help="Write subtitles there (.srt or .vtt).")]
 Bilingual = Annotated[bool, typer.Option("--bilingual", help="Subtitles in both languages.")]
 Contiguous = Annotated[
@@ -29,6 +38,9 @@ Precision = Annotated[
     str, typer.Option("--precision", help="float32, frozen, int8 or auto: speed on a CPU.", rich_help_panel=_MODEL)
 ]
 
+Recogniser = Annotated[
+    str, typer.Option("--recogniser", help="Who listens: own, or whisper:DIR.", rich_help_panel=_MODEL)
+]
 Voice = Annotated[
     str,
     typer.Option(

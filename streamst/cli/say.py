@@ -10,15 +10,20 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from streamst.errors import InputError
+from streamst.audio import Pcm
+from streamst.errors import InputError, UnavailableError
 
 from . import options as opt
-from .view import out, shown
+from .outputs import STANDARD_OUTPUT, check_outputs, open_speech, speech_format
+from .view import err, out, shown
 
 
 def say(
     text: Annotated[str, typer.Argument(help="What to say, in German.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The WAV file to write.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The file: .wav, .flac, .mp3, .ogg, .opus; - is a pipe. Else aloud."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--json", help='Write {"first_audio_ms": ..., "rtf": ...} to this file.')
     ] = None,
@@ -33,9 +38,11 @@ def say(
     word's arrival until its first samples; rtf is computing time over the length of the speech.
     """
     words = text.split()
+    check_outputs([], [output, report])
+    if output is not None and output != STANDARD_OUTPUT:
+        speech_format(output)
     if not words:
         raise InputError("there is nothing to say: TEXT has no words")
-    from streamst.audio import WavWriter
     from streamst.languages.german.spoken import leans
     from streamst.models.seam import Speak
     from streamst.pipeline import load
@@ -58,15 +65,33 @@ def say(
     spent_s = time.perf_counter() - started
     if first_audio_s is None:
         raise InputError(f"the voice finds nothing to say in {text!r}")
-    with WavWriter(output, voice.sample_rate_hz) as file:
-        for pcm in pieces:
+    pcm = np.concatenate(pieces)
+    length_s = len(pcm) / voice.sample_rate_hz
+    if output is None:
+        _play(pcm, voice.sample_rate_hz)
+    else:
+        with open_speech(output, voice.sample_rate_hz) as file:
             file.write(pcm)
-        length_s = file.samples / voice.sample_rate_hz
     if report is not None:
         figures = {"first_audio_ms": round(first_audio_s * 1000, 1), "rtf": round(spent_s / length_s, 4)}
         report.write_text(json.dumps(figures) + "\n", encoding="utf-8")
-    out.print(
-        f"{output}: {length_s:.1f} s of speech; first audio after {first_audio_s * 1000:.0f} ms, "
+    console = err if output == STANDARD_OUTPUT else out
+    console.print(
+        f"{output or 'said'}: {length_s:.1f} s of speech; first audio after {first_audio_s * 1000:.0f} ms, "
         f"real-time factor {spent_s / length_s:.3f}",
         soft_wrap=True,
     )
+
+
+def _play(pcm: Pcm, sample_rate_hz: int) -> None:
+    """Through the loudspeaker; UnavailableError, with what to do, where there is none."""
+    from streamst.sound import Loudspeaker
+
+    try:
+        loudspeaker = Loudspeaker(sample_rate_hz)
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}; or write a file with -o") from error
+    with loudspeaker:
+        loudspeaker.play(pcm)
+        while loudspeaker.waiting_s() > 0:
+            time.sleep(0.05)

@@ -1,0 +1,284 @@
+"""What commands write: never over what they read, in the form that the name says, and as it comes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamst import sound
+from streamst.audio import read_audio, write_wav
+from streamst.cli import main
+from streamst.cli.outputs import Beside, check_outputs, written_beside
+from streamst.errors import InputError, UnavailableError
+from streamst.events import Caption
+from streamst.subtitles import CaptionTrack, Growing, GrowingTrack, srt, vtt
+
+COMMAND = "from streamst.cli import main; main()"
+
+
+def untimed(text: str) -> str:
+    return re.sub(r'"compute_m?s": [0-9.e-]+', "", text)
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """Bursts of noise with pauses, 6 s: the tiny pipeline writes words to them."""
+    rng = np.random.default_rng(4)
+    bursts = [np.concatenate([rng.standard_normal(12_000) * 0.1, np.zeros(12_000)]) for _ in range(4)]
+    write_wav(tmp_path / "noise.wav", np.concatenate(bursts).astype(np.float32), 16_000)
+    return tmp_path / "noise.wav"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    printed = capfd.readouterr()
+    assert ended.value.code == 0, printed
+    return printed.out, printed.err
+
+
+@pytest.mark.parametrize("link", ["", "symbolic", "hard"])
+@pytest.mark.parametrize("command", ["translate", "stream", "encode", "decode"])
+def test_an_output_that_is_the_input_is_refused_and_left_as_it_is(
+    capsys: pytest.CaptureFixture[str], noise: Path, tiny_model: Path, command: str, link: str
+) -> None:
+    before, output = noise.read_bytes(), noise
+    if link:
+        output = noise.with_name("other.wav")
+        (output.symlink_to if link == "symbolic" else output.hardlink_to)(noise)
+    told = refused(
+        capsys,
+        *{
+            "translate": ("translate", str(noise), "-o", str(output), "--model", str(tiny_model)),
+            "stream": ("stream", str(noise), "--url", "ws://127.0.0.1:9", "-o", str(output)),
+            "encode": ("codec", "encode", str(noise), str(output)),
+            "decode": ("codec", "decode", str(noise), str(output)),
+        }[command],
+    )
+    assert f"{output} is what is read: writing there would destroy it" in told
+    assert noise.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [("score", "{}"), ("compare", "{}", "{}"), ("text", "{}")])
+def test_figures_do_not_replace_the_log_they_are_of(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("{}")
+    told = refused(capsys, "bench", *(part.format(log) for part in command), "--json", str(log))
+    assert "is what is read" in told
+    assert log.read_text() == "{}"
+
+
+def test_two_outputs_are_two_files(capsys: pytest.CaptureFixture[str], noise: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.srt"
+    assert "is to be written twice" in refused(capsys, "translate", str(noise), "--srt", str(target), "-o", str(target))
+    assert not target.exists()
+    check_outputs([Path("/dev/null")], [Path("/dev/null"), Path("/dev/null"), None])
+
+
+@pytest.mark.parametrize(("name", "told"), [("a.aac", "not '.aac'"), ("a", "not ''"), ("a.txt", ".wav, .flac, .mp3")])
+def test_a_name_that_tells_no_format_of_speech_is_refused(
+    capsys: pytest.CaptureFixture[str], noise: Path, tmp_path: Path, name: str, told: str
+) -> None:
+    assert told in refused(capsys, "translate", str(noise), "-o", str(tmp_path / name))
+    assert told in refused(capsys, "say", "Hallo", "-o", str(tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "form"), [("wav", "WAV"), ("flac", "FLAC"), ("mp3", "MP3"), ("ogg", "OGG"), ("opus", "OGG")]
+)
+def test_speech_is_what_its_name_says(
+    capfd: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path, ending: str, form: str
+) -> None:
+    path = tmp_path / f"said.{ending}"
+    run(capfd, "say", "Guten Morgen.", "-o", str(path), "--model", str(tiny_model))
+    assert soundfile.info(path).format == form
+    assert len(read_audio(path)) > 1_000
+    assert [file.name for file in tmp_path.iterdir()] == [path.name], "nothing beside it is left"
+
+
+def test_speech_on_standard_output_is_a_wav_and_captions_go_to_stderr(noise: Path, tiny_model: Path) -> None:
+    command = [sys.executable, "-c", COMMAND, "translate", str(noise), "-o", "-", "--model", str(tiny_model)]
+    done = subprocess.run([*command, "--policy", "wait-k:k=1"], capture_output=True, check=True, timeout=120)
+    assert done.stdout[:4] == b"RIFF"
+    assert (len(done.stdout) - 44) % 2 == 0
+    assert b"de  " in done.stderr
+    path = noise.with_name("piped.wav")
+    path.write_bytes(done.stdout)
+    assert len(read_audio(path)) == (len(done.stdout) - 44) // 2 > 0
+
+
+def test_a_recording_comes_through_standard_input(
+    noise: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from_file, _ = run(capfd, "translate", str(noise), "--model", str(tiny_model))
+    command = [sys.executable, "-c", COMMAND, "translate", "-", "--model", str(tiny_model)]
+    done = subprocess.run(command, input=noise.read_bytes(), capture_output=True, check=True, timeout=120)
+    assert done.stdout.decode() == from_file != ""
+
+
+def test_several_recordings_are_translated_one_after_another(
+    capfd: pytest.CaptureFixture[str], noise: Path, tiny_model: Path
+) -> None:
+    once, _ = run(capfd, "translate", str(noise), "--model", str(tiny_model))
+    twice, _ = run(capfd, "translate", str(noise), str(noise), "--model", str(tiny_model))
+    assert twice == f"{noise}:\n{once}" * 2
+    told = refused(capfd, "translate", str(noise), str(noise), "-o", str(noise.with_name("x.wav")))
+    assert "-o and --srt are for one recording; 2 were given" in told
+
+
+@pytest.mark.parametrize("form", ["txt", "srt", "vtt", "json", "jsonl"])
+def test_a_format_is_all_that_standard_output_gets(
+    capfd: pytest.CaptureFixture[str], noise: Path, tiny_model: Path, tmp_path: Path, form: str
+) -> None:
+    target = tmp_path / "a.srt"
+    common = ("translate", str(noise), "--model", str(tiny_model), "--policy", "wait-k:k=1", "--srt", str(target))
+    out, err = run(capfd, *common, "--format", form)
+    subtitles = target.read_text(encoding="utf-8")
+    german = [line.removeprefix("de  ") for line in err.splitlines() if line.startswith("de  ")]
+    assert german
+    if form == "txt":
+        assert out.splitlines() == german
+    elif form == "srt":
+        assert out == subtitles
+    elif form == "vtt":
+        assert out.startswith("WEBVTT\n\n00:00:0")
+    elif form == "json":
+        whole = json.loads(out)
+        assert (whole["source"], whole["target"]) == ("en", "de")
+        assert [segment["de"] for segment in whole["segments"] if segment.get("de")] == german
+    else:
+        events = [json.loads(line) for line in out.splitlines()]
+        assert events[-1]["type"] == "finished"
+        finals = [event for event in events if event["type"] == "caption" and event["lang"] == "de" and event["final"]]
+        assert [event["stable"].strip() for event in finals if event["stable"].strip()] == german
+    again, err = run(capfd, *common, "--format", form, "--quiet")
+    assert not err
+    assert untimed(again) == untimed(out)
+
+
+def test_a_format_that_is_not_known_is_refused(capsys: pytest.CaptureFixture[str], noise: Path) -> None:
+    told = refused(capsys, "translate", str(noise), "--format", "xml")
+    assert "--format 'xml' is not known; allowed: txt, srt, vtt, json, jsonl" in told
+    assert "would both write to standard output" in refused(
+        capsys, "translate", str(noise), "-o", "-", "--format", "txt"
+    )
+
+
+def test_quiet_says_nothing(capfd: pytest.CaptureFixture[str], noise: Path, tiny_model: Path) -> None:
+    assert run(capfd, "translate", str(noise), "--quiet", "--model", str(tiny_model)) == ("", "")
+
+
+def test_subtitles_are_written_as_they_come(noise: Path, tiny_model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    bursts = [np.concatenate([rng.standard_normal(12_000) * 0.1, np.zeros(24_000)]) for _ in range(8)]
+    write_wav(noise, np.concatenate(bursts).astype(np.float32), 16_000)
+    target = tmp_path / "a.srt"
+    target.write_text("old")
+    command = [sys.executable, "-c", COMMAND, "translate", str(noise), "--realtime", "--srt", str(target)]
+    options = ["--model", str(tiny_model), "--policy", "wait-k:k=1", "--quiet"]
+    with subprocess.Popen([*command, *options]) as process:
+        try:
+            until = time.monotonic() + 60
+            while "-->" not in target.read_text(encoding="utf-8") and time.monotonic() < until:
+                assert process.poll() is None, "only when all was heard"
+                time.sleep(0.1)
+            assert process.poll() is None
+        finally:
+            process.kill()
+    assert target.read_text(encoding="utf-8").startswith("1\n00:00:0")
+
+
+def test_what_could_not_be_written_whole_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), written_beside(path) as beside:
+        _ = beside.write_text("half"), (tmp_path / "none").read_text()
+    assert path.read_text() == "old"
+    with written_beside(path) as beside:
+        beside.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_link_goes_on_pointing_to_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with written_beside(tmp_path / "link") as beside:
+        beside.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_a_device_is_written_at_once() -> None:
+    assert Beside(Path("/dev/null")).path == Path("/dev/null")
+    with pytest.raises(InputError, match="the folder /none does not exist"):
+        Beside(Path("/none/a.wav"))
+
+
+captions = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["en", "de"]), st.text("ab ", max_size=60), st.integers(0, 9_000)),
+    max_size=14,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(captions)
+def test_subtitles_that_grow_are_those_that_are_written_at_once(
+    told: list[tuple[int, str, str, int]],
+) -> None:
+    track, growing = CaptionTrack(), GrowingTrack(("en", "de"))
+    texts = {".srt": (Growing(".srt"), io.StringIO()), ".vtt": (Growing(".vtt"), io.StringIO())}
+    ended: set[tuple[int, str]] = set()
+    for segment, lang, text, start in told:
+        if (segment, lang) in ended:
+            continue
+        final = len(text) % 3 == 0
+        ended |= {(segment, lang)} if final else set()
+        caption = Caption(
+            source_ms=0, compute_ms=0, lang=lang, segment=segment, revision=0, stable=text,
+            start_ms=start, end_ms=start + 500, final=final,
+        )  # fmt: skip
+        track.add(caption)
+        cues = growing.add(caption)
+        for form, file in texts.values():
+            file.write(form.text(cues))
+    rest = growing.rest()
+    for form, file in texts.values():
+        file.write(form.text(rest))
+    whole = track.cues(["en", "de"])
+    assert texts[".srt"][1].getvalue() == srt(whole)
+    assert texts[".vtt"][1].getvalue() == vtt(whole)
+
+
+def test_without_a_file_speech_is_heard_or_the_missing_loudspeaker_is_told(
+    capsys: pytest.CaptureFixture[str], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_device(*_: object) -> dict[str, object]:
+        raise UnavailableError("no loudspeaker is connected: connect one, or choose it in the system")
+
+    monkeypatch.setattr(sound, "_device", no_device)
+    told = refused(capsys, "say", "Hallo", "--model", str(tiny_model))
+    assert "no loudspeaker is connected" in told
+    assert "or write a file with -o" in told
