@@ -26,10 +26,9 @@ from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
 DIAL = "dial.json"  # beside the translator: the latency dial tuned for it
-RECOGNISERS = ("own", "phonemes")  # the model's; others stand in backends/recognisers.py
-MODELS = {
-    "en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de", "ear": "ear"}
-}  # folders of `assets`
+RECOGNISERS = ("own", "ear")  # the model's; others stand in backends/recognisers.py
+EAR = "ear"  # folder of the recogniser of that name
+MODELS = {"en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de"}}  # folders of `assets`
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,9 @@ def load(
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
     "int8", faster still and not quite the same numbers; or "auto", which is frozen on a CPU (models/quantise.py).
 
-    voice_name: the model's "own", or another (backends/voices.py). recogniser: the model's "own", "phonemes" (the
-    conformer with a word search, which hears glossaries), or another ("whisper:DIR", backends/recognisers.py).
+    voice_name: the model's "own", or another (backends/voices.py). recogniser: the model's "own", a conformer with a
+    word search; "ear", which starts as Whisper, hears people far better, writes case and punctuation, and costs more;
+    or another ("whisper:DIR", backends/recognisers.py).
 
     Raises InputError for an unknown name, device, precision or voice, CheckpointError for damaged weights,
     UnavailableError for a voice that is not installed.
@@ -152,7 +152,7 @@ def load(
     speaks = voice_named(voice_name, voice, own.pen.targets[0], device)
     tuned = root / folders["translator"] / DIAL
     dial = read_dial(tuned) if tuned.is_file() else LATENCIES
-    models = Models(_hearing(own, recogniser, root / folders["ear"], device), own.pen, speaks)
+    models = Models(_hearing(own, recogniser, root / EAR, device), own.pen, speaks)
     return Pipeline(name, models, None if codec is None else NeuralSpeechCodec(codec), dial)
 
 
@@ -160,6 +160,4 @@ def _hearing(own: SpeechTranslator, recogniser: str, ear: Path, device: str) -> 
     """The recogniser of that name, for the model's writer."""
     if recogniser not in RECOGNISERS:
         return recogniser_named(recogniser, own.pen.source)
-    if recogniser == "phonemes" or not ear.is_dir():
-        return own.recogniser
-    return load_ear(ear, device)
+    return own.recogniser if recogniser == "own" else load_ear(ear, device)

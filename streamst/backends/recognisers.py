@@ -28,5 +28,5 @@ def recogniser_named(name: str, language: str) -> Recogniser[Any]:
     """
     kind, _, folder = name.partition(":")
     if kind not in RECOGNISERS or not folder:
-        raise InputError(f"recogniser {name!r} is not known; allowed: own, phonemes, {ALLOWED}")
+        raise InputError(f"recogniser {name!r} is not known; allowed: own, ear, {ALLOWED}")
     return RECOGNISERS[kind](Path(folder).expanduser(), language)
