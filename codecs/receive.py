@@ -126,12 +126,16 @@ class PacketReceiver:
             if 0 < gap <= min(self._longest, self._allowance):
                 self.delivery.concealed_frames += gap
                 self._allowance -= gap
-                stepwise = isinstance(decoder, StepwiseDecoder)
-                heard.append((yield from decoder.concealing(gap)) if stepwise else decoder.conceal(gap))
+                if isinstance(decoder, StepwiseDecoder):
+                    heard.append((yield from decoder.concealing(gap)))
+                else:
+                    heard.append(decoder.conceal(gap))
             self._next = place
             try:
-                stepwise = isinstance(decoder, StepwiseDecoder)
-                heard.append((yield from decoder.pushing(packet)) if stepwise else decoder.push(packet))
+                if isinstance(decoder, StepwiseDecoder):
+                    heard.append((yield from decoder.pushing(packet)))
+                else:
+                    heard.append(decoder.push(packet))
             except InputError as error:
                 self._damaged(error)
                 continue

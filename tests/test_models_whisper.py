@@ -112,6 +112,7 @@ def test_the_decoder_step_by_step_and_in_a_batch_equals_one_reading() -> None:
         y, _, weights = decoder.step(rows, [nothing, nothing], memory, unheard)
         for row, tokens in enumerate(rows):
             said, own = nothing, memory[row : row + 1, :, :, : 9 - 3 * row]
+            alone, looked = torch.zeros(0), torch.zeros(0)
             for token in tokens:
                 alone, (said,), looked = decoder.step([[token]], [said], own, unheard[row : row + 1, : own.shape[3]])
             torch.testing.assert_close(y[row, -1], alone[0, -1], atol=1e-5, rtol=1e-5)

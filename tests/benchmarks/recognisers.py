@@ -1,7 +1,7 @@
 """Word error rate of our captions beside pocketsphinx and beside other checkpoints of ours, on the same recordings.
 
-    python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--model DIR …] [--chunk-ms N]
-                                           [--no-peer]
+    python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--model DIR …] [--recogniser NAME …]
+                                           [--chunk-ms N] [--no-peer]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
 RTF is its time over the audio's. pocketsphinx (`pip install pocketsphinx`, its own English model) runs where it is
@@ -30,9 +30,9 @@ from streamst.models.offline import heard_text
 Recogniser = Callable[[Pcm], str]
 
 
-def ours(model: str, chunk_ms: int) -> Recogniser:
-    """The listener of a shipped model, or of a directory with `translator/`."""
-    recogniser = pipeline.load(model, "cpu").recogniser
+def ours(model: str, name: str, chunk_ms: int) -> Recogniser:
+    """The recogniser of that name of a shipped model, or of a directory with `translator/`."""
+    recogniser = pipeline.load(model, "cpu", recogniser=name).recogniser
 
     def recognise(pcm: Pcm) -> str:
         return heard_text(recogniser, pcm, chunk_ms)
@@ -102,11 +102,16 @@ def main() -> None:
     parser.add_argument("--split", default="")
     parser.add_argument("--count", type=int)
     parser.add_argument("--model", action="append", default=None, help="en-de, or a directory; several to compare")
+    parser.add_argument("--recogniser", action="append", default=None, help="own, ear, whisper:DIR; several to compare")
     parser.add_argument("--chunk-ms", type=int, default=640)
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="without pocketsphinx")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    systems = {model: ours(model, options.chunk_ms) for model in options.model or ["en-de"]}
+    systems = {
+        f"{model} {name}": ours(model, name, options.chunk_ms)
+        for model in options.model or ["en-de"]
+        for name in options.recogniser or ["own"]
+    }
     if options.peer and importlib.util.find_spec("pocketsphinx"):
         systems["pocketsphinx"] = sphinx()
     for manifest in options.manifest:
