@@ -104,9 +104,10 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--noise", type=Path)
     parser.add_argument("--model", default="en-de")
+    parser.add_argument("--recogniser", default="own", help="own, phonemes, or whisper:DIR")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = load(options.model, "cpu")
+    model = load(options.model, "cpu", recogniser=options.recogniser)
     count(model, synthetic(60 * options.minutes), "synthetic")
     if options.noise is not None:
         count(model, recorded(options.noise), "recorded")
