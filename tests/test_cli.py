@@ -150,6 +150,13 @@ def test_a_wrong_option_is_one_line_that_names_the_value_and_what_is_allowed(
     assert re.search(told, message), message
 
 
+@pytest.mark.parametrize("command", ["translate", "serve"])
+def test_an_unknown_recogniser_names_the_known(capsys: pytest.CaptureFixture[str], tiny: str, command: str) -> None:
+    arguments = (command, STATION) if command == "translate" else (command, "--port", "0")
+    told = fails(capsys, *arguments, "--model", tiny, "--recogniser", "parrot")
+    assert "'parrot' is not known; allowed: own, phonemes, whisper:DIR" in " ".join(told.split())
+
+
 def test_an_unknown_model_names_the_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert "allowed: en-de" in fails(capsys, "translate", STATION, "--model", "xx-yy")
 

@@ -23,6 +23,7 @@ class ServeConfig(ServerOptions):
     model: str = "en-de"  # a model's name or directory
     device: str = "auto"  # auto, cpu or cuda
     precision: str = "auto"  # float32, frozen, int8 or auto
+    recogniser: str = "own"  # own, or whisper:DIR
     voice: str = "own"  # own, espeak-ng, or hf:NAME
     tls_self_signed: bool = False  # make a certificate
     log_format: LogFormat = "text"

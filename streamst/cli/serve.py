@@ -27,6 +27,7 @@ def serve(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
+    recogniser: opt.Recogniser = "own",
     voice_name: opt.Voice = "own",
     policy: opt.Policy = None,
     latency: opt.Latency = "medium",
@@ -58,7 +59,8 @@ def serve(
     from streamst.server.operator.logs import configure_logging
 
     flags = {
-        "host": host, "port": port, "model": model, "device": device, "precision": precision, "voice": voice_name,
+        "host": host, "port": port, "model": model, "device": device, "precision": precision,
+        "recogniser": recogniser, "voice": voice_name,
         "policy": policy, "latency": latency, "max_sessions": max_sessions, "workers": workers,
         "allowed_origins": tuple(origin or ()), "tls_cert": tls_cert, "tls_key": tls_key,
         "tls_self_signed": tls_self_signed, "log_format": log_format, "verbose": verbose,
@@ -82,16 +84,16 @@ def serve(
             from streamst.server.app import serve as run_server
 
             torch.set_num_threads(1)  # small steps: a second thread would only wait
-            loader = partial(_load, options.model, options.device, options.precision, options.voice)
+            loader = partial(_load, options.model, options.device, options.precision, options.voice, options.recogniser)
             pipeline = loader()
         run_server(pipeline, options, announce=_announce, loader=loader, bound=bound)
 
 
-def _load(model: str, device: str, precision: str, voice: str) -> Pipeline:
+def _load(model: str, device: str, precision: str, voice: str, recogniser: str) -> Pipeline:
     """The model as each process that translates has it: its codec is as fast in all of them."""
     from streamst.pipeline import load
 
-    pipeline = load(model, device, precision, voice)
+    pipeline = load(model, device, precision, voice, recogniser)
     if pipeline.codec is not None and precision != "float32":
         pipeline.codec.freeze()
     return pipeline
