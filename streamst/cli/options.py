@@ -39,7 +39,7 @@ Precision = Annotated[
 ]
 
 Recogniser = Annotated[
-    str, typer.Option("--recogniser", help="Who listens: own, or whisper:DIR.", rich_help_panel=_MODEL)
+    str, typer.Option("--recogniser", help="Who listens: own, ear, or whisper:DIR.", rich_help_panel=_MODEL)
 ]
 Voice = Annotated[
     str,
