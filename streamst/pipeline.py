@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from streamst.backends.recognisers import recogniser_named
-from streamst.backends.voices import voice_named
+from streamst.backends.parts import chosen
+from streamst.backends.recognisers import RECOGNISERS
+from streamst.backends.voices import VOICES
+from streamst.backends.writers import WRITERS
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import CheckpointError, InputError
@@ -26,7 +28,7 @@ from streamst.session import Session, SessionOptions
 
 ASSETS = Path(__file__).parent / "assets"
 DIAL = "dial.json"  # beside the translator: the latency dial tuned for it
-RECOGNISERS = ("own", "ear")  # the model's; others stand in backends/recognisers.py
+OWN = ("own", "ear")  # recognisers of the model
 EAR = "ear"  # folder of the recogniser of that name
 MODELS = {"en-de": {"translator": "translator", "codec": "codec", "voice": "voice-de"}}  # folders of `assets`
 
@@ -115,20 +117,24 @@ def load(
     name: str = "en-de",
     device: str = "auto",
     precision: str = "float32",
-    voice_name: str = "own",
     recogniser: str = "own",
+    writer: str = "own",
+    voice: str = "own",
+    source: str | None = None,
+    target: str | None = None,
 ) -> Pipeline:
     """The model `name` (shipped, or a directory with translator/, codec/ and voice folders) on a device.
 
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
     "int8", faster still and not quite the same numbers; or "auto", which is frozen on a CPU (models/quantise.py).
 
-    voice_name: the model's "own", or another (backends/voices.py). recogniser: the model's "own", a conformer with a
-    word search; "ear", which starts as Whisper, hears people far better, writes case and punctuation, and costs more;
-    or another ("whisper:DIR", backends/recognisers.py).
+    recogniser, writer, voice: the model's "own", or another's (`streamst/backends`): "whisper:DIR", "piper:FILE". The
+    recogniser "ear" is the model's, too: it starts as Whisper, hears people far better, writes case and punctuation,
+    and costs more. source, target: languages, for parts that have several; the model's where they are None.
 
-    Raises InputError for an unknown name, device, precision or voice, CheckpointError for damaged weights,
-    UnavailableError for a voice that is not installed.
+    Everything is looked at before anything is loaded. Raises InputError for an unknown name, device, precision or part,
+    and for parts that share no language; CheckpointError for damaged weights and a folder that is something else,
+    UnavailableError for what is not installed.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"device {device!r} is not possible; allowed: auto, cpu, cuda")
@@ -141,23 +147,26 @@ def load(
     if name not in MODELS and not root.is_dir():
         raise InputError(f"model {name!r} is not known; allowed: {', '.join(MODELS)}, or a model directory")
     folders = MODELS.get(name, MODELS["en-de"])
-    chosen = choose(precision, device)
-    own = prepare(SpeechTranslator.load(root / folders["translator"], device), chosen)
+    ear = None if recogniser in OWN else chosen("recogniser", recogniser, RECOGNISERS, OWN)
+    pen = None if writer == "own" else chosen("writer", writer, WRITERS)
+    speaker = None if voice == "own" else chosen("voice", voice, VOICES)
+    precise = choose(precision, device)
+    own = prepare(SpeechTranslator.load(root / folders["translator"], device), precise)
+    hears = source or own.config.source
+    if ear is not None:
+        hearing = ear.backend.make(ear.argument, hears)
+    else:
+        hearing = own.recogniser if recogniser == "own" else load_ear(root / EAR, device)
+    writing = own.pen if pen is None else pen.backend.make(pen.argument, hearing.language, target)
+    writes = target or writing.targets[0]
     codec = NeuralCodec.load(root / folders["codec"]) if (root / folders["codec"]).is_dir() else None
-    voice = None
-    if codec is not None and (root / folders["voice"]).is_dir():
-        voice = GermanVoice.load(root / folders["voice"], codec.to(device), device)
-    if name in MODELS and (codec is None or voice is None):
-        raise CheckpointError(f"the package is incomplete: {root} lacks the codec or the voice")
-    speaks = voice_named(voice_name, voice, own.pen.targets[0], device)
+    speaking = None
+    if speaker is not None:
+        speaking = speaker.backend.make(speaker.argument, writes, device)
+    elif codec is not None and (root / folders["voice"]).is_dir() and GermanVoice.language == writes:
+        speaking = GermanVoice.load(root / folders["voice"], codec.to(device), device)
+    if name in MODELS and codec is None:
+        raise CheckpointError(f"the package is incomplete: {root} lacks the codec")
     tuned = root / folders["translator"] / DIAL
-    dial = read_dial(tuned) if tuned.is_file() else LATENCIES
-    models = Models(_hearing(own, recogniser, root / EAR, device), own.pen, speaks)
-    return Pipeline(name, models, None if codec is None else NeuralSpeechCodec(codec), dial)
-
-
-def _hearing(own: SpeechTranslator, recogniser: str, ear: Path, device: str) -> Recogniser[Any]:
-    """The recogniser of that name, for the model's writer."""
-    if recogniser not in RECOGNISERS:
-        return recogniser_named(recogniser, own.pen.source)
-    return own.recogniser if recogniser == "own" else load_ear(ear, device)
+    dial = read_dial(tuned) if tuned.is_file() and pen is None else LATENCIES
+    return Pipeline(name, Models(hearing, writing, speaking), None if codec is None else NeuralSpeechCodec(codec), dial)

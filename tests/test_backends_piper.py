@@ -10,12 +10,11 @@ import jiwer
 import numpy as np
 import peers
 import pytest
-from seams import spoken_by
+from seams import spoken_by, voice_named
 
 from streamst.audio import resample
 from streamst.backends.phrases import PhraseVoice
 from streamst.backends.piper import piper_voice
-from streamst.backends.voices import voice_named
 from streamst.backends.whisper import WhisperRecogniser
 from streamst.errors import CheckpointError, InputError, UnavailableError
 
@@ -44,7 +43,7 @@ def test_a_higher_rate_is_shorter_and_marks_alone_are_silent(joe: PhraseVoice) -
 
 def test_a_voice_of_another_language_than_what_is_written_is_refused() -> None:
     with pytest.raises(InputError, match="speaks 'en', what is written is 'de'"):
-        voice_named(f"piper:{peers.joe()}", None, "de")
+        voice_named(f"piper:{peers.joe()}", "de")
 
 
 @pytest.mark.parametrize("missing", ["voice.onnx", "voice.onnx.json"])
@@ -74,5 +73,5 @@ def test_the_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", ["piper", "piper:", "espeak-ng:de", "espeak-ng:", "hf:", "parrot:x", "own:x"])
 def test_names_that_mean_no_voice_are_refused_with_those_that_do(name: str) -> None:
-    with pytest.raises(InputError, match=r"is not known; allowed: own .*espeak-ng, hf:NAME .*piper:FILE"):
-        voice_named(name, None, "en")
+    with pytest.raises(InputError, match=r"is not known; allowed: own, espeak-ng, hf:NAME, piper:FILE"):
+        voice_named(name, "en")

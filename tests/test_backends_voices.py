@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from seams import spoken_by
+from seams import spoken_by, voice_named
 
 from streamst import watermark
 from streamst.audio import Pcm
 from streamst.backends.phrases import PhraseState, PhraseVoice
-from streamst.backends.voices import voice_named
 from streamst.errors import InputError, UnavailableError
 from streamst.events import Speech
 from streamst.nn.packing import from_bytes, to_bytes
@@ -92,21 +91,21 @@ def test_nothing_speakable_is_silence_and_an_impossible_rate_an_error(beeps: Bee
 @pytest.mark.parametrize("name", ["alien", "hf:", ""])
 def test_a_voice_that_there_is_not_is_told_with_what_there_is(name: str) -> None:
     with pytest.raises(InputError, match="allowed: own"):
-        voice_named(name, None, "de")
+        voice_named(name, "de")
 
 
 def test_missing_programs_and_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UnavailableError, match="apt install espeak-ng"):
-        voice_named("espeak-ng", None, "de")
+        voice_named("espeak-ng", "de")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UnavailableError, match=r"streamst\[hf\]"):
-        voice_named("hf:facebook/mms-tts-deu", None, "de")
+        voice_named("hf:facebook/mms-tts-deu", "de")
 
 
 @pytest.mark.parametrize("name", ESPEAK)
 def test_espeak_speaks_in_a_session_with_the_mark_and_at_the_rate_asked_for(name: str, tiny_pipeline: Pipeline) -> None:
-    voice = voice_named(name, None, "de")
+    voice = voice_named(name, "de")
     assert isinstance(voice, PhraseVoice)
     text = ["Heute", "scheint", "die", "Sonne,", "und", "morgen", "wird", "es", "regnen."]
     slow, _ = spoken_by(voice, text, voice.init_state(), final=True, rate=0.8)
@@ -121,7 +120,7 @@ def test_espeak_speaks_in_a_session_with_the_mark_and_at_the_rate_asked_for(name
     said = [event for event in (*session.push(noise), *session.finish()) if isinstance(event, Speech)]
     assert sum(len(event.pcm) for event in said) > 0
     with pytest.raises(InputError, match="cannot speak 'klingonese'"):
-        voice_named(name, None, "klingonese")
+        voice_named(name, "klingonese")
 
 
 @pytest.mark.parametrize("name", VITS)
@@ -137,10 +136,10 @@ def test_a_vits_model_from_a_folder_speaks(name: str, tmp_path: Path) -> None:
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32, "flow_size": 16}
     config = transformers.VitsConfig(vocab_size=len(letters), upsample_initial_channel=32, spectrogram_bins=20, **small)
     transformers.VitsModel(config).save_pretrained(folder)
-    voice = voice_named(f"hf:{folder}", None, "de")
+    voice = voice_named(f"hf:{folder}", "de")
     assert voice is not None
     pcm, _ = spoken_by(voice, ["guten", "morgen"], voice.init_state(), final=True)
     assert pcm.dtype == np.float32
     assert len(pcm) > 0
     with pytest.raises(UnavailableError, match="could not be loaded"):
-        voice_named(f"hf:{tmp_path}/nothing", None, "de")
+        voice_named(f"hf:{tmp_path}/nothing", "de")

@@ -13,7 +13,8 @@ import pytest
 
 from streamst import Caption, Words, load
 from streamst.backends.level import Level, listen
-from streamst.backends.recognisers import recogniser_named
+from streamst.backends.parts import chosen
+from streamst.backends.recognisers import RECOGNISERS
 from streamst.backends.whisper import MOST, WhisperRecogniser, WhisperState
 from streamst.backends.whisper_model import FRAME, mel_filters, without_loop
 from streamst.errors import CheckpointError, InputError, UnavailableError
@@ -142,7 +143,7 @@ def test_the_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("name", ["whisper", "whisper:", "mumble:/tmp", ""])
 def test_an_unknown_recogniser_is_refused_with_those_that_are_known(name: str) -> None:
     with pytest.raises(InputError, match=r"not known; allowed: own, .*whisper:DIR"):
-        recogniser_named(name, "en")
+        chosen("recogniser", name, RECOGNISERS)
 
 
 @pytest.mark.parametrize("chunk_ms", [0, 150, 330, 2020])

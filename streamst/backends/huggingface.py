@@ -5,13 +5,11 @@ Weights come from the user's cache or a folder; nothing is fetched where the net
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 import numpy as np
 import torch
 
 from streamst.audio import Pcm
+from streamst.backends.parts import imported
 from streamst.backends.phrases import PhraseVoice
 from streamst.errors import InputError, UnavailableError
 
@@ -19,10 +17,7 @@ from streamst.errors import InputError, UnavailableError
 def vits_voice(name: str, language: str = "de", device: torch.device | str = "cpu") -> PhraseVoice:
     """The VITS model `name` (such as "facebook/mms-tts-deu", or a folder). UnavailableError without `transformers` or
     the weights."""
-    try:
-        transformers: Any = import_module("transformers")
-    except ImportError as error:
-        raise UnavailableError("transformers is not installed; get it with: pip install 'streamst[hf]'") from error
+    (transformers,) = imported("hf", "transformers")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
         model = transformers.VitsModel.from_pretrained(name).to(device).eval()

@@ -1,32 +1,34 @@
-"""Recognisers by name, besides the model's own: `whisper:DIR`, `moonshine:DIR`."""
+"""Recognisers by name, besides the model's own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from streamst.errors import InputError
-from streamst.models.seam import Recogniser
+from .parts import Backend, Languages
+
+if TYPE_CHECKING:
+    from streamst.models.seam import Recogniser
+
+MakeRecogniser = Callable[[str, str], "Recogniser[Any]"]  # (argument, language that is spoken)
 
 
-def _whisper(folder: Path, language: str) -> Recogniser[Any]:
+def _whisper(argument: str, language: str) -> Recogniser[Any]:
     from .whisper import WhisperRecogniser
 
-    return WhisperRecogniser(folder, language)
+    return WhisperRecogniser(Path(argument).expanduser(), language)
 
 
-RECOGNISERS: dict[str, Callable[[Path, str], Recogniser[Any]]] = {"whisper": _whisper}
-ALLOWED = ", ".join(f"{name}:DIR" for name in RECOGNISERS)
+def _whisper_hears(argument: str) -> Languages:
+    from .whisper_model import languages_of
+
+    return Languages(source=languages_of(Path(argument).expanduser()))
 
 
-def recogniser_named(name: str, language: str) -> Recogniser[Any]:
-    """The recogniser that `name` ("whisper:DIR") means, for speech in `language`.
-
-    InputError names what is allowed, UnavailableError the extra that is not installed, CheckpointError the file that
-    DIR lacks.
-    """
-    kind, _, folder = name.partition(":")
-    if kind not in RECOGNISERS or not folder:
-        raise InputError(f"recogniser {name!r} is not known; allowed: own, ear, {ALLOWED}")
-    return RECOGNISERS[kind](Path(folder).expanduser(), language)
+RECOGNISERS: dict[str, Backend[MakeRecogniser]] = {
+    "whisper": Backend(
+        _whisper, "a Whisper model in CTranslate2's format", "DIR", "whisper", ("ctranslate2", "tokenizers"),
+        look=_whisper_hears,
+    ),
+}  # fmt: skip

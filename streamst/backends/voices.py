@@ -1,17 +1,19 @@
-"""Voices by name: the model's own, or one of `VOICES`."""
+"""Voices by name, besides the model's own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from .parts import Backend, Languages
 
-from streamst.errors import InputError
-from streamst.models.seam import Voice
+if TYPE_CHECKING:
+    import torch
 
-ALLOWED = "own (the model's), espeak-ng, hf:NAME (a VITS or MMS model of Hugging Face), piper:FILE (NAME.onnx)"
+    from streamst.models.seam import Voice
+
+MakeVoice = Callable[[str, str, "torch.device | str"], "Voice[Any]"]  # (argument, language, device)
 
 
 def _espeak(argument: str, language: str, device: torch.device | str) -> Voice[Any]:
@@ -34,22 +36,17 @@ def _piper(argument: str, language: str, device: torch.device | str) -> Voice[An
     return piper_voice(Path(argument).expanduser(), language)
 
 
-VOICES: dict[str, Callable[[str, str, torch.device | str], Voice[Any]]] = {
-    "espeak-ng": _espeak,
-    "hf": _hugging_face,
-    "piper": _piper,
-}
-ALONE = frozenset({"espeak-ng"})  # names that nothing follows
+def _piper_speaks(argument: str) -> Languages:
+    from .piper import language_of
+
+    return Languages(targets=(language_of(Path(argument).expanduser()),))
 
 
-def voice_named(
-    name: str, own: Voice[Any] | None, language: str, device: torch.device | str = "cpu"
-) -> Voice[Any] | None:
-    """The voice that `name` means; `own` is the model's. InputError names what is allowed, UnavailableError what is
-    missing here, CheckpointError the file that is missing or damaged."""
-    if name == "own":
-        return own
-    kind, colon, argument = name.partition(":")
-    if kind not in VOICES or bool(argument) == (kind in ALONE) or bool(colon) != bool(argument):
-        raise InputError(f"voice {name!r} is not known; allowed: {ALLOWED}")
-    return VOICES[kind](argument, language, device)
+VOICES: dict[str, Backend[MakeVoice]] = {
+    "espeak-ng": Backend(_espeak, "eSpeak NG: robotic and quick, a hundred languages", program="espeak-ng"),
+    "hf": Backend(_hugging_face, "a VITS or MMS voice of Hugging Face", "NAME", "hf", ("transformers",)),
+    "piper": Backend(
+        _piper, "a Piper voice, NAME.onnx beside NAME.onnx.json", "FILE", "piper", ("piper", "onnxruntime"),
+        look=_piper_speaks,
+    ),
+}  # fmt: skip

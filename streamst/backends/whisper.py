@@ -64,7 +64,7 @@ class WhisperRecogniser:
     def __init__(self, folder: Path, language: str = "en", translate: bool = False) -> None:
         """translate: it writes what it hears in English. InputError for a language that the model does not hear."""
         self.model, self.language, self._translate = WhisperModel(folder), language, translate
-        hears = self.model.languages()
+        hears = self.model.languages
         if language not in hears:
             raise InputError(f"{folder} does not hear {language!r}; allowed: {', '.join(hears)}")
         if translate and not self.model.multilingual:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import dropwhile, pairwise
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamst.errors import CheckpointError, UnavailableError
+from streamst.errors import CheckpointError
 from streamst.models.seam import HeardWord, Pcm
 
-from .parts import check_files
+from .parts import check_files, imported
 
 RATE_HZ, FRAME = 16_000, 320  # one encoder frame is 20 ms
 PAD_FRAMES, TAIL_FRAMES, LONGEST = 100, 250, 1500  # silence heard, silence remembered, what the positions hold
 FFT, HOP = 400, 160
+WHAT = "a Whisper model in CTranslate2's format"
+START_ENGLISH = 50257  # token that begins a text in a model that hears English only; one more in the others
 TOKENS_A_SECOND = 8  # nobody speaks more
 SPACELESS = ("zh", "ja", "th", "lo", "my", "yue")
 
@@ -40,24 +41,34 @@ class Pass:
     log_prob: float  # mean over the new tokens, 0 without any
 
 
+def languages_of(folder: Path) -> tuple[str, ...]:
+    """What the model in `folder` hears, by its vocabulary; CheckpointError that names what is missing or damaged."""
+    check_files(folder, WHAT, "model.bin", "config.json", "tokenizer.json")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        listed = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+        ids = {str(one["content"]): int(one["id"]) for one in listed}
+        start = ids["<|startoftranscript|>"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder} is not {WHAT}: config.json or tokenizer.json is something else") from error
+    if start == START_ENGLISH:
+        return ("en",)
+    short = (name[2:-2] for name in ids if name.startswith("<|") and name.endswith("|>"))
+    return tuple(sorted(name for name in short if name.isalpha() and len(name) in (2, 3)))
+
+
 class WhisperModel:
     """The weights and vocabulary of one model; one thread."""
 
     def __init__(self, folder: Path) -> None:
         """UnavailableError where the extra `whisper` is not installed, CheckpointError that names a missing file."""
-        try:
-            ctranslate2, tokenizers = import_module("ctranslate2"), import_module("tokenizers")
-        except ImportError as error:
-            raise UnavailableError(
-                f"{error.name} is not installed; get it with: pip install 'streamst[whisper]'"
-            ) from None
-        check_files(folder, "a Whisper model in CTranslate2's format", "model.bin", "config.json", "tokenizer.json")
+        ctranslate2, tokenizers = imported("whisper", "ctranslate2", "tokenizers")
+        self.languages = languages_of(folder)
         try:
             self._model: Any = ctranslate2.models.Whisper(
                 str(folder), device="cpu", compute_type="int8", intra_threads=1, inter_threads=1
             )
             self._tokens: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-            json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except Exception as error:  # both libraries raise their own kinds, tokenizers a bare Exception
             raise CheckpointError(f"{folder} is no Whisper model in CTranslate2's format: {error}") from None
         self._view = ctranslate2.StorageView.from_array
@@ -65,14 +76,6 @@ class WhisperModel:
         self._filters = torch.from_numpy(mel_filters(self._model.n_mels))
         self._window = torch.hann_window(FFT)
         self._silence = self._encoder(np.zeros(LONGEST * FRAME, np.float32))
-
-    def languages(self) -> tuple[str, ...]:
-        """What it hears."""
-        if not self.multilingual:
-            return ("en",)
-        names = (str(name) for name in self._tokens.get_vocab())
-        short = (name[2:-2] for name in names if name.startswith("<|") and name.endswith("|>"))
-        return tuple(sorted(name for name in short if name.isalpha() and len(name) in (2, 3)))
 
     def hear(self, pcm: Pcm, said: str, language: str, translate: bool = False) -> Pass:
         """The words in `pcm` (samples,) of at most 23 s after the words `said`, which it begins with."""

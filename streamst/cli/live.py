@@ -118,7 +118,7 @@ def mic(
             with shown("Loading the model"):
                 from streamst.pipeline import load
 
-                pipeline = load(model, device, precision, voice_name, recogniser)
+                pipeline = load(model, device, precision, recogniser, voice=voice_name)
                 session = pipeline.session(to, policy, latency, chunk_ms, speak, terms)
             if pipeline.voice is not None:
                 voice_is_known(pipeline.voice.sample_rate_hz)

@@ -48,7 +48,7 @@ def say(
     from streamst.pipeline import load
 
     with shown("Loading the model"):
-        voice = load(model, device, voice_name=voice_name).voice
+        voice = load(model, device, voice=voice_name).voice
     if voice is None:
         raise InputError(f"model {model!r} has no voice")
     voice.speak_all([Speak(tuple(words[:1]), voice.init_state(), True)])

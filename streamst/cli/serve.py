@@ -93,7 +93,7 @@ def _load(model: str, device: str, precision: str, voice: str, recogniser: str) 
     """The model as each process that translates has it: its codec is as fast in all of them."""
     from streamst.pipeline import load
 
-    pipeline = load(model, device, precision, voice, recogniser)
+    pipeline = load(model, device, precision, recogniser, voice=voice)
     if pipeline.codec is not None and precision != "float32":
         pipeline.codec.freeze()
     return pipeline

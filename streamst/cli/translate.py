@@ -59,7 +59,7 @@ def translate(
     with shown("Loading the model"):
         from streamst.pipeline import load
 
-        pipeline = load(model, device, precision, voice_name, recogniser)
+        pipeline = load(model, device, precision, recogniser, voice=voice_name)
 
         def new_session() -> Session[Any, Any]:
             return pipeline.session(to, policy, latency, chunk_ms, speech=output is not None, glossary=terms)

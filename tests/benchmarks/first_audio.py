@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from streamst import pipeline
-from streamst.backends.voices import voice_named
+from streamst.backends.espeak import espeak_voice
 from streamst.errors import UnavailableError
 from streamst.models.seam import Speak, Voice
 from streamst.models.speak.voice import GermanVoice
@@ -109,11 +109,10 @@ def main() -> None:
     print(spoken(unmarked, chosen)[0].told("our voice, unmarked"), flush=True)
     print(decoded(voice, pieces).told("the codec's decoder"), flush=True)
     try:
-        espeak = voice_named("espeak-ng", None, "de")
+        espeak = espeak_voice("de")
     except UnavailableError as error:
         print(error)
     else:
-        assert espeak is not None
         print(spoken(espeak, chosen)[0].told("espeak-ng, phrases"), flush=True)
 
 

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pipeline = load(device="cpu", voice_name=options.voice)
+    pipeline = load(device="cpu", voice=options.voice)
     session = pipeline.session(latency=options.latency)
     with options.manifest.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
