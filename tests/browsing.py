@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,7 +154,10 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture
 def browse(playwright: Playwright, clip: tuple[Path, float], tmp_path: Path) -> Iterator[Browse]:
-    """Opens Chromium with a fresh profile and the clip as its microphone. No page may throw anything meanwhile."""
+    """Opens Chromium with a fresh profile and the clip as its microphone. No page may throw anything meanwhile.
+
+    The pages move nothing (`prefers-reduced-motion`): a colour or a size is what it will be as soon as it can be read.
+    """
     thrown: list[str] = []
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert path, "no Chromium here: install it, or leave these tests out with -m 'not browser'"
@@ -167,6 +171,7 @@ def browse(playwright: Playwright, clip: tuple[Path, float], tmp_path: Path) -> 
                 headless=True,
                 args=[*FLAGS, consent, f"--use-file-for-fake-audio-capture={clip[0]}%noloop", *flags],
                 viewport={"width": width, "height": height},
+                reduced_motion="reduce",
             )
             context.set_default_timeout(PATIENCE_MS)
             context.on("weberror", lambda error: thrown.append(str(error.error)))
@@ -202,6 +207,14 @@ def until(page: Page, holds: Callable[[], bool]) -> None:
             return
         page.wait_for_timeout(100)
     pytest.fail("it did not come about")
+
+
+def metric(address: str, name: str) -> float:
+    """A figure of the server's `/metrics`."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"{address}/metrics", timeout=PATIENCE_MS / 1000) as response:
+        lines = response.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 def sideways(page: Page) -> int:

@@ -1,6 +1,6 @@
 """Sessions that share an engine say what each says alone; what fails, fails alone."""
 
-import time
+import threading
 from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -119,10 +119,11 @@ def test_bad_audio_is_the_askers_error_and_the_session_goes_on(tiny_pipeline: Pi
 def test_a_step_cancelled_before_its_turn_never_runs(tiny_pipeline: Pipeline) -> None:
     engine = Engine(tiny_pipeline.models)
     ran: list[str] = []
+    cancelled = threading.Event()
 
     def slow() -> Generator[Any, Any, None]:
         ran.append("slow")
-        time.sleep(0.3)
+        cancelled.wait(10)
         return
         yield
 
@@ -137,6 +138,7 @@ def test_a_step_cancelled_before_its_turn_never_runs(tiny_pipeline: Pipeline) ->
             pass
         second = engine.submit(never(), 2)
         assert second.cancel()
+        cancelled.set()
         first.result(10)
         engine.submit(never(), 3).result(10)
     finally:

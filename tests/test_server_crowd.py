@@ -6,12 +6,11 @@ import contextlib
 import json
 import socket
 import ssl
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from serving import get, health, running, talk
+from serving import PATIENCE_S, get, health, running, talk
 
 from streamst.pipeline import Pipeline
 from streamst.server import transport
@@ -29,8 +28,8 @@ def port_of(address: str) -> int:
 
 
 def dial(address: str, source: str = "127.0.0.1") -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", port_of(address)), 30, (source, 0))
-    made.settimeout(30)
+    made = socket.create_connection(("127.0.0.1", port_of(address)), PATIENCE_S, (source, 0))
+    made.settimeout(PATIENCE_S)
     return made
 
 
@@ -74,14 +73,13 @@ def test_a_network_of_ipv6_is_one_address_and_a_trusted_proxy_none() -> None:
     ids=["too many headers", "a header too long", "a control character", "a delete character", "a name too long"],
 )
 def test_an_upgrade_that_the_parser_refuses_is_answered_and_closed(
-    tiny_pipeline: Pipeline, headers: str, status: bytes
+    tiny_pipeline: Pipeline, headers: str, status: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(transport, "REQUEST_S", 10 * PATIENCE_S)  # it is not this that ends it
     with running(tiny_pipeline) as address:
-        begun_s = time.monotonic()
         with dial(address) as client:
             client.sendall(f"{HANDSHAKE}{headers}\r\n".encode("latin-1"))
             assert drained(client).startswith(status)
-        assert time.monotonic() - begun_s < 5
         assert health(address)["sessions"] == 0
 
 
@@ -94,7 +92,10 @@ def test_refused_upgrades_hold_no_connection(tiny_pipeline: Pipeline) -> None:
         assert get(f"{address}/healthz")[0] == 200
 
 
-def test_what_one_address_holds_leaves_room_for_another(tiny_pipeline: Pipeline) -> None:
+def test_what_one_address_holds_leaves_room_for_another(
+    tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "REQUEST_S", 10 * PATIENCE_S)
     with running(tiny_pipeline, address_connections=4) as address, contextlib.ExitStack() as held:
         idle = [held.enter_context(dial(address, "127.0.0.2")) for _ in range(6)]
         assert drained(idle[-1]) == b""  # turned away at once, not after its time to ask for something
@@ -110,6 +111,7 @@ def test_with_tls_silent_connections_are_counted_at_once_and_ended_soon(
     tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "TLS_S", 0.5)
+    monkeypatch.setattr(transport, "REQUEST_S", 10 * PATIENCE_S)
     with self_signed("127.0.0.1") as (certificate, key):
         trusting = ssl.create_default_context(cafile=certificate)
         opener = urllib.request.build_opener(
@@ -123,9 +125,7 @@ def test_with_tls_silent_connections_are_counted_at_once_and_ended_soon(
             assert drained(idle[-1]) == b""
             with opener.open(f"{address}/healthz", timeout=30) as response:
                 assert json.loads(response.read())["status"] == "ok"
-            begun_s = time.monotonic()
             assert drained(idle[0]) == b""
-            assert time.monotonic() - begun_s < 5
             with dial(address, "127.0.0.2") as plain:  # no TLS at all
                 plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 drained(plain)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -41,14 +40,12 @@ def test_a_taken_port_is_told_before_anything_is_loaded() -> None:
         code = (
             "import sys\nfrom streamst.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)\n"
         )
-        begun_s = time.monotonic()
         told = subprocess.run(
             [sys.executable, "-c", code, "serve", "--port", str(port)], capture_output=True, text=True, check=False
         )
     assert told.returncode != 0
     assert f"port {port}" in told.stderr
     assert told.stdout.strip() == "False"
-    assert time.monotonic() - begun_s < 60
 
 
 def test_every_network_is_told_as_the_addresses_of_this_machine() -> None:

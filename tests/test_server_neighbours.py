@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from serving import END, audio, get, health, hear_out, opened, running, wait_until_empty
+from serving import END, PATIENCE_S, audio, get, health, hear_out, opened, running, wait_until_empty
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -150,10 +149,9 @@ def test_when_all_places_are_taken_the_silent_give_way_and_who_speaks_stays(
 
 
 def test_who_only_says_that_it_is_there_holds_a_place_for_a_while_only(tiny_pipeline: Pipeline) -> None:
-    async def scene(address: str) -> float:
+    async def scene(address: str) -> None:
         url = address.replace("http", "ws", 1) + "/v1/listen?encoding=linear16&sample_rate=16000"
-        begun_s = time.monotonic()
-        async with connect(url, proxy=None) as socket:
+        async with asyncio.timeout(PATIENCE_S), connect(url, proxy=None) as socket:
             while socket.close_code is None:
                 try:
                     await socket.send('{"type":"KeepAlive"}')
@@ -161,10 +159,9 @@ def test_who_only_says_that_it_is_there_holds_a_place_for_a_while_only(tiny_pipe
                     break
                 await asyncio.sleep(0.1)
         assert socket.close_code == 1011
-        return time.monotonic() - begun_s
 
     with running(tiny_pipeline, idle_s=0.5, silence_s=1.0) as address:
-        assert 1.0 < asyncio.run(scene(address)) < 20
+        asyncio.run(scene(address))
         wait_until_empty(address)
 
 

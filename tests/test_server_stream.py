@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import json
 import socket
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -311,21 +311,23 @@ def test_an_idle_client_is_flushed_and_closed(pipeline: Pipeline, speech: Pcm) -
 
 def test_who_waits_to_be_heard_is_not_idle(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     step = LiveStream.step
+    asked = threading.Event()
 
     def slow(live: LiveStream) -> Steps[list[Answer]]:
-        time.sleep(1.5)
+        asked.wait(PATIENCE_S)
         return (yield from step(live))
 
     async def wait(address: str) -> int | None:
         async with opened(address) as socket:
             await socket.send(audio())
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.5)  # longer than may be idle
             with contextlib.suppress(ConnectionClosed):
                 await socket.send(END)
+            asked.set()
             return (await hear_out(socket))[1]
 
     monkeypatch.setattr(LiveStream, "step", slow)
-    with running(pipeline, idle_s=0.4) as address:
+    with running(pipeline, idle_s=1.0) as address:
         assert asyncio.run(wait(address)) == 1000
 
 

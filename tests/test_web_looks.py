@@ -19,6 +19,7 @@ from browsing import (
     playwright,  # noqa: F401
     service,  # noqa: F401
     sideways,
+    until,
 )
 from playwright.sync_api import Page, Route, expect
 
@@ -59,6 +60,21 @@ LINES = """() => {
     }).length;
 }"""
 
+INKED = """() => {
+    const canvas = document.querySelector("#waves"), ratio = devicePixelRatio;
+    const names = [...canvas.parentElement.querySelectorAll("span")];
+    const wide = Math.max(...names.map(name => name.offsetLeft + name.offsetWidth));
+    const inked = (from, to) => canvas.getContext("2d")
+        .getImageData(from * ratio, 0, (to - from) * ratio, canvas.height)
+        .data.filter((value, n) => n % 4 === 3 && value > 0).length;
+    return [inked(0, wide), inked(wide, wide + 20), inked(wide + 20, canvas.clientWidth)];
+}"""
+STILL = """async () => {
+    const canvas = document.querySelector("#waves"), before = canvas.toDataURL();
+    await new Promise(later => setTimeout(later, 400));
+    return before === canvas.toDataURL();
+}"""
+
 
 def with_captions(page: Page) -> None:
     """Twelve sentences, as after a talk."""
@@ -90,7 +106,6 @@ def test_forced_colours_show_the_voice_switch_and_the_chosen_latency(service: st
     )
     on = colours(page, ".switch i")
     page.locator("#speech").uncheck()
-    page.wait_for_timeout(300)
     off = colours(page, ".switch i")
     assert on["back"] == system["Highlight"] != off["back"]
     assert off["back"] == system["Canvas"] != off["edge"] == system["ButtonText"]
@@ -141,26 +156,17 @@ def test_a_window_made_narrower_draws_no_bar_over_the_lanes_names(service: str, 
     page = open_page(browse(), service)
     page.get_by_role("button", name="Try the sample").click()
     expect(page.locator("#state")).to_have_text("Listening")
-    page.wait_for_timeout(9000)  # of bars that fill the canvas
+    until(page, lambda: page.evaluate(INKED)[1] > 0)
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#state")).to_have_text("Ready")
-    page.wait_for_timeout(4000)  # after which nothing is drawn any more by itself
+    until(page, lambda: page.evaluate(STILL))
     page.set_viewport_size({"width": 1100, "height": 800})
-    page.wait_for_timeout(300)
+    page.wait_for_function("innerWidth === 1100")
+    page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     page.screenshot(path=folder(SCREENSHOTS) / "narrower-1100.png")
-    drawn = page.evaluate(
-        """() => {
-            const canvas = document.querySelector("#waves"), ratio = devicePixelRatio;
-            const names = [...canvas.parentElement.querySelectorAll("span")];
-            const wide = Math.max(...names.map(name => name.offsetLeft + name.offsetWidth));
-            const inked = (from, to) => canvas.getContext("2d")
-                .getImageData(from * ratio, 0, (to - from) * ratio, canvas.height)
-                .data.filter((value, n) => n % 4 === 3 && value > 0).length;
-            return [inked(0, wide), inked(wide, canvas.clientWidth)];
-        }"""
-    )
-    assert drawn[0] == 0
-    assert drawn[1] > 0
+    over_the_names, *beside_them = page.evaluate(INKED)
+    assert over_the_names == 0
+    assert sum(beside_them) > 0
 
 
 def test_what_the_server_offers_is_what_may_be_chosen(service: str, browse: Browse) -> None:

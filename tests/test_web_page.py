@@ -17,7 +17,6 @@ import pytest
 import scipy.signal
 import soundfile
 from browsing import (
-    PARK_S,
     PLACES,
     SAMPLE,
     SCREENSHOTS,
@@ -27,6 +26,7 @@ from browsing import (
     clip,  # noqa: F401
     figure,
     folder,
+    metric,
     open_page,
     playwright,  # noqa: F401
     service,  # noqa: F401
@@ -199,7 +199,8 @@ def test_who_does_not_come_back_in_time_goes_on_in_another_session_below_what_wa
         wire.pull()
         expect(page.locator("#state")).to_have_text("Reconnecting…")
         page.screenshot(path=folder(SCREENSHOTS) / "reconnecting-1280.png")
-        page.wait_for_timeout(1000 * (PARK_S + 2))
+        for parked in (1, 0):
+            until(page, lambda parked=parked: metric(service, "streamst_sessions_parked") == parked)
         before = text(page, "en")
         wire.plug_in()
         expect(page.get_by_role("alert")).to_be_hidden()
@@ -243,7 +244,7 @@ def test_the_dial_and_the_voice_switch_work_from_the_keyboard_and_reach_the_runn
     expect(page.get_by_role("radio", name="low")).to_be_checked()
     page.get_by_role("switch", name="Speak").focus()
     page.keyboard.press("Space")
-    page.wait_for_timeout(500)
+    until(page, lambda: len([message for message in told if message["type"] == "config"]) == 3)
     configs = [message for message in told if message["type"] == "config"]
     assert [config["latency"] for config in configs] == ["medium", "low", "low"]
     assert [config["output"] for config in configs] == [["captions", "audio"], ["captions", "audio"], ["captions"]]
