@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .parts import Backend
+from .parts import Backend, Languages
 
 if TYPE_CHECKING:
     from streamst.models.seam import Writer
@@ -13,4 +14,21 @@ if TYPE_CHECKING:
 # (argument, language that it reads, language that is wanted of those that it writes; None leaves it the choice)
 MakeWriter = Callable[[str, str, str | None], "Writer"]
 
-WRITERS: dict[str, Backend[MakeWriter]] = {}
+
+def _ct2(argument: str, source: str, target: str | None) -> Writer:
+    from .ct2 import Ct2Writer
+
+    return Ct2Writer(Path(argument).expanduser(), source, target)
+
+
+def _ct2_reads(argument: str) -> Languages:
+    from .ct2_model import languages_of
+
+    return languages_of(Path(argument).expanduser())
+
+
+WRITERS: dict[str, Backend[MakeWriter]] = {
+    "ct2": Backend(
+        _ct2, "OPUS-MT, NLLB or M2M-100 in CTranslate2's format", "DIR", "ct2", ("ctranslate2",), look=_ct2_reads
+    ),
+}
