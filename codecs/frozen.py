@@ -28,7 +28,7 @@ class _Step(nn.Module):
     def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """x and the state's tensors -> the output and those of the state after it."""
         parts = iter(tensors)
-        y, after = self.module.step(x, self.state.map(lambda old: next(parts)))
+        y, after = self.module.step(x, self.state.map(lambda _: next(parts)))
         return (y, *after.tensors())
 
 
@@ -71,7 +71,7 @@ class FrozenEncoder:
             return self._encoder.step(pcm, state)
         latents, *tensors = self._graph(pcm, *state.tensors())
         parts = iter(tensors)
-        return latents, state.map(lambda old: next(parts))
+        return latents, state.map(lambda _: next(parts))
 
 
 class FrozenDecoder:
@@ -87,4 +87,4 @@ class FrozenDecoder:
             return self._decoder.step(latents, state)
         samples, *tensors = self._graph(latents, *state.tensors())
         parts = iter(tensors)
-        return samples, state.map(lambda old: next(parts))
+        return samples, state.map(lambda _: next(parts))

@@ -41,39 +41,46 @@ def to_dict(config: Any) -> dict[str, Any]:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-        if value is None and type(None) in options:
-            return None
-        inner = [option for option in options if option is not type(None)]
-        if len(inner) == 1:
-            return _convert(inner[0], value, where)  # its error names the key
-        for option in options:
-            try:
-                return _convert(option, value, where)
-            except ConfigError:
-                continue
-    elif origin is typing.Literal:
+        return _one_of(hint, value, where)
+    if origin is typing.Literal:
         if value in typing.get_args(hint):
             return value
         raise ConfigError(f"{where}: {value!r} is not allowed; use one of {', '.join(map(str, typing.get_args(hint)))}")
-    elif dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_dict(typing.cast(type[Any], hint), value, where)
-    elif origin is tuple and isinstance(value, list | tuple):
+    if origin is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(hint)
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-        if len(inner) == len(value):
-            return tuple(
-                _convert(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(inner, value, strict=True))
-            )
-    elif origin is dict and isinstance(value, Mapping):
+        hints = inner[:1] * len(value) if inner[1:] == (Ellipsis,) else inner
+        if len(hints) == len(value):
+            return tuple(_convert(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(hints, value, strict=True)))
+    if origin is dict and isinstance(value, Mapping):
         return {str(k): _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+    return _scalar(hint, value, where)
+
+
+def _one_of(hint: Any, value: Any, where: str) -> Any:
+    options = typing.get_args(hint)
+    if value is None and type(None) in options:
+        return None
+    inner = [option for option in options if option is not type(None)]
+    for option in inner[:-1]:
+        try:
+            return _convert(option, value, where)
+        except ConfigError:
+            continue
+    return _convert(inner[-1], value, where)  # its error names the key
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float and number:
         return float(value)
-    elif (hint is int and isinstance(value, int) and not isinstance(value, bool)) or (
-        hint in (str, bool) and isinstance(value, hint)
-    ):
-        return value
-    elif hint is int and isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+    if hint is int and number and (isinstance(value, int) or (value.is_integer() and abs(value) < EXACT)):
         return int(value)  # JSON has one kind of number: 16000.0 is 16000
-    raise ConfigError(f"{where}: {value!r} ({type(value).__name__}) is not {getattr(hint, '__name__', hint)}")
+    if hint in (str, bool) and isinstance(value, hint):
+        return value
+    raise _other(hint, value, where)
+
+
+def _other(hint: Any, value: Any, where: str) -> ConfigError:
+    return ConfigError(f"{where}: {value!r} ({type(value).__name__}) is not {getattr(hint, '__name__', hint)}")

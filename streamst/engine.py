@@ -63,7 +63,7 @@ class Engine:
     ) -> None:
         """observe: told of every batch, in the engine's thread."""
         self.models, self.options = models, options or EngineOptions()
-        self._observe = observe or (lambda batch: None)
+        self._observe = observe or (lambda _: None)
         self._scheduler = Scheduler(self.options.sizes, round(1000 * self.options.window_ms))
         self._jobs: dict[Hashable, _Job] = {}  # that wait for a network
         self._new: list[_Job] = []
@@ -149,7 +149,7 @@ class Engine:
         work = [job.work for job in batch if job.work is not None]
         try:
             return perform_all(work, self.models)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (each job alone is told of its own)
             if len(batch) == 1:
                 return [error]
             return [self._results([job])[0] for job in batch]
@@ -161,7 +161,7 @@ class Engine:
         except StopIteration as stop:
             job.future.set_result(stop.value)
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (raised where the step's result is waited for)
             job.future.set_exception(error)
             return
         self._jobs[job.session] = job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import torch
@@ -96,8 +97,7 @@ class Pipeline:
         """
         target = self.targets[0] if target is None else target
         setting = self.setting(target, policy, latency)
-        if not isinstance(speech, bool):
-            raise InputError(f"speech {speech!r} is not possible; allowed: True, False")
+        _check_kind("speech", speech, bool, "True, False")
         terms = make_glossary(glossary).terms
         options = SessionOptions(target, setting.chunk_ms if chunk_ms is None else chunk_ms, speech, terms)
         return Session(self.models, setting.make(), options)
@@ -106,11 +106,14 @@ class Pipeline:
         """What these words mean, for `session` and `Session.reconfigure`; InputError as there."""
         if target not in self.targets:
             raise InputError(f"target language {target!r} is not available; allowed: {', '.join(self.targets)}")
-        if not isinstance(policy, str | None):
-            raise InputError(
-                f"policy {policy!r} is not a text; allowed: {', '.join(POLICIES)}, or wait-k:k=5 and so on"
-            )
+        _check_kind("policy", policy, str | None, f"{', '.join(POLICIES)}, or wait-k:k=5 and so on")
         return latency_setting(self.source, target, latency, policy or "", self.dial)
+
+
+def _check_kind(name: str, value: object, kind: type | UnionType, allowed: str) -> None:
+    """InputError for a value that a caller without types may give."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} {value!r} is not possible; allowed: {allowed}")
 
 
 def load(

@@ -70,7 +70,7 @@ class Microphone:
         except library.PortAudioError as error:
             raise UnavailableError(f"microphone {self.name} cannot be opened: {error}") from error
 
-    def _on_block(self, block: np.ndarray, frames: int, when: Any, status: Any) -> None:
+    def _on_block(self, block: np.ndarray, _frames: int, _when: Any, _status: Any) -> None:
         if self._stopped:
             return
         try:
@@ -143,7 +143,7 @@ class Loudspeaker:
         with self._lock:
             return sum(map(len, self._waiting)) / self._own_hz
 
-    def _on_block(self, block: np.ndarray, frames: int, when: Any, status: Any) -> None:
+    def _on_block(self, block: np.ndarray, frames: int, _when: Any, _status: Any) -> None:
         filled = 0
         with self._lock:
             while filled < frames and self._waiting:

@@ -95,7 +95,7 @@ def test_a_voice_that_there_is_not_is_told_with_what_there_is(name: str) -> None
 
 
 def test_missing_programs_and_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UnavailableError, match="apt install espeak-ng"):
         voice_named("espeak-ng", "de")
     monkeypatch.setitem(sys.modules, "transformers", None)

@@ -100,7 +100,7 @@ def test_two_speakers_in_turn_are_two_apart_and_a_state_survives_a_snapshot(whis
     assert whisper.listening(apart[0]).words != whisper.listening(apart[1]).words
 
 
-def test_a_session_captions_and_translates_what_whisper_hears(whisper: WhisperRecogniser) -> None:
+def test_a_session_captions_and_translates_what_whisper_hears() -> None:
     pipeline = load(recogniser=f"whisper:{peers.tiny_whisper()}")
     session = pipeline.session(policy="local-agreement", chunk_ms=640, speech=False)
     events = [*session.push(peers.two_cities()[: 5 * 16_000]), *session.finish()]

@@ -26,7 +26,7 @@ from streamst.audio import write_wav
 from streamst.cli import main
 from streamst.cli.translate import framed
 from streamst.errors import InputError
-from streamst.pipeline import Pipeline, load
+from streamst.pipeline import load
 from streamst.server.app import ServerOptions, create_app
 
 STATION = str(Path(__file__).parent / "data" / "station.flac")
@@ -106,7 +106,7 @@ def test_translating_writes_captions_subtitles_and_speech(
 
 
 def test_aligned_speech_is_never_earlier_than_its_words_and_contiguous_speech_has_the_same_samples(
-    capsys: pytest.CaptureFixture[str], tiny: str, noise: str, tmp_path: Path, tiny_pipeline: Pipeline
+    capsys: pytest.CaptureFixture[str], tiny: str, noise: str, tmp_path: Path
 ) -> None:
     aligned, contiguous = tmp_path / "aligned.wav", tmp_path / "contiguous.wav"
     common = ("translate", noise, "--policy", "wait-k:k=1", "--model", tiny)

@@ -75,9 +75,8 @@ def test_no_models_at_all_is_broken_and_ends_with_code_1(assets: Path, capsys: p
     assert "Broken: Models" in capsys.readouterr().out
 
 
-def test_a_machine_where_everything_needed_works_ends_with_code_0(
-    assets: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("assets")
+def test_a_machine_where_everything_needed_works_ends_with_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["doctor", "--no-trial", "--json"])
     assert ended.value.code == 0
@@ -86,17 +85,19 @@ def test_a_machine_where_everything_needed_works_ends_with_code_0(
     assert all(each["mend"] for each in told.values() if each["state"] == "broken")
 
 
+@pytest.mark.usefixtures("assets")
 @pytest.mark.parametrize("program", [program[0] for program in doctor.PROGRAMS])
 def test_an_optional_program_that_is_missing_is_absent_with_how_to_get_it(
-    assets: Path, monkeypatch: pytest.MonkeyPatch, program: str
+    monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     monkeypatch.setenv("PATH", "")
     found = finding(program)
     assert (found.state, found.mend) == ("absent", f"apt install {program}")
 
 
+@pytest.mark.usefixtures("assets")
 def test_an_optional_program_that_is_there_is_asked_for_its_version(
-    assets: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     script = tmp_path / "flite"
     script.write_text("#!/bin/sh\necho version 9 of it\n")

@@ -124,13 +124,11 @@ def test_a_step_cancelled_before_its_turn_never_runs(tiny_pipeline: Pipeline) ->
     def slow() -> Generator[Any, Any, None]:
         ran.append("slow")
         cancelled.wait(10)
-        return
-        yield
+        yield from ()
 
     def never() -> Generator[Any, Any, None]:
         ran.append("never")
-        return
-        yield
+        yield from ()
 
     try:
         first = engine.submit(slow(), 1)

@@ -96,7 +96,7 @@ def test_the_sample_needs_no_microphone_and_leaves_a_transcript(service: str, br
     expect(page.get_by_role("heading", name="Say it in English")).to_be_visible()
 
 
-def test_what_the_server_gets_is_what_was_said(service: str, browse: Browse, clip: tuple[Path, float]) -> None:
+def test_what_the_server_gets_is_what_was_said(service: str, browse: Browse) -> None:
     page = open_page(browse(allow=False), service)
     frames: list[bytes] = []
 

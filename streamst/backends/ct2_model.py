@@ -50,7 +50,7 @@ class TranslationModel:
             reads = set(_vocabulary(folder, VOCABULARIES.replace("target", "source")))
             self._sentencepiece: Any = sentencepiece.SentencePieceProcessor(model_file=str(_first(folder, SOURCES)))
             self.run: Any = library.Translator(str(folder), device="cpu", compute_type="int8", intra_threads=1)
-        except Exception as error:  # the libraries raise their own kinds, and KeyError for a setting that is not there
+        except Exception as error:  # noqa: BLE001  (the libraries raise kinds of their own, and KeyError)
             raise CheckpointError(f"{folder} is not {WHAT}: {_line(error)}") from None
         self._check_pieces(folder, reads)
         if self.end not in self.pieces:

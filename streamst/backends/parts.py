@@ -33,7 +33,7 @@ class Backend(Generic[Make]):
     extra: str = ""  # that installs `modules`
     modules: tuple[str, ...] = ()
     program: str = ""  # that has to be installed
-    look: Callable[[str], Languages] = lambda argument: Languages()
+    look: Callable[[str], Languages] = lambda _: Languages()
 
     def lacks(self) -> str:
         """What is not installed here and how to get it, "" where nothing is lacking."""

@@ -36,7 +36,7 @@ def piper_voice(file: Path, language: str) -> PhraseVoice:
             network = runtime.InferenceSession(str(file), one_thread, providers=["CPUExecutionProvider"])
             voice: Any = piper.PiperVoice(config=settings, session=network)
             return PhraseVoice(lambda text, rate: _said(voice, config, text, rate), rate_hz, language)
-    except Exception as error:  # the runtime's and the reader's kinds share no base
+    except Exception as error:  # noqa: BLE001  (the runtime's and the reader's kinds share no base)
         raise CheckpointError(f"{file} is no Piper voice: {str(error).splitlines()[0]}") from None
     raise InputError(f"the voice {file} speaks at {rate_hz} Hz; allowed: {MIN_RATE_HZ} and more")
 

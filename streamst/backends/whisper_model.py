@@ -69,7 +69,7 @@ class WhisperModel:
                 str(folder), device="cpu", compute_type="int8", intra_threads=1, inter_threads=1
             )
             self._tokens: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # both libraries raise their own kinds, tokenizers a bare Exception
+        except Exception as error:  # noqa: BLE001  (both libraries raise their own kinds, tokenizers this)
             raise CheckpointError(f"{folder} is no Whisper model in CTranslate2's format: {error}") from None
         self._view = ctranslate2.StorageView.from_array
         self.multilingual: bool = self._model.is_multilingual

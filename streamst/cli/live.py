@@ -91,28 +91,16 @@ def mic(
     quiet: opt.Quiet = False,
 ) -> None:
     """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
-    from streamst.sound import Loudspeaker, Microphone
+    from streamst.sound import Microphone
 
-    chosen = int(microphone) if microphone is not None and microphone.isdecimal() else microphone
     settings = _settings(to, policy, latency, codec, bitrate, speech=speak)
     terms = read_terms(glossary)
     if terms and url is not None:
         raise InputError("--glossary is not sent to a server: leave out --url")
-    recorder = Microphone(chosen, settings.sample_rate_hz)
+    number = microphone is not None and microphone.isdecimal()
+    recorder = Microphone(int(microphone) if microphone and number else microphone, settings.sample_rate_hz)
     sinks = Sinks("en", to, Wanted(srt, bilingual, form=form, quiet=quiet))
-    with ExitStack() as stack:
-        loudspeakers: list[Loudspeaker] = []
-
-        def voice_is_known(rate_hz: int) -> None:
-            if speak:
-                loudspeakers.append(stack.enter_context(Loudspeaker(rate_hz)))
-                sinks.play_through(loudspeakers[0].play)
-
-        def blocks() -> Iterator[Pcm]:
-            for block in recorder:
-                sinks.heard(len(block) * 1000 / settings.sample_rate_hz)
-                yield block
-
+    with _played(sinks, speak) as voice_is_known:
         session = None
         if url is None:
             with shown("Loading the model"):
@@ -124,18 +112,41 @@ def mic(
                 voice_is_known(pipeline.voice.sample_rate_hz)
         err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", soft_wrap=True)
         with sinks, recorder, _ctrl_c_calls(recorder.stop):
+            blocks = _counted(recorder, sinks, settings.sample_rate_hz)
             if session is not None:
-                for block in blocks():
+                for block in blocks:
                     sinks.take(session.push(block))
                 sinks.take(session.finish())
             elif url is not None:
-                heard = _in_thread(blocks())
+                heard = _in_thread(blocks)
                 speech = converse(url, heard, settings, sinks, voice_is_known, bitrate, token=token, insecure=insecure)
                 asyncio.run(speech)
-        for loudspeaker in loudspeakers:
+    sinks.summary()
+
+
+@contextmanager
+def _played(sinks: Sinks, speak: bool) -> Iterator[Callable[[int], None]]:
+    """What to tell the rate of the speech, which is then played if `speak`; ends when all of it was heard."""
+    from streamst.sound import Loudspeaker
+
+    with ExitStack() as stack:
+        playing: list[Loudspeaker] = []
+
+        def voice_is_known(rate_hz: int) -> None:
+            if speak:
+                playing.append(stack.enter_context(Loudspeaker(rate_hz)))
+                sinks.play_through(playing[0].play)
+
+        yield voice_is_known
+        for loudspeaker in playing:
             while loudspeaker.waiting_s() > 0:
                 time.sleep(0.05)
-    sinks.summary()
+
+
+def _counted(blocks: Iterable[Pcm], sinks: Sinks, rate_hz: int) -> Iterator[Pcm]:
+    for block in blocks:
+        sinks.heard(len(block) * 1000 / rate_hz)
+        yield block
 
 
 async def converse(
@@ -212,7 +223,7 @@ async def _in_thread(blocks: Iterator[Pcm]) -> AsyncIterator[Pcm]:
 def _ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C calls `stop`, so that what was heard is still translated; the second interrupts."""
 
-    def on_first(number: int, frame: FrameType | None) -> None:
+    def on_first(_number: int, _frame: FrameType | None) -> None:
         stop()
         signal.signal(signal.SIGINT, before)
 

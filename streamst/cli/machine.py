@@ -32,7 +32,7 @@ def doctor(
     with shown("Looking around"):
         findings = examine(trial)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         table = Table.grid(padding=(0, 2))
         for finding in findings:
@@ -55,7 +55,7 @@ def _look_for_mark(path: Path, as_json: bool) -> None:
     with shown(f"Listening to {path}"):
         finding = detect(read_audio(path))
     if as_json:
-        print(json.dumps(asdict(finding) | {"marked": finding.marked}))
+        typer.echo(json.dumps(asdict(finding) | {"marked": finding.marked}))
     else:
         told = "synthetic: it carries StreamST's watermark" if finding.marked else "no watermark of StreamST's"
         out.print(f"{path}: {told} (score {finding.score:.1f}, {finding.needed:.1f} needed)", soft_wrap=True)
@@ -72,7 +72,7 @@ def models(
 
     found = found_models(check_hashes=check)
     if as_json:
-        print(json.dumps([asdict(model) | {"path": str(model.path)} for model in found], indent=1))
+        typer.echo(json.dumps([asdict(model) | {"path": str(model.path)} for model in found], indent=1))
         return
     for model in found:
         size = f"{model.size_bytes / 2**20:.1f} MiB"

@@ -17,7 +17,7 @@ from streamst.codecs.receive import PacketReceiver
 from streamst.errors import InputError, ProtocolError
 from streamst.events import Speech
 from streamst.server.wire.audio import receiver
-from streamst.server.wire.seam import Audio, AudioCodec, Settings
+from streamst.server.wire.seam import Audio, Settings
 from streamst.server.wire.traffic import Traffic
 
 PIECE_MS = {"pcm16": 100, "opus": 200, "neural": 200}  # a message costs some 100 bytes whatever is in it
@@ -45,7 +45,7 @@ class Exchange:
         )
 
 
-def codec_for(name: AudioCodec, codec: Codec | None) -> Codec | None:
+def codec_for(name: str, codec: Codec | None) -> Codec | None:
     """The codec of the settings' `name`; None for pcm16. InputError where the neural one is not given."""
     if name == "pcm16":
         return None

@@ -8,7 +8,8 @@ import dataclasses
 import json
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from streamst.audio import Pcm
 from streamst.codecs.base import Codec
 from streamst.errors import InputError, UnavailableError
+from streamst.events import Finished
 from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 from streamst.server.wire.seam import Closed, Settings, Welcome
 
@@ -29,7 +31,7 @@ from .reader import Link, Reader, ServerEvent, finished
 PING_S = 2.0
 
 
-async def stream(
+def stream(
     url: str,
     pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
     settings: Settings | None = None,
@@ -40,7 +42,7 @@ async def stream(
     token: str | None = None,
     bitrate_bps: int | None = None,
     exchange: Exchange | None = None,
-) -> AsyncIterator[ServerEvent]:
+) -> AsyncGenerator[ServerEvent]:
     """Send audio, (samples,) float32 pieces at `settings.sample_rate_hz`, and yield what the server says until its end.
 
     realtime: no piece is sent before it could have been spoken; else as fast as the server's limits allow. What comes
@@ -55,61 +57,101 @@ async def stream(
     mistake.
     """
     settings = settings or Settings()
-    address = stream_url(url)
     exchange = exchange or Exchange()
-    exchange.up.tls = exchange.down.tls = address.startswith("wss")
     live = realtime or isinstance(pcm_chunks, AsyncIterable)
     sending = Sending(settings, codec, bitrate_bps, live, exchange)
-    listening = Listening(settings, codec, exchange)
-    outgoing, back = Outgoing(), Return()
-    reader = Reader(listening, outgoing, back)
-    producer: asyncio.Task[None] | None = None
-    allowance: Allowance | None = None
-    try:
-        while True:
-            closing, on_purpose = "no answer", False
-            tasks: list[asyncio.Task[None]] = []
-            try:
-                known = back.token or token
-                offered = [SUBPROTOCOL, *([f"token.{known}"] if known else [])]
-                async with await connect(address, offered, tls) as socket:
-                    async for message in _messages(socket, reader.hello()):
-                        exchange.down.add(message)
-                        event = reader.read(message)
-                        if isinstance(event, Welcome):
-                            allowance = allowance or Allowance(event.limits)
-                            if producer is None:
-                                speak = _speak(pcm_chunks, settings, realtime, sending, exchange, outgoing)
-                                producer = asyncio.create_task(speak)
-                            link = reader.link = Link()
-                            send = _send(socket, outgoing, allowance, sending, exchange, link)
-                            for work in (send, _ping(socket, exchange, reader)):
-                                tasks.append(asyncio.create_task(_guarded(socket, work, reader)))
-                        rest = listening.rest() if isinstance(event, Closed) else None
-                        if rest is not None:
-                            yield rest
-                        if event is not None:
-                            yield event
-                    on_purpose = socket.protocol.close_rcvd is not None
-                    closing = f"code {socket.close_code}"
-            except UnavailableError:
-                if back.token is None:
-                    raise
-            finally:
-                await _cancel(tasks)
-            if reader.closed is not None or reader.settled():
-                break
-            if on_purpose or not await back.wait():
-                raise UnavailableError(f"the connection to {address} dropped before the stream's end ({closing})")
-            exchange.reconnects += 1
-        if reader.failure is not None:
-            raise reader.failure
-        if producer is not None and producer.done() and not producer.cancelled():
-            producer.result()
-        assert reader.closed is not None
-        yield finished(reader.closed)
-    finally:
-        await _cancel([producer] if producer is not None else [])
+    source = Source(pcm_chunks, settings, realtime, sending, exchange)
+    return Conversation(stream_url(url), source, Listening(settings, codec, exchange), tls, token).events()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is sent."""
+
+    pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm]
+    settings: Settings
+    realtime: bool
+    sending: Sending
+    exchange: Exchange
+
+
+class Conversation:
+    """One session with a server, over as many connections as it takes."""
+
+    def __init__(
+        self, address: str, source: Source, listening: Listening, tls: ssl.SSLContext | None, token: str | None
+    ) -> None:
+        self._address, self._source, self._listening, self._tls, self._token = address, source, listening, tls, token
+        self._exchange = source.exchange
+        self._exchange.up.tls = self._exchange.down.tls = address.startswith("wss")
+        self._outgoing, self._back = Outgoing(), Return()
+        self._reader = Reader(listening, self._outgoing, self._back)
+        self._producer: asyncio.Task[None] | None = None
+        self._allowance: Allowance | None = None
+
+    async def events(self) -> AsyncGenerator[ServerEvent]:
+        """See `stream`."""
+        reader, back = self._reader, self._back
+        try:
+            while True:
+                closing, on_purpose = "no answer", False
+                beside: list[asyncio.Task[None]] = []
+                try:
+                    async with await self._connect() as socket:
+                        async for message in _messages(socket, reader.hello()):
+                            for event in self._read(message, socket, beside):
+                                yield event
+                        on_purpose = socket.protocol.close_rcvd is not None
+                        closing = f"code {socket.close_code}"
+                except UnavailableError:
+                    if back.token is None:
+                        raise
+                finally:
+                    await _cancel(beside)
+                if reader.closed is not None or reader.settled():
+                    break
+                if on_purpose or not await back.wait():
+                    raise UnavailableError(
+                        f"the connection to {self._address} dropped before the stream's end ({closing})"
+                    )
+                self._exchange.reconnects += 1
+            yield self._finished()
+        finally:
+            await _cancel([self._producer] if self._producer is not None else [])
+
+    async def _connect(self) -> ClientConnection:
+        known = self._back.token or self._token
+        return await connect(self._address, [SUBPROTOCOL, *([f"token.{known}"] if known else [])], self._tls)
+
+    def _read(
+        self, message: str | bytes, socket: ClientConnection, beside: list[asyncio.Task[None]]
+    ) -> list[ServerEvent]:
+        """The events of a message; after the welcome, what goes on beside the reading is begun."""
+        self._exchange.down.add(message)
+        event = self._reader.read(message)
+        if isinstance(event, Welcome):
+            beside += self._welcomed(event, socket)
+        rest = self._listening.rest() if isinstance(event, Closed) else None
+        return [one for one in (rest, event) if one is not None]
+
+    def _finished(self) -> Finished:
+        """The last event; raises what ended the stream instead of the server's `Closed`, or what the source raised."""
+        if self._reader.failure is not None:
+            raise self._reader.failure
+        if self._producer is not None and self._producer.done() and not self._producer.cancelled():
+            self._producer.result()
+        assert self._reader.closed is not None
+        return finished(self._reader.closed)
+
+    def _welcomed(self, welcome: Welcome, socket: ClientConnection) -> list[asyncio.Task[None]]:
+        """Begin what goes on beside the reading of this connection."""
+        self._allowance = self._allowance or Allowance(welcome.limits)
+        if self._producer is None:
+            self._producer = asyncio.create_task(_speak(self._source, self._outgoing))
+        link = self._reader.link = Link()
+        send = _send(socket, self._outgoing, self._allowance, self._source.sending, self._exchange, link)
+        ping = _ping(socket, self._exchange, self._reader)
+        return [asyncio.create_task(_guarded(socket, work, self._reader)) for work in (send, ping)]
 
 
 async def _messages(socket: ClientConnection, hello: str | None) -> AsyncIterator[str | bytes]:
@@ -127,7 +169,7 @@ async def _guarded(socket: ClientConnection, work: Coroutine[Any, Any, None], re
         await work
     except ConnectionClosed:
         return  # the reading side tells why
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (raised where the events are read)
         reader.failure = error
         await socket.close()
 
@@ -138,15 +180,9 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _speak(
-    pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
-    settings: Settings,
-    realtime: bool,
-    sending: Sending,
-    exchange: Exchange,
-    outgoing: Outgoing,
-) -> None:
+async def _speak(source: Source, outgoing: Outgoing) -> None:
     """Config, audio and end, for whichever connection sends them; an error of the source passes on after the end."""
+    settings, sending = source.settings, source.sending
     size, rate = sending.piece_samples, settings.sample_rate_hz
     samples = of_message = 0
     trouble: Exception | None = None
@@ -161,16 +197,16 @@ async def _speak(
     await outgoing.put("config", json.dumps({"type": "config", **dataclasses.asdict(settings)}))
     began_s = time.monotonic()
     try:
-        async for chunk in _each(pcm_chunks):
+        async for chunk in _each(source.pcm_chunks):
             chunk = _checked(chunk)
             for at in range(0, len(chunk), size):
                 piece = chunk[at : at + size]
                 samples += len(piece)
-                exchange.audio_ms = samples * 1000 / rate
-                if realtime:
+                source.exchange.audio_ms = samples * 1000 / rate
+                if source.realtime:
                     await asyncio.sleep(max(0.0, began_s + samples / rate - time.monotonic()))
                 await put(sending.encode(piece))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (raised below)
         trouble = error
     await put(sending.flush())
     await outgoing.put("end", '{"type":"end"}')

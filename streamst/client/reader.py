@@ -26,6 +26,8 @@ SESSION_LOST = (codes.UNAUTHORISED, codes.SUPERSEDED, codes.EXPIRED)  # what a s
 T = TypeVar("T")
 ServerEvent = Welcome | Configured | Acknowledged | Caption | Words | Speech | Latency | GoAway | Closed | Finished
 
+EVENTS = {"caption": Caption, "words": Words, "latency": Latency, "goaway": GoAway}  # that hold what the message says
+
 
 @dataclass(frozen=True)
 class _Pong:
@@ -94,6 +96,8 @@ class Reader:
             if number <= self.last:
                 return None
             self.last = number
+        if isinstance(kind, str) and kind in EVENTS:
+            return _known(EVENTS[kind], fields)
         match kind:
             case "welcome":
                 return self._welcome(fields)
@@ -101,31 +105,30 @@ class Reader:
                 chunk_ms = fields.pop("chunk_ms")
                 return Configured(_known(Settings, fields), chunk_ms)
             case "ack":
-                acknowledged = _known(Acknowledged, fields)
-                self._outgoing.heard(acknowledged.sequence)
-                return acknowledged
+                return self._acknowledged(fields)
+            case "closed":
+                self.closed = Closed(_known(Summary, fields["summary"]))
+                return self.closed
+            case _:
+                self._take(kind, fields, number)
+        return None
+
+    def _take(self, kind: str, fields: dict[str, Any], number: int | None) -> None:
+        """A message that is not the caller's; one of an unknown kind is a newer server's."""
+        match kind:
             case "flow":
                 self._outgoing.grant(_known(Flow, fields).credit_ms)
-            case "caption":
-                return _known(Caption, fields)
-            case "words":
-                return _known(Words, fields)
-            case "latency":
-                return _known(Latency, fields)
-            case "goaway":
-                return _known(GoAway, fields)
             case "pong":
                 self.link.pong(_Pong(fields["id"]))
             case "speech":
                 self._announced(fields, number)
-            case "closed":
-                self.closed = Closed(_known(Summary, fields["summary"]))
-                return self.closed
             case "error":
                 self._fail(fields)
-            case _:
-                pass
-        return None
+
+    def _acknowledged(self, fields: dict[str, Any]) -> Acknowledged:
+        acknowledged = _known(Acknowledged, fields)
+        self._outgoing.heard(acknowledged.sequence)
+        return acknowledged
 
     def _welcome(self, fields: dict[str, Any]) -> Welcome:
         self._back.welcomed(fields)

@@ -53,7 +53,7 @@ class FrozenEncoder(nn.Module):
             raise ValueError(f"{x.shape[1]} features are not a multiple of the subsampling {self.config.subsampling}")
         y, *tensors = self._graph(x, *state.tensors())
         parts = iter(tensors)
-        return y, state.map(lambda old: next(parts))
+        return y, state.map(lambda _: next(parts))
 
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, chunk: int | Sequence[int] = -1, left: int = -1
@@ -79,7 +79,7 @@ def freeze_writer(writer: Writer) -> None:
     def token(inputs: Tensor, state: DecoderState, prompts: Tensor) -> tuple[Tensor, Tensor, DecoderState]:
         said, weights, *tensors = graph(inputs, prompts, *state.tensors())
         parts = iter(tensors)
-        return said, weights, state.map(lambda old: next(parts))
+        return said, weights, state.map(lambda _: next(parts))
 
     writer.token_step = token
 
@@ -93,7 +93,7 @@ class _Token(nn.Module):
 
     def forward(self, inputs: Tensor, prompts: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         parts = iter(tensors)
-        said, weights, after = self.writer.step(inputs, self._layout.map(lambda old: next(parts)), prompts)
+        said, weights, after = self.writer.step(inputs, self._layout.map(lambda _: next(parts)), prompts)
         return (said, weights, *after.tensors())
 
 
@@ -106,7 +106,7 @@ class _Step(nn.Module):
 
     def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         parts = iter(tensors)
-        y, after = self.encoder.step(x, self._layout.map(lambda old: next(parts)))
+        y, after = self.encoder.step(x, self._layout.map(lambda _: next(parts)))
         return (y, *after.tensors())
 
 

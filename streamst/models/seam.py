@@ -249,8 +249,8 @@ DOERS: dict[type, Callable[[Any], Callable[[Any], list[Any]]]] = {
     Read: lambda models: models.recogniser.read_all,
     Write: lambda models: models.writer.write_all,
     Speak: lambda models: models.voice.speak_all,
-    EncodeFrames: lambda models: codec_work.perform_all,
-    DecodeFrames: lambda models: codec_work.perform_all,
+    EncodeFrames: lambda _: codec_work.perform_all,
+    DecodeFrames: lambda _: codec_work.perform_all,
 }
 
 

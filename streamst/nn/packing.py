@@ -91,11 +91,15 @@ def _unpack(kind: Any, packed: Any, tensors: Mapping[str, Tensor], like: Any) ->
         return _dataclass(kind, packed, tensors, like)
     if origin is tuple:
         return _tuple(kind, inside, packed, tensors, like)
-    if kind in PLAIN and type(packed) in ((int, float) if kind is float else (kind,)):
-        if kind is float and not packed < math.inf:  # nor NaN
-            raise InputError(f"{packed} is not a number that a state holds")
-        return packed
-    raise InputError(f"{packed!r:.80} is not a {getattr(kind, '__name__', kind)}")
+    return _plain(kind, packed)
+
+
+def _plain(kind: Any, packed: Any) -> Any:
+    if kind not in PLAIN or type(packed) not in ((int, float) if kind is float else (kind,)):
+        raise InputError(f"{packed!r:.80} is not a {getattr(kind, '__name__', kind)}")
+    if kind is float and not packed < math.inf:  # nor NaN
+        raise InputError(f"{packed} is not a number that a state holds")
+    return packed
 
 
 def _dataclass(kind: Any, packed: Any, tensors: Mapping[str, Tensor], like: Any) -> Any:

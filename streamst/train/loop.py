@@ -8,9 +8,10 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,6 +19,11 @@ from torch import Tensor, nn
 
 from streamst.errors import CheckpointError, ConfigError, UnavailableError
 from streamst.train import curve
+
+COLUMNS = (
+    TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    TextColumn("{task.fields[figures]}"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,151 @@ def check_directory(directory: Path, resume: bool) -> None:
         raise CheckpointError(f"nothing to resume: {last} does not exist")
 
 
+class Run:
+    """A training under way: the weights, their average, the optimiser, and how far it is."""
+
+    def __init__(self, task: Task, config: LoopConfig, directory: Path, device: str) -> None:
+        self.config = config
+        self.step = 0
+        self._task, self._device, self._last = task, device, directory / "last.pt"
+        self._module = task.module.to(device)
+        self._trained = [p for p in self._module.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in self._trained if p.dim() >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in self._trained if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            groups, lr=config.learning_rate, betas=config.betas, fused=device != "cpu" or None
+        )
+        self._average = {name: value.detach().clone().float() for name, value in self._module.state_dict().items()}
+        self._averaged = 0
+        self._before_s, self._began_s = 0.0, time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        """Wall time of this training, that of the runs it resumes included."""
+        return self._before_s + time.monotonic() - self._began_s
+
+    @property
+    def progress(self) -> float:
+        """How much of it is done, by steps or by time; more than 1 once it has taken longer than it may."""
+        by_time = self.spent_s / self.config.budget_s if self.config.budget_s else 0.0
+        return max(by_time, self.step / max(1, self.config.steps))
+
+    def resume(self) -> None:
+        """Go on from `last.pt`; CheckpointError where it is damaged or of another model."""
+        try:
+            saved = torch.load(self._last, map_location=self._device, weights_only=True)
+            self._module.load_state_dict(saved["model"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+            self._average = saved["average"]
+            self.step, self._before_s, self._averaged = saved["step"], saved["spent_s"], saved["averaged"]
+        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{self._last} is damaged, or no run of this recipe: {reason}") from error
+        self._began_s = time.monotonic()
+        if not self._averaging():
+            self._averaged = 0  # a longer run than the one that was resumed: its average begins anew
+
+    def save(self) -> None:
+        """Write `last.pt`, whole or not at all."""
+        state = {
+            "model": self._module.state_dict(), "optimizer": self._optimizer.state_dict(), "average": self._average,
+            "step": self.step, "spent_s": self.spent_s, "averaged": self._averaged,
+        }  # fmt: skip
+        torch.save(state, self._last.with_suffix(".tmp"))
+        os.replace(self._last.with_suffix(".tmp"), self._last)
+
+    def update(self, batch: Any) -> tuple[float, dict[str, float]]:
+        """One step by one batch: the learning rate, and what to log."""
+        rate = learning_rate(self.config, self.progress, self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu"):
+            loss, logged = self._task.loss(batch, self.step)
+        norm = math.nan
+        if torch.isfinite(loss):
+            loss.backward()
+            norm = float(nn.utils.clip_grad_norm_(self._trained, self.config.clip_norm))
+        if math.isfinite(norm):
+            self._optimizer.step()
+            logged = {"loss": float(loss.detach()), "norm": norm, **logged}
+        else:  # one such step would make every weight a NaN
+            logged = {"skipped": 1.0}
+        self._optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self._averaging():
+            self._averaged += 1
+            weight = max(1 / self._averaged, 0.002)
+            for name, value in self._module.state_dict().items():
+                self._average[name].lerp_(value.detach().float(), weight)
+        return rate, logged
+
+    def validate(self, export: Path | None = None) -> dict[str, float]:
+        """Figures of the averaged weights on the validation data; with `export` they are written there, too."""
+        with self._with_average():
+            figures = self._task.validate()
+            if export is not None:
+                self._task.export(export)
+        return figures
+
+    def _averaging(self) -> bool:
+        return self.progress > 1 - self.config.average_last
+
+    @contextmanager
+    def _with_average(self) -> Iterator[None]:
+        """The module as it is exported: averaged weights, eval mode, no gradients."""
+        raw = {name: value.detach().clone() for name, value in self._module.state_dict().items()}
+        if self._averaged:
+            averaged = {name: self._average[name].to(value.dtype) for name, value in raw.items()}
+            self._module.load_state_dict(averaged)
+        self._module.eval()
+        with torch.no_grad():
+            yield
+        self._module.load_state_dict(raw)
+        self._module.train()
+
+
+class Log:
+    """What is told of a run: lines of `log.jsonl`, and a bar."""
+
+    def __init__(self, file: TextIO, bar: Progress, name: str, run: Run) -> None:
+        self._file, self._bar, self._run = file, bar, run
+        self._row = bar.add_task(name, total=run.config.steps, completed=run.step, figures="")
+        self._sums: dict[str, list[float]] = {}
+
+    def add(self, rate: float, figures: dict[str, float]) -> None:
+        """What a step gave; every `log_every` steps their means become a line."""
+        step = self._run.step
+        for name, value in figures.items():
+            self._sums.setdefault(name, []).append(value)
+        if step % self._run.config.log_every:
+            return
+        line = {name: round(sum(values) / len(values), 5) for name, values in self._sums.items()}
+        self._sums.clear()
+        shown = " ".join(f"{k} {v:.3g}" for k, v in {**line, "rate": rate}.items() if k != "norm")
+        self._write({**line, "step": step, "rate": round(rate, 7), "spent_s": round(self._run.spent_s, 1)})
+        total = max(step, round(step / max(self._run.progress, 1e-6)))
+        self._bar.update(self._row, completed=step, total=total, figures=shown)
+
+    def validated(self, figures: dict[str, float]) -> None:
+        """Figures on the validation data."""
+        self._write({"step": self._run.step, "validation": figures})
+        self.say(f"step {self._run.step}: " + " ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+
+    def exported(self, figures: dict[str, float]) -> None:
+        """Figures of the model that was written."""
+        self._write({"step": self._run.step, "validation": figures, "exported": True})
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(text)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
 def train(
     task: Task, config: LoopConfig, directory: Path, device: str = "cpu", resume: bool = False
 ) -> dict[str, float]:
@@ -104,123 +255,30 @@ def train(
     damaged or of another model.
     """
     check_directory(directory, resume)
-    last = directory / "last.pt"
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     if device == "cpu":
         torch.set_num_threads(config.threads)
-    module = task.module.to(device)
-    decay = [p for p in module.parameters() if p.requires_grad and p.dim() >= 2]
-    plain = [p for p in module.parameters() if p.requires_grad and p.dim() < 2]
-    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=device != "cpu" or None)
-    average = {name: value.detach().clone().float() for name, value in module.state_dict().items()}
-    step, spent_s, averaged = 0, 0.0, 0
+    run = Run(task, config, directory, device)
     if resume:
-        try:
-            saved = torch.load(last, map_location=device, weights_only=True)
-            module.load_state_dict(saved["model"])
-            optimizer.load_state_dict(saved["optimizer"])
-            average = saved["average"]
-            step, spent_s, averaged = saved["step"], saved["spent_s"], saved["averaged"]
-        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise CheckpointError(f"{last} is damaged, or no run of this recipe: {reason}") from error
-
-    def save() -> None:
-        state = {
-            "model": module.state_dict(), "optimizer": optimizer.state_dict(), "average": average,
-            "step": step, "spent_s": spent_s + time.monotonic() - started, "averaged": averaged,
-        }  # fmt: skip
-        torch.save(state, directory / "last.tmp")
-        os.replace(directory / "last.tmp", last)
-
-    def progress_now() -> float:
-        by_time = (spent_s + time.monotonic() - started) / config.budget_s if config.budget_s else 0.0
-        return max(by_time, step / max(1, config.steps))
-
-    def averaging() -> bool:
-        return progress_now() > 1 - config.average_last
-
-    def with_average(action: str) -> dict[str, float]:
-        raw = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        if averaged:
-            module.load_state_dict({name: average[name].to(value.dtype) for name, value in raw.items()})
-        module.eval()
-        with torch.no_grad():
-            figures = task.validate()
-            if action == "export":
-                task.export(directory / "model")
-        module.load_state_dict(raw)
-        module.train()
-        return figures
-
-    started = last_save = time.monotonic()
-    if not averaging():
-        averaged = 0  # a longer run than the one that was resumed: its average begins anew
-    figures: dict[str, float] = {}
-    sums: dict[str, list[float]] = {}
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )  # fmt: skip
-    log = (directory / "log.jsonl").open("a", encoding="utf-8")
-    with log, Progress(*columns) as bar:
-        row = bar.add_task(directory.name, total=config.steps, completed=step, figures="")
-        module.train()
-        batches = task.batches(step)
-        while step < config.steps and progress_now() < 1:
-            rate = learning_rate(config, progress_now(), step)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            batch = next(batches)
-            with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
-                loss, logged = task.loss(batch, step)
-            norm = math.nan
-            if torch.isfinite(loss):
-                loss.backward()
-                norm = float(nn.utils.clip_grad_norm_([*decay, *plain], config.clip_norm))
-            if math.isfinite(norm):
-                optimizer.step()
-                logged = {"loss": float(loss.detach()), "norm": norm, **logged}
-            else:  # one such step would make every weight a NaN
-                logged = {"skipped": 1.0}
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            if averaging():
-                averaged += 1
-                weight = max(1 / averaged, 0.002)
-                for name, value in module.state_dict().items():
-                    average[name].lerp_(value.detach().float(), weight)
-            for name, value in logged.items():
-                sums.setdefault(name, []).append(value)
-            if step % config.log_every == 0:
-                line = {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
-                sums.clear()
-                line |= {
-                    "step": step,
-                    "rate": round(rate, 7),
-                    "spent_s": round(spent_s + time.monotonic() - started, 1),
-                }
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                shown = " ".join(f"{k} {v:.3g}" for k, v in line.items() if k not in {"step", "spent_s", "norm"})
-                total = max(step, round(step / max(progress_now(), 1e-6)))
-                bar.update(row, completed=step, total=total, figures=shown)
-            if step % config.validate_every == 0:
-                figures = with_average("validate")
-                log.write(json.dumps({"step": step, "validation": figures}) + "\n")
-                log.flush()
-                bar.console.print(f"step {step}: " + " ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-            if time.monotonic() - last_save > config.save_every_s:
-                save()
-                last_save = time.monotonic()
-        save()
-        figures = with_average("export")
-        log.write(json.dumps({"step": step, "validation": figures, "exported": True}) + "\n")
-        log.flush()
+        run.resume()
+    with (directory / "log.jsonl").open("a", encoding="utf-8") as file, Progress(*COLUMNS) as bar:
+        log = Log(file, bar, directory.name, run)
+        task.module.train()
+        batches = task.batches(run.step)
+        saved_s = time.monotonic()
+        while run.step < config.steps and run.progress < 1:
+            log.add(*run.update(next(batches)))
+            if run.step % config.validate_every == 0:
+                log.validated(run.validate())
+            if time.monotonic() - saved_s > config.save_every_s:
+                run.save()
+                saved_s = time.monotonic()
+        run.save()
+        figures = run.validate(export=directory / "model")
+        log.exported(figures)
         try:
             curve.plot(directory)
         except UnavailableError as error:
-            bar.console.print(str(error))
+            log.say(str(error))
     return figures

@@ -112,7 +112,7 @@ class SpeechBatches:
                         break
                     if done >= step:
                         draw = np.random.default_rng((self.seed, done))
-                        yield self.collate(self._examples(chosen, draw, 0.3 if stage == "easy" else 1.0), draw)
+                        yield self.collate(self._examples(chosen, draw, 0.3 if stage == "easy" else 1.0))
                     done += 1
                 epoch += 1
 
@@ -158,7 +158,7 @@ class SpeechBatches:
         phones = [PHONEMES.index(label) for label in custom.get("phones", [])]
         return Example(pcm, supervision.text or "", custom.get("translation", ""), phones, marks)
 
-    def collate(self, examples: Sequence[Example], draw: Generator | None = None) -> SpeechBatch:
+    def collate(self, examples: Sequence[Example]) -> SpeechBatch:
         """Pad `examples` into a batch whose length is a whole number of 160 ms."""
         unit = 2560
         longest = max(len(e.pcm) for e in examples)

@@ -73,7 +73,7 @@ class AlignerTask:
             prior[index, : row.frames, : len(symbols)] = self._priors[key]
         return Aligned(pad(letters), mel, prior, tuple(map(len, letters)), tuple(row.frames for row in rows))
 
-    def loss(self, batch: Aligned, step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Aligned, step: int) -> tuple[Tensor, dict[str, float]]:  # noqa: ARG002  (the loop tells it)
         """The forward-sum loss per frame; later also the binarisation loss, which sharpens the best path."""
         device = next(self.module.parameters()).device
         raw = self.module(batch.letters.to(device), batch.mel.to(device)).float().cpu()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -24,6 +25,7 @@ from streamst.evaluate.metrics.longform import Recording, ReferenceSegment, long
 from streamst.evaluate.metrics.quality import sacrebleu_score
 from streamst.events import Event, Finished, Words
 from streamst.pipeline import Pipeline, load
+from streamst.session import Session
 
 MIB = 1 << 20
 
@@ -81,7 +83,71 @@ def segmented(pipeline: Pipeline, clips: list[np.ndarray], options: dict[str, An
     return ears
 
 
-def main() -> None:
+@dataclass
+class Endless:
+    """One stream of clips: what it said, which clips it heard and when they began."""
+
+    ear: Ear
+    samples: int = 0
+    order: list[int] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list)
+
+
+def endless(
+    session: Session[Any, Any], clips: list[np.ndarray], rate: int, minutes: float, gap_ms: float
+) -> tuple[Endless, list[tuple[float, float, float]]]:
+    """Play `clips` to `session` for `minutes`; also minutes, MiB and the real-time factor since, at 20 places."""
+    gaps, total = np.random.default_rng(1), round(minutes * 60 * rate)
+    heard = Endless(Ear())
+    snapshot = marked_samples = 0
+    spent_s = marked_s = 0.0
+    marks: list[tuple[float, float, float]] = []
+    print("| minutes | memory MiB | snapshot kB | RTF |\n|---|---|---|---|")
+    while heard.samples < total:
+        index = len(heard.order) % len(clips)
+        quiet = np.zeros(round(gaps.uniform(0, 2) * gap_ms * rate / 1000), np.float32)
+        pcm = np.concatenate([clips[index], quiet])
+        heard.begins.append(heard.samples)
+        heard.order.append(index)
+        begun_s = time.process_time()
+        heard.ear.take(session.push(pcm))
+        spent_s += time.process_time() - begun_s
+        heard.samples += len(pcm)
+        if heard.samples >= total * (len(marks) + 1) / 20:
+            snapshot = max(snapshot, len(session.snapshot()))
+            factor = (spent_s - marked_s) / ((heard.samples - marked_samples) / rate)
+            marks.append((heard.samples / rate / 60, memory_bytes() / MIB, factor))
+            marked_samples, marked_s = heard.samples, spent_s
+            print(f"| {marks[-1][0]:.1f} | {marks[-1][1]:.1f} | {snapshot / 1000:.0f} | {factor:.3f} |", flush=True)
+    heard.ear.take(session.finish())
+    return heard, marks
+
+
+def tell_quality(heard: Endless, alone: list[Ear], texts: list[str], recording: Recording) -> None:
+    """BLEU and chrF of the stream beside those of a session a clip, whose text is cut alike."""
+    words = [word for index in heard.order for word in alone[index].words]
+    wanted = [texts[index] for index in heard.order]
+    references = list(recording.references)
+    one_stream = hypotheses(heard.ear.words, heard.ear.delays_ms, references, recording.source_ms)
+    cut = hypotheses(words, [0.0] * len(words), references, recording.source_ms)
+    for name in ("BLEU", "chrF"):
+        pieces = sacrebleu_score(name, [" ".join(alone[index].words) for index in heard.order], wanted).value
+        one, other = (sacrebleu_score(name, texts_, wanted).value for texts_ in (one_stream, cut))
+        print(f"{name}: one stream {one:.2f}, a session a clip {other:.2f} cut alike ({pieces:.2f} as it is): "
+              f"ratio {one / max(other, 1e-9):.3f}")  # fmt: skip
+    print(f"words: one stream {len(heard.ear.words)}, a session a clip {len(words)}")
+
+
+def tell_latency(recording: Recording, utterances: list[Utterance]) -> None:
+    """Of the stream, and of a session a clip."""
+    for name, segmenter in (("StreamLAAL_fbk", "aswer"), ("LongYAAL", "soft")):
+        found = long_corpus(name, resegment(recording, segmenter), segmenter)
+        print(f"{name}: {found.value:.0f} ms" if found else f"{name}: undefined")
+    laal = corpus("LAAL", utterances)
+    print(f"LAAL of a session a clip: {laal.value:.0f} ms" if laal else "LAAL undefined")
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--minutes", type=float, default=120.0)
@@ -91,7 +157,11 @@ def main() -> None:
     parser.add_argument("--chunk-ms", type=int)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--model", default="en-de")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parsed()
     torch.set_num_threads(1)
     pipeline = load(arguments.model, "cpu")
     rate = pipeline.sample_rate_hz
@@ -100,64 +170,26 @@ def main() -> None:
     clips = [np.concatenate(list(read_blocks(clip.path, rate))) for clip in manifest.clips]
     texts = [" ".join(str(r.translation) for r in clip.references) for clip in manifest.clips]
     alone = segmented(pipeline, clips, options)
-    gaps, total = np.random.default_rng(1), round(arguments.minutes * 60 * rate)
-    session, ear = pipeline.session(speech=False, **options), Ear()
-    begins = np.zeros(total // min(map(len, clips)) + 1, np.int64)  # of each clip played [samples]
-    played = samples = snapshot = 0
-    spent_s = 0.0
-    marks: list[tuple[float, float, float]] = []  # minutes of audio, MiB, real-time factor since the last mark
-    marked_samples, marked_s = 0, 0.0
-    print("| minutes | memory MiB | snapshot kB | RTF |\n|---|---|---|---|")
-    while samples < total:
-        index = played % len(clips)
-        quiet = np.zeros(round(gaps.uniform(0, 2) * arguments.gap_ms * rate / 1000), np.float32)
-        pcm = np.concatenate([clips[index], quiet])
-        begins[played] = samples
-        played += 1
-        begun_s = time.process_time()
-        ear.take(session.push(pcm))
-        spent_s += time.process_time() - begun_s
-        samples += len(pcm)
-        if samples >= total * (len(marks) + 1) / 20:
-            snapshot = max(snapshot, len(session.snapshot()))
-            factor = (spent_s - marked_s) / ((samples - marked_samples) / rate)
-            marks.append((samples / rate / 60, memory_bytes() / MIB, factor))
-            marked_samples, marked_s = samples, spent_s
-            print(f"| {marks[-1][0]:.1f} | {marks[-1][1]:.1f} | {snapshot / 1000:.0f} | {factor:.3f} |", flush=True)
-    ear.take(session.finish())
-    order = [i % len(clips) for i in range(played)]
-    references = [
-        ReferenceSegment(1000 * int(begin) / rate, 1000 * len(clips[index]) / rate, texts[index])
-        for begin, index in zip(begins, order, strict=False)
-    ]
+    session = pipeline.session(speech=False, **options)
+    heard, marks = endless(session, clips, rate, arguments.minutes, arguments.gap_ms)
     late = [mark for mark in marks if mark[0] >= min(10.0, arguments.minutes / 4)]
     hours = [mark[0] / 60 for mark in late]
     print(f"memory slope {slope(hours, [mark[1] for mark in late]):+.2f} MiB an hour, "
           f"RTF slope {slope(hours, [mark[2] for mark in late]):+.4f} an hour")  # fmt: skip
-    words = [word for index in order for word in alone[index].words]
-    delays = [0.0] * len(words)
-    wanted = [texts[index] for index in order]
-    end_ms = 1000 * samples / rate
-    endless = hypotheses(ear.words, ear.delays_ms, references, end_ms)
-    cut = hypotheses(words, delays, references, end_ms)
-    for name in ("BLEU", "chrF"):
-        pieces = sacrebleu_score(name, [" ".join(alone[index].words) for index in order], wanted).value
-        one, other = (sacrebleu_score(name, texts_, wanted).value for texts_ in (endless, cut))
-        print(f"{name}: one stream {one:.2f}, a session a clip {other:.2f} cut alike ({pieces:.2f} as it is): "
-              f"ratio {one / max(other, 1e-9):.3f}")  # fmt: skip
-    print(f"words: one stream {len(ear.words)}, a session a clip {len(words)}")
+    references = tuple(
+        ReferenceSegment(1000 * begin / rate, 1000 * len(clips[index]) / rate, texts[index])
+        for begin, index in zip(heard.begins, heard.order, strict=True)
+    )
+    ear, end_ms = heard.ear, 1000 * heard.samples / rate
+    recording = Recording(tuple(ear.words), tuple(ear.delays_ms), end_ms, references)
+    tell_quality(heard, alone, texts, recording)
     utterances = [
         Utterance(tuple(ear_.delays_ms), 1000 * len(pcm) / rate, len(text.split()))
         for ear_, pcm, text in zip(alone, clips, texts, strict=True)
     ]
-    laal = corpus("LAAL", utterances)
-    recording = Recording(tuple(ear.words), tuple(ear.delays_ms), end_ms, tuple(references))
-    for name, segmenter in (("StreamLAAL_fbk", "aswer"), ("LongYAAL", "soft")):
-        found = long_corpus(name, resegment(recording, segmenter), segmenter)
-        print(f"{name}: {found.value:.0f} ms" if found else f"{name}: undefined")
-    print(f"LAAL of a session a clip: {laal.value:.0f} ms" if laal else "LAAL undefined")
-    seconds = sum(len(clips[index]) for index in order) / rate
-    calls = sum(alone[index].calls for index in order)
+    tell_latency(recording, utterances)
+    seconds = sum(len(clips[index]) for index in heard.order) / rate
+    calls = sum(alone[index].calls for index in heard.order)
     print(f"decodes a second of speech: one stream {ear.calls / seconds:.2f}, a session a clip {calls / seconds:.2f}; "
           f"RTF one stream {ear.compute_s / (end_ms / 1000):.3f}; captions {ear.segments}")  # fmt: skip
 

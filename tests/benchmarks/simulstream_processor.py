@@ -27,7 +27,7 @@ class StreamstProcessor(SpeechProcessor):
         self.clear()
 
     @classmethod
-    def load_model(cls, config: SimpleNamespace) -> None:
+    def load_model(cls, config: SimpleNamespace) -> None:  # noqa: ARG003  (simulstream gives it)
         """Once a process."""
         if cls._pipeline is None:
             torch.set_num_threads(1)

@@ -140,16 +140,16 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
 TITLE_RULES: tuple[Rule, ...] = (
     (re.compile(rf"(?<![\w.])({_alternatives(dict(TITLES))})\.(?=\W|$)", re.IGNORECASE), _title),
     (re.compile(r"\b(Mrs?|Ms|Dr|Jr|Sr|Prof|vs)\b"), _title),
-    (re.compile(r"\b([Nn])o\.(?= ?[0-9])"), lambda found: "number "),
-    (re.compile(r"\bSt\.(?= [A-Z])"), lambda found: "saint "),
-    (re.compile(r"\b[Ss]t\.(?=\W|$)"), lambda found: "street "),
+    (re.compile(r"\b([Nn])o\.(?= ?[0-9])"), lambda _: "number "),
+    (re.compile(r"\bSt\.(?= [A-Z])"), lambda _: "saint "),
+    (re.compile(r"\b[Ss]t\.(?=\W|$)"), lambda _: "street "),
     (re.compile(r"(?<=[a-z] )(II|III|IV|VI|VII|VIII|IX)\b"), lambda found: _ROMAN[found[1].lower()]),
 )  # fmt: skip
 NUMBER_RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no digits for those after it
     (re.compile(r"(?<![0-9-])([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(?![0-9-])"), _date),
     (re.compile(rf"(?<![0-9-])(?:\+?[0-9]{{1,3}}[ -])?\(?[0-9]{{3}}\)?[ -]{_LINE}|(?<![0-9-]){_LINE}"), _phone),
     (re.compile(rf"(?<![\w.,-])({_DECIMAL}) ?[–-] ?(?={_DECIMAL}(?![0-9-]))"), lambda found: f"{found[1]} to "),
-    (re.compile(rf"(?<![\w.,-])[-–](?=[{MONEY}]?{_DECIMAL})"), lambda found: " minus "),
+    (re.compile(rf"(?<![\w.,-])[-–](?=[{MONEY}]?{_DECIMAL})"), lambda _: " minus "),
     (re.compile(rf"\b([0-9]{{1,3}}):([0-9]{{2}})\b{_HALF}?"), _time),
     (re.compile(rf"\b([0-9]{{1,2}}){_HALF}(?![a-z])"), lambda found: f" {numbers.number(found[1])} {_half(found[2])} "),
     (re.compile(r"(?<![0-9.])([0-9]+) ([1-9])/([0-9]{1,2})(?![0-9/])"), _mixed),
@@ -159,7 +159,7 @@ NUMBER_RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no 
     (re.compile(rf"(?<![\w.,])({_NUMBER})(?:st|nd|rd|th)\b"), lambda found: f" {numbers.ordinal(found[1])} "),
     (re.compile(r"'?\b([0-9]*[0-9]0)'?s\b"), lambda found: f" {numbers.decade(found[1])} "),
     (re.compile(rf"({_DECIMAL})[ -]?({_alternatives(dict(UNITS))})(?![\w'])"), _measure),
-    (re.compile(r"#(?=[0-9])"), lambda found: " number "),
+    (re.compile(r"#(?=[0-9])"), lambda _: " number "),
     (re.compile(r"[0-9]+(?:\.[0-9]+){2,}"), _number),
     (re.compile(_DECIMAL), _number),
 )  # fmt: skip

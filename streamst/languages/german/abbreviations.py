@@ -108,22 +108,36 @@ def abbreviation(place: Place) -> Said | None:
         return "folgende", not place.dotted or place.sentence_follows
     if not (place.dotted or "." in low):
         return (ABBREVIATIONS[low], True) if low in _WITHOUT_DOT else None
+    return _by_neighbours(place, low) or _compound(place, low) or _listed(place, low)
+
+
+def _by_neighbours(place: Place, low: str) -> Said | None:
+    """Of those that mean one thing or another, or nothing, by the words beside them."""
     if low in MONTHS_SHORT and not place.last and (place.nearest.isdigit() or re.fullmatch("[0-9]{4}", place.after)):
         return MONTHS_SHORT[low], place.sentence_follows
     if low == "s" and place.after[:1].isdigit():
         return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
     if place.core == "Fr" and place.nearest[-1:].isdigit() and (place.sentence_follows or not place.noun_follows):
         return "Franken", place.sentence_follows
-    if low == "min":
-        return ("mindestens", False) if place.after[:1].isdigit() and not measured(place.nearest) else None
+    if low == "min" and place.after[:1].isdigit() and not measured(place.nearest):
+        return "mindestens", False
     if place.core == "u" and place.dotted and not place.last:
         return "und", False
     if place.core.replace(" ", "") == "a.d" and place.noun_follows:
         return "an der", False
+    return None
+
+
+def _compound(place: Place, low: str) -> Said | None:
+    """Streets and squares."""
     if place.dotted and (square := re.fullmatch("(.{4,})pl", low)):
         return f"{square.group(1)}platz", place.sentence_follows
     if place.dotted and (street := re.fullmatch("(.+[^-])str|(.+-)str", low)):
         return f"{street.group(1) or street.group(2)}straße", place.sentence_follows
+    return None
+
+
+def _listed(place: Place, low: str) -> Said | None:
     if low in ADJECTIVES and place.noun_follows and not place.sentence_follows:
         found = ending(place.before, place.after.lower(), True)
         return ADJECTIVES[low] + (found if place.before or gender(place.after) else "e"), False

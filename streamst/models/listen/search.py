@@ -9,9 +9,10 @@ current node and are corrected where they end.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -65,6 +66,43 @@ class SearchState:
     links: tuple[tuple[int, Word], ...] = ()  # (the link before, a word)
     frame: int = 0  # the next one
     certain: tuple[Word, ...] = ()  # what no later frame changes
+
+
+class _Grown(NamedTuple):
+    """Hypotheses one frame longer; arrays have one entry each."""
+
+    parent: Ints  # the hypothesis it comes from
+    node: Ints
+    label: Ints
+    score: Floats
+    begun: Ints
+
+    def select(self, which: NDArray[np.bool_]) -> _Grown:
+        return _Grown(self.parent[which], self.node[which], self.label[which], self.score[which], self.begun[which])
+
+    @staticmethod
+    def joined(parts: Sequence[_Grown]) -> _Grown:
+        return _Grown(
+            np.concatenate([one.parent for one in parts]), np.concatenate([one.node for one in parts]),
+            np.concatenate([one.label for one in parts]), np.concatenate([one.score for one in parts]),
+            np.concatenate([one.begun for one in parts]),
+        )  # fmt: skip
+
+
+class _Ended(NamedTuple):
+    """Hypotheses in which a word ended, with it and the older word of their new context."""
+
+    grown: _Grown
+    word: Ints
+    shorter: Ints
+
+
+def _spread(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """Ranges one after the other: of each place in them, the number of its range and the place."""
+    sizes = ends - starts
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    within = np.arange(len(number)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return number, starts[number] + within
 
 
 class WordSearch:
@@ -154,63 +192,69 @@ class WordSearch:
         return bool(state.score.max() - state.score[silent].max() < self.config.doubt)
 
     def _frame(self, row: Floats, state: SearchState, links: list[tuple[int, Word]]) -> SearchState:
-        c, lexicon = self.config, self.lexicon
-        blank = row[BLANK] if self.silence == BLANK else np.logaddexp(row[BLANK], row[self.silence])
-        if blank > QUIET:
+        """One frame (labels,) more; words that end in it are appended to `links`."""
+        silent = row[BLANK] if self.silence == BLANK else np.logaddexp(row[BLANK], row[self.silence])
+        if silent > QUIET:
             return replace(state, label=np.zeros_like(state.label), frame=state.frame + 1)
-        n = len(state.node)
-        every = np.arange(n)
-        repeating = every[state.label != BLANK]
-        starts, ends = lexicon.child_start[state.node], lexicon.child_start[state.node + 1]
-        parent = np.repeat(every, ends - starts)
-        offset = np.arange(len(parent)) - np.repeat(np.cumsum(ends - starts) - (ends - starts), ends - starts)
-        child = lexicon.children[starts[parent] + offset]
-        into = lexicon.label[child]
-        grown = state.score[parent] + row[into] + self._ahead[child] - self._ahead[state.node[parent]]
-        floor = (
-            max(state.score.max() + max(blank - c.blank_penalty, row[BLANK]), grown.max(initial=-np.inf)) - c.threshold
-        )
-        fit = (grown > floor) & (into != state.label[parent])
-        parent, child, into, grown = parent[fit], child[fit], into[fit], grown[fit]
-        begun = np.where(state.node[parent] == ROOT, state.frame, state.begun[parent])
-        # Words that end in the nodes just entered.
-        counts = lexicon.word_start[child + 1] - lexicon.word_start[child]
-        source = np.repeat(np.arange(len(child)), counts)
-        within = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
-        word = lexicon.endings[lexicon.word_start[child[source]] + within]
-        up = parent[source]
-        language = self.model.score(state.first[up], state.second[up], word)
-        known = (
-            c.language_weight * language + self._gains[word] - self._ahead[child[source]]
-        )  # in place of the best guess
-        said = grown[source] + known + self._ahead[ROOT] + c.word_bonus
-        shorter = self.model.shorten(state.second[up], word)
-        begin_said, into_said = begun[source], into[source]
-        inner = lexicon.child_start[child + 1] > lexicon.child_start[child]  # from a leaf nothing goes on
-        parent, child, into, grown, begun = parent[inner], child[inner], into[inner], grown[inner], begun[inner]
-        node = np.concatenate([state.node, state.node[repeating], child, np.full(len(word), ROOT)])
-        label = np.concatenate([np.zeros(n, np.int64), state.label[repeating], into, into_said])
-        first = np.concatenate([state.first, state.first[repeating], state.first[parent], shorter])
-        second = np.concatenate([state.second, state.second[repeating], state.second[parent], word])
-        score = np.concatenate([
-            state.score + (blank - c.blank_penalty), state.score[repeating] + row[state.label[repeating]], grown, said,
-        ])  # fmt: skip
-        begin = np.concatenate([state.begun, state.begun[repeating], begun, begin_said])
-        history = np.concatenate([state.history, state.history[repeating], state.history[parent], state.history[up]])
-        ended = np.concatenate([np.full(n + len(repeating) + len(child), -1), word])
-        good = np.flatnonzero(score > score.max() - c.threshold)
+        blank = silent - self.config.blank_penalty
+        repeating = np.flatnonzero(state.label != BLANK)
+        at = self._enter(row, state, max(blank, row[BLANK]))
+        said = self._end_words(state, at)
+        lexicon = self.lexicon
+        inner = lexicon.child_start[at.node + 1] > lexicon.child_start[at.node]  # from a leaf nothing goes on
+        every = (  # of a blank, of a label that goes on, into a node, out of a word
+            _Grown(
+                np.arange(len(state.node)), state.node, np.zeros_like(state.label), state.score + blank, state.begun
+            ),
+            _Grown(
+                repeating, state.node[repeating], state.label[repeating],
+                state.score[repeating] + row[state.label[repeating]], state.begun[repeating],
+            ),
+            at.select(inner),
+            said.grown,
+        )  # fmt: skip
+        parent, node, label, score, begun = _Grown.joined(every)
+        first, second, ended = state.first[parent], state.second[parent], np.full(len(parent), -1)
+        words = len(said.word)
+        if words:
+            first[-words:], second[-words:], ended[-words:] = said.shorter, said.word, said.word
+        good = np.flatnonzero(score > score.max() - self.config.threshold)
         order = good[np.argsort(-score[good], kind="stable")]
         key = ((first[order] * self.model.words + second[order]) * len(lexicon.label) + node[order]) * 64 + label[order]
-        kept = order[np.sort(np.unique(key, return_index=True)[1])][: c.beam]
-        history = history[kept]
+        kept = order[np.sort(np.unique(key, return_index=True)[1])][: self.config.beam]
+        history = state.history[parent[kept]]
         for place in np.flatnonzero(ended[kept] >= 0):
-            spoken = Word(int(ended[kept[place]]), int(begin[kept[place]]), state.frame)
+            spoken = Word(int(ended[kept[place]]), int(begun[kept[place]]), state.frame)
             links.append((int(history[place]), spoken))
             history[place] = len(links) - 1
         return SearchState(
-            node[kept], label[kept], first[kept], second[kept], score[kept].astype(np.float32), begin[kept], history,
+            node[kept], label[kept], first[kept], second[kept], score[kept].astype(np.float32), begun[kept], history,
             (), state.frame + 1, state.certain,
         )  # fmt: skip
+
+    def _enter(self, row: Floats, state: SearchState, other: float) -> _Grown:
+        """Every step into a child of its node that could be among the best. other: the best gain of another step."""
+        lexicon = self.lexicon
+        parent, place = _spread(lexicon.child_start[state.node], lexicon.child_start[state.node + 1])
+        child = lexicon.children[place]
+        into = lexicon.label[child]
+        grown = state.score[parent] + row[into] + self._ahead[child] - self._ahead[state.node[parent]]
+        floor = max(state.score.max() + other, grown.max(initial=-np.inf)) - self.config.threshold
+        fit = (grown > floor) & (into != state.label[parent])
+        parent, child, into, grown = parent[fit], child[fit], into[fit], grown[fit]
+        begun = np.where(state.node[parent] == ROOT, state.frame, state.begun[parent])
+        return _Grown(parent, child, into, grown, begun)
+
+    def _end_words(self, state: SearchState, at: _Grown) -> _Ended:
+        """The words that end in the nodes just entered; the model's score takes the place of the best guess."""
+        source, place = _spread(self.lexicon.word_start[at.node], self.lexicon.word_start[at.node + 1])
+        word = self.lexicon.endings[place]
+        up = at.parent[source]
+        language = self.model.score(state.first[up], state.second[up], word)
+        known = self.config.language_weight * language + self._gains[word] - self._ahead[at.node[source]]
+        score = at.score[source] + known + self._ahead[ROOT] + self.config.word_bonus
+        grown = _Grown(up, np.full(len(word), ROOT), at.label[source], score, at.begun[source])
+        return _Ended(grown, word, self.model.shorten(state.second[up], word))
 
     def _settle(self, state: SearchState) -> SearchState:
         """Move the words that all good hypotheses share to `certain`, drop the others, and forget unused links."""
