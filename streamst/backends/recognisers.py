@@ -26,9 +26,24 @@ def _whisper_hears(argument: str) -> Languages:
     return Languages(source=languages_of(Path(argument).expanduser()))
 
 
+def _moonshine(argument: str, language: str) -> Recogniser[Any]:
+    from .moonshine import MoonshineRecogniser
+
+    return MoonshineRecogniser(Path(argument).expanduser(), language)
+
+
+def _moonshine_hears(argument: str) -> Languages:
+    from .moonshine import languages_of
+
+    return languages_of(Path(argument).expanduser())
+
+
 RECOGNISERS: dict[str, Backend[MakeRecogniser]] = {
     "whisper": Backend(
         _whisper, "a Whisper model in CTranslate2's format", "DIR", "whisper", ("ctranslate2", "tokenizers"),
         look=_whisper_hears,
+    ),
+    "moonshine": Backend(
+        _moonshine, "a Moonshine model", "DIR", "moonshine", ("moonshine_voice",), look=_moonshine_hears
     ),
 }  # fmt: skip

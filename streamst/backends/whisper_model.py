@@ -22,8 +22,8 @@ from streamst.errors import CheckpointError
 from streamst.models.seam import HeardWord, Pcm
 
 from .parts import check_files, imported
+from .window import FRAME, RATE_HZ, without_loop  # a frame of the encoder is as long
 
-RATE_HZ, FRAME = 16_000, 320  # one encoder frame is 20 ms
 PAD_FRAMES, TAIL_FRAMES, LONGEST = 100, 250, 1500  # silence heard, silence remembered, what the positions hold
 FFT, HOP = 400, 160
 WHAT = "a Whisper model in CTranslate2's format"
@@ -151,16 +151,6 @@ def _token_ends(alignments: Sequence[tuple[int, int]], tokens: int, frames: int)
         if token <= tokens:
             first[token] = min(first[token], frame)
     return [min(first[n + 1], frames) for n in range(tokens)]
-
-
-def without_loop(tokens: Sequence[int]) -> list[int]:
-    """`tokens` up to where the same one to twenty of them begin to come three times in a row."""
-    for start in range(len(tokens)):
-        for size in range(1, min(20, (len(tokens) - start) // 3) + 1):
-            once = tokens[start : start + size]
-            if once == tokens[start + size : start + 2 * size] == tokens[start + 2 * size : start + 3 * size]:
-                return list(tokens[: start + size])
-    return list(tokens)
 
 
 def mel_filters(bands: int) -> np.ndarray:
