@@ -11,7 +11,15 @@ import sentencepiece
 
 from streamst.errors import CheckpointError, InputError
 
+_SAME = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "’": "'", "‘": "'", "‚": "'", "´": "'",
+                       "`": "'", "–": "-", "—": "-", "\u00a0": " ", "\u00ad": None})  # fmt: skip
 WORD_START = "▁"  # sentencepiece's mark: this piece begins a word
+
+
+def plain_marks(text: str) -> str:
+    """One kind of quotation mark, apostrophe, dash and space; an ellipsis is three dots behind their word."""
+    text = text.translate(_SAME).replace("…", "...").replace(" ...", "...").replace("....", "...")
+    return " ".join(text.split())
 
 
 class Tokenizer:
@@ -39,7 +47,14 @@ class Tokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`; begin, end and unknown are silent."""
-        return "".join(self.pieces[t] for t in tokens if t > self.end).replace(WORD_START, " ").strip()
+        kept = [int(t) for t in tokens if t > self.end]
+        if self._bytes.isdisjoint(kept):
+            return "".join(self.pieces[t] for t in kept).replace(WORD_START, " ").strip()
+        return str(self._processor.decode(kept))  # it alone joins the bytes of a letter
+
+    @cached_property
+    def _bytes(self) -> frozenset[int]:
+        return frozenset(i for i in range(self.size) if self._processor.is_byte(i))
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -58,14 +73,20 @@ class Tokenizer:
         return (*ends, len(tokens)) if finished and tokens else tuple(ends)
 
 
-def train_tokenizer(lines: Sequence[str], size: int, model: Path, digits: bool = False) -> Tokenizer:
-    """Learn a BPE tokenizer of `size` pieces from `lines` and write it to `model`; InputError where they do not do."""
+def train_tokenizer(
+    lines: Sequence[str], size: int, model: Path, digits: bool = False, fallback: bool = False
+) -> Tokenizer:
+    """Learn a BPE tokenizer of `size` pieces from `lines` and write it to `model`; InputError where they do not do.
+
+    digits: each is a piece of its own. fallback: letters that are no piece are written as their bytes.
+    """
     made = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines), model_writer=made, vocab_size=size, model_type="bpe", unk_id=0, bos_id=1,
             eos_id=2,
-            character_coverage=0.9999, split_digits=digits, normalization_rule_name="nmt_nfkc", minloglevel=2,
+            character_coverage=0.9999, split_digits=digits, byte_fallback=fallback,
+            normalization_rule_name="nmt_nfkc", minloglevel=2,
         )  # fmt: skip
     except RuntimeError as error:
         raise InputError(f"no tokenizer of {size} tokens can be learned from {len(lines)} lines: {error}") from error

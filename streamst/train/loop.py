@@ -43,6 +43,7 @@ class LoopConfig:
     save_every_s: float = 300.0  # wall time between checkpoints
     threads: int = 1  # intra-op threads on a CPU
     average_last: float = 0.2  # share of the steps whose weights are averaged (exponentially) into the exported model
+    bfloat16: bool = False  # on a CPU: matrix products in bfloat16, weights in float32; a GPU does so anyway
     budget_s: float = 0.0  # wall time after which to stop and export, the rate decaying towards it; 0: `steps` decide
 
     def __post_init__(self) -> None:
@@ -113,9 +114,7 @@ class Run:
             {"params": [p for p in self._trained if p.dim() >= 2], "weight_decay": config.weight_decay},
             {"params": [p for p in self._trained if p.dim() < 2], "weight_decay": 0.0},
         ]
-        self._optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, betas=config.betas, fused=device != "cpu" or None
-        )
+        self._optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
         self._average = {name: value.detach().clone().float() for name, value in self._module.state_dict().items()}
         self._averaged = 0
         self._before_s, self._began_s = 0.0, time.monotonic()
@@ -160,7 +159,7 @@ class Run:
         rate = learning_rate(self.config, self.progress, self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu"):
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._device != "cpu" or self.config.bfloat16):
             loss, logged = self._task.loss(batch, self.step)
         norm = math.nan
         if torch.isfinite(loss):

@@ -40,6 +40,7 @@ class WriterConfig:
     max_tokens: int = 192  # longest target of a segment
     dropout: float = 0.1
     alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
+    shared: bool = False  # one vocabulary and one embedding for source and target
     prompts: tuple[str, ...] = ()  # tasks and target languages that it was trained with: "st:de", "asr:en"; () is one
 
 
@@ -148,7 +149,12 @@ class Writer(nn.Module):
                 f"writer: heads {c.heads} must divide dim {c.dim}, "
                 f"alignment_layer {c.alignment_layer} is one of {c.decoder_layers} decoder_layers, counted from 0"
             )
-        self.source = nn.Embedding(c.source_tokens, c.dim)
+        if c.shared and c.source_tokens != c.target_tokens:
+            raise ConfigError(
+                f"writer: shared = true with {c.source_tokens} source_tokens and {c.target_tokens} target_tokens; "
+                "a shared vocabulary has one size"
+            )
+        self.source = None if c.shared else nn.Embedding(c.source_tokens, c.dim)
         self.memory_layers = nn.ModuleList(MemoryLayer(c) for _ in range(c.memory_layers))
         self.memory_norm = nn.LayerNorm(c.dim)
         self.target = nn.Embedding(c.target_tokens, c.dim)
@@ -157,14 +163,16 @@ class Writer(nn.Module):
         self.norm = nn.LayerNorm(c.dim)
         self.dropout = nn.Dropout(c.dropout)
         self.token_step: Callable[[Tensor, DecoderState, Tensor], tuple[Tensor, Tensor, DecoderState]] | None = None
-        nn.init.normal_(self.source.weight, std=c.dim**-0.5)
+        if self.source is not None:
+            nn.init.normal_(self.source.weight, std=c.dim**-0.5)
         nn.init.normal_(self.target.weight, std=c.dim**-0.5)
         if self.prompt is not None:
             nn.init.normal_(self.prompt.weight, std=c.dim**-0.5)
 
     def memory(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding."""
-        x = self.dropout(self.source(tokens) * self.config.dim**0.5)
+        embedding = self.target if self.source is None else self.source
+        x = self.dropout(embedding(tokens) * self.config.dim**0.5)
         eye = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
         visible = ~hidden[:, None] | eye
         for layer in self.memory_layers:

@@ -5,7 +5,7 @@ Implements `Writer` (models/seam.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -52,14 +52,17 @@ class WordWriter:
 
     def __init__(
         self, network: Writer, source: Tokenizer, target: Tokenizer, languages: tuple[str, tuple[str, ...]],
-        taed: Taed | None = None,
+        taed: Taed | None = None, spelling: Callable[[str], str] = spoken_english,
     ) -> None:  # fmt: skip
-        """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of."""
+        """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of.
+
+        spelling: of a heard word, as the network knows words.
+        """
         self.network, self.taed = network, taed
         self.source, self.targets = languages
         for one in self.targets:
             network.prompt_number(f"st:{one}")  # who cannot translate says so here, not in the first sentence
-        self.source_tokenizer, self.target_tokenizer = source, target
+        self.source_tokenizer, self.target_tokenizer, self._spelling = source, target, spelling
         gated: frozenset[Need] = frozenset({"taed", "write-probability"})
         self.provides: frozenset[Need] = ALWAYS if taed is None else ALWAYS | gated
         self._word_starts = torch.tensor(target.starts_word, device=self.device)
@@ -69,7 +72,7 @@ class WordWriter:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.network.source.weight.device
+        return self.network.target.weight.device
 
     def terms(self, glossary: Glossary) -> Terms | None:
         """`glossary` in tokens; InputError for a term that cannot be written."""
@@ -95,7 +98,7 @@ class WordWriter:
         return found
 
     def _spell(self, text: str) -> tuple[int, ...]:
-        return tuple(self.source_tokenizer.encode(spoken_english(text)))
+        return tuple(self.source_tokenizer.encode(self._spelling(text)))
 
     def _source(self, work: Write) -> Source:
         """The tokens of words as they are spoken; a word without letters has none."""

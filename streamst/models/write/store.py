@@ -1,0 +1,62 @@
+"""A writer of written text in a folder of its own: one vocabulary for source and target, words with their case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamst import checkpoint
+from streamst.config import from_dict, to_dict
+from streamst.errors import CheckpointError, ConfigError
+from streamst.text import Tokenizer, plain_marks
+
+from .network import Writer, WriterConfig
+from .writer import WordWriter
+
+KIND, TOKENS = "text-writer", "tokens.model"
+
+
+@dataclass(frozen=True)
+class TextWriterConfig:
+    """The network, and the languages that it was trained with."""
+
+    writer: WriterConfig = field(default_factory=WriterConfig)
+    source: str = "en"
+    targets: tuple[str, ...] = ("de",)
+
+
+def save(folder: Path, network: Writer, tokenizer: Tokenizer) -> None:
+    """Write a network and its vocabulary to `folder`."""
+    checkpoint.save(folder, KIND, to_dict(TextWriterConfig(network.config)), network)
+    (folder / TOKENS).write_bytes(tokenizer.model.read_bytes())
+
+
+def languages(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """What the writer of `folder` reads, and what it writes; CheckpointError where it is none. No weights are read."""
+    config = _config(folder)
+    return config.source, config.targets
+
+
+def load(folder: Path, device: str = "cpu") -> WordWriter:
+    """The writer of `folder`; CheckpointError where it is none, or damaged."""
+    config = _config(folder)
+    tokenizer = Tokenizer(folder / TOKENS)
+    if tokenizer.size != config.writer.target_tokens:
+        raise CheckpointError(
+            f"{tokenizer.model} has {tokenizer.size} tokens; the writer beside it has {config.writer.target_tokens}"
+        )
+    network = Writer(config.writer).eval().requires_grad_(False)
+    checkpoint.load_weights(folder, network)
+    spoken = (config.source, config.targets)
+    return WordWriter(network.to(device), tokenizer, tokenizer, spoken, spelling=plain_marks)
+
+
+def _config(folder: Path) -> TextWriterConfig:
+    described = checkpoint.read_config(folder, KIND)
+    try:
+        config = from_dict(TextWriterConfig, described, "TextWriterConfig")
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / checkpoint.CONFIG}: {error}") from error
+    if not config.writer.shared:
+        raise CheckpointError(f"{folder / checkpoint.CONFIG}: shared = false; a text writer has one vocabulary, true")
+    return config

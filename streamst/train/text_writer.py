@@ -1,0 +1,255 @@
+"""Trains the writer on sentence pairs of many registers, English as it is written and as it is heard.
+
+A source is written English, or what a listener hears (lower case, no punctuation, some of it wrong); whole, or cut
+short as in mid-sentence. Source and target share one vocabulary, in which every letter can be spelled.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sacrebleu
+import torch
+from torch import Tensor
+
+from streamst.config import from_dict
+from streamst.errors import ConfigError
+from streamst.languages.english import spoken_english
+from streamst.models.write.greedy import Draft, write
+from streamst.models.write.network import Writer, WriterConfig
+from streamst.models.write.store import TOKENS, save
+from streamst.text import Tokenizer, plain_marks, train_tokenizer
+from streamst.train.cross_entropy import projected_cross_entropy
+from streamst.train.loop import Task
+from streamst.train.pairs import Corpus, Pair, drawn, read_corpora
+from streamst.train.synthesis import read_pairs
+from streamst.train.writer import TextBatch
+
+Row = tuple[list[int], list[int]]  # source and target
+Ids = Sequence[int]
+TOGETHER = 32  # sentences that validation writes at once
+
+
+@dataclass(frozen=True)
+class RegistersConfig:
+    """Which sentence pairs, and what is done to them."""
+
+    corpora: tuple[Corpus, ...] = ()
+    excluded: tuple[str, ...] = ()  # files whose English (first column) never trains
+    validation: tuple[str, ...] = ()  # files of English TAB German, a BLEU each
+    validation_count: int = 200  # sentences of each, evenly taken
+    batch_tokens: int = 6000  # source and target together, padding included
+    longest: int = 96  # tokens of either side
+    heard: float = 0.45  # share of sources as a listener hears them
+    error_share: float = 0.5  # of those: with recognition errors
+    error_rate: float = 0.15  # of their words, at most
+    open_share: float = 0.25  # sources cut short, without <end>
+    joined: float = 0.1  # two sentences as one
+    label_smoothing: float = 0.1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an epoch reads a pair: alone or before another, as written or as heard."""
+
+    place: int
+    joined: int | None
+    heard: bool
+
+
+class RegistersTask:
+    """The `Task` of recipes of kind "text-writer"."""
+
+    def __init__(self, model: Writer, tokenizer: Tokenizer, pairs: Sequence[Pair], data: RegistersConfig, seed: int):
+        self.module, self.tokenizer, self.config, self.seed = model, tokenizer, data, seed
+        if (tokenizer.size, tokenizer.size) != (model.config.source_tokens, model.config.target_tokens):
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.size} tokens, the writer {model.config.source_tokens} and "
+                f"{model.config.target_tokens}"
+            )
+        encoded = [(_encode(tokenizer, p), p.weight) for p in pairs]
+        kept = [(row, w) for row, w in encoded if max(map(len, row)) <= data.longest and row[1] and row[2]]
+        self.rows, self.weights = [row for row, _ in kept], [w for _, w in kept]
+        if not self.rows:
+            raise ConfigError(f"no sentence pair has at most {data.longest} tokens")
+        self.words = [row[1] for row in self.rows if len(row[1]) < 4]  # what a listener puts in the place of others
+        self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
+
+    def batches(self, step: int) -> Iterator[TextBatch]:
+        """Batches of like length from `step` on."""
+        done, epoch = 0, 0
+        while True:
+            draw = random.Random(self.seed * 1000 + epoch)
+            for chosen in self._epoch(draw):
+                if done >= step:
+                    vary = random.Random(self.seed + 7919 * done)
+                    yield self.collate([self._varied(one, vary) for one in chosen])
+                done += 1
+            epoch += 1
+
+    def _epoch(self, draw: random.Random) -> list[list[Reading]]:
+        """Readings of all pairs, in batches of like length."""
+        sized = []
+        for place in drawn(self.weights, draw):
+            reading = self._reading(place, draw)
+            source, target = self._row(reading)
+            sized.append((len(source) + 2, len(target) + 1, reading))
+        sized.sort(key=lambda one: (one[1] // 3, one[0]))
+        batches: list[list[Reading]] = [[]]
+        wide, high = 0, 0
+        for source, target, reading in sized:
+            wide, high = max(wide, source), max(high, target)
+            if batches[-1] and (wide + high) * (len(batches[-1]) + 1) > self.config.batch_tokens:
+                batches.append([])
+                wide, high = source, target
+            batches[-1].append(reading)
+        draw.shuffle(batches)
+        return batches
+
+    def _reading(self, place: int, draw: random.Random) -> Reading:
+        c, other = self.config, None
+        if draw.random() < c.joined and len(self.rows[place][2]) < c.longest // 2:
+            other = draw.randrange(len(self.rows))
+            if len(self.rows[other][2]) >= c.longest // 2:
+                other = None
+        return Reading(place, other, draw.random() < c.heard)
+
+    def _row(self, reading: Reading) -> Row:
+        """Source and target of a reading, before it is cut and misheard."""
+        written, heard, target = self.rows[reading.place]
+        source = heard if reading.heard else written
+        if reading.joined is None:
+            return list(source), list(target)
+        written, heard, more = self.rows[reading.joined]
+        return [*source, *(heard if reading.heard else written)], [*target, *more]
+
+    def _varied(self, reading: Reading, draw: random.Random) -> Row:
+        """The source with its <begin>, and its <end> where it is whole; the target."""
+        c = self.config
+        source, target = self._row(reading)
+        ending = [Tokenizer.end]
+        if draw.random() < c.open_share:
+            source, target, ending = *self._cut(source, target, draw), []
+        if reading.heard and draw.random() < c.error_share:
+            source = self._misheard(source, draw.random() * c.error_rate, draw)
+        return [Tokenizer.begin, *source, *ending], target
+
+    def _cut(self, source: list[int], target: list[int], draw: random.Random) -> Row:
+        """The first words of both, as many of the target as its share of the source, whole ones."""
+        starts = self.tokenizer.starts_word
+        cut = draw.randint(1, len(source))
+        while cut < len(source) and not starts[source[cut]]:
+            cut += 1
+        keep = int(len(target) * cut / len(source))
+        while 0 < keep < len(target) and not starts[target[keep]]:
+            keep -= 1
+        return source[:cut], target[:keep]
+
+    def _misheard(self, source: list[int], rate: float, draw: random.Random) -> list[int]:
+        """Words replaced by others, left out, or put in; rate: of the words."""
+        starts = self.tokenizer.starts_word
+        found: list[int] = []
+        kept = True
+        for token in source:
+            if starts[token]:
+                kind = draw.random() / rate if rate else 1.0
+                kept = not kind < 0.7
+                if kind < 0.5 or 0.7 <= kind < 0.9:
+                    found += draw.choice(self.words)
+            if kept:
+                found.append(token)
+        return found
+
+    def collate(self, rows: Sequence[Row]) -> TextBatch:
+        """Padded ids; targets are -100 where nothing is learned, the end of an open sentence included."""
+        widths = max(len(s) for s, _ in rows), max(len(t) for _, t in rows) + 1
+        source = torch.zeros(len(rows), widths[0], dtype=torch.long)
+        inputs = torch.full((len(rows), widths[1]), Tokenizer.begin)
+        targets = torch.full((len(rows), widths[1]), -100)
+        hidden = torch.ones(len(rows), widths[0], dtype=torch.bool)
+        for row, (s, t) in enumerate(rows):
+            source[row, : len(s)] = torch.tensor(s)
+            hidden[row, : len(s)] = False
+            inputs[row, 1 : len(t) + 1] = torch.tensor(t, dtype=torch.long)
+            targets[row, : len(t)] = torch.tensor(t, dtype=torch.long)
+            targets[row, len(t)] = Tokenizer.end
+        return TextBatch(source, hidden, inputs, targets)
+
+    def loss(self, batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Label-smoothed cross-entropy."""
+        del step
+        device = self.module.target.weight.device
+        hidden, targets = batch.hidden.to(device), batch.targets.to(device)
+        memory = self.module.memory(batch.source.to(device), hidden)
+        said, _ = self.module.decoder_states(memory, hidden, batch.inputs.to(device))
+        known = targets >= 0
+        loss = projected_cross_entropy(
+            said[known], self.module.target.weight, targets[known], self.config.label_smoothing
+        )
+        return loss, {"tokens": float(known.sum())}
+
+    def translated(self, sentences: Sequence[str]) -> list[str]:
+        """Greedy translations of whole sentences."""
+        device, found = self.module.target.weight.device, []
+        for at in range(0, len(sentences), TOGETHER):
+            sources = [self.tokenizer.encode(sentence) for sentence in sentences[at : at + TOGETHER]]
+            batch = self.collate([([Tokenizer.begin, *source, Tokenizer.end], []) for source in sources])
+            hidden = batch.hidden.to(device)
+            memory = self.module.memory(batch.source.to(device), hidden)
+            drafts = [Draft([], 2 * len(source) + 8) for source in sources]
+            found += [self.tokenizer.decode(one.tokens) for one in write(self.module, memory, hidden, drafts)]
+        return found
+
+    def validate(self) -> dict[str, float]:
+        """BLEU and chrF of each validation file, written sources, and BLEU of the first one's as they are heard."""
+        figures: dict[str, float] = {}
+        for number, (name, (sentences, references)) in enumerate(self.validation.items()):
+            short = name.removesuffix(".tsv")
+            said = self.translated(sentences)
+            figures[f"BLEU {short}"] = sacrebleu.corpus_bleu(said, [references]).score
+            figures[f"chrF {short}"] = sacrebleu.corpus_chrf(said, [references]).score
+            if not number:
+                said = self.translated([spoken_english(s) for s in sentences])
+                figures[f"BLEU {short} heard"] = sacrebleu.corpus_bleu(said, [references]).score
+        return figures
+
+    def export(self, directory: Path) -> None:
+        """Write the writer and its tokenizer."""
+        save(directory, self.module, self.tokenizer)
+
+
+def _encode(tokenizer: Tokenizer, pair: Pair) -> tuple[Ids, Ids, Ids]:
+    """Written source, heard source, target."""
+    texts = pair.english, pair.heard, pair.german
+    written, heard, german = (array("H", tokenizer.encode(text)) for text in texts)
+    return written, heard, german
+
+
+def _validation(path: Path, data: RegistersConfig) -> tuple[list[str], list[str]]:
+    """Sentences and references."""
+    pairs = [(plain_marks(e), g) for e, g in read_pairs(path)]
+    if not pairs or data.validation_count < 1:
+        raise ConfigError(f"data.validation {str(path)!r} holds no sentence pair, or validation_count is 0")
+    pairs = pairs[:: max(1, len(pairs) // data.validation_count)][: data.validation_count]
+    return [e for e, _ in pairs], [g for _, g in pairs]
+
+
+def task(recipe: dict[str, Any], device: str) -> Task:
+    """Build the task of a recipe of kind "text-writer"."""
+    del device
+    config = from_dict(WriterConfig, recipe.get("model", {}), "model")
+    data = from_dict(RegistersConfig, recipe.get("data", {}), "data")
+    pairs = read_corpora(data.corpora, data.excluded)
+    path = Path(str(recipe["output"])) / TOKENS
+    if path.exists():
+        tokenizer = Tokenizer(path)
+    else:
+        lines = [text for p in pairs for text in (p.english, p.heard, p.german, p.german)]
+        tokenizer = train_tokenizer(lines, config.target_tokens, path, digits=True, fallback=True)
+    torch.manual_seed(1)
+    return RegistersTask(Writer(config), tokenizer, pairs, data, seed=1)

@@ -1,0 +1,162 @@
+"""The writer learns from pairs of many registers, and its folder serves sessions."""
+
+import json
+import random
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from streamst.errors import CheckpointError, ConfigError
+from streamst.models.seam import HeardWord, Write
+from streamst.models.write import store
+from streamst.policies.base import Decoding
+from streamst.text import Tokenizer, plain_marks, train_tokenizer
+from streamst.train import recipe
+from streamst.train.cross_entropy import projected_cross_entropy
+from streamst.train.pairs import Corpus, drawn, fits, read_corpora
+from streamst.train.text_writer import task
+
+COLOURS = {"red": "rote", "blue": "blaue", "green": "grüne", "old": "alte", "new": "neue"}
+THINGS = {"house": "Haus", "book": "Buch", "child": "Kind", "horse": "Pferd", "wheel": "Rad"}
+PAIRS = [
+    (f"The {c} {t} is here.", f"Das {g} {n} ist hier.") for c, g in COLOURS.items() for t, n in THINGS.items()
+]  # fmt: skip
+
+
+def written(folder: Path, steps: int = 2) -> Path:
+    """A recipe over the 25 sentences."""
+    (folder / "pairs.tsv").write_text("".join(f"{e}\t{g}\n" for e, g in PAIRS), encoding="utf-8")
+    (folder / "test.tsv").write_text("the new book is HERE\tDas neue Buch ist hier.\n", encoding="utf-8")
+    (folder / "recipe.toml").write_text(
+        f"""kind = "text-writer"\noutput = "{folder}/run"
+[model]\nsource_tokens = 340\ntarget_tokens = 340\nshared = true\ndim = 64\nheads = 2\nmemory_layers = 1
+decoder_layers = 2\ndropout = 0.0
+[data]\nexcluded = ["{folder}/test.tsv"]\nvalidation = ["{folder}/pairs.tsv"]\nvalidation_count = 25\nbatch_tokens = 600
+error_share = 0.0\njoined = 0.0\nlabel_smoothing = 0.0
+[[data.corpora]]\npath = "{folder}/pairs.tsv"
+[loop]\nsteps = {steps}\nlearning_rate = 4e-3\nwarmup_steps = 10\nlog_every = 10\n""",
+        encoding="utf-8",
+    )
+    return folder / "recipe.toml"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("registers")
+    figures = recipe.run(written(folder, steps=240))
+    assert figures["BLEU pairs"] > 80, figures
+    assert figures["BLEU pairs heard"] > 80, figures
+    return folder / "run/model"
+
+
+def test_what_was_learned_serves_words_as_written_and_as_heard(trained: Path) -> None:
+    pen = store.load(trained)
+    for words in ("The red horse is here.", "the red horse is here"):
+        heard = tuple(HeardWord(word, 4 * n, 4 * n + 3) for n, word in enumerate(words.split()))
+        found = pen.write_all([Write(heard, 20, (), True, "de", Decoding())])[0]
+        assert pen.detokenize("de", found.tokens) == "Das rote Pferd ist hier."
+        assert len(found.alignment) == len(found.tokens)
+
+
+def test_a_folder_tells_its_languages_without_its_weights(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((trained / "config.json").read_bytes())
+    assert store.languages(tmp_path) == ("en", ("de",))
+
+
+def test_a_folder_with_another_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    train_tokenizer([e for e, _ in PAIRS], 300, tmp_path / "tokens.model", fallback=True)
+    with pytest.raises(CheckpointError, match="has 300 tokens; the writer beside it has 340"):
+        store.load(tmp_path)
+    described = json.loads((trained / "config.json").read_text())
+    described["config"]["writer"]["shared"] = False
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    with pytest.raises(CheckpointError, match=r"shared = false.*one vocabulary"):
+        store.languages(tmp_path)
+
+
+def test_what_tests_never_trains(tmp_path: Path) -> None:
+    written(tmp_path)
+    corpus = Corpus(str(tmp_path / "pairs.tsv"))
+    assert len(read_corpora([corpus], [])) == 25
+    kept = read_corpora([corpus, corpus], [str(tmp_path / "test.tsv")])
+    assert len(kept) == 24  # each once, and not the one whose words, as they are spoken, are tested
+    assert "The new book is here." not in {pair.english for pair in kept}
+
+
+@pytest.mark.parametrize(
+    ("english", "german", "kept"),
+    [
+        ("Good morning.", "Guten Morgen.", True),
+        ("Wait!", "Einen Augenblick bitte!", True),
+        ("Press {key} to go on.", "Drücken Sie {key}.", False),
+        ("Save %s?", "%s speichern?", False),
+        ("<b>Bold</b> words", "Fette Wörter", False),
+        ("Unexpected failure in the engine.", "Unexpected failure in the engine.", False),
+        ("Berlin", "Berlin", True),
+        ("Yes.", "Das ist nun wirklich etwas, das ich so nicht sagen würde.", False),
+        ("...", "...", False),
+        ("a " * 300, "ein " * 300, False),
+    ],
+)
+def test_pairs_that_cannot_be_translations_are_left_out(english: str, german: str, kept: bool) -> None:
+    assert fits(english, german) is kept
+
+
+def test_an_epoch_reads_by_weight() -> None:
+    places = [p for seed in range(400) for p in drawn([1.0, 0.25, 2.5], random.Random(seed))]
+    assert places.count(0) == 400
+    assert 70 < places.count(1) < 130
+    assert 950 < places.count(2) < 1050
+    with pytest.raises(ConfigError, match=r"weight 0 of x\.tsv; allowed: above 0 to 100"):
+        Corpus("x.tsv", 0)
+
+
+def test_batches_begin_anywhere_and_stay_within_their_tokens(tmp_path: Path) -> None:
+    made = task({"output": str(tmp_path / "run"), **_tables(written(tmp_path))}, "cpu")
+    first = made.batches(0)
+    batches = [next(first) for _ in range(6)]
+    again = next(made.batches(4))
+    assert torch.equal(again.source, batches[4].source)
+    assert torch.equal(again.targets, batches[4].targets)
+    for batch in batches:
+        assert (batch.source.shape[1] + batch.inputs.shape[1]) * len(batch.source) <= 600
+
+
+def _tables(path: Path) -> dict[str, object]:
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: found[name] for name in ("model", "data")}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_in_pieces_is_cross_entropy(smoothing: float) -> None:
+    torch.manual_seed(0)
+    states, weight = torch.randn(1_100, 16), torch.randn(50, 16)
+    targets = torch.randint(0, 50, (1_100,))
+    found = [states.clone().requires_grad_(), weight.clone().requires_grad_()]
+    right = [states.clone().requires_grad_(), weight.clone().requires_grad_()]
+    ours = projected_cross_entropy(found[0], found[1], targets, smoothing)
+    theirs = F.cross_entropy(right[0] @ right[1].T, targets, label_smoothing=smoothing)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+    (3 * ours).backward()
+    (3 * theirs).backward()
+    for one, other in zip(found, right, strict=True):
+        assert one.grad is not None
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_every_letter_can_be_spelled(tmp_path: Path) -> None:
+    lines = [text for pair in PAIRS for text in pair]
+    tokenizer = train_tokenizer(lines, 340, tmp_path / "tokens.model", digits=True, fallback=True)
+    for text in ("Łódź", "Herr Škoda 漢字", "2026", "Œuvre & Co."):
+        ids = tokenizer.encode(text)
+        assert Tokenizer.unknown not in ids
+        assert tokenizer.decode(ids) == text
+
+
+def test_marks_are_of_one_kind() -> None:
+    assert plain_marks("„Ja“, sagte er …  Don’t – now") == '"Ja", sagte er... Don\'t - now'
