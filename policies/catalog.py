@@ -13,7 +13,7 @@ Which to choose:
 * `retranslate` for captions only, to readers who accept text that changes.
 
 A model brings its own dial, tuned on a
-development set by `tests/benchmarks/dial.py`; `LATENCIES` is for models without one, from published values.
+development set by `tests/benchmarks/dial.py`; `LATENCIES` is for other pairs and parts, from published values.
 """
 
 from __future__ import annotations
@@ -73,18 +73,17 @@ class Setting:
         return make_policy(self.policy, **self.params)
 
 
-Dial = Mapping[str, Mapping[str, Setting]]  # by language pair and position
+Dial = Mapping[str, Mapping[str, Setting]]  # by language pair and position; other pairs have LATENCIES
 
-LATENCIES: dict[str, dict[str, Setting]] = {
-    "en-de": {
-        "minimal": Setting("wait-k", 320, {"k": 1}),
-        "low": Setting("wait-k", 320, {"k": 3}),
-        "medium": Setting("local-agreement", 640, {"n": 2}),
-        "high": Setting("local-agreement", 960, {"n": 2}),
-        "xhigh": Setting("local-agreement", 1280, {"n": 3}),
-    },
+LATENCIES: Mapping[str, Setting] = {
+    "minimal": Setting("wait-k", 320, {"k": 1}),
+    "low": Setting("wait-k", 320, {"k": 3}),
+    "medium": Setting("local-agreement", 640, {"n": 2}),
+    "high": Setting("local-agreement", 960, {"n": 2}),
+    "xhigh": Setting("local-agreement", 1280, {"n": 3}),
 }
-LATENCY_NAMES = ("minimal", "low", "medium", "high", "xhigh")
+LATENCY_NAMES = tuple(LATENCIES)
+EVERY: Dial = {}  # no pair has a dial of its own
 
 # The main knob of each policy at the five positions, for who names a policy and turns the dial: published ranges.
 LADDERS: dict[str, tuple[str, tuple[Value, Value, Value, Value, Value]]] = {
@@ -184,19 +183,16 @@ def read_dial(path: Path) -> Dial:
         raise CheckpointError(f"{path} is no latency dial: {error}") from error
 
 
-def latency_setting(source: str, target: str, latency: str, policy: str = "", dial: Dial = LATENCIES) -> Setting:
+def latency_setting(source: str, target: str, latency: str, policy: str = "", dial: Dial = EVERY) -> Setting:
     """The dial's setting for a language pair; or, where `policy` is given (as to `parse_policy`), that policy with its
     main knob at this position of the dial, unless the text of `policy` sets it.
 
-    Raises InputError that names the allowed pairs, positions, policies or parameters.
+    Raises InputError that names the allowed positions, policies or parameters.
     """
-    pair = f"{source}-{target}"
     if latency not in LATENCY_NAMES:
         raise InputError(f"unknown latency {latency!r}; allowed: {', '.join(LATENCY_NAMES)}")
     if not policy:
-        if pair not in dial:
-            raise InputError(f"no latency dial for {pair!r}; allowed: {', '.join(dial)}; or name a policy")
-        return dial[pair][latency]
+        return dial.get(f"{source}-{target}", LATENCIES)[latency]
     name, params = _split(policy)
     make_policy(name, **params)
     knob, positions = LADDERS[name]

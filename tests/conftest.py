@@ -12,6 +12,7 @@ from streamst import checkpoint
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.config import to_dict
+from streamst.model_file import ModelFile
 from streamst.models.listen.conformer import ConformerConfig
 from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.models.seam import Models
@@ -81,4 +82,6 @@ def tiny_model(
         shutil.copy(tokenizer.model, root / "translator" / f"{name}.model")
     codec.module.save(root / "codec")
     checkpoint.save(root / "voice-de", TtsNetwork.KIND, to_dict(voice.network.config), voice.network)
+    parts = {"own": "translator"}, "translator", {"de": "voice-de"}, "codec"
+    ModelFile("tiny", "en", ("de",), *parts).write(root)
     return root

@@ -114,7 +114,7 @@ def test_free_memory_is_what_can_be_allocated() -> None:
 
 
 def test_the_trial_reports_weights_that_do_not_load(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamst.pipeline.ASSETS", assets)
+    monkeypatch.setattr("streamst.model_file.ASSETS", assets)
     (found,) = (each for each in doctor.examine() if each.name == "Translation")
     assert found.state == "broken"
     assert "does not exist" in found.detail

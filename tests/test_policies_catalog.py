@@ -107,12 +107,10 @@ def test_a_word_that_says_no_policy_is_an_input_error(text: str) -> None:
             parse(text)
 
 
-def test_every_position_of_every_dial_makes_a_policy() -> None:
-    for dial in LATENCIES.values():
-        assert tuple(dial) == LATENCY_NAMES
-        for setting in dial.values():
-            assert setting.make() == make_policy(setting.policy, **setting.params)
-            assert setting.chunk_ms % 80 == 0
+def test_every_position_of_the_dial_makes_a_policy() -> None:
+    for setting in LATENCIES.values():
+        assert setting.make() == make_policy(setting.policy, **setting.params)
+        assert setting.chunk_ms % 80 == 0
     for name in POLICIES:
         chunks = [latency_setting("en", "de", latency, name).chunk_ms for latency in LATENCY_NAMES]
         assert chunks == sorted(chunks)
@@ -121,22 +119,27 @@ def test_every_position_of_every_dial_makes_a_policy() -> None:
 
 
 def test_a_named_policy_moves_its_main_knob_with_the_dial_unless_it_is_set() -> None:
-    assert latency_setting("en", "de", "medium") == LATENCIES["en-de"]["medium"]
+    assert latency_setting("en", "de", "medium") == LATENCIES["medium"]
     assert latency_setting("en", "de", "high", "wait-k") == Setting("wait-k", 960, {"k": 7})
     assert latency_setting("en", "de", "high", "wait-k:k=2,ratio=1.5") == Setting("wait-k", 960, {"k": 2, "ratio": 1.5})
     assert latency_setting("fr", "xx", "low", "hold-n") == Setting("hold-n", 320, {"n": 4})
+
+
+def test_a_pair_has_its_models_dial_and_others_have_the_general_one() -> None:
+    tuned = {"en-de": {name: Setting("hold-n", 640, {"n": 1}) for name in LATENCY_NAMES}}
+    assert latency_setting("en", "de", "low", "", tuned) == Setting("hold-n", 640, {"n": 1})
+    assert latency_setting("fr", "xx", "low", "", tuned) == LATENCIES["low"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("en", "de", "lowest"), "minimal, low, medium, high, xhigh"),
-        (("en", "fr", "low"), "en-de"),
         (("en", "de", "low", "greedy"), "wait-k"),
         (("en", "de", "low", "wait-k:n=3"), "boundaries"),
     ],
 )
-def test_an_unknown_pair_position_or_policy_is_named_with_the_allowed(arguments: tuple[str, ...], words: str) -> None:
+def test_an_unknown_position_or_policy_is_named_with_the_allowed(arguments: tuple[str, ...], words: str) -> None:
     source, target, latency, *policy = arguments
     with pytest.raises(InputError, match=words):
         latency_setting(source, target, latency, "".join(policy))

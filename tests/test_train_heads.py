@@ -10,6 +10,7 @@ import torch
 from streamst import checkpoint
 from streamst.config import to_dict
 from streamst.errors import ConfigError
+from streamst.model_file import ModelFile, read_model
 from streamst.models import offline
 from streamst.models.listen.conformer import ConformerConfig
 from streamst.models.listen.lexicon import BLANK
@@ -87,6 +88,7 @@ def test_every_head_and_the_shared_listener_learn(headed: Path) -> None:
 
 
 def test_the_exported_translator_captions_through_its_transducer(headed: Path) -> None:
+    assert read_model(headed / "model").file == ModelFile("en-de", "en", ("de",))
     translator = SpeechTranslator.load(headed / "model")
     assert translator.recogniser.provides >= {"transducer", "target-ctc"}
     with torch.no_grad():

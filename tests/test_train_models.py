@@ -11,6 +11,7 @@ import torch
 from streamst.errors import ConfigError
 from streamst.models import offline
 from streamst.models.translator import SpeechTranslator
+from streamst.pipeline import load
 from streamst.train import recipe
 from streamst.train.cuts import ShardWriter, Utterance, merge_manifests
 from streamst.train.translator import TranslatorTask
@@ -22,7 +23,7 @@ WORDS = {"one": (440, "eins"), "two": (880, "zwei"), "six": (1_760, "sechs"), "t
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workshop(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language of four words, each a tone: cuts, sentence pairs, and the recipes of all three trainings."""
     folder = tmp_path_factory.mktemp("workshop")
     rng = np.random.default_rng(0)
@@ -56,7 +57,7 @@ log_every = 5
     writer_recipe = f"""kind = "writer"\noutput = "{folder}/writer"
 [model]\nsource_tokens = 24\ntarget_tokens = 30\ndim = 32\nheads = 2\nmemory_layers = 1
 decoder_layers = 2\ndropout = 0.0\n[data]\n{text}source_tokenizer = "{folder}/listener/source.model"\n"""
-    union = f"""kind = "translator"\noutput = "{folder}/translator"
+    union = f"""kind = "translator"\noutput = "{folder}/translator"\nparts = "{tiny_model}"
 listener = "{folder}/listener/model"
 writer = "{folder}/writer/model"\n[data]\ncuts = ["{folder}/cuts.jsonl.gz"]\nbatch_s = 20.0\nbuckets = 2\n[text]\n{text}
 [join]\nvalidation_cuts = "{folder}/cuts.jsonl.gz"\nvalidation_count = 10\n"""
@@ -76,6 +77,8 @@ def test_the_three_recipes_train_one_after_the_other_into_a_translator(workshop:
     figures = recipe.run(workshop / "translator.toml", "cpu")
     assert figures["text BLEU"] > 0
     assert "speech chrF" in figures
+    whole = load(str(workshop / "translator/model"), "cpu")  # with the voice of the model that `parts` names
+    assert (whole.targets, whole.voice is None, whole.codec is None) == (("de",), False, False)
     translator = SpeechTranslator.load(workshop / "translator/model")
     state = offline.hear(translator.recogniser, np.zeros(16_000, np.float32), 320)
     assert state.frames == 19  # 1.48 s with the tail, in frames of 80 ms

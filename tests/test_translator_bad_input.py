@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from streamst.audio import read_blocks
 from streamst.errors import CheckpointError, ConfigError
 from streamst.events import Caption, Event, Words
+from streamst.model_file import ModelFile
 from streamst.pipeline import Pipeline, load
 
 Pcm = NDArray[np.float32]
@@ -133,6 +134,7 @@ def test_a_stream_of_noise_holds_no_more_after_half_a_minute_than_after_ten_seco
 def spoiled(tiny_model: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "translator"
     shutil.copytree(tiny_model / "translator", copy)
+    ModelFile("spoiled", "en", ("de",), {"own": "translator"}, "translator").write(tmp_path)
     return copy
 
 

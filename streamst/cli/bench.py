@@ -173,8 +173,6 @@ def text(
 ) -> None:
     """Measure the writer alone, on correct text: quality, length, loops, speed; with a policy, delay in words."""
     check_outputs([pairs], [json_file])
-    import torch
-
     from streamst.evaluate.log.pairs import read_pairs
     from streamst.evaluate.log.runlog import write_json
     from streamst.evaluate.report.text import text_report
@@ -184,8 +182,7 @@ def text(
     from streamst.policies.catalog import parse_policy
 
     wanted, sentences = parse_policy(policy) if policy else None, read_pairs(pairs, limit)
-    torch.set_num_threads(threads)
-    writer = load(model, device, precision).writer
+    writer = load(model, device, precision, threads=threads).writer
     early = write_early(writer, target, sentences, wanted) if wanted else None
     whole = write_whole(writer, target, sentences)
     found = text_report(sentences, early or whole, whole if early else None, target, resamples)

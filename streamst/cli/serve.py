@@ -79,11 +79,8 @@ def serve(
             certificate, key = stack.enter_context(self_signed(options.host))
             options = replace(options, tls_cert=certificate, tls_key=key)
         with shown("Loading the model"):
-            import torch
-
             from streamst.server.app import serve as run_server
 
-            torch.set_num_threads(1)  # small steps: a second thread would only wait
             loader = partial(_load, options.model, options.device, options.precision, options.voice, options.recogniser)
             pipeline = loader()
         run_server(pipeline, options, announce=_announce, loader=loader, bound=bound)

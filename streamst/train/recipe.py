@@ -11,7 +11,7 @@ import torch
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
-from streamst.train import loop, prepare, words
+from streamst.train import base, loop, prepare, words
 
 KINDS = {
     "listener": "streamst.train.listener",
@@ -37,7 +37,7 @@ TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their
     "whisper": ("data", "loss"),
 }
 PATHS = {"translator": ("listener", "writer"), "whisper": ("package",), "heads": ("base",), "taed": ("base",)}
-OPTIONAL = {"listener": ("text", "base"), "translator": ("words",)}  # a listener needs one of its two
+OPTIONAL = {"listener": ("text", "base"), "translator": ("words", "parts")}  # a listener needs one of its two
 SHIPPED = Path(__file__).parent / "recipes"
 
 
@@ -70,9 +70,12 @@ def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, flo
             return PREPARING[kind].run(recipe)
         check_keys(recipe, kind)
         settings = from_dict(loop.LoopConfig, recipe.get("loop", {}), "loop")
+        base.check_parts(recipe)
         loop.check_directory(Path(recipe["output"]), resume)
         task = importlib.import_module(KINDS[kind]).task(recipe, device)
-        return loop.train(task, settings, Path(recipe["output"]), device, resume)
+        figures = loop.train(task, settings, Path(recipe["output"]), device, resume)
+        base.describe(Path(recipe["output"]) / "model", recipe)
+        return figures
     except OSError as error:
         raise InputError(f"recipe {path}: {error}") from error
 

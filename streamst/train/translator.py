@@ -11,7 +11,7 @@ import copy
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamst import checkpoint
-from streamst.config import from_dict, to_dict
+from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.models import offline
 from streamst.models.listen.lexicon import BLANK
 from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.models.listen.search import SearchConfig, WordSearch
-from streamst.models.translator import WORDS, SpeechTranslator, TranslatorConfig
+from streamst.models.translator import SpeechTranslator, TranslatorConfig
 from streamst.models.write.network import OUTGROWN, Writer, writer_config
 from streamst.text import Tokenizer
+from streamst.train.base import save
 from streamst.train.loop import Task
 from streamst.train.speech import SpeechBatch, SpeechBatches, SpeechDataConfig
 from streamst.train.writer import TextBatch, TextDataConfig, WriterTask
@@ -162,16 +163,7 @@ class TranslatorTask:
 
     def export(self, directory: Path) -> None:
         """Write the translator: both networks and both tokenizers."""
-        translator = self._translator()
-        config = translator.config
-        if self.search is not None:
-            directory.mkdir(parents=True, exist_ok=True)
-            self.search.save(directory / WORDS)
-            config = replace(config, words_sha256=checkpoint.file_sha256(directory / WORDS))
-        networks = torch.nn.ModuleDict({"listener": self.listener, "writer": self.module})
-        checkpoint.save(directory, "translator", to_dict(config), networks)
-        (directory / "source.model").write_bytes(self.text.source.model.read_bytes())
-        (directory / "target.model").write_bytes(self.text.target.model.read_bytes())
+        save(self._translator(), directory)
 
     def _translator(self) -> SpeechTranslator:
         search = SearchConfig() if self.search is None else self.search.config
@@ -182,7 +174,8 @@ class TranslatorTask:
 
 def task(recipe: dict[str, object], device: str) -> Task:
     """Build the task of a recipe of kind "translator"; `listener` and `writer` name exported models, `words` (optional)
-    the file that a recipe of kind "words" wrote, searched with the weights of the table `search`."""
+    the file that a recipe of kind "words" wrote, searched with the weights of the table `search`. `parts` (optional) is
+    a model whose voices, codec and other recognisers the new one's `model.json` names."""
     tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
     paths = {name: Path(str(recipe.get(name, ""))) for name in ("listener", "writer")}
     for name, path in paths.items():

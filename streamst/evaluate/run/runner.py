@@ -143,9 +143,6 @@ def in_this_process(
     """The lines of each clip, in order."""
     if not clips:
         return
-    import torch
-
-    torch.set_num_threads(options.threads)
     play = make_player(options)
     for clip in clips:
         yield clip, play(clip, out)
@@ -206,15 +203,15 @@ def playing(pipeline: Pipeline, options: RunOptions, now: Callable[[], float] = 
 
 def pipeline_of(options: RunOptions) -> Pipeline:
     """The model that is run."""
-    return _pipeline(options.model, options.device, options.precision)
+    return _pipeline(options.model, options.device, options.precision, options.threads)
 
 
 @functools.lru_cache(maxsize=1)
-def _pipeline(model: str, device: str, precision: str) -> Pipeline:
+def _pipeline(model: str, device: str, precision: str, threads: int) -> Pipeline:
     """The model; the points of a sweep share it."""
     from streamst.pipeline import load
 
-    return load(model, device, precision)
+    return load(model, device, precision, threads=threads)
 
 
 def labels(options: RunOptions) -> Labels:
@@ -248,10 +245,7 @@ _player: Play | None = None  # of this worker process
 
 def _begin_worker(options: RunOptions, make_player: MakePlayer) -> None:
     global _player
-    import torch
-
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(options.threads)
     _player = make_player(options)
 
 
@@ -272,16 +266,10 @@ def _weights(options: RunOptions) -> dict[str, str]:
     """SHA-256 of each network's weights; none for a server's, which it does not tell."""
     if options.url:
         return {}
-    from streamst.pipeline import ASSETS, MODELS
+    from streamst.model_file import model_named
 
-    root = ASSETS if options.model in MODELS else Path(options.model)
-    found: dict[str, str] = {}
-    for path in sorted(root.glob("*/config.json")):
-        try:
-            found[path.parent.name] = str(json.loads(path.read_bytes())["sha256"])
-        except (ValueError, KeyError, TypeError):
-            continue  # loading it says what is wrong
-    return found
+    parts = {path.resolve() for path in model_named(options.model).parts().values()}
+    return {path.name: str(json.loads((path / "config.json").read_bytes())["sha256"]) for path in sorted(parts)}
 
 
 def _versions() -> dict[str, str]:

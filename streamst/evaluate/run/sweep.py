@@ -124,11 +124,8 @@ def _run_together(
     manifest: Manifest, points: Sequence[Setting], out: Path, progress: Callable[[Setting], Progress] | None
 ) -> None:
     """What of `manifest` is not there yet: all points of a recording, then the next recording."""
-    import torch
-
     check_audio(manifest)
     options = points[0].options
-    torch.set_num_threads(options.threads)
     pipeline = pipeline_of(options)
     shared, models = Shared(), pipeline.models
     models = replace(models, recogniser=shared.part(models.recogniser), writer=shared.part(models.writer))

@@ -30,12 +30,12 @@ import torch
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
 from streamst.errors import InputError
+from streamst.inventory import ASSETS
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
 from streamst.models.seam import Speak
 from streamst.models.speak.aligner import HOP_SAMPLES, Aligner, forward_sum, load_aligner, mel_frames
 from streamst.models.speak.voice import GermanVoice, say
-from streamst.pipeline import ASSETS
 
 from .codec_bench import draw
 

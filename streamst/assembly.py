@@ -1,0 +1,108 @@
+"""Which parts are loaded for a name, and whether they fit together: told before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamst.backends.parts import Chosen, chosen
+from streamst.backends.recognisers import RECOGNISERS
+from streamst.backends.voices import VOICES
+from streamst.backends.writers import WRITERS
+from streamst.errors import CheckpointError, InputError
+from streamst.model_file import FILE, Model, model_named
+from streamst.policies.catalog import LATENCY_NAMES
+
+Other = Chosen[Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of a session: folders of the model's own, others' backends."""
+
+    model: Model
+    recogniser: Path | Other
+    writer: Path | Other
+    voice: Path | Other | None
+    source: str
+    target: str  # who asks for none's; "" where only the loaded writer can tell
+    wanted: str | None  # the only target, where one was named or the writer's files tell none
+    names: dict[str, str]  # of the parts, without their arguments, which are this machine's business
+
+
+def plan(
+    name: str = "en-de",
+    recogniser: str | None = None,
+    writer: str | None = None,
+    voice: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+) -> Plan:
+    """What `load` loads. None is the model's own choice.
+
+    Raises InputError for names that are not known and parts that share no language, UnavailableError for what is not
+    installed, CheckpointError for files that are missing or something else.
+    """
+    model = model_named(name)
+    file = model.file
+    if file.defaults.latency not in LATENCY_NAMES:
+        place = f"{model.folder / FILE}: defaults.latency is {file.defaults.latency!r}"
+        raise CheckpointError(f"{place}; allowed: {', '.join(LATENCY_NAMES)}")
+    kept = voice is None and file.defaults.voice == "own"  # its silence about a language is no error
+    recogniser, writer = recogniser or file.defaults.recogniser, writer or "own"
+    voice = voice or file.defaults.voice
+    ear = pen = speaker = None
+    if recogniser not in file.recognisers:
+        ear = chosen("recogniser", recogniser, RECOGNISERS, tuple(file.recognisers))
+    if writer != "own":
+        pen = chosen("writer", writer, WRITERS)
+    if voice != "own":
+        speaker = chosen("voice", voice, VOICES)
+    hears = _Side("recogniser", recogniser, "hears", ear.languages.source if ear else (file.source,))
+    reads = _Side("writer", writer, "reads", pen.languages.source if pen else (file.source,))
+    writes = _Side("writer", writer, "writes", pen.languages.targets if pen else file.targets)
+    spoken = _shared(hears, reads, source, (file.source,))
+    speaks = _Side("voice", voice, "speaks", speaker.languages.targets if speaker else tuple(file.voices))
+    if voice == "own" and not kept and not file.voices:
+        raise InputError(f"model {file.name!r} has no voice of its own; allowed: {', '.join(VOICES)}")
+    written = _shared(writes, writes if kept else speaks, target, file.targets)
+    return Plan(
+        model=model,
+        recogniser=ear or model.at(file.recognisers[recogniser]),
+        writer=pen or model.at(file.writer),
+        voice=speaker or (model.at(file.voices[written]) if written in file.voices else None),
+        source=spoken or file.source,
+        target=written,
+        wanted=target if target is not None or writes.languages else written or None,
+        names={kind: part.partition(":")[0] for kind, part in
+               (("recogniser", recogniser), ("writer", writer), ("voice", voice))},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A part where it meets another. languages: () where its files do not tell."""
+
+    kind: str
+    name: str
+    does: str
+    languages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} {self.does} {', '.join(self.languages)}"
+
+
+def _shared(one: _Side, other: _Side, wanted: str | None, usual: tuple[str, ...]) -> str:
+    """The language in which two parts meet: `wanted`, else the first of `usual` that both have, else any; "" where
+    neither tells."""
+    if wanted is not None:
+        for side in (one, other):
+            if side.languages and wanted not in side.languages:
+                raise InputError(f"{side}, not {wanted!r}: another {side.kind} is needed, or one of these languages")
+        return wanted
+    both = [lang for lang in one.languages or other.languages if not other.languages or lang in other.languages]
+    if one.languages and not both:
+        raise InputError(f"{one}, {other}: they share no language")
+    return next((lang for lang in usual if lang in both or not both), both[0] if both else "")
