@@ -109,7 +109,7 @@ def _report(directory: Path, resamples: int, judges: Judges, everything: bool) -
     found = score_run(directory, resamples, judges)
     write_report(found)
     out.print(metrics_table(found.score, everything))
-    say_notes(found.score.notes)
+    say_notes((*found.score.convictions(), *found.score.notes))
 
 
 @bench_app.command()

@@ -55,7 +55,7 @@ def score(
     if json_file is not None:
         write_json(json_file, found.as_json())
     out.print(metrics_table(found, everything))
-    say_notes(found.notes)
+    say_notes((*found.convictions(), *found.notes))
 
 
 def compare(
@@ -86,7 +86,7 @@ def compare(
     if verdict(found):
         out.print(verdict(found), soft_wrap=True)
     for scored in scores:
-        say_notes(scored.notes)
+        say_notes((*scored.convictions(), *scored.notes))
 
 
 def export(

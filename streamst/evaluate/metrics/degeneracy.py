@@ -5,7 +5,8 @@ EFSW   share of the source that is left when YAAL has passed, over all source: t
 DSPTV  EFSW - SWF in points: far from 0 the mean delay says little about the words. OmniSTEval 0.1.10 takes more than 20
        either way for a sign of a degenerate policy (its text has the opposite sign; its figures have this one).
 
-A run that says everything at the end has no YAAL, and so no EFSW and no DSPTV: its SWF of 0 tells.
+A run that says everything at the end has no YAAL, and so no EFSW and no DSPTV: its SWF of 0 tells, and the verdict of
+`streamst.evaluate.report.failures` convicts it.
 """
 
 from __future__ import annotations

@@ -225,8 +225,35 @@ def _head(title: str, points: Sequence[Point]) -> str:
     else:
         said.append(f'<p class="soft">{len(points)} runs, {len(score.rows)} rows each.</p>')
     for point in points:
-        said.extend(f'<p class="warn">{html.escape(point.name)}: {html.escape(note)}</p>' for note in point.score.notes)
+        told = [*point.score.convictions(), *point.score.notes]
+        said.extend(f'<p class="warn">{html.escape(point.name)}: {html.escape(note)}</p>' for note in told)
     return "\n".join(said)
+
+
+def _failures(points: Sequence[Point]) -> str:
+    """What goes wrong how often: a line a mode, a column a run; what is said of a run stands out."""
+    found = [{one.name: one for one in point.score.failures} for point in points]
+    names = list(dict.fromkeys(name for column in found for name in column))
+    if not names:
+        return ""
+    rows = []
+    for name in names:
+        rule = next(column[name].rule for column in found if name in column)
+        cells = []
+        for column in found:
+            one = column.get(name)
+            mark = "number warn" if one and one.convicted else "number"
+            cells.append(f'<td class="{mark}">{f"{one.count} of {one.judged}" if one else "–"}</td>')
+        rows.append(f"<tr><td>{name}</td>{''.join(cells)}<td class='soft'>{html.escape(rule)}</td></tr>")
+    verdicts = "".join(f"<td class='number'>{point.score.verdict or '–'}</td>" for point in points)
+    head = "".join(f'<th class="number">{html.escape(point.name)}</th>' for point in points)
+    return (
+        "<h2>What goes wrong</h2>\n<p class='soft'>Recordings (of talks, segments where it is about words) that show "
+        "a failure; red where there are enough of them to say it of the run.</p>\n"
+        f"<div class='scroll'><table><thead><tr><th>failure</th>{head}<th>shown by</th></tr></thead><tbody>\n"
+        f"<tr><td>verdict</td>{verdicts}<td class='soft'>is it simultaneous at all?</td></tr>\n"
+        f"{chr(10).join(rows)}\n</tbody></table></div>\n"
+    )
 
 
 def _tables(points: Sequence[Point], config: Mapping[str, Any]) -> str:
@@ -244,7 +271,8 @@ def _tables(points: Sequence[Point], config: Mapping[str, Any]) -> str:
         rows.append(f"<tr><td>{label}</td>{cells}<td>{html.escape(known.unit)}</td>{last}</tr>")
     where = "A signature says" if alone else "The signature under a metric's name says"
     return (
-        f"<h2>All figures</h2>\n<p class='soft'>{where} how a number was computed; what does not apply is absent.</p>\n"
+        f"{_failures(points)}<h2>All figures</h2>\n"
+        f"<p class='soft'>{where} how a number was computed; what does not apply is absent.</p>\n"
         f"<div class='scroll'><table><thead><tr><th>metric</th>{head}<th>unit</th>"
         f"{'<th>signature</th>' if alone else ''}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n"
         "<h2>What was run</h2>\n<details><summary>configuration, versions, machine</summary>"

@@ -21,6 +21,7 @@ from streamst.evaluate.metrics.normalise import normaliser_for
 from streamst.evaluate.metrics.quality import edit_counts, error_rate, sacrebleu_score, tokenizer_for
 from streamst.evaluate.metrics.result import Metric, signature
 
+from .failures import Failure, Verdict, failures, verdict_of
 from .rows import (
     Row,
     long_rows,
@@ -52,6 +53,7 @@ class Score:
 
     metrics: by name; one that does not apply is absent. intervals: (low, high) of some of them, at `level`.
     percentiles: p50, p90, ... over the rows. notes: what a reader must know: how much was left out, and why.
+    failures: what goes wrong how often, in words. verdict: whether it is simultaneous; None where nothing tells.
     """
 
     metrics: dict[str, Metric]
@@ -61,6 +63,15 @@ class Score:
     notes: tuple[str, ...]
     level: float = confidence.LEVEL
     log_format: str = "streamst"
+    failures: tuple[Failure, ...] = ()
+    verdict: Verdict | None = None
+
+    def convictions(self) -> list[str]:
+        """What is said of the run, worst first."""
+        said = [str(one) for one in self.failures if one.convicted]
+        if self.verdict == "suspicious":
+            said.insert(0, "suspicious: its mean delay says little about its words (see SWF, EFSW, DSPTV)")
+        return said
 
     def summary(self) -> str:
         """One line: how much was scored."""
@@ -79,6 +90,8 @@ class Score:
             },
             "percentiles": self.percentiles,
             "notes": list(self.notes),
+            "verdict": self.verdict,
+            "failures": {one.name: one.as_json() for one in self.failures},
             "rows": [
                 {
                     "path": row.recording.name,
@@ -133,7 +146,11 @@ def score(log: Log, options: ScoreOptions | None = None) -> Score:
     }
     first = [name for name in QUALITY_FIRST if name in sheet.metrics]
     metrics = {name: sheet.metrics[name] for name in [*first, *sheet.metrics]}
-    return Score(metrics, sheet.intervals, percentiles, tuple(rows), _notes(log), log_format=log.format)
+    found = failures(rows)
+    return Score(
+        metrics, sheet.intervals, percentiles, tuple(rows), _notes(log), log_format=log.format, failures=found,
+        verdict=verdict_of(found, metrics),
+    )  # fmt: skip
 
 
 def _short(recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet) -> None:

@@ -214,6 +214,8 @@ def write_sweep_report(folder: Path, members: Sequence[Member], title: str) -> N
                     "options": member.run.config["options"],
                     "metrics": {key: metric.as_json() for key, metric in member.run.score.metrics.items()},
                     "intervals": member.run.score.as_json()["intervals"],
+                    "verdict": member.run.score.verdict,
+                    "failures": {one.name: one.as_json() for one in member.run.score.failures},
                 }
                 for member in members
             ]
