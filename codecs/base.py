@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from streamst.audio import Pcm
 from streamst.errors import InputError
-
-Pcm = NDArray[np.float32]
 
 
 def checked(pcm: Pcm) -> Pcm:

@@ -1,52 +1,15 @@
-"""The neural codec's steps as frozen graphs: the same numbers without Python between the operations.
-
-A stream's step is some hundred small operations; starting them from Python takes as long as doing them.
-"""
+"""The neural codec's steps as frozen graphs (`streamst/nn/frozen.py`)."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from streamst.codecs.neural import CodecDecoder, CodecEncoder, DecoderState, EncoderState
+from streamst.nn.frozen import frozen, quietly
+
+from .neural import CodecDecoder, CodecEncoder, DecoderState, EncoderState
 
 MOST_ROWS = 256  # of batch times frames; more are done as well without a graph, and faster
-
-
-class _Step(nn.Module):
-    """A step with the state's tensors one by one, as a graph takes them."""
-
-    def __init__(self, module: Any, state: Any) -> None:
-        super().__init__()
-        self.module, self.state = module, state
-
-    def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """x and the state's tensors -> the output and those of the state after it."""
-        parts = iter(tensors)
-        y, after = self.module.step(x, self.state.map(lambda _: next(parts)))
-        return (y, *after.tensors())
-
-
-def _graph(module: CodecEncoder | CodecDecoder, x: Tensor) -> torch.jit.ScriptModule:
-    state = module.init_state(x.shape[0])
-    with _quietly():
-        traced = torch.jit.trace(_Step(module, state).eval(), (x, *state.tensors()), check_trace=False)
-        graph = torch.jit.freeze(cast(torch.jit.ScriptModule, traced))
-        for _ in range(3):  # the first runs of a graph compile it
-            graph(x, *state.tensors())
-    return graph
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch.jit announces its end, and that sizes were seen to be numbers
-        yield
 
 
 class FrozenEncoder:
@@ -56,11 +19,10 @@ class FrozenEncoder:
         self._encoder = encoder
         plain = encoder.pitch.best_ends
         try:
-            with _quietly():
-                encoder.pitch.best_ends = torch.jit.script(
-                    plain
-                )  # its loop must stay one, whatever the number of frames
-            self._graph = _graph(encoder, 0.05 * torch.randn(2, 4 * encoder.hop))
+            with quietly():  # its loop must stay one, whatever the number of frames
+                encoder.pitch.best_ends = torch.jit.script(plain)
+            pcm = 0.05 * torch.randn(2, 4 * encoder.hop)
+            self._step = frozen(encoder, encoder.step, pcm, state=encoder.init_state(2))
         finally:
             encoder.pitch.best_ends = plain
 
@@ -69,9 +31,8 @@ class FrozenEncoder:
         frames, rest = divmod(pcm.shape[1], self._encoder.hop)
         if rest or not 0 < pcm.shape[0] * frames < MOST_ROWS:
             return self._encoder.step(pcm, state)
-        latents, *tensors = self._graph(pcm, *state.tensors())
-        parts = iter(tensors)
-        return latents, state.map(lambda _: next(parts))
+        latents, after = self._step(pcm, state)
+        return latents, after
 
 
 class FrozenDecoder:
@@ -79,12 +40,12 @@ class FrozenDecoder:
 
     def __init__(self, decoder: CodecDecoder) -> None:
         self._decoder = decoder
-        self._graph = _graph(decoder, torch.randn(2, 4, decoder.config.latent_dim))
+        latents = torch.randn(2, 4, decoder.config.latent_dim)
+        self._step = frozen(decoder, decoder.step, latents, state=decoder.init_state(2))
 
     def step(self, latents: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See `CodecDecoder.step`."""
         if not 0 < latents.shape[0] * latents.shape[1] < MOST_ROWS:
             return self._decoder.step(latents, state)
-        samples, *tensors = self._graph(latents, *state.tensors())
-        parts = iter(tensors)
-        return samples, state.map(lambda _: next(parts))
+        samples, after = self._step(latents, state)
+        return samples, after

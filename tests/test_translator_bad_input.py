@@ -7,15 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soxr
-from numpy.typing import NDArray
 
-from streamst.audio import read_blocks
+from streamst.audio import Pcm, read_blocks
 from streamst.errors import CheckpointError, ConfigError
 from streamst.events import Caption, Event, Words
 from streamst.model_file import ModelFile
 from streamst.pipeline import Pipeline, load
 
-Pcm = NDArray[np.float32]
 HZ = 16_000
 SAID = {"good", "morning", "where", "is", "the", "nearest", "train", "station"}
 

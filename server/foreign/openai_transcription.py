@@ -22,17 +22,15 @@ from streamst.server.wire.seam import (
     Command,
     Configure,
     Configured,
-    Failure,
     Message,
+    Offer,
     Reply,
     Settings,
-    Welcome,
 )
 
 from .appended import Appended
-from .base import ForeignProtocol
 from .g711 import alaw_to_pcm16, mulaw_to_pcm16
-from .openai_wire import RATE_HZ, Events, Refused, closing, language, part, read_audio, text_in
+from .openai_wire import RATE_HZ, OpenAIProtocol, Refused, asked_session, language, part, read_audio, text_in, unknown
 
 Marker = Literal["", "update", "commit", "clear"]  # what a Configure on its way was sent for
 RATES_HZ = {"audio/pcm": RATE_HZ, "audio/pcmu": 8000, "audio/pcma": 8000}
@@ -51,7 +49,7 @@ class _Item:
     deltas: Appended = field(default_factory=Appended)
 
 
-class OpenAITranscription(ForeignProtocol):
+class OpenAITranscription(OpenAIProtocol):
     """One connection's transcription session."""
 
     def __init__(
@@ -63,12 +61,8 @@ class OpenAITranscription(ForeignProtocol):
         new_id: Callable[[], str] | None = None,
     ) -> None:
         """expires_at: when the session ends at the latest [Unix time]."""
-        super().__init__()
-        self.subprotocol = subprotocol
-        self.settings = replace(settings, output=("captions",), sample_rate_hz=RATE_HZ)
-        self._expires_at = expires_at
-        self._events = Events(max_text_bytes, new_id)
-        self._session_id = self._source = ""
+        settings = replace(settings, output=("captions",), sample_rate_hz=RATE_HZ)
+        super().__init__(settings, expires_at, max_text_bytes, subprotocol, new_id)
         self._delays: tuple[str, ...] = ()
         self._format = "audio/pcm"
         self._transcription: dict[str, Any] = {"model": None, "language": None, "delay": settings.latency}
@@ -80,33 +74,22 @@ class OpenAITranscription(ForeignProtocol):
         self._completed_since_commit = False
         self._processed_ms = 0.0
 
-    def receive(self, message: Message) -> list[Command]:
-        """See `WireProtocol.receive`."""
-        kind, fields, event_id = self._events.read(message)
-        try:
-            match kind:
-                case "session.update":
-                    return self._update(fields)
-                case "input_audio_buffer.append":
-                    return self._append(fields)
-                case "input_audio_buffer.commit":
-                    return self._commit()
-                case "input_audio_buffer.clear":
-                    self._uncommitted_ms = 0.0
-                    return [self._configure("clear")]
-                case _:
-                    known = "session.update, input_audio_buffer.append, commit, clear"
-                    raise Refused(f"event type {kind!r} is not known here; allowed: {known}", param="type")
-        except Refused as refused:
-            return [Reply((self._events.refusal(refused, event_id),))]
+    def _take(self, kind: str, fields: dict[str, Any]) -> list[Command]:
+        match kind:
+            case "session.update":
+                return self._update(fields)
+            case "input_audio_buffer.append":
+                return self._append(fields)
+            case "input_audio_buffer.commit":
+                return self._commit()
+            case "input_audio_buffer.clear":
+                self._uncommitted_ms = 0.0
+                return [self._configure("clear")]
+            case _:
+                raise unknown(kind, "session.update, input_audio_buffer.append, commit, clear")
 
-    def render(self, answer: Answer, _: float, /) -> list[Message]:
-        """See `WireProtocol.render`."""
+    def _tell(self, answer: Answer) -> list[Message]:
         match answer:
-            case Welcome():
-                self._session_id = f"sess_{answer.session_id}"
-                self._source, self._delays = answer.offer.source, answer.offer.latencies
-                return [self._events.make("session.created", session=self._session())]
             case Configured():
                 return self._configured(self._waiting.popleft() if self._waiting else "")
             case Caption():
@@ -116,19 +99,14 @@ class OpenAITranscription(ForeignProtocol):
                 return []
             case Closed():
                 return self._complete(self._processed_ms) if self._item is not None and self._item.text else []
-            case Failure():
-                return [self._events.failure(answer)]
             case _:
                 return []
 
-    def closing(self, code: int, reason: str) -> tuple[int, str]:
-        """See `WireProtocol.closing`."""
-        return closing(code, reason)
+    def _offered(self, offer: Offer) -> None:
+        self._delays = offer.latencies
 
     def _update(self, fields: dict[str, Any]) -> list[Command]:
-        asked = part(fields, "session")
-        if asked is None:
-            raise Refused("session.update needs a session", "missing_required_parameter", "session")
+        asked = asked_session(fields)
         if text_in(asked, "type", "session") not in (None, "transcription"):
             raise Refused(f"session.type: {asked['type']!r}; allowed here: transcription", param="session.type")
         heard = part(asked, "audio.input", "session") or {}
@@ -140,7 +118,7 @@ class OpenAITranscription(ForeignProtocol):
         latency = transcription["delay"] or self.settings.latency
         settings = replace(self.settings, latency=latency, sample_rate_hz=RATES_HZ[wished_format])
         if settings == self.settings:
-            return [Reply((self._events.make("session.updated", session=self._session()),))]
+            return [Reply((self._updated(),))]
         self.settings = settings
         return [self._configure("update")]
 
@@ -201,7 +179,7 @@ class OpenAITranscription(ForeignProtocol):
     def _configured(self, marker: Marker) -> list[Message]:
         match marker:
             case "update":
-                return [self._events.make("session.updated", session=self._session())]
+                return [self._updated()]
             case "clear":
                 self._item = None
                 return [self._events.make("input_audio_buffer.cleared")]

@@ -24,22 +24,31 @@ from streamst.server.wire.seam import (
     Configure,
     Configured,
     End,
-    Failure,
     Message,
+    Offer,
     Reply,
     Settings,
     Spoken,
-    Welcome,
 )
 
 from .appended import Appended
-from .base import ForeignProtocol
-from .openai_wire import RATE_HZ, Events, Refused, closing, encode_audio, language, part, read_audio, text_in
+from .openai_wire import (
+    RATE_HZ,
+    OpenAIProtocol,
+    Refused,
+    asked_session,
+    encode_audio,
+    language,
+    part,
+    read_audio,
+    text_in,
+    unknown,
+)
 
 FRAME_MS = 200  # of `elapsed_ms`, and the longest piece of speech in one event
 
 
-class OpenAITranslation(ForeignProtocol):
+class OpenAITranslation(OpenAIProtocol):
     """One connection's translation session."""
 
     def __init__(
@@ -54,43 +63,28 @@ class OpenAITranslation(ForeignProtocol):
     ) -> None:
         """settings: as agreed on before, with a target. expires_at: when the session ends at the latest [Unix time]."""
         assert settings.target is not None
-        super().__init__()
-        self.subprotocol = subprotocol
-        self.settings = replace(settings, output=("captions", "audio"), sample_rate_hz=RATE_HZ)
-        self._model, self._expires_at = model, expires_at
-        self._events = Events(max_text_bytes, new_id)
-        self._session_id = ""
-        self._source, self._targets = "", (settings.target,)
+        settings = replace(settings, output=("captions", "audio"), sample_rate_hz=RATE_HZ)
+        super().__init__(settings, expires_at, max_text_bytes, subprotocol, new_id)
+        self._model, self._targets = model, (settings.target or "",)
         self._transcription = transcription
         self._updates = deque([False])  # for each Configure on its way, whether a session.updated answers it
         self._texts = {"input": Appended(), "output": Appended()}
         self._resampler: Resampler | None = None
         self._spoken_ms = 0.0
 
-    def receive(self, message: Message) -> list[Command]:
-        """See `WireProtocol.receive`."""
-        kind, fields, event_id = self._events.read(message)
-        try:
-            match kind:
-                case "session.update":
-                    return self._update(fields)
-                case "session.input_audio_buffer.append":
-                    return self.pcm16(read_audio(fields))
-                case "session.close":
-                    return [End()]
-                case _:
-                    known = "session.update, session.input_audio_buffer.append, session.close"
-                    raise Refused(f"event type {kind!r} is not known here; allowed: {known}", param="type")
-        except Refused as refused:
-            return [Reply((self._events.refusal(refused, event_id),))]
+    def _take(self, kind: str, fields: dict[str, Any]) -> list[Command]:
+        match kind:
+            case "session.update":
+                return self._update(fields)
+            case "session.input_audio_buffer.append":
+                return self.pcm16(read_audio(fields))
+            case "session.close":
+                return [End()]
+            case _:
+                raise unknown(kind, "session.update, session.input_audio_buffer.append, session.close")
 
-    def render(self, answer: Answer, _: float, /) -> list[Message]:
-        """See `WireProtocol.render`."""
+    def _tell(self, answer: Answer) -> list[Message]:
         match answer:
-            case Welcome():
-                self._session_id = f"sess_{answer.session_id}"
-                self._source, self._targets = answer.offer.source, answer.offer.targets
-                return [self._events.make("session.created", session=self._session())]
             case Configured():
                 told = self._updates.popleft() if self._updates else False
                 return [self._updated()] if told else []
@@ -104,19 +98,14 @@ class OpenAITranslation(ForeignProtocol):
             case Closed():
                 rest = self._resampler.push(np.zeros(0, np.float32), final=True) if self._resampler else None
                 return [*([] if rest is None else self._audio(rest)), self._events.make("session.closed")]
-            case Failure():
-                return [self._events.failure(answer)]
             case _:
                 return []
 
-    def closing(self, code: int, reason: str) -> tuple[int, str]:
-        """See `WireProtocol.closing`."""
-        return closing(code, reason)
+    def _offered(self, offer: Offer) -> None:
+        self._targets = offer.targets
 
     def _update(self, fields: dict[str, Any]) -> list[Command]:
-        asked = part(fields, "session")
-        if asked is None:
-            raise Refused("session.update needs a session", "missing_required_parameter", "session")
+        asked = asked_session(fields)
         transcription, target = read_session(asked, self._targets, self._model)
         heard = part(asked, "audio.input", "session")
         if heard is not None and "transcription" in heard:
@@ -142,9 +131,6 @@ class OpenAITranslation(ForeignProtocol):
             self._events.make("session.output_audio.delta", delta=encode_audio(to_pcm16(pcm[at : at + size])), **told)
             for at in range(0, len(pcm), size)
         ]
-
-    def _updated(self) -> str:
-        return self._events.make("session.updated", session=self._session())
 
     def _session(self) -> dict[str, Any]:
         return session_object(

@@ -9,13 +9,16 @@ import base64
 import binascii
 import json
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 from streamst.errors import ProtocolError
 from streamst.server.wire import codes
 from streamst.server.wire.native import read_object
-from streamst.server.wire.seam import Failure, Message
+from streamst.server.wire.seam import Answer, Command, Failure, Message, Offer, Reply, Settings, Welcome
+
+from .base import ForeignProtocol
 
 SUBPROTOCOL = "realtime"
 SECRET_PREFIX = "openai-insecure-api-key."  # of the subprotocol in which a browser sends its key or client secret
@@ -52,14 +55,6 @@ def error_object(code: int, message: str) -> dict[str, Any]:
     return {"type": kind, "code": name, "message": message, "param": None}
 
 
-def closing(code: int, reason: str) -> tuple[int, str]:
-    """See `WireProtocol.closing`."""
-    if code == codes.DONE:
-        return code, reason
-    kind, name, close = ERRORS.get(code, UNKNOWN_ERROR)
-    return close, f"{kind}.{name}"
-
-
 class Events:
     """Makes and reads events. new_id: gives a fresh identifier each time."""
 
@@ -88,6 +83,83 @@ class Events:
         fields = read_object(message, self.max_text_bytes)
         kind, event_id = fields.get("type"), fields.get("event_id")
         return kind if isinstance(kind, str) else "", fields, event_id if isinstance(event_id, str) else None
+
+
+class OpenAIProtocol(ForeignProtocol, ABC):
+    """The part of a `WireProtocol` that both share: a session that is told, and goes on after what is not possible."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        expires_at: int,
+        max_text_bytes: int,
+        subprotocol: str | None = None,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        """expires_at: when the session ends at the latest [Unix time]."""
+        super().__init__()
+        self.settings, self.subprotocol = settings, subprotocol
+        self._expires_at = expires_at
+        self._events = Events(max_text_bytes, new_id)
+        self._session_id = self._source = ""
+
+    @abstractmethod
+    def _take(self, kind: str, fields: dict[str, Any]) -> list[Command]:
+        """What an event of the client's asks for; Refused for what is not possible."""
+
+    @abstractmethod
+    def _tell(self, answer: Answer) -> list[Message]:
+        """The events for an answer that is told in this protocol's own way."""
+
+    @abstractmethod
+    def _session(self) -> dict[str, Any]:
+        """The session as it is told."""
+
+    def receive(self, message: Message) -> list[Command]:
+        """See `WireProtocol.receive`."""
+        kind, fields, event_id = self._events.read(message)
+        try:
+            return self._take(kind, fields)
+        except Refused as refused:
+            return [Reply((self._events.refusal(refused, event_id),))]
+
+    def render(self, answer: Answer, _: float, /) -> list[Message]:
+        """See `WireProtocol.render`."""
+        match answer:
+            case Welcome():
+                self._session_id, self._source = f"sess_{answer.session_id}", answer.offer.source
+                self._offered(answer.offer)
+                return [self._events.make("session.created", session=self._session())]
+            case Failure():
+                return [self._events.failure(answer)]
+            case _:
+                return self._tell(answer)
+
+    def closing(self, code: int, reason: str) -> tuple[int, str]:
+        """See `WireProtocol.closing`."""
+        if code == codes.DONE:
+            return code, reason
+        kind, name, close = ERRORS.get(code, UNKNOWN_ERROR)
+        return close, f"{kind}.{name}"
+
+    def _offered(self, offer: Offer) -> None:
+        """What may be asked for."""
+
+    def _updated(self) -> str:
+        return self._events.make("session.updated", session=self._session())
+
+
+def unknown(kind: str, known: str) -> Refused:
+    """What is told of an event type that is not one of those `known`."""
+    return Refused(f"event type {kind!r} is not known here; allowed: {known}", param="type")
+
+
+def asked_session(fields: dict[str, Any]) -> dict[str, Any]:
+    """The session object of an update; Refused where there is none."""
+    asked = part(fields, "session")
+    if asked is None:
+        raise Refused("session.update needs a session", "missing_required_parameter", "session")
+    return asked
 
 
 def read_audio(fields: dict[str, Any], sample_bytes: int = 2) -> bytes:

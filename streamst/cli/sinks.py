@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streamst import subtitles
-from streamst.audio import WavWriter
+from streamst.audio import Pcm, WavWriter
 from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech
 from streamst.playback import PlaybackWriter
@@ -22,7 +19,6 @@ from streamst.playback import PlaybackWriter
 from .outputs import STANDARD_OUTPUT, Beside, open_speech, speech_format
 from .view import CaptionView, err, out
 
-Pcm = NDArray[np.float32]
 FORMATS = ("txt", "srt", "vtt", "json", "jsonl")
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from streamst.audio import known_length_s, read_blocks
+from streamst.audio import Pcm, known_length_s, read_blocks
 from streamst.errors import InputError
 
 from . import options as opt
@@ -22,7 +21,6 @@ from .view import shown
 if TYPE_CHECKING:
     from streamst.session import Session
 
-Pcm = NDArray[np.float32]
 BLOCK_MS = 80  # of audio that is pushed at once
 
 

@@ -20,6 +20,7 @@ from streamst.errors import InputError, UnavailableError
 from streamst.models.listen.conformer import Conformer, EncoderState
 from streamst.models.translator import SpeechTranslator
 from streamst.models.write.network import DecoderState, Writer
+from streamst.nn.frozen import frozen, quietly
 from streamst.text import Tokenizer
 
 Precision = Literal["float32", "frozen", "int8"]  # int8 is frozen too
@@ -33,13 +34,7 @@ class FrozenEncoder(nn.Module):
         self.encoder, self.config = encoder.eval(), encoder.config
         rows, frames = 2, 4
         x = torch.zeros(rows, frames * encoder.config.subsampling, encoder.config.bands)
-        state = encoder.init_state(rows)
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-            warnings.simplefilter("ignore")  # torch.jit announces its end, and that sizes were seen to be numbers
-            traced = torch.jit.trace(_Step(encoder, state).eval(), (x, *state.tensors()), check_trace=False)
-            self._graph = torch.jit.freeze(cast(torch.jit.ScriptModule, traced))
-            for _ in range(3):  # the first runs of a graph compile it
-                self._graph(x, *state.tensors())
+        self._step = frozen(encoder, encoder.step, x, state=encoder.init_state(rows))
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
@@ -51,9 +46,8 @@ class FrozenEncoder(nn.Module):
         """x: (B, T, bands), exactly one chunk, of any size that is a multiple of the subsampling."""
         if x.shape[1] % self.config.subsampling:
             raise ValueError(f"{x.shape[1]} features are not a multiple of the subsampling {self.config.subsampling}")
-        y, *tensors = self._graph(x, *state.tensors())
-        parts = iter(tensors)
-        return y, state.map(lambda _: next(parts))
+        y, after = self._step(x, state)
+        return y, after
 
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, chunk: int | Sequence[int] = -1, left: int = -1
@@ -68,46 +62,19 @@ def freeze_writer(writer: Writer) -> None:
     memory = torch.zeros(2, 3, size)
     inputs = torch.full((2, 1), Tokenizer.begin)
     prompts = torch.zeros(2, dtype=torch.long)
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with quietly():
         _, _, state = writer.step(inputs, writer.begin(memory, torch.zeros(2, 3, dtype=torch.bool)), prompts)
-        traced = torch.jit.trace(_Token(writer, state).eval(), (inputs, prompts, *state.tensors()), check_trace=False)
-        graph = torch.jit.freeze(cast(torch.jit.ScriptModule, traced))
-        for _ in range(3):
-            graph(inputs, prompts, *state.tensors())
+
+    def step(inputs: Tensor, prompts: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        return writer.step(inputs, state, prompts)
+
+    graph = frozen(writer, step, inputs, prompts, state=state)
 
     def token(inputs: Tensor, state: DecoderState, prompts: Tensor) -> tuple[Tensor, Tensor, DecoderState]:
-        said, weights, *tensors = graph(inputs, prompts, *state.tensors())
-        parts = iter(tensors)
-        return said, weights, state.map(lambda _: next(parts))
+        said, weights, after = graph(inputs, prompts, state)
+        return said, weights, after
 
     writer.token_step = token
-
-
-class _Token(nn.Module):
-    """`Writer.step` of one token between plain tensors; `layout` is any state of the writer."""
-
-    def __init__(self, writer: Writer, layout: DecoderState) -> None:
-        super().__init__()
-        self.writer, self._layout = writer, layout
-
-    def forward(self, inputs: Tensor, prompts: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        parts = iter(tensors)
-        said, weights, after = self.writer.step(inputs, self._layout.map(lambda _: next(parts)), prompts)
-        return (said, weights, *after.tensors())
-
-
-class _Step(nn.Module):
-    """`step` between plain tensors; `layout` is any state of the encoder."""
-
-    def __init__(self, encoder: Conformer, layout: EncoderState) -> None:
-        super().__init__()
-        self.encoder, self._layout = encoder, layout
-
-    def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        parts = iter(tensors)
-        y, after = self.encoder.step(x, self._layout.map(lambda _: next(parts)))
-        return (y, *after.tensors())
 
 
 def choose(precision: str, device: str) -> Precision:

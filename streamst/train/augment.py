@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from streamst.audio import SAMPLE_RATE_HZ, read_blocks
+from streamst.audio import SAMPLE_RATE_HZ, Pcm, read_blocks
 from streamst.codecs.base import Codec
 from streamst.codecs.catalog import open_codec
 from streamst.errors import InputError
-
-Pcm = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamst.audio import read_audio
+from streamst.audio import Pcm, read_audio
 from streamst.errors import InputError
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
@@ -21,8 +21,6 @@ from streamst.models.speak.aligner import HOP_SAMPLES
 SAMPLE_RATE_HZ = 16_000
 LEVEL = 0.065  # root mean square of speech, everywhere the same
 LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ = 110.0, 420.0
-
-Pcm = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamst.audio import read_blocks
+from streamst.audio import Pcm, read_blocks
 from streamst.errors import InputError
 from streamst.events import Caption, Words
 from streamst.pipeline import Pipeline, load
 from streamst.train.augment import tune
 
 HZ = 16_000
-Pcm = NDArray[np.float32]
 
 
 def synthetic(seconds: float) -> Iterator[tuple[str, Pcm]]:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamst.audio import read_audio, write_wav
+from streamst.audio import Pcm, read_audio, write_wav
 from streamst.errors import InputError
 from streamst.evaluate.log.recording import Recording
 
@@ -26,8 +25,6 @@ from .result import Metric
 from .speech import playback
 
 RATE_HZ = 16_000
-
-Pcm = NDArray[np.float32]
 
 
 def arrange(pcm: Pcm, delays_ms: Sequence[float], durations_ms: Sequence[float], silences: Silences) -> Pcm:

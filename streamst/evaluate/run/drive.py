@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamst.audio import WavWriter
+from streamst.audio import Pcm, WavWriter
 from streamst.evaluate.log.manifest import Clip
 from streamst.evaluate.log.recording import Written
 from streamst.evaluate.log.runlog import Line, event_json, speech_path
 from streamst.events import Event, Speech
 
-Pcm = NDArray[np.float32]
 ClockName = Literal["simulated", "realtime", "remote"]
 
 
