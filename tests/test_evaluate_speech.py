@@ -121,7 +121,7 @@ def test_speech_that_is_ready_early_waits_for_its_turn_and_late_speech_leaves_a_
         (1800.0, 2500.0),
         (5000.0, 5500.0),
     ]
-    assert speech.discontinuity(u) == speech.Discontinuity(1, 2500.0, 2500.0)
+    assert speech.discontinuity(u) == speech.Discontinuity(1, 2500.0, 2500.0, 2500.0)
     assert speech.end_offset(u) == 500.0
 
 
@@ -136,6 +136,8 @@ def test_speech_is_measured_on_a_computation_aware_clock_too():
         "DiscontinuityNum": 1.0,
         "DiscontinuitySum": 800.0,
         "DiscontinuityMean": 800.0,
+        "DiscontinuityMax": 800.0,
+        "C100": 0.0,
     }
     assert values["EndOffset"] is not None
     assert "ca:queue" in values["EndOffset"].signature

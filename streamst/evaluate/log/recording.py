@@ -57,6 +57,7 @@ class Recording:
     output: Literal["text", "speech", "both"] = "text"  # what the log is about: no text in it is not an empty output
     units_a_word: tuple[int, ...] = ()  # how many units each word cut at U+0020 only is; empty where each is one
     captions: tuple[tuple[float, str], ...] = field(default=(), repr=False)  # (source ms, source text shown), timelines
+    heard: tuple[tuple[str, float, float], ...] = field(default=(), repr=False)  # (source word, begin, end [ms])
 
     def __post_init__(self) -> None:
         count = len(self.units)
@@ -144,6 +145,7 @@ def _from_lines(
         task=begin["task"],
         output="both" if reader.speech else "text",
         captions=tuple(reader.shown),
+        heard=reader.heard(),
     )
 
 
@@ -157,6 +159,7 @@ class _Reader:
         self.speech: list[SpeechChunk] = []
         self.captions = ShownText("word", begin["source"])
         self.shown: list[tuple[float, str]] = []
+        self._heard: dict[int, list[tuple[str, float, float]]] = {}  # by segment
         self._target: str = begin["target"]
         self._paced = begin["clock"] != "simulated"
         self._written: Written = begin["written"]
@@ -187,10 +190,19 @@ class _Reader:
             )
         )
 
+    def heard(self) -> tuple[tuple[str, float, float], ...]:
+        """Every source word as it was shown last, with its begin and end [ms]."""
+        return tuple(word for _, part in sorted(self._heard.items()) for word in part)
+
     def _show(self, event: Mapping[str, Any], gone: list[str], new: list[str]) -> None:
         """A caption; what it withdraws goes to `gone` (from `new` first: a step may take back what it wrote itself)."""
         if self.captions.show(event) is not None:
             self.shown.append((float(event["source_ms"]), self.captions.text()))
+            words = f"{event['stable']} {event['unstable']}".split()
+            self._heard[event["segment"]] = [
+                (word, float(start), float(end))
+                for word, (start, end) in zip(words, event.get("spans_ms", ()), strict=False)
+            ]
         change = None if self._written == "words" else self._text.show(event)
         if change is not None:
             deleted, added = change

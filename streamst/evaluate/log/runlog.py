@@ -45,7 +45,8 @@ def event_json(event: Event, samples_before: int = 0) -> Line:
     match event:
         case Caption():
             keys = ("lang", "segment", "revision", "stable", "unstable", "start_ms", "end_ms", "final")
-            return {"event": "caption", **body, **{key: getattr(event, key) for key in keys}}
+            spans = {"spans_ms": [list(span) for span in event.spans_ms]} if event.spans_ms else {}
+            return {"event": "caption", **body, **{key: getattr(event, key) for key in keys}, **spans}
         case Words():
             return {
                 "event": "words",

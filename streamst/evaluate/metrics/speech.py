@@ -78,11 +78,12 @@ def silences(intervals: Sequence[Interval]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Discontinuity:
-    """Silences in playback: how many, how long together, how long on average (0 without any) [ms]."""
+    """Silences in playback: how many, how long together, on average and at most (0 without any) [ms]."""
 
     count: int
     sum_ms: float
     mean_ms: float
+    max_ms: float
 
 
 def discontinuity(u: SpokenUtterance) -> Discontinuity | None:
@@ -91,7 +92,7 @@ def discontinuity(u: SpokenUtterance) -> Discontinuity | None:
         return None
     gaps = silences(playback(u.delays_ms, u.durations_ms))
     total = math.fsum(gaps)
-    return Discontinuity(len(gaps), total, total / len(gaps) if gaps else 0.0)
+    return Discontinuity(len(gaps), total, total / len(gaps) if gaps else 0.0, max(gaps, default=0.0))
 
 
 def end_offset(u: SpokenUtterance) -> float | None:
@@ -167,6 +168,7 @@ def _on_clock(u: SpokenUtterance, clock: str) -> SpokenUtterance:
     return replace(u, delays_ms=u.elapsed_ms, elapsed_ms=())
 
 
+CONTINUOUS_MS = 100.0  # the longest silence that C100 allows
 SPEECH_UNITS = {
     "StartOffset": "ms",
     "EndOffset": "ms",
@@ -174,6 +176,8 @@ SPEECH_UNITS = {
     "DiscontinuityNum": "silences",
     "DiscontinuitySum": "ms",
     "DiscontinuityMean": "ms",
+    "DiscontinuityMax": "ms",
+    "C100": "%",
 }
 
 
@@ -187,7 +191,13 @@ def _speech_value(base: str, u: SpokenUtterance) -> float | None:
     gaps = discontinuity(u)
     if gaps is None:
         return None
-    return {"DiscontinuityNum": float(gaps.count), "DiscontinuitySum": gaps.sum_ms}.get(base, gaps.mean_ms)
+    return {
+        "DiscontinuityNum": float(gaps.count),
+        "DiscontinuitySum": gaps.sum_ms,
+        "DiscontinuityMean": gaps.mean_ms,
+        "DiscontinuityMax": gaps.max_ms,
+        "C100": 100.0 if gaps.max_ms <= CONTINUOUS_MS else 0.0,
+    }[base]
 
 
 def per_utterance(name: str, utterances: Iterable[Utterance | SpokenUtterance]) -> list[float | None]:

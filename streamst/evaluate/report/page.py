@@ -35,7 +35,7 @@ LATENCY_AXES = (
 QUALITY_AXES = ("BLEU", "chrF", "WER")
 TILES = (
     "BLEU", "chrF", "WER", "YAAL", "LAAL", "LAAL_CA_queue", "LongYAAL", "StreamLAAL_simulstream", "StartOffset",
-    "EndOffset_speech_CA_queue", "RTF", "empty",
+    "EndOffset_speech_CA_queue", "EVS_p90", "C100_speech_CA_queue", "RTF", "empty",
 )  # fmt: skip
 COLUMNS = (
     "LongYAAL", "YAAL", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "EndOffset", "chrF", "WER",
@@ -43,7 +43,7 @@ COLUMNS = (
 )  # fmt: skip
 HISTOGRAMS = (
     "LongYAAL", "YAAL", "LAAL", "LAAL_CA_queue", "StreamLAAL_simulstream", "StartOffset", "EndOffset_speech_CA_queue",
-    "chrF", "WER", "RTF",
+    "EVS", "AfterSpeech", "DiscontinuityMax_speech_CA_queue", "NE", "chrF", "WER", "RTF",
 )  # fmt: skip
 ENVELOPE_BARS_S = 12  # bars of the waveform a second
 MOST_BARS = 2000
@@ -82,7 +82,7 @@ def write_html(
 
 def page_data(points: Sequence[Point], audio_root: Path | None) -> dict[str, Any]:
     """What the scripts of the page draw from."""
-    units = {name: metric.unit for point in points for name, metric in point.score.metrics.items()}
+    units = {name: metric.unit for point in points for name, metric in point.score.metrics.items()} | {"EVS": "ms"}
     known = {name for point in points for row in point.score.rows for name in row.values}
     return {
         "level": f"{points[0].score.level:.0%}",

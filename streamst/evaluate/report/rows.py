@@ -79,9 +79,12 @@ def short_rows(recordings: Sequence[Recording], clocks: Sequence[str]) -> list[R
     for row, recording in zip(values, recordings, strict=True):
         row.update(recording_values(recording, clocks))
     return [
-        Row(recording, None, 0, recording.prediction, recording.reference, utterance, row, {"RTF": recording.source_ms})
+        Row(
+            recording, None, 0, recording.prediction, recording.reference, utterance, row,
+            {"RTF": recording.source_ms, "NE": float(len(recording.units))},
+        )
         for recording, utterance, row in zip(recordings, plain, values, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def speech_clocks(recordings: Sequence[Recording], clocks: Sequence[str]) -> tuple[str, ...]:
@@ -102,12 +105,24 @@ def recording_values(recording: Recording, clocks: Sequence[str]) -> Values:
     values: Values = {}
     if recording.compute_ms is not None and recording.source_ms > 0:
         _put(values, "RTF", compute_rtf(recording.steps, recording.source_ms))
+    if recording.steps and recording.units:
+        _put(values, "NE", sum(len(step.deleted) for step in recording.steps) / len(recording.units))
     for clock in speech_clocks([recording], clocks):
         spoken = spoken_of(recording, clock)
         suffix = f"_CA_{clock}" if clock else ""
         for name in speech_names(clock):
             _put(values, f"{name}_speech{suffix}", speech.per_utterance(name + suffix, [spoken])[0])
     return values
+
+
+def gaps_of(recording: Recording) -> list[tuple[float, float]]:
+    """(begin, length) of every silence between two chunks of speech, as a live listener hears it [ms]."""
+    spoken = spoken_of(recording)
+    if recording.steps and all(chunk.step is not None for chunk in recording.speech):
+        spoken = spoken_of(recording, "queue")
+    heard = speech.playback(spoken.elapsed_ms or spoken.delays_ms, spoken.durations_ms)
+    pairs = itertools.pairwise(heard)
+    return [(a.end_ms, b.start_ms - a.end_ms) for a, b in pairs if b.start_ms > a.end_ms]
 
 
 def long_segments(recordings: Sequence[Recording], segmenter: str, clock: str = "") -> list[Segment]:

@@ -24,6 +24,7 @@ from streamst.evaluate.metrics.result import Metric, signature
 from .failures import Failure, Verdict, failures, verdict_of
 from .rows import (
     Row,
+    gaps_of,
     long_rows,
     long_segments,
     recording_values,
@@ -33,6 +34,7 @@ from .rows import (
     spoken_of,
     utterance_of,
 )
+from .spans import after_speech, ear_voice_spans, lateness, listeners_clocks
 
 FEWEST_FOR_INTERVALS = 2  # rows
 QUALITY_FIRST = ("BLEU", "chrF", "TER", "WER", "CER")
@@ -75,11 +77,14 @@ class Score:
 
     def summary(self) -> str:
         """One line: how much was scored."""
-        recordings = list({id(row.recording): row.recording for row in self.rows}.values())
+        recordings = self._recordings()
         hours = sum(r.source_ms for r in recordings) / 3.6e6
         length = f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
         segments = f", {len(self.rows)} reference segments" if len(self.rows) != len(recordings) else ""
         return f"{len(recordings)} recordings, {length} of audio{segments}; {self.log_format} log"
+
+    def _recordings(self) -> list[Recording]:
+        return list({id(row.recording): row.recording for row in self.rows}.values())
 
     def as_json(self) -> dict[str, Any]:
         """`report.json`."""
@@ -92,6 +97,7 @@ class Score:
             "notes": list(self.notes),
             "verdict": self.verdict,
             "failures": {one.name: one.as_json() for one in self.failures},
+            "gaps_ms": {r.name: gaps_of(r) for r in self._recordings() if r.speech},
             "rows": [
                 {
                     "path": row.recording.name,
@@ -138,7 +144,9 @@ def score(log: Log, options: ScoreOptions | None = None) -> Score:
     rows = _recognition(rows, sheet, options, is_long)
     _speech(recordings, clocks, sheet)
     _computation(recordings, sheet, options)
-    _means(rows, sheet, options, [recording_values(r, clocks) for r in recordings] if is_long else None)
+    rows = _spans(rows, recordings, clocks, sheet)
+    talks = [recording_values(r, clocks) | after_speech(r, listeners_clocks(clocks)) for r in recordings]
+    _means(rows, sheet, options, talks if is_long else None)
     percentiles = {
         name: found
         for name in sheet.metrics
@@ -273,7 +281,22 @@ def _computation(recordings: Sequence[Recording], sheet: _Sheet, options: ScoreO
         fields = {"of": "compute/audio", "clock": "wall", "average": "micro", "n": len(pairs)}
         rtf = Metric(compute_ms / audio_ms, "ratio", signature(fields))
         sheet.put("RTF", rtf, _ratio_interval(pairs, options.resamples))
-    sheet.put("NE", normalised_erasure([recording.steps for recording in recordings], recordings[0].unit))
+    counts = [(sum(len(step.deleted) for step in r.steps), len(r.units)) for r in recordings]
+    erased = normalised_erasure([recording.steps for recording in recordings], recordings[0].unit)
+    sheet.put("NE", erased, _ratio_interval(counts, options.resamples))
+
+
+def _spans(rows: Sequence[Row], recordings: Sequence[Recording], clocks: Sequence[str], sheet: _Sheet) -> list[Row]:
+    """The ear-voice span, and what comes after the end of speech."""
+    if recordings[0].output == "speech":
+        return list(rows)
+    shown = listeners_clocks(clocks)
+    found, medians = ear_voice_spans(rows, shown)
+    sheet.metrics |= lateness(recordings, shown) | found
+    return [
+        replace(row, values=row.values | spans | (after_speech(row.recording, shown) if row.segment is None else {}))
+        for row, spans in zip(rows, medians, strict=True)
+    ]
 
 
 def _means(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, talks: Sequence[dict[str, float]] | None) -> None:

@@ -33,8 +33,9 @@ HEADLINES = (
     "StreamLAAL_simulstream", "LongYAAL", "LongLAAL", "SWF", "LongSWF", "LAAL_CA_queue", "LAAL_CA_wallclock",
     "YAAL_CA_queue", "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue", "StartOffset", "EndOffset",
     "StartOffset_CA_queue", "EndOffset_CA_queue", "StartOffset_speech_CA_queue", "EndOffset_speech_CA_queue",
-    "ATD_speech_CA_queue", "DiscontinuitySum_speech_CA_queue", "NE", "BLEU_whole", "BLEU_kept", "LengthRatio",
-    "RepeatedWords", "RepeatedPhrases", "TokensPerSecond", "RTF", "empty",
+    "ATD_speech_CA_queue", "DiscontinuitySum_speech_CA_queue", "DiscontinuityMax_speech_CA_queue",
+    "C100_speech_CA_queue", "EVS_p50", "EVS_p90", "EVS_p99", "AfterSpeech", "AfterSpeech_CA_queue", "NE", "BLEU_whole",
+    "BLEU_kept", "LengthRatio", "RepeatedWords", "RepeatedPhrases", "TokensPerSecond", "RTF", "empty",
 )  # fmt: skip
 
 
