@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +17,11 @@ from streamst.models.whisper.encoder import FRAME_SAMPLES, EncoderConfig, Whispe
 from streamst.models.whisper.features import WhisperMel
 from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary, byte_pieces
+from streamst.models.whisper.writing import Token
 from streamst.nn.state import stacked
 
-TINY = EncoderConfig(dim=32, heads=2, layers=2, left=12)
+TINY = EncoderConfig(dim=32, heads=2, layers=2, left=12, again=0)
+TWICE = EncoderConfig(dim=32, heads=2, layers=2, left=12, again=10)
 WRITER = DecoderConfig(dim=32, heads=2, layers=2, tokens=24, places=64, alignment=((1, 0), (1, 1)))
 PIECES = [b" a", b" b", b"c", b".", b" dog", b"s", b" ", b"e", b" the", b"ing", b" go", b" went", b" on", b"ly", b",",
           b" x", b" y", b" z", b"!", b"?", b" end", b" of"]  # fmt: skip
@@ -32,7 +37,7 @@ def encoder() -> WhisperEncoder:
 def ear() -> WhisperRecogniser:
     torch.manual_seed(2)
     config = WhisperConfig(
-        encoder=TINY, decoder=WRITER, prompt=(22, 23), suppressed_first=(6,), fill=20, most_per_s=4.0
+        encoder=TWICE, decoder=WRITER, prompt=(22, 23), suppressed_first=(6,), fill=20, most_per_s=4.0
     )
     ear = WhisperRecogniser(config, Vocabulary(PIECES)).eval()
     ear.decoder.tokens.weight.data.mul_(3)
@@ -81,7 +86,26 @@ def test_chunks_equal_the_masked_utterance_past_the_left_context(encoder: Whispe
     torch.testing.assert_close(torch.cat(found, 1), whole, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_of_different_age_are_as_alone(encoder: WhisperEncoder) -> None:
+@pytest.mark.parametrize("chunk", [4, 16])
+def test_what_is_encoded_once_more_is_as_if_the_audio_ended_with_the_chunk(chunk: int) -> None:
+    """With one block, whose keys hang on nothing but their own frames."""
+    torch.manual_seed(6)
+    encoder = WhisperEncoder(EncoderConfig(dim=32, heads=2, layers=1, left=500, again=10)).eval()
+    x = speech(2.56, 9)[None]
+    state, frames = encoder.init_state(1), 0
+    with torch.no_grad():
+        mel = encoder.features(x)
+        for piece in x.split(chunk * FRAME_SAMPLES, 1):
+            y, state = encoder.step(piece, state)
+            known, frames = min(10, frames) + chunk, frames + chunk
+            wanted = encoder(mel[:, : 2 * frames])[:, -known:]
+            torch.testing.assert_close(y[:, -known:], wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("again", [0, 10])
+def test_rows_of_different_age_are_as_alone(again: int) -> None:
+    torch.manual_seed(1)
+    encoder = WhisperEncoder(EncoderConfig(dim=32, heads=2, layers=2, left=12, again=again)).eval()
     with torch.no_grad():
         _, old = encoder.step(speech(0.64, 3)[None], encoder.init_state(1))
         both = stacked([old, encoder.init_state(1)])
@@ -89,7 +113,8 @@ def test_rows_of_different_age_are_as_alone(encoder: WhisperEncoder) -> None:
         y, after = encoder.step(chunk, both)
         for row, state in enumerate((old, encoder.init_state(1))):
             alone, _ = encoder.step(chunk[row : row + 1], state)
-            torch.testing.assert_close(y[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+            known = 16 + min(again, int(state.place))
+            torch.testing.assert_close(y[row : row + 1, -known:], alone[:, -known:], atol=1e-5, rtol=1e-5)
     assert after.place.tolist() == [48, 16]
 
 
@@ -115,8 +140,9 @@ def test_the_decoder_step_by_step_and_in_a_batch_equals_one_reading() -> None:
             alone, looked = torch.zeros(0), torch.zeros(0)
             for token in tokens:
                 alone, (said,), looked = decoder.step([[token]], [said], own, unheard[row : row + 1, : own.shape[3]])
-            torch.testing.assert_close(y[row, -1], alone[0, -1], atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(weights[row, -1, : own.shape[3]], looked[0, -1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(y[row, len(tokens) - 1], alone[0, -1], atol=1e-5, rtol=1e-5)
+            last = weights[row, len(tokens) - 1, : own.shape[3]]
+            torch.testing.assert_close(last, looked[0, -1], atol=1e-5, rtol=1e-5)
 
 
 def heard(ear: WhisperRecogniser, pcm: torch.Tensor, chunk: int) -> list[tuple[list[str], int]]:
@@ -140,7 +166,11 @@ def test_certain_words_never_change_far_past_the_memory(ear: WhisperRecogniser, 
     assert len(shown) > 4
 
 
-def test_speakers_together_hear_what_each_hears_alone(ear: WhisperRecogniser) -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_speakers_together_hear_what_each_hears_alone(ear: WhisperRecogniser, quick: bool) -> None:
+    if quick:
+        ear = copy.deepcopy(ear)
+        ear.quicken()
     talks = [speech(3.2, seed) for seed in (11, 12, 13)]
     states = [ear.init_state() for _ in talks]
     for at in range(0, 51_200, 5120):
@@ -162,6 +192,29 @@ def test_times_grow_and_never_overlap(ear: WhisperRecogniser) -> None:
 
 def test_digital_silence_is_never_decoded(ear: WhisperRecogniser) -> None:
     assert heard(ear, torch.zeros(16_000 * 60), 10_240)[-1] == ([], 0)
+
+
+def test_a_word_is_certain_when_it_is_likely_or_written_twice_far_from_the_end_and_another_follows(
+    ear: WhisperRecogniser,
+) -> None:
+    state = replace(ear.init_state(), memory=torch.zeros(4, 2, 100, 16))
+
+    def certain(*tokens: Token, final: bool = False) -> int:
+        return len(ear._settle(state, tokens, final).certain)
+
+    dog, doubted, agreed, late = Token(4, 50, -0.1), Token(4, 50, -0.5), Token(4, 50, -0.5, 2), Token(4, 95, -0.1)
+    piece, go = Token(5, 55, -0.1), Token(10, 60, -0.1)
+    assert [certain(*said) for said in ([dog], [dog, go], [dog, piece, go], [dog, piece])] == [0, 1, 2, 0]
+    assert [certain(first, go) for first in (doubted, agreed, late)] == [0, 1, 0]
+    assert certain(dog, Token(5, 55, -0.5), go) == 0  # a word is as certain as its least certain piece
+    assert certain(late, final=True) == 1
+
+
+def test_who_is_unlikely_to_have_begun_has_said_nothing(ear: WhisperRecogniser) -> None:
+    quiet = copy.deepcopy(ear)
+    quiet.config = replace(ear.config, unlikely=0.0)
+    assert heard(ear, speech(20.0, 7), 10_240)[-1][0]
+    assert heard(quiet, speech(20.0, 7), 10_240)[-1][0] == []
 
 
 def test_what_is_forgotten_is_not_asked_for_again(ear: WhisperRecogniser) -> None:

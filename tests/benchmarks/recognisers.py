@@ -4,8 +4,8 @@
                                            [--chunk-ms N] [--no-peer]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
-RTF is its time over the audio's. pocketsphinx (`pip install pocketsphinx`, its own English model) runs where it is
-installed. Differences are paired bootstrap tests against the first model.
+RTF is its processor time over the audio's. pocketsphinx (`pip install pocketsphinx`, its own English model) runs where
+it is installed. Differences are paired bootstrap tests against the first model.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def compare(manifest: Path, systems: dict[str, Recogniser], split: str, count: i
     print(f"\n{manifest.parent.name}: {len(chosen)} clips, {seconds / 60:.1f} minutes")
     first: list[float] = []
     for name, recognise in systems.items():
-        begun_s = time.perf_counter()
+        begun_s = time.process_time()
         found = [recognise(pcm) for pcm in audio]
-        rtf = (time.perf_counter() - begun_s) / seconds
+        rtf = (time.process_time() - begun_s) / seconds
         rates = errors(found, references)
         wer = mean_interval(rates)
         assert wer is not None

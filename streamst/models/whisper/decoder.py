@@ -1,8 +1,7 @@
 """Whisper's decoder over a memory that grows: keys and values of what was heard and of what was said are kept.
 
 The memory is the encoder's states of the utterance so far, filled up with states of silence that were computed once: a
-decoder that learned on clips of 30 s begins the sentence anew where its memory ends with speech. Nothing is padded,
-nothing encoded twice.
+decoder that learned on clips of 30 s begins the sentence anew where its memory ends with speech.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from streamst.nn.eight_bits import in_rows_of_8_bits
 
 LIKELY = 16  # tokens that are looked at again
 
@@ -58,17 +59,20 @@ class ReadingBlock(nn.Module):
         return keys.transpose(1, 2), values.transpose(1, 2)
 
     def forward(
-        self, x: Tensor, said: tuple[Tensor, Tensor], unsaid: Tensor, memory: tuple[Tensor, Tensor], unheard: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self, x: Tensor, said: tuple[Tensor, Tensor], unsaid: Tensor | None, memory: tuple[Tensor, Tensor],
+        unheard: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         """x: (B, T, D); said: keys and values before it; unsaid: (B, 1, T, P + T) and unheard: (B, 1, 1, S), True where
         nobody may look. Returns x, all keys and values said, and weights over the memory (B, H, T, S)."""
         query, key, value = self.project(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)
         keys, values = torch.cat([said[0], key.transpose(1, 2)], 2), torch.cat([said[1], value.transpose(1, 2)], 2)
-        y = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=~unsaid)
+        y = F.scaled_dot_product_attention(
+            query.transpose(1, 2), keys, values, attn_mask=None if unsaid is None else ~unsaid
+        )
         x = x + self.out(y.transpose(1, 2).flatten(2))
         query = self.query(self.cross_norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         scores = query @ memory[0].transpose(-1, -2) * query.shape[-1] ** -0.5
-        weights = scores.masked_fill(unheard, float("-inf")).softmax(-1)
+        weights = (scores if unheard is None else scores.masked_fill(unheard, float("-inf"))).softmax(-1)
         x = x + self.cross_out((weights @ memory[1]).transpose(1, 2).flatten(2))
         return x + self.narrow(F.gelu(self.wide(self.norm(x)))), keys, values, weights
 
@@ -101,33 +105,35 @@ class WhisperDecoder(nn.Module):
     ) -> tuple[Tensor, list[Said], Tensor]:
         """Read each row's next tokens, one at least. memory: (B, 2 * layers, H, S, D / H); unheard: (B, S) True at
         padding. Returns the states (B, T, D), what was said with the tokens, and the weights of the alignment heads
-        (B, T, S); the T places of a row with fewer tokens are its last ones."""
-        device, before = memory.device, [one.keys.shape[2] for one in said]
-        longest, count = max(before), max(map(len, tokens))
-        keys = torch.stack([F.pad(one.keys, (0, 0, longest - n, 0)) for one, n in zip(said, before, strict=True)])
-        values = torch.stack([F.pad(one.values, (0, 0, longest - n, 0)) for one, n in zip(said, before, strict=True)])
-        rows = torch.tensor([[0] * (count - len(row)) + list(row) for row in tokens], device=device)
-        empty = torch.tensor([count - len(row) for row in tokens], device=device)[:, None]
+        (B, T, S); of the T places of a row its tokens are the first ones."""
+        device, before, news = memory.device, [one.keys.shape[2] for one in said], [len(row) for row in tokens]
+        longest, count = max(before), max(news)
+        keys = _together([one.keys for one in said], longest)
+        values = _together([one.values for one in said], longest)
+        rows = torch.tensor([[*row, *([0] * (count - len(row)))] for row in tokens], device=device)
         past = torch.tensor(before, device=device)[:, None]
         inside = torch.arange(count, device=device)
-        place = (past + inside - empty).clamp(min=0)
-        x = self.tokens(rows) + self.places[place]
-        known = torch.cat([torch.arange(longest, device=device) >= longest - past, inside >= empty], 1)
-        own = torch.arange(longest + count, device=device) == (longest + inside)[:, None]
-        later = torch.arange(longest + count, device=device) > (longest + inside)[:, None]
-        unsaid = ((~known[:, None] | later) & ~own)[:, None]
+        x = self.tokens(rows) + self.places[(past + inside).clamp(max=len(self.places) - 1)]
+        unsaid = None
+        if count > 1 or min(before) < longest:
+            at = torch.arange(longest + count, device=device)
+            missing = (at >= past) & (at < longest)
+            unsaid = (missing[:, None] | (at > (longest + inside)[:, None]))[:, None]
+        nobody = unheard[:, None, None] if bool(unheard.any()) else None
         after, weights = [], []
         for number, block in enumerate(self._blocks()):
             x, key, value, looked = block(
                 x, (keys[:, number], values[:, number]), unsaid,
-                (memory[:, 2 * number], memory[:, 2 * number + 1]), unheard[:, None, None],
+                (memory[:, 2 * number], memory[:, 2 * number + 1]), nobody,
             )  # fmt: skip
             after.append((key, value))
             weights += [looked[:, head] for layer, head in self.config.alignment if layer == number]
         grown = []
-        for row, (n, new) in enumerate(zip(before, tokens, strict=True)):
-            real = [*range(longest - n, longest), *range(longest + count - len(new), longest + count)]
-            grown.append(Said(*(torch.stack([pair[part][row][:, real] for pair in after]) for part in (0, 1))))
+        for row, (n, new) in enumerate(zip(before, news, strict=True)):
+            parts = [torch.stack([pair[part][row] for pair in after]) for part in (0, 1)]
+            if n < longest:
+                parts = [torch.cat([one[:, :, :n], one[:, :, longest:]], 2) for one in parts]
+            grown.append(Said(*parts).first(n + new))
         return self.norm(x), grown, torch.stack(weights).mean(0)
 
     def logits(self, states: Tensor) -> Tensor:
@@ -135,22 +141,34 @@ class WhisperDecoder(nn.Module):
         return F.linear(states, self.tokens.weight)
 
     def quicken(self) -> None:
-        """Keep the readout in 8 bits as well, which is read in a fifth of the time; for a CPU."""
+        """Compute in 8 bits, for a CPU: a token costs the reading of all weights, a quarter of what it was."""
         weight = self.tokens.weight.detach()
         scale = weight.abs().amax(1).clamp_min(1e-8) / 127
         self._readout = ((weight / scale[:, None]).round().to(torch.int8), scale.bfloat16())
+        in_rows_of_8_bits(self)
 
-    def best(self, states: Tensor, allowed: Tensor) -> Tensor:
-        """The likeliest token of states (N, D); allowed: (N, tokens) 0, or -inf for what may not be written.
+    def best(self, states: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """The likeliest token of states (N, D), and the logarithm of its probability; allowed: (N, tokens) 0, or -inf
+        for what may not be written.
 
         With a readout in 8 bits the likeliest few are looked at again exactly.
         """
         if self._readout is None:
-            return (self.logits(states) + allowed).argmax(-1)
+            scores = (self.logits(states) + allowed).log_softmax(-1)
+            found = scores.max(-1)
+            return found.indices, found.values
         rough = torch.ops.aten._weight_int8pack_mm(states.bfloat16(), *self._readout).float() + allowed
         few = rough.topk(LIKELY, -1).indices
         exact = torch.einsum("nkd,nd->nk", self.tokens.weight[few], states) + allowed.gather(-1, few)
-        return few.gather(-1, exact.argmax(-1, keepdim=True))[:, 0]
+        top = exact.max(-1, keepdim=True)
+        return few.gather(-1, top.indices)[:, 0], top.values[:, 0] - rough.logsumexp(-1)
 
     def _blocks(self) -> list[ReadingBlock]:
         return [block for block in self.blocks if isinstance(block, ReadingBlock)]
+
+
+def _together(rows: Sequence[Tensor], longest: int) -> Tensor:
+    """Rows (layers, H, T, D / H) as one tensor (B, layers, H, longest, D / H), filled up at their ends."""
+    if len(rows) == 1:
+        return rows[0][None]
+    return torch.stack([F.pad(one, (0, 0, 0, longest - one.shape[2])) for one in rows])

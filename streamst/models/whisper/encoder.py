@@ -1,8 +1,10 @@
-"""Whisper's encoder made chunk-wise: a frame sees its chunk and seconds before it, and every chunk is encoded once.
+"""Whisper's encoder made chunk-wise: a frame sees its chunk and seconds before it; the last ones are encoded once more.
 
 The weights and the arithmetic are Whisper's (Radford et al., 2022, section 2.2): two convolutions, sinusoidal places,
 pre-norm blocks. Only the mask is new, so whole clips come out as Whisper's own, and the mask of training is the cache
-of inference. Places end at 1,500 frames (30 s): whoever hears longer begins anew before (see recogniser.py).
+of inference. Frames near a chunk's end know little of what follows: `again` of them go through the blocks a second
+time, with the next chunk, and replace what they were (as the right context of Emformer, Shi et al., 2021). Places end
+at 1,500 frames (30 s): whoever hears longer begins anew before (see recogniser.py).
 """
 
 from __future__ import annotations
@@ -31,16 +33,19 @@ class EncoderConfig:
     heads: int = 6
     layers: int = 4
     left: int = 250  # frames before a chunk that it sees
+    again: int = 32  # frames that are encoded once more with the chunk after them
 
 
 @dataclass(frozen=True)
 class EncoderState(State):
     """mel: of the features; frames: (B, 2, 80) the last two; inner: (B, 1, D) the last of the first convolution;
-    keys, values: (B, layers, H, left, D / H), right-aligned; place: (B,) frames encoded so far."""
+    open: (B, again, D) what goes into the blocks once more; keys, values: (B, layers, H, left, D / H) of what came
+    before it; all right-aligned; place: (B,) frames encoded so far."""
 
     mel: MelState
     frames: Tensor
     inner: Tensor
+    open: Tensor
     keys: Tensor
     values: Tensor
     place: Tensor
@@ -89,31 +94,38 @@ class WhisperEncoder(nn.Module):
             self.features.init_state(batch, device, dtype),
             torch.zeros(batch, 2, BANDS, device=device, dtype=dtype),
             torch.zeros(batch, 1, c.dim, device=device, dtype=dtype),
+            torch.zeros(batch, c.again, c.dim, device=device, dtype=dtype),
             cache,
             cache,
             torch.zeros(batch, dtype=torch.long, device=device),
         )
 
     def step(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
-        """x: (B, S), one chunk, S a multiple of 320; ValueError beyond the last of the 1,500 places."""
+        """x: (B, S), one chunk, S a multiple of 320; ValueError beyond the last of the 1,500 places.
+
+        Returns the states (B, again + S / 320, D) of the frames that are encoded once more (of a row that has not heard
+        as many, the last ones) and of the chunk's.
+        """
         mel, features = self.features.step(x, state.mel)
         inner = F.gelu(self.first(_after(state.frames, mel))).transpose(1, 2)
-        y = F.gelu(self.second(_after(state.inner, inner))).transpose(1, 2)
-        count, left = y.shape[1], self.config.left
+        new = F.gelu(self.second(_after(state.inner, inner))).transpose(1, 2)
+        count, left, again = new.shape[1], self.config.left, self.config.again
         place = state.place[:, None] + torch.arange(count, device=x.device)
         if int(place.max()) >= PLACES:
             raise ValueError(f"frame {int(place.max())} has no place; {PLACES} are known")
-        y = y + self._places[place]
-        seen = state.place.clamp(max=left)[:, None]  # of the cache, right-aligned
-        hidden = (torch.arange(left + count, device=x.device) < left - seen)[:, None, None]
+        y = torch.cat([state.open, new + self._places[place]], 1)
+        opened = y[:, count:]
+        known = state.place.clamp(max=left + again)[:, None]  # of cache and `open`
+        hidden = (torch.arange(left + again + count, device=x.device) < left + again - known)[:, None, None]
         keys, values = [], []
         for number, block in enumerate(self.blocks):
             y, key, value = block(y, (state.keys[:, number], state.values[:, number]), hidden)
-            keys.append(key[:, :, count:])
-            values.append(value[:, :, count:])
+            keys.append(key[:, :, count : count + left])
+            values.append(value[:, :, count : count + left])
         after = EncoderState(
-            features, mel[:, -2:], inner[:, -1:], torch.stack(keys, 1), torch.stack(values, 1), state.place + count
-        )
+            features, mel[:, -2:], inner[:, -1:], opened, torch.stack(keys, 1), torch.stack(values, 1),
+            state.place + count,
+        )  # fmt: skip
         return self.norm(y), after
 
     def forward(self, mel: Tensor, chunk: int = -1, left: int = -1, lengths: Tensor | None = None) -> Tensor:

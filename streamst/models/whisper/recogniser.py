@@ -1,9 +1,10 @@
 """Words with times from a stream of speech: chunks encoded once, Whisper's decoder over the states, words that stay.
 
-After each chunk the decoder goes on from the tokens that are certain. A word is certain when its tokens were read at
-least `margin` frames before the end of what was heard (AlignAtt: Papi et al., 2023, section 3) and another word, or the
-end, follows; the rest is shown and may change. A pause, or a full memory, ends the utterance: the next begins with a
-fresh encoder, which hears the last moments again.
+After each chunk the decoder goes on from the tokens that are certain. A word is certain when another word, or the end,
+follows, its tokens were read at least `margin` frames before the end of what was heard (AlignAtt: Papi et al., 2023,
+section 3), and each was likely or was written after the chunk before, too (local agreement: Liu et al., 2020); the rest
+is shown and may change. A pause, or a full memory, ends the utterance: the next begins with a fresh encoder, which
+hears the last moments again.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from streamst.errors import InputError
 from streamst.models.glossary import Glossary
 from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening
 from streamst.models.segment import SegmentConfig
-from streamst.models.whisper.decoder import DecoderConfig, Said, WhisperDecoder
+from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
 from streamst.models.whisper.encoder import FRAME_MS, FRAME_SAMPLES, PLACES, EncoderConfig, EncoderState, WhisperEncoder
 from streamst.models.whisper.vocabulary import Vocabulary
-from streamst.models.whisper.writing import Draft, Token, Writing
+from streamst.models.whisper.writing import Token, Writing
+from streamst.nn.eight_bits import in_rows_of_8_bits
 from streamst.nn.state import stacked
 from streamst.policies.base import Need
 
@@ -42,6 +44,9 @@ class WhisperConfig:
     suppressed: tuple[int, ...] = ()  # never written
     suppressed_first: tuple[int, ...] = (220, 50_256)  # never written first
     margin: int = 10  # frames before the end of the audio from which words are not yet certain
+    sure: float = -0.2  # log-probability above which a token needs no second pass
+    unlikely: float = -2.0  # log-probability of a first token below which nobody spoke
+    fading: float = 0.5  # of the loudest frame, from utterance to utterance
     tail: int = 25  # frames of silence that flush a stream
     fill: int = 130  # frames of silence after the memory
     pause: int = 40  # silent frames after a word that end an utterance
@@ -62,7 +67,6 @@ class Ear:
 
     encoder: EncoderState  # one row
     memory: Tensor  # (2 * layers, H, T, D / H) of the utterance
-    said: Said  # of all certain tokens but the last, the prompt in front
     certain: tuple[Token, ...] = ()
     draft: tuple[Token, ...] = ()
     before: tuple[HeardWord, ...] = ()  # words of earlier utterances
@@ -98,12 +102,17 @@ class WhisperRecogniser(nn.Module):
             self._silence = self.decoder.heard(self.silence[None])[0]
         return self._silence
 
+    def quicken(self) -> None:
+        """Compute in 8 bits, for a CPU."""
+        self.decoder.quicken()
+        in_rows_of_8_bits(self.encoder)
+
     def init_state(self, glossary: Glossary = NO_GLOSSARY) -> Ear:
         """Nothing heard."""
         device = self.silence.device
         c = self.config.decoder
         memory = torch.zeros(2 * c.layers, c.heads, 0, c.dim // c.heads, device=device)
-        return Ear(self.encoder.init_state(1, device), memory, self.decoder.nothing_said())
+        return Ear(self.encoder.init_state(1, device), memory)
 
     def chunk_samples(self, chunk_ms: int) -> int:
         """The samples of a chunk; InputError names the allowed chunks."""
@@ -145,13 +154,15 @@ class WhisperRecogniser(nn.Module):
         after = []
         for row, (state, chunk) in enumerate(zip(states, chunks, strict=True)):
             own = encoder if len(states) == 1 else encoder.select([row])
-            frames = state.frames + y.shape[1]
+            count = len(chunk) // FRAME_SAMPLES
+            frames, again = state.frames + count, min(self.config.encoder.again, state.memory.shape[2])
             rms = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt()
             loudest = max(state.loudest, float(rms.max()))
             loud = (rms > max(self.config.loudness, self.config.quieter * loudest)).nonzero()
             last = int(loud[-1]) + state.frames if len(loud) else state.sound
             pcm = torch.cat([state.pcm, chunk])[-3 * self.sample_rate_hz :]
-            grown = torch.cat([state.memory, memory[row]], 2)
+            kept = state.memory[:, :, : state.memory.shape[2] - again]
+            grown = torch.cat([kept, memory[row][:, :, -again - count :]], 2)
             after.append(replace(state, encoder=own, memory=grown, frames=frames, sound=last, pcm=pcm, loudest=loudest))
         return after
 
@@ -162,22 +173,21 @@ class WhisperRecogniser(nn.Module):
         if not rows:
             return after
         found = Writing(self, [states[r] for r in rows]).run()
-        for row, draft in zip(rows, found, strict=True):
-            after[row] = self._settle(states[row], draft, final[row])
+        for row, tokens in zip(rows, found, strict=True):
+            after[row] = self._settle(states[row], tokens, final[row])
         return after
 
-    def _settle(self, state: Ear, found: Draft, final: bool) -> Ear:
+    def _settle(self, state: Ear, tokens: Sequence[Token], final: bool) -> Ear:
         """Make certain what is certain of what was found."""
         limit = state.memory.shape[2] - self.config.margin
-        tokens = found.tokens
         count = len(tokens) if final else 0
         for at, token in enumerate(tokens[:-1]):
-            if final or token.frame >= limit:
+            agreed = token.passes > 1 or token.log_prob > self.config.sure
+            if final or token.frame >= limit or not agreed:
                 break
             if self.vocabulary.starts_word[tokens[at + 1].number]:
                 count = at + 1
-        said = found.said.first(found.read + count - 1) if count else state.said
-        return replace(state, certain=(*state.certain, *tokens[:count]), draft=tokens[count:], said=said)
+        return replace(state, certain=(*state.certain, *tokens[:count]), draft=tuple(tokens[count:]))
 
     def _turn(self, state: Ear, final: bool) -> Ear:
         """Begin another utterance where this one has ended, or is full."""
@@ -202,6 +212,7 @@ class WhisperRecogniser(nn.Module):
         fresh = replace(
             self.init_state(), before=(*state.before, *words), origin=state.frames - rehear,
             frames=state.frames - rehear, sound=state.sound, start=state.start,
+            loudest=self.config.fading * state.loudest,
         )  # fmt: skip
         if not rehear:
             return replace(fresh, pcm=state.pcm)

@@ -14,6 +14,7 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary
+from streamst.nn.eight_bits import possible
 
 KIND = "whisper"
 PIECES = "pieces.txt"
@@ -40,8 +41,8 @@ def save(ear: WhisperRecogniser, directory: Path) -> None:
     (directory / PIECES).write_text(pieces, "ascii")
 
 
-def load(directory: Path, device: torch.device | str = "cpu") -> WhisperRecogniser:
-    """The ear in `directory`; CheckpointError names what is missing or does not fit."""
+def load(directory: Path, device: torch.device | str = "cpu", quick: bool = True) -> WhisperRecogniser:
+    """The ear in `directory`, on a CPU in 8 bits where `quick`; CheckpointError names what lacks or does not fit."""
     config = from_dict(WhisperConfig, checkpoint.read_config(directory, KIND))
     ear = WhisperRecogniser(config, Vocabulary.load(directory / PIECES))
     packed = _Packed(_packed(ear.state_dict()))
@@ -52,8 +53,8 @@ def load(directory: Path, device: torch.device | str = "cpu") -> WhisperRecognis
         whole[name] = found[f"{name}:whole"].float() * found[f"{name}:scale"]
     ear.load_state_dict(whole)
     ear = ear.to(device).eval()
-    if ear.silence.device.type == "cpu":
-        ear.decoder.quicken()
+    if quick and ear.silence.device.type == "cpu" and possible():
+        ear.quicken()
     return ear
 
 

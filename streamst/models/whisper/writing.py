@@ -1,7 +1,7 @@
 """Greedy decoding over growing memories, of several speakers together.
 
-What was written of a draft after the chunk before is read at once and kept as far as it would be written again, so that
-a chunk costs about one step of the decoder more than it has new tokens.
+What is certain is read again after each chunk, over all that is known by now. So is the draft after the chunk before,
+which is kept as far as it would be written again: a chunk costs one step of the decoder more than it has new tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamst.models.whisper.decoder import Said
 from streamst.models.whisper.encoder import FRAME_MS
 
 if TYPE_CHECKING:
@@ -29,16 +28,8 @@ class Token:
 
     number: int
     frame: int
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What was written after the certain tokens; said: of all that was read; read: how many tokens of it come before
-    the draft's."""
-
-    tokens: tuple[Token, ...]
-    said: Said
-    read: int
+    log_prob: float = 0.0
+    passes: int = 1  # in which it was written here
 
 
 class Writing:
@@ -52,42 +43,39 @@ class Writing:
             for s, n in zip(states, self.heard, strict=True)
         ]
         longest = max(one.shape[2] for one in whole)
-        self.memory = torch.stack([F.pad(one, (0, 0, 0, longest - one.shape[2])) for one in whole])
+        padded = [F.pad(one, (0, 0, 0, longest - one.shape[2])) for one in whole]
+        self.memory = torch.stack(padded) if len(padded) > 1 else whole[0][None]
         lengths = torch.tensor([one.shape[2] for one in whole], device=self.memory.device)
         self.unheard = torch.arange(longest, device=self.memory.device) >= lengths[:, None]
         self.tokens: list[list[Token]] = [[] for _ in states]
-        self.said = [state.said for state in states]
-        self.read = [0] * len(states)
         words = torch.zeros(ear.decoder.config.tokens, device=self.memory.device)
         words[ear.vocabulary.end + 1 :] = float("-inf")
         words[list(self.config.suppressed)] = float("-inf")
         self._words = words
 
     @torch.inference_mode()
-    def run(self) -> list[Draft]:
-        """A draft of each speaker."""
-        open_rows = list(range(len(self.states)))
+    def run(self) -> list[tuple[Token, ...]]:
+        """What each speaker said after the certain tokens."""
+        decoder, open_rows = self.ear.decoder, list(range(len(self.states)))
         after = [[t.number for t in state.draft] for state in self.states]  # read on trust
-        tokens = []
-        for row, state in enumerate(self.states):
-            start = [state.certain[-1].number] if state.certain else list(self.config.prompt)
-            self.read[row] = self.said[row].keys.shape[2] + len(start)
-            tokens.append([*start, *after[row]])
+        known = [[*self.config.prompt, *(t.number for t in state.certain)] for state in self.states]
+        tokens = [[*certain, *trusted] for certain, trusted in zip(known, after, strict=True)]
+        said = [decoder.nothing_said() for _ in self.states]
         while open_rows:
-            y, said, weights = self.ear.decoder.step(
-                [tokens[r] for r in open_rows], [self.said[r] for r in open_rows], self.memory[open_rows],
-                self.unheard[open_rows],
-            )  # fmt: skip
+            everyone = len(open_rows) == len(self.states)
+            memory, unheard = (x if everyone else x[open_rows] for x in (self.memory, self.unheard))
+            y, grown, weights = decoder.step(
+                [tokens[r] for r in open_rows], [said[r] for r in open_rows], memory, unheard
+            )
             going = []
             for place, row in enumerate(open_rows):
-                count = len(after[row]) + 1
-                if self._take(row, after[row], y[place, -count:], weights[place, -count:]):
+                count, size = len(after[row]) + 1, len(tokens[row])
+                if self._take(row, after[row], y[place, size - count : size], weights[place, size - count : size]):
                     going.append(row)
                     tokens[row], after[row] = [self.tokens[row][-1].number], []
-                self.said[row] = said[place].first(self.read[row] + max(0, len(self.tokens[row]) - 1))
+                    said[row] = grown[place].first(len(known[row]) + len(self.tokens[row]) - 1)
             open_rows = going
-        rows = zip(self.tokens, self.said, self.read, strict=True)
-        return [Draft(tuple(tokens), said, read) for tokens, said, read in rows]
+        return [tuple(tokens) for tokens in self.tokens]
 
     def _take(self, row: int, trusted: Sequence[int], states: Tensor, weights: Tensor) -> bool:
         """Write the likeliest tokens after each of the places (T, D) as long as they are the `trusted` ones; False at
@@ -100,12 +88,17 @@ class Writing:
             row
         ]:  # what is certain stays: a new word comes after it, never a piece that would change it
             allowed[0, : self.ear.vocabulary.end].masked_fill_(self.ear.inner, float("-inf"))
-        best = self.ear.decoder.best(states, allowed).tolist()
+        found, likely = self.ear.decoder.best(states, allowed)
+        best, likely = found.tolist(), likely.tolist()
         frames = weights[:, : self.heard[row]].argmax(-1).tolist()
+        if fresh and likely[0] < self.config.unlikely:
+            return False
         for place, (token, frame) in enumerate(zip(best, frames, strict=True)):
             if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token):
                 return False
-            self.tokens[row].append(Token(token, frame))
+            kept = place < len(trusted) and token == trusted[place]
+            passes = self.states[row].draft[place].passes + 1 if kept else 1
+            self.tokens[row].append(Token(token, frame, likely[place], passes))
             if place == len(trusted) or token != trusted[place]:
                 break
         return True
