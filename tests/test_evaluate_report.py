@@ -20,8 +20,10 @@ from streamst.evaluate.log.manifest import Reference
 from streamst.evaluate.log.recording import Recording, SpeechChunk, replay
 from streamst.evaluate.metrics.degeneracy import degeneracy
 from streamst.evaluate.metrics.latency import Utterance
+from streamst.evaluate.metrics.result import Metric
 from streamst.evaluate.report.compare import compare
 from streamst.evaluate.report.page import Point, page_data, worst_first, write_html
+from streamst.evaluate.report.regimes import regime_of
 from streamst.evaluate.report.score import Score, ScoreOptions, score
 from streamst.evaluate.report.write import comparison_table, figure, metrics_table, segment_lines, verdict
 
@@ -418,7 +420,10 @@ def test_a_browser_draws_curves_and_timelines_without_a_network(tmp_path: Path) 
         view.goto(path.as_uri())
         assert view.locator("#curve circle").count() == 6
         assert view.locator("#curve polygon").count() == 2  # confidence bands
+        assert view.get_by_label("Latency").input_value() == "YAAL"  # of clips, LongYAAL
+        assert view.locator("#curve .regime").count() == 1  # nobody is later than 2 s
         view.get_by_label("Latency").select_option("LAAL_CA_queue")
+        assert view.locator("#curve .regime").count() == 0  # they are not defined by it
         assert "LAAL_CA_queue" in (view.locator("#curve svg").text_content() or "")
         view.get_by_label("Run").select_option("hasty 2")
         view.get_by_label("find").fill("Bahnhof")
@@ -460,6 +465,20 @@ def test_stream_laal_of_simulstream_cuts_words_at_blanks_only_as_that_tool_does(
     assert found["StreamLAAL_simulstream"] == pytest.approx(821.1805555555555, rel=1e-9)
     assert found["StreamLAAL_simulstream_CA_simulstream"] == pytest.approx(871.1805555555555, rel=1e-9)
     assert found["StreamLAAL_fbk"] != found["StreamLAAL_simulstream"]  # that one counts "10" and "000"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "regime"),
+    [
+        ("LongYAAL", 2000.0, "low"),
+        ("LongYAAL", 2000.1, "high"),
+        ("YAAL", 4000.0, "high"),
+        ("YAAL", 4001.0, "beyond"),
+        ("LAAL", 900.0, None),
+    ],
+)
+def test_a_run_is_in_the_regime_that_iwslt_ranks_it_in(name: str, value: float, regime: str | None) -> None:
+    assert regime_of({name: Metric(value, "ms", "made-up")}) == regime
 
 
 DEGENERACY = LOGS / "degeneracy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamst.evaluate.log.clock import Step, step_times
 from streamst.evaluate.metrics.latency import FORMULAS, Utterance
+from streamst.evaluate.metrics.longform import LONG_FORMULAS, Segment
 from streamst.events import Caption, Words
 from streamst.server.room.meter import Meter
 from streamst.server.wire.summary import Lags
@@ -47,6 +49,7 @@ def test_a_hand_worked_stream() -> None:
     reading = meter.reading()
     assert reading.laal_ms == pytest.approx((1000 + 1250 + 1500) / 3)
     assert reading.stream_laal_ms == reading.laal_ms == reading.al_ms
+    assert reading.long_yaal_ms == pytest.approx((1000 + 1250 + 1500 + 750) / 4)  # which counts it
     assert reading.start_offset_ms == 1000.0
     assert reading.words == 4
 
@@ -118,6 +121,8 @@ def test_the_meter_equals_the_report(pushes: list[tuple[float, float, int]]) -> 
         last = delays[-1]  # the segment's source is what was heard of it when it was written last
         assert reading.laal_ms == FORMULAS["LAAL"].compute(Utterance(tuple(delays), last))
         assert reading.al_ms == FORMULAS["AL"].compute(Utterance(tuple(delays), last))
+        segment = Segment("", "", Utterance(tuple(delays), last), math.inf, math.inf)
+        assert reading.long_yaal_ms == LONG_FORMULAS["LongYAAL"].compute(segment, segment.utterance)
         queue = [time for time, step in zip(step_times(log, "queue"), log, strict=True) for _ in step.written]
         expected = FORMULAS["LAAL"].compute(Utterance(tuple(queue), last))
         assert reading.laal_ca_ms == pytest.approx(expected)

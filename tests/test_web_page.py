@@ -51,6 +51,7 @@ def test_captions_in_both_languages_and_german_speech_come_while_the_speaker_is_
     expect(page.locator("#captions p.en").first).to_have_text(re.compile(r"\w"))
     expect(page.locator("#captions p.de").first).to_have_text(re.compile(r"\w"))
     expect(page.locator("#laal")).to_have_text(re.compile(r"^\d+\.\d s$"))
+    expect(page.locator("#long-yaal")).to_have_text(re.compile(r"^\d+\.\d s$"))
     until(page, lambda: figure(page, "#voice", "energy") > 0.5)
     heard_ms = figure(page, "#upload", "sent-ms")
     page.screenshot(path=folder(SCREENSHOTS) / "speaking-1280.png")

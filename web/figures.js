@@ -14,9 +14,10 @@ export function seconds(ms) {
 }
 
 /** { texts: element id -> text, parts: the shares of the delay, explanation } of a `latency` message or a summary. */
-export function figuresOf({ laal_ms, split }) {
+export function figuresOf({ laal_ms, long_yaal_ms, split }) {
   const texts = {};
   if (typeof laal_ms === "number") texts.laal = seconds(laal_ms);
+  if (typeof long_yaal_ms === "number") texts["long-yaal"] = seconds(long_yaal_ms);
   const known = Object.keys(PARTS).filter((name) => typeof split?.[name] === "number");
   if (known.length === 0) return { texts };
   const total = known.reduce((sum, name) => sum + split[name], 0);

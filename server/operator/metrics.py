@@ -24,6 +24,7 @@ RECENT_WORDS = 2000  # that the percentiles of lag are of
 # Histograms of sessions that ended: name, what of, where the report has it, what makes its unit the metric's, buckets.
 _OF_SESSIONS: tuple[tuple[str, str, Callable[[Summary], float | None], float, tuple[float, ...]], ...] = (
     ("laal_seconds", "Length-adaptive average lagging", lambda one: one.laal_ms, 1e-3, _LATENCIES_S),
+    ("long_yaal_seconds", "LongYAAL, without a reference", lambda one: one.long_yaal_ms, 1e-3, _LATENCIES_S),
     ("laal_ca_seconds", "The same with computation", lambda one: one.laal_ca_ms, 1e-3, _LATENCIES_S),
     (
         "start_offset_seconds", "From the begin of speech to the first word",

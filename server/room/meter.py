@@ -6,6 +6,7 @@ has as many words as were written so far, the source is as long as the audio hea
     stream_laal_ms  LAAL of the whole stream under that definition: what a report says of a recording at its end
     laal_ms, al_ms  the mean over the segments that wrote something, delays and length counted from where a segment's
                     speech begins (StreamLAAL without a reference): a pause between two sentences is not a lead
+    long_yaal_ms    as laal_ms, but of every word: it ends with the recording, LAAL with the audio heard so far
     laal_ca_ms      as laal_ms, on the `queue` clock: finish_j = max(arrival_j, finish_{j-1}) + compute_j
     lag_ms          from the arrival at the server of the last audio that was heard until its words left the model
     start_offset_ms audio heard when the first word was written
@@ -60,7 +61,7 @@ class Meter:
         self._segment: _Segment | None = None
         self._segment_number = -1
         self._starts_ms: dict[int, float] = {}
-        self._closed: dict[str, list[float]] = {"LAAL": [], "AL": [], "CA": []}
+        self._closed: dict[str, list[float]] = {"LAAL": [], "AL": [], "CA": [], "LongYAAL": []}
         self._lags_ms: deque[float] = deque(maxlen=REMEMBERED)
         self._compute_ms: deque[float] = deque(maxlen=RECENT)
         self._policy_ms: deque[float] = deque(maxlen=RECENT)
@@ -124,6 +125,7 @@ class Meter:
                 "compute": _average(self._compute_ms),
                 "playback": self.playback_ms,
             },
+            long_yaal_ms=self._mean("LongYAAL"),
         )
 
     @property
@@ -143,6 +145,7 @@ class Meter:
             al_ms=now.al_ms,
             stream_laal_ms=now.stream_laal_ms,
             laal_ca_ms=now.laal_ca_ms,
+            long_yaal_ms=now.long_yaal_ms,
             start_offset_ms=now.start_offset_ms,
             lag_ms=_percentiles(sorted(self._lags_ms)),
         )
@@ -159,7 +162,8 @@ class Meter:
 
     @staticmethod
     def _values(segment: _Segment) -> dict[str, float]:
-        values = {"LAAL": segment.value("LAAL"), "AL": segment.value("AL"), "CA": segment.value("LAAL", aware=True)}
+        values = {name: segment.value(name) for name in ("LAAL", "AL", "LongYAAL")}
+        values["CA"] = segment.value("LAAL", aware=True)
         return {name: value for name, value in values.items() if value is not None}
 
     def _mean(self, name: str) -> float | None:

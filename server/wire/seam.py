@@ -184,6 +184,7 @@ class Latency:
     source_ms: float
     rtf: float | None
     split: dict[str, float | None]  # network, buffer, policy, compute, playback [ms]
+    long_yaal_ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Lateness:
     al_ms: float | None = None
     stream_laal_ms: float | None = None
     laal_ca_ms: float | None = None
+    long_yaal_ms: float | None = None
     start_offset_ms: float | None = None
     lag_ms: Lags | None = None
 

@@ -37,7 +37,8 @@ def main() -> None:
         setting = parse_setting(str(best.policy), int(best.chunk_ms or 0))
         dial[name] = {"policy": setting.policy, "chunk_ms": setting.chunk_ms, "params": dict(setting.params)}
         print(f"{name}: {best.policy} in chunks of {best.chunk_ms} ms, BLEU {best.quality:.1f}, chrF {best.chrf:.1f}, "
-              f"LAAL {best.laal_ms:.0f} ms, {100 * best.quality / offline.quality:.0f} % of offline")  # fmt: skip
+              f"LongYAAL {best.yaal_ms:.0f} ms, LAAL {best.laal_ms:.0f} ms, "
+              f"{100 * best.quality / offline.quality:.0f} % of offline")  # fmt: skip
     if arguments.write:
         arguments.write.write_text(json.dumps({arguments.pair: dial}, indent=1) + "\n", encoding="utf-8")
         read_dial(arguments.write)  # or an error that says what is wrong with it

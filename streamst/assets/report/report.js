@@ -118,6 +118,13 @@ function drawCurve(section) {
     const sx = (v) => L + ((v - x0) / (x1 - x0)) * (W - L - 16);
     const sy = (v) => H - B - ((v - y0) / (y1 - y0)) * (H - B - 14);
     const svg = shape(holder, "svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${y} against ${x}` });
+    if (data.regimes.names.includes(x)) data.regimes.bands.forEach(([name, from, to], i) => {
+      const [a, b] = [Math.max(from, x0), Math.min(to, x1)];
+      if (a >= b) return;
+      tip(shape(svg, "rect", { x: sx(a), y: 14, width: sx(b) - sx(a), height: H - B - 14, class: `regime regime${i}` }),
+        `IWSLT's ${name} regime: ${from / 1000} to ${to / 1000} s`);
+      shape(svg, "text", { x: sx(b) - 6, y: 28, "text-anchor": "end", class: "soft" }, `IWSLT ${name}`);
+    });
     for (const v of ticks(x0, x1, 8)) {
       shape(svg, "line", { x1: sx(v), x2: sx(v), y1: 14, y2: H - B, class: "axis" });
       shape(svg, "text", { x: sx(v), y: H - B + 18, "text-anchor": "middle", class: "soft" }, ranks.format(v));

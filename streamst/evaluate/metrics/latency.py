@@ -208,7 +208,12 @@ def count_empty(utterances: Sequence[Utterance]) -> Metric:
 
 
 def running(name: str, delays_ms: Sequence[float], heard_ms: float) -> float | None:
-    """The live meter: a metric of an unfinished stream, source length = audio heard so far, no reference [ms]."""
+    """The live meter: a metric of an unfinished stream, source length = audio heard so far, no reference [ms].
+
+    LongYAAL counts every word: it stops at the end of the recording, which is not known yet.
+    """
+    if name == "LongYAAL":
+        return yet_another_average_lagging(Utterance(tuple(delays_ms), heard_ms), math.inf)
     base, _ = split_name(name)
     return FORMULAS[base].compute(Utterance(tuple(delays_ms), heard_ms))
 

@@ -24,6 +24,7 @@ from streamst.evaluate.log.recording import Recording
 from streamst.evaluate.log.units import split_units
 from streamst.evaluate.metrics.speech import playback
 
+from .regimes import RANKED_BY, REGIMES
 from .rows import Row
 from .score import Score
 
@@ -87,6 +88,7 @@ def page_data(points: Sequence[Point], audio_root: Path | None) -> dict[str, Any
     return {
         "level": f"{points[0].score.level:.0%}",
         "axes": {"latency": LATENCY_AXES, "quality": QUALITY_AXES},
+        "regimes": {"names": [*RANKED_BY, *(f"{name}_CA_queue" for name in RANKED_BY)], "bands": REGIMES},
         "columns": [name for name in COLUMNS if name in known],
         "histograms": [name for name in HISTOGRAMS if name in known],
         "units": units,

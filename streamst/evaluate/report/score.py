@@ -22,6 +22,7 @@ from streamst.evaluate.metrics.quality import edit_counts, error_rate, sacrebleu
 from streamst.evaluate.metrics.result import Metric, signature
 
 from .failures import Failure, Verdict, failures, verdict_of
+from .regimes import regime_of
 from .rows import (
     Row,
     gaps_of,
@@ -81,7 +82,9 @@ class Score:
         hours = sum(r.source_ms for r in recordings) / 3.6e6
         length = f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
         segments = f", {len(self.rows)} reference segments" if len(self.rows) != len(recordings) else ""
-        return f"{len(recordings)} recordings, {length} of audio{segments}; {self.log_format} log"
+        regime = regime_of(self.metrics)
+        ranked = f"; IWSLT regime: {regime}" if regime else ""
+        return f"{len(recordings)} recordings, {length} of audio{segments}; {self.log_format} log{ranked}"
 
     def _recordings(self) -> list[Recording]:
         return list({id(row.recording): row.recording for row in self.rows}.values())
@@ -96,6 +99,7 @@ class Score:
             "percentiles": self.percentiles,
             "notes": list(self.notes),
             "verdict": self.verdict,
+            "regime": regime_of(self.metrics),
             "failures": {one.name: one.as_json() for one in self.failures},
             "gaps_ms": {r.name: gaps_of(r) for r in self._recordings() if r.speech},
             "rows": [
