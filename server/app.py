@@ -31,6 +31,8 @@ import streamst
 from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
+from streamst.server.audience.rooms import Rooms
+from streamst.server.audience.routes import RoomRoutes
 from streamst.server.foreign.compatible import Compatible
 from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.headers import SecurityHeaders
@@ -72,7 +74,8 @@ class Service:
             raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
         self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.workers.room)
         self.defaults = Settings(target=pipeline.targets[0], policy=options.policy, latency=options.latency)
-        reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer)
+        self.rooms = Rooms(options, self.metrics, self.offer, lambda: self.workers.codec)
+        reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer, self.rooms)
         self.entrance = Entrance(self.sessions, options)
         self.routes: list[BaseRoute] = [
             Route("/healthz", self._by_name(self.healthz)),
@@ -80,6 +83,7 @@ class Service:
             Route("/metrics", self._by_name(self.show_metrics)),
             Route("/v1/info", self._by_name(self.info)),
             *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
+            *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer).routes,
             *Compatible(reception, self.entrance).routes,
             Mount("/", StaticFiles(directory=WEB, html=True)),
         ]
@@ -166,6 +170,7 @@ def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         service.workers.close()
+        service.rooms.close()
 
     app = Starlette(routes=service.routes, middleware=[Middleware(SecurityHeaders)], lifespan=lifespan)
     app.state.service = service

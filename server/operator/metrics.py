@@ -86,6 +86,18 @@ class Metrics:
         self.underruns = Counter("streamst_speech_underruns", "Gaps where speech should have gone on", registry=r)
         self.rate_changes = Counter("streamst_speech_rate_changes", "Times the voice changed its pace", registry=r)
         self.lag_s = Lags(r)
+        self.rooms = Gauge("streamst_rooms", "Rooms of speakers who are there or awaited", registry=r)
+        self.listeners = Gauge("streamst_listeners", "Listeners in all rooms", registry=r)
+        self.listeners_refused = Counter("streamst_listeners_refused", "Listeners not let in", ["why"], registry=r)
+        self.jumps = Counter(
+            "streamst_listener_jumps", "Times a listener was so far behind as to jump to the present", registry=r
+        )
+        self.listener_lag_s = _histogram(
+            r, "streamst_listener_lag_seconds", "From an event until it was handed to a listener's connection"
+        )
+        self.uncoded_s = Counter(
+            "streamst_room_speech_uncoded_seconds", "Speech that listeners missed as coding it fell behind", registry=r
+        )
 
     def end(self, code: int, name: str, fault: bool) -> None:
         """A connection ended with this close code. fault: that is an error, and no mere going."""

@@ -7,6 +7,18 @@ from dataclasses import dataclass
 
 from streamst.errors import ConfigError
 
+_AT_LEAST_ONE = (
+    "max_sessions", "workers", "max_message_bytes", "max_text_bytes", "queue_bytes", "replay_bytes", "room_listeners",
+)  # fmt: skip
+_ABOVE_ZERO = (
+    "idle_s", "silence_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s",
+    "listener_behind_s",
+)  # fmt: skip
+_NOT_NEGATIVE = (
+    "speed_limit", "burst_s", "drain_s", "park_s", "max_parked", "address_sessions", "address_connections",
+    "address_rate", "max_listeners", "address_listeners", "room_kept_s",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -42,6 +54,11 @@ class ServerOptions:
     address_sessions: int = 32  # at once from one address, places kept for it included; 0 is no limit but the places
     address_connections: int = 200  # of any kind at once from one address; 0 is no limit but all there may be
     address_rate: int = 600  # connections in a minute from one address; 0 is no limit
+    room_listeners: int = 500  # of one room at once
+    max_listeners: int = 800  # of all rooms at once; 0: no rooms
+    address_listeners: int = 200  # of all rooms at once from one address; 0 is no limit but those of rooms
+    room_kept_s: float = 600.0  # how long a room's captions can be had after its end; 0: not at all [s]
+    listener_behind_s: float = 10.0  # a listener who falls so far behind jumps to the present [s]
     credit_s: float = 10.0  # audio that a client may have on its way, not yet heard [s]
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed: addresses or networks
 
@@ -50,14 +67,12 @@ class ServerOptions:
             raise ConfigError(f"port {self.port} is not a port; allowed: 0 to 65535")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("TLS needs a certificate and its key: give both tls_cert and tls_key, or neither")
-        for name in ("max_sessions", "workers", "max_message_bytes", "max_text_bytes", "queue_bytes", "replay_bytes"):
+        for name in _AT_LEAST_ONE:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
-        for name in ("idle_s", "silence_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s"):
+        for name in _ABOVE_ZERO:
             _require(getattr(self, name) > 0, name, getattr(self, name), "be above 0")
-        for name in ("speed_limit", "burst_s", "drain_s", "park_s", "max_parked"):
-            _require_none_below_zero(name, getattr(self, name))
-        for name in ("address_sessions", "address_connections", "address_rate"):
-            _require_none_below_zero(name, getattr(self, name))
+        for name in _NOT_NEGATIVE:
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "not be negative")
         for proxy in self.trusted_proxies:
             _require_network(proxy)
         if 0 < self.speed_limit < 1:
@@ -85,10 +100,6 @@ def _require_network(proxy: str) -> None:
         ipaddress.ip_network(proxy, strict=False)
     except ValueError as error:
         raise ConfigError(f"trusted_proxies: {proxy!r} is no address and no network") from error
-
-
-def _require_none_below_zero(name: str, value: float) -> None:
-    _require(value >= 0, name, value, "not be negative")
 
 
 def _require(right: bool, name: str, value: float, rule: str) -> None:

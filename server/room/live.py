@@ -50,13 +50,17 @@ def open_session(pipeline: Pipeline, settings: Settings) -> Session:
     assert settings.target is not None
     assert settings.latency is not None
     return pipeline.session(
-        target=settings.target, policy=settings.policy, latency=settings.latency, speech="audio" in settings.output
+        target=settings.target,
+        policy=settings.policy,
+        latency=settings.latency,
+        speech=settings.room or "audio" in settings.output,
     )
 
 
 def _same_but_for_the_dial(settings: Settings, other: Settings) -> bool:
-    """Whether they differ in policy and latency at most."""
-    return dataclasses.replace(settings, policy=other.policy, latency=other.latency) == other
+    """Whether they differ in policy and latency at most, and in a room that asks no more of the session."""
+    room = other.room if "audio" in settings.output else settings.room
+    return dataclasses.replace(settings, policy=other.policy, latency=other.latency, room=room) == other
 
 
 def _setting(pipeline: Pipeline, settings: Settings) -> Setting:
@@ -249,7 +253,8 @@ class LiveStream:
                     wrote = True
                     answers += [event] if captions else []
                 case Speech():
-                    answers += yield from self._encoding(event)
+                    answers += [event] if self.settings.room else []
+                    answers += (yield from self._encoding(event)) if "audio" in self.settings.output else []
                 case Finished():
                     self._segments = max(self._segments, self._require().base_segment + event.segments)
                     self._decoder_calls += event.decoder_calls

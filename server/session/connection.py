@@ -29,6 +29,7 @@ from streamst.server.wire.seam import (
     Ping,
     Pong,
     Reply,
+    RoomState,
     WireProtocol,
 )
 
@@ -56,6 +57,7 @@ class Connection:
         self._dropped: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._heard_any = False
         self._credit_ms = served.credit_ms  # as told last
+        self._room: RoomState | None = None  # as told last
 
     async def run(self, *first: Answer) -> Ending | Hello:
         """Say `first`, then serve until the end; returns how it ended, the client told.
@@ -198,6 +200,7 @@ class Connection:
                     )
                 else:
                     self._grant()
+                    self._tell_of_room()
                     await asyncio.wait([draining], timeout=min(idle_s, left_s, 1.0))
         finally:
             draining.cancel()
@@ -210,6 +213,14 @@ class Connection:
         if abs(credit_ms - self._credit_ms) > CREDIT_CHANGE * self._credit_ms:
             self._credit_ms = credit_ms
             self._answer(Flow(credit_ms))
+
+    def _tell_of_room(self) -> None:
+        """Tell who listens, if that has changed."""
+        audience = self.served.audience
+        state = None if audience is None else audience.state()
+        if state is not None and state != self._room:
+            self._room = state
+            self._answer(state)
 
     def _answer(self, answer: Answer) -> None:
         self._direct.append(self.protocol.render(answer, self.served.emit_ms))

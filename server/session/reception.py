@@ -13,6 +13,7 @@ from streamst.server.wire import codes
 from streamst.server.wire.native import NativeProtocol
 from streamst.server.wire.seam import Failure, Hello, Offer, Resumption, Settings, Welcome, WireProtocol
 
+from .audience import Audiences
 from .connection import Connection, say_and_close
 from .link import Link, Lost
 from .served import GONE, Ending, Served
@@ -32,9 +33,10 @@ class Reception:
         metrics: Metrics,
         defaults: Settings,
         offer: Callable[[], Offer],
+        audiences: Audiences | None = None,
     ) -> None:
         self.workers, self.sessions, self.options, self.metrics = workers, sessions, options, metrics
-        self.defaults, self.offer = defaults, offer
+        self.defaults, self.offer, self.audiences = defaults, offer, audiences
 
     async def serve(
         self,
@@ -82,7 +84,9 @@ class Reception:
 
     def _open(self, link: Link, protocol: WireProtocol, kept: Reservation) -> Served:
         owner = kept.owner or link.owner
-        served = Served(kept.session_id, protocol, self.workers, self.defaults, self.options, link.peer, owner)
+        served = Served(
+            kept.session_id, protocol, self.workers, self.defaults, self.options, link.peer, owner, self.audiences
+        )
         self.sessions.open(served)
         return served
 

@@ -27,6 +27,8 @@ from .link import WebSocketLink
 from .reception import Reception
 from .reports import among
 
+BEGIN_S = 30.0  # that a session may take from its place to its first word, before its room is over
+
 
 class NativeRoutes:
     """In front of one reception."""
@@ -51,18 +53,25 @@ class NativeRoutes:
             settings = read_settings(await read_json(request, self._options.max_text_bytes))
             owner = self._entrance.admit(request, bearer(request))
             token, kept = self._sessions.reserve(settings, owner, address_of(request))
+            room = self._room(kept.session_id) if settings.room else None
         except ProtocolError as error:
             return self._entrance.refusal(error)
-        return JSONResponse(
-            {
-                "url": "/v1/stream",
-                "token": token,
-                "session_id": kept.session_id,
-                "expires_in_ms": round(self._options.reservation_s * 1000),
-                "limits": self._options.limits(),
-            },
-            201,
-        )
+        told = {
+            "url": "/v1/stream",
+            "token": token,
+            "session_id": kept.session_id,
+            "expires_in_ms": round(self._options.reservation_s * 1000),
+            "limits": self._options.limits(),
+        }
+        return JSONResponse(told if room is None else {**told, "room": room}, 201)
+
+    def _room(self, session_id: str) -> dict[str, str]:
+        """What listeners are to be given of a new room, which is over where its session does not begin."""
+        audiences = self._reception.audiences
+        assert audiences is not None, "the native routes are served with rooms"
+        state = audiences.open(session_id).state()
+        audiences.expire(session_id, self._options.reservation_s + BEGIN_S)
+        return {"id": state.id, "token": state.token, "url": state.url}
 
     async def stream(self, websocket: WebSocket) -> None:
         """One session."""
@@ -118,6 +127,9 @@ class NativeRoutes:
         """
         if shown is not None and (self._sessions.resumable(shown) or self._sessions.reserved(shown)):
             return shown
+        if shown is not None and self._reception.audiences is not None and self._reception.audiences.knows(shown):
+            reason = "this token is for listening in a room: nobody can speak with it"
+            raise ProtocolError(reason, codes.UNAUTHORISED)
         link.owner = self._entrance.admit(websocket, shown)
         return None if self._sessions.admission.keys else shown
 

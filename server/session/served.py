@@ -12,9 +12,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamst.errors import ProtocolError
+from streamst.events import Speech
 from streamst.server.operator.limits import SpeedGate
 from streamst.server.operator.options import ServerOptions
 from streamst.server.room.workers import Stream, Workers
@@ -24,6 +25,7 @@ from streamst.server.wire.seam import Alive, Answer, Audio, Closed, Configure, E
 from streamst.server.wire.summary import Summary
 from streamst.server.wire.traffic import Traffic
 
+from .audience import Audience, Audiences
 from .inbox import Inbox
 from .qoe import Listener
 from .replay import Replay
@@ -74,8 +76,10 @@ class Served:
         options: ServerOptions,
         client: str | None = None,
         owner: str | None = None,
+        audiences: Audiences | None = None,
     ) -> None:
-        """client: among whom the device's time is shared when it is short. owner: name of the API key it came with."""
+        """client: among whom the device's time is shared when it is short. owner: name of the API key it came with.
+        audiences: where others may listen."""
         self.session_id, self.protocol, self.options = session_id, protocol, options
         self.client, self.owner = client, owner
         self.stream: Stream = workers.open(session_id, client, defaults, options.relieve_when_busy)
@@ -99,7 +103,8 @@ class Served:
         self._first_audio_s: float | None = None
         self._tokens: list[bytes] = []  # digests of the tokens that are good, newest first
         self._settings = self.stream.settings  # as read from the socket, ahead of what the stream has applied
-        self._workers = workers
+        self._workers, self._audiences = workers, audiences
+        self.audience: Audience | None = None if audiences is None else audiences.of(session_id)
         self._inbox: Inbox[Waiting] = Inbox(options.queue_bytes)
         self._gate = SpeedGate(options.speed_limit, options.burst_s * 1000)
         self._busy = False  # something of it is being heard
@@ -154,7 +159,9 @@ class Served:
 
     def configure(self, settings: Settings, size: int = 0, flush: bool = False) -> None:
         """Translate with `settings` from what comes next on. flush: see `Configure`."""
-        self._settings = settings
+        self._settings = settings = replace(settings, room=settings.room or self.audience is not None)
+        if settings.room and self.audience is None and self._audiences is not None:
+            self.audience = self._audiences.open(self.session_id)
         self._inbox.put(Configure(settings, flush), size)
 
     def finish(self, ending: Ending) -> None:
@@ -173,6 +180,10 @@ class Served:
     def say(self, *answers: Answer) -> None:
         """Keep answers about the session for whichever connection sends them."""
         for answer in answers:
+            if self.audience is not None:
+                self.audience.hear(answer, self.emit_ms)
+            if isinstance(answer, Speech):
+                continue
             self.listener.hear(answer, self.emit_ms)
             messages = self.protocol.render(answer, self.emit_ms)
             if messages and not self.abandoned:

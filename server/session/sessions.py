@@ -235,6 +235,8 @@ class Sessions:
             self.metrics.report(summary)
             self.reports.keep(served.session_id, summary, served.tokens, served.owner)
             self._served.pop(served.session_id, None)
+            if served.audience is not None:
+                served.audience.end(summary.reason)
             served.release()
             if all(other.client != served.client for other in self._served.values()):
                 served.forget_client()

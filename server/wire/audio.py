@@ -215,8 +215,11 @@ def _pushing(encoder: Encoder, pcm: Pcm) -> CodecSteps[bytes]:
     return (yield from encoder.pushing(pcm)) if isinstance(encoder, StepwiseEncoder) else encoder.push(pcm)
 
 
-def receiver(codec: Codec) -> PacketReceiver:
-    """What plays a codec's packets as a bad network delivers them."""
+def receiver(codec: Codec, first: bytes | None = None) -> PacketReceiver:
+    """What plays a codec's packets as a bad network delivers them; from the packet `first` on, nothing being lost that
+    came before, or from frame 0."""
     decoder = codec.decoder()
     assert isinstance(decoder, NumberedDecoder)
+    if first is not None:
+        decoder.next_frame = first_frame_of(first)
     return PacketReceiver(decoder, WAIT_PACKETS, LONGEST_PACKET_FRAMES)

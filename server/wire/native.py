@@ -17,6 +17,8 @@ header, **little endian**, and a payload:
 The client says `config` (fields of `Settings`, all optional), audio, `ping {id, rtt_ms, playback_ms, last_sequence}`
 and `end`. The server says `welcome`, `configured`, `ack`, `caption`, `words`, `speech` (just before the audio message
 of the same sequence), `latency`, `pong`, `flow`, `goaway`, `error` (just before every close but 1000) and `closed`.
+With `config {room: true}` there is a room, in which others listen (`server/audience/wire.py`): `room {id, token, url,
+listeners, lag_ms, lag_p95_ms}` tells its speaker, once a second at most, who does.
 A client may begin with `hello {protocol}`; `welcome` tells the `protocol` that is spoken. `welcome` and, when it
 changes, `flow` tell `credit_ms`: so much audio may be on its way, sent and not yet acknowledged.
 
@@ -63,6 +65,7 @@ from .seam import (
     Ping,
     Pong,
     Resumption,
+    RoomState,
     Settings,
     Spoken,
     Welcome,
@@ -78,7 +81,7 @@ CODEC_NAMES: dict[int, AudioCodec] = {number: name for name, number in CODEC_NUM
 SEQUENCES = 1 << 32
 KINDS: dict[type[Answer], str] = {
     Configured: "configured", Acknowledged: "ack", Caption: "caption", Words: "words", Latency: "latency", Pong: "pong",
-    Flow: "flow", GoAway: "goaway", Failure: "error", Closed: "closed",
+    Flow: "flow", RoomState: "room", GoAway: "goaway", Failure: "error", Closed: "closed",
 }  # fmt: skip
 """The type of the message that tells an answer; welcome and speech are made apart."""
 
@@ -212,25 +215,35 @@ class NativeProtocol:
             number = {"n": self._said}
         match answer:
             case Welcome():
-                return [_text("welcome", **_of_welcome(answer))]
+                return [json_message("welcome", **_of_welcome(answer))]
             case Spoken():
                 return self._render_speech(answer, number, emit_ms)
             case _:
-                return [_text(KINDS[type(answer)], **number, **_fields(answer, emit_ms))]
+                return [answer_message(answer, number.get("n"), emit_ms)]
 
     def closing(self, code: int, reason: str) -> tuple[int, str]:
         """See `WireProtocol.closing`."""
         return code, reason
 
     def _render_speech(self, speech: Spoken, number: dict[str, Any], emit_ms: float) -> list[Message]:
-        sequence = self._spoken % SEQUENCES
         self._spoken += 1
-        told = dataclasses.asdict(speech)
-        del told["payload"], told["media_time_samples"]
-        return [
-            _text("speech", **number, sequence=sequence, **told, emit_ms=emit_ms),
-            pack_audio(speech.codec, sequence, speech.media_time_samples, speech.payload),
-        ]
+        return speech_messages(speech, number["n"], self._spoken - 1, emit_ms)
+
+
+def answer_message(answer: Answer, number: int | None, emit_ms: float) -> str:
+    """The text message that tells an answer other than a welcome or speech; `number` is its `n`."""
+    numbered = {} if number is None else {"n": number}
+    return json_message(KINDS[type(answer)], **numbered, **_fields(answer, emit_ms))
+
+
+def speech_messages(speech: Spoken, number: int, sequence: int, emit_ms: float) -> list[Message]:
+    """What announces speech, answer `number`, and the audio message of this sequence that holds it."""
+    told = dataclasses.asdict(speech)
+    del told["payload"], told["media_time_samples"]
+    return [
+        json_message("speech", n=number, sequence=sequence % SEQUENCES, **told, emit_ms=emit_ms),
+        pack_audio(speech.codec, sequence, speech.media_time_samples, speech.payload),
+    ]
 
 
 def _fields(answer: Answer, emit_ms: float) -> dict[str, Any]:
@@ -301,7 +314,7 @@ def _read_ping(fields: dict[str, Any]) -> Ping:
     return ping
 
 
-def _text(kind: str, **fields: Any) -> str:
+def json_message(kind: str, **fields: Any) -> str:
     """A JSON message; times are told to a tenth of a millisecond."""
     message = {"type": kind, **rounded(fields)}
     text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from streamst.events import Caption, Words
+from streamst.events import Caption, Speech, Words
 
 from .summary import Summary
 
@@ -31,6 +31,7 @@ class Settings:
     output_codec: AudioCodec = "pcm16"
     output_bitrate_bps: int | None = None  # of speech in `output_codec`, at most: it falls while the network is slow
     sample_rate_hz: int = 16_000  # of pcm16 that the client sends
+    room: bool = False  # open one, in which others may listen
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,18 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class RoomState:
+    """The speaker's room: what listeners are to be given, how many are there, and how far behind they are [ms]."""
+
+    id: str
+    token: str  # which opens it for listening, and nothing else
+    url: str  # of the listeners' page, without the server's own address
+    listeners: int = 0
+    lag_ms: float | None = None  # from an event until it was handed to the network: their median
+    lag_p95_ms: float | None = None
+
+
+@dataclass(frozen=True)
 class Closed:
     """The last answer of a stream that was flushed."""
 
@@ -227,9 +240,23 @@ class Closed:
 
 
 Answer = (
-    Welcome | Configured | Acknowledged | Caption | Words | Spoken | Latency | Pong | Flow | GoAway | Failure | Closed
+    Welcome
+    | Configured
+    | Acknowledged
+    | Caption
+    | Words
+    | Speech
+    | Spoken
+    | Latency
+    | Pong
+    | Flow
+    | RoomState
+    | GoAway
+    | Failure
+    | Closed
 )
-OfConnection = Welcome | Pong | Flow | GoAway | Failure
+"""`Speech`, not coded, is for a room, whose listeners choose codecs of their own; no protocol has a word for it."""
+OfConnection = Welcome | Pong | Flow | RoomState | GoAway | Failure
 """Answers about the connection: not said again over the next one, as the session's are."""
 
 

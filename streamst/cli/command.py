@@ -12,6 +12,7 @@ from streamst.errors import StreamstError
 
 from .bench import bench_app
 from .codec import bench_codec, codec_app
+from .listen import listen
 from .live import mic, stream
 from .machine import doctor, models
 from .say import say
@@ -62,5 +63,5 @@ def _root(
 bench_app.command("codec")(bench_codec)
 app.add_typer(bench_app)
 app.add_typer(codec_app)
-for command in (serve, say, train, translate, mic, stream, models, doctor):
+for command in (serve, say, train, translate, mic, stream, listen, models, doctor):
     app.command()(command)

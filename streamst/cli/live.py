@@ -100,7 +100,7 @@ def mic(
     number = microphone is not None and microphone.isdecimal()
     recorder = Microphone(int(microphone) if microphone and number else microphone, settings.sample_rate_hz)
     sinks = Sinks("en", to, Wanted(srt, bilingual, form=form, quiet=quiet))
-    with _played(sinks, speak) as voice_is_known:
+    with played(sinks, speak) as voice_is_known:
         session = None
         if url is None:
             with shown("Loading the model"):
@@ -125,7 +125,7 @@ def mic(
 
 
 @contextmanager
-def _played(sinks: Sinks, speak: bool) -> Iterator[Callable[[int], None]]:
+def played(sinks: Sinks, speak: bool) -> Iterator[Callable[[int], None]]:
     """What to tell the rate of the speech, which is then played if `speak`; ends when all of it was heard."""
     from streamst.sound import Loudspeaker
 
@@ -165,11 +165,8 @@ async def converse(
     from streamst import client
     from streamst.server.wire.seam import GoAway, Welcome
 
-    tls = None
-    if insecure:
-        tls = ssl.create_default_context()
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    codec = _neural_codec() if settings.codec == "neural" else None
+    tls = trust_anybody() if insecure else None
+    codec = neural_codec() if settings.codec == "neural" else None
     exchange = client.Exchange()
     sinks.carried_by(exchange.told)
     async for event in client.stream(
@@ -203,7 +200,15 @@ def _settings(to: str, policy: str | None, latency: str, codec: str, bitrate: in
     return Settings(None, to, policy, latency, output, chosen, chosen, bitrate)
 
 
-def _neural_codec() -> Codec:
+def trust_anybody() -> ssl.SSLContext:
+    """TLS with whatever certificate."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    return tls
+
+
+def neural_codec() -> Codec:
+    """The shipped model's own codec."""
     with shown("Loading the codec"):
         from streamst.pipeline import load
 

@@ -120,9 +120,10 @@ def unsent_bytes(socket: ClientConnection) -> int:
 class Listening:
     """The speech that comes back: messages that announce it, and packets that may be lost, doubled or out of order."""
 
-    def __init__(self, settings: Settings, codec: Codec | None, exchange: Exchange) -> None:
+    def __init__(self, settings: Settings, codec: Codec | None, exchange: Exchange, joins: bool = False) -> None:
+        """joins: what comes begins in mid-speech, at any frame, and may go on at any other after `rejoin`."""
         found = codec_for(settings.output_codec, codec) if "audio" in settings.output else None
-        self._name = settings.output_codec
+        self._name, self._codec, self._joins = settings.output_codec, found, joins
         self._receiver: PacketReceiver | None = None if found is None else receiver(found)
         self._exchange = exchange
         self._told: dict[int, dict[str, Any]] = {}  # by sequence, of audio that is still to come
@@ -145,7 +146,14 @@ class Listening:
             if sequence <= audio.sequence:
                 self._last = self._told.pop(sequence)
                 self._texts += [self._last["text"]] if self._last["text"] else []
+        if self._joins and self._codec is not None:
+            self._receiver, self._joins = receiver(self._codec, audio.payload), False
         return self._spoken(self._receiver.push(audio.payload))
+
+    def rejoin(self) -> None:
+        """What comes next does not follow what came last."""
+        self._joins = True
+        self._texts.clear()
 
     def rest(self) -> Speech | None:
         """At the end: what still waits for a packet that was lost."""

@@ -1,0 +1,453 @@
+"""Rooms on a real port: one speaks, many listen, and each of them has its own ways and troubles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from serving import PATIENCE_S, captions_of, get, hear_out, heard_of, pieces, running, talk, told
+from test_server_resume import CuttingProxy
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from streamst.audio import Pcm, read_audio
+from streamst.cli import main
+from streamst.client import Jump, listen, room_url, stream
+from streamst.client.room import RoomEvent
+from streamst.codecs.neural_stream import NeuralSpeechCodec
+from streamst.errors import InputError, ProtocolError, UnavailableError
+from streamst.events import Caption, Finished, Speech
+from streamst.pipeline import Pipeline
+from streamst.server import listening
+from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.seam import Closed, Settings, Welcome
+
+SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
+LOW = Settings(target="de", latency="low")
+
+
+@pytest.fixture(scope="module")
+def speech() -> Pcm:
+    """A sentence, three times, with pauses."""
+    sentence = read_audio(SAMPLE)[16_000 : 16_000 * 4]
+    return np.concatenate([sentence, np.zeros(16_000, np.float32)] * 3)
+
+
+@pytest.fixture(scope="module")
+def server(tiny_pipeline: Pipeline) -> Iterator[str]:
+    with running(tiny_pipeline, max_sessions=60, address_connections=0, address_rate=0) as address:
+        yield address
+
+
+def opened_room(address: str) -> tuple[str, dict[str, str]]:
+    """A speaker's token, and the room."""
+    status, _, body = get(f"{address}/v1/sessions", b'{"room": true, "target": "de", "latency": "low"}')
+    assert status == 201
+    answer = json.loads(body)
+    return answer["token"], answer["room"]
+
+
+def link(address: str, room: dict[str, str]) -> str:
+    return f"{address}{room['url']}"
+
+
+def room_socket(address: str, room: dict[str, str], query: str = "", token: str | None = None, **more: Any) -> connect:
+    url = f"{address.replace('http', 'ws', 1)}/v1/rooms/{room['id']}/stream?token={token or room['token']}{query}"
+    return connect(url, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None, **more)
+
+
+async def heard(url: str, there: asyncio.Event | None = None, **wishes: Any) -> list[RoomEvent]:
+    """All that a listener gets; `there` is set when it is in."""
+    events: list[RoomEvent] = []
+    async for event in listen(url, **wishes):
+        events.append(event)
+        if there is not None and isinstance(event, Welcome):
+            there.set()
+    return events
+
+
+async def spoken(address: str, pcm: Pcm, token: str, settings: Settings = LOW, **more: Any) -> list[Any]:
+    return [event async for event in stream(address, pieces(pcm), settings, token=token, **more)]
+
+
+async def with_listeners(address: str, pcm: Pcm, *wishes: dict[str, Any], settings: Settings = LOW) -> list[list[Any]]:
+    """What the speaker gets, then what each listener does, who was there before the first word."""
+    token, room = opened_room(address)
+    there = [asyncio.Event() for _ in wishes]
+    listeners = [
+        asyncio.create_task(heard(link(address, room), inside, **wish))
+        for inside, wish in zip(there, wishes, strict=True)
+    ]
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*(inside.wait() for inside in there))
+        speaker = await spoken(address, pcm, token, settings)
+        return [speaker, *await asyncio.gather(*listeners)]
+
+
+def text_of(events: list[Any], lang: str = "de") -> list[str]:
+    newest = {event.segment: event.stable for event in events if isinstance(event, Caption) and event.lang == lang}
+    return [newest[segment] for segment in sorted(newest)]
+
+
+def test_a_listener_gets_what_the_speaker_gets_and_the_end(server: str, speech: Pcm) -> None:
+    speaker, listener = asyncio.run(with_listeners(server, speech, {"audio": True}))
+    assert captions_of(listener) == captions_of(speaker) != []
+    assert np.array_equal(heard_of(listener), heard_of(speaker))
+    assert len(heard_of(speaker)) > 0
+    assert isinstance(listener[0], Welcome)
+    assert isinstance(listener[-2], Closed)
+    assert isinstance(listener[-1], Finished)
+    assert listener[-1].samples == len(speech)
+
+
+def test_listeners_choose_languages_codecs_and_rates_and_speech_is_there_though_the_speaker_wants_none(
+    server: str, speech: Pcm, tiny_pipeline: Pipeline
+) -> None:
+    codec = tiny_pipeline.codec
+    assert isinstance(codec, NeuralSpeechCodec)
+    wishes: list[dict[str, Any]] = [
+        {"captions": "source"},
+        {"captions": "target"},
+        {"captions": "none", "audio": True},
+        {"captions": "none", "audio": True, "codec_name": "opus"},
+        {"captions": "none", "audio": True, "codec_name": "neural", "codec": codec},
+    ]
+    quiet = Settings(target="de", latency="low", output=("captions",))
+    speaker, source, target, pcm, opus, neural = asyncio.run(with_listeners(server, speech, *wishes, settings=quiet))
+    assert len(heard_of(speaker)) == 0
+    assert {event.lang for event in source if isinstance(event, Caption)} == {"en"}
+    assert {event.lang for event in target if isinstance(event, Caption)} == {"de"}
+    assert captions_of(source + target) == sorted(captions_of(speaker), key=lambda one: one[0] == "de")
+    samples = len(heard_of(pcm))
+    assert samples > 4_000
+    assert not captions_of(pcm)
+    for coded in (opus, neural):
+        assert samples <= len(heard_of(coded)) < samples + 16_000 // 5
+        assert [e.text for e in coded if isinstance(e, Speech) and e.text]
+
+
+def test_who_comes_late_reads_the_last_minute_and_finds_the_rest_as_a_file(server: str, speech: Pcm) -> None:
+    async def scene() -> tuple[list[Any], list[Any], str]:
+        token, room = opened_room(server)
+        half_way, late_is_in = asyncio.Event(), asyncio.Event()
+
+        async def blocks() -> AsyncIterator[Pcm]:
+            for at, piece in enumerate(pieces(speech)):
+                if at == 90:
+                    await late_is_in.wait()
+                yield piece
+
+        async def speak() -> list[Any]:
+            events: list[Any] = []
+            async for event in stream(server, blocks(), LOW, token=token):
+                events.append(event)
+                if isinstance(event, Speech):
+                    half_way.set()
+            return events
+
+        speaker = asyncio.create_task(speak())
+        await half_way.wait()
+        late = asyncio.create_task(heard(link(server, room), late_is_in, audio=True))
+        events = await asyncio.gather(speaker, late)
+        vtt = get(f"{server}/v1/rooms/{room['id']}/captions.vtt?lang=de&token={room['token']}")[2].decode()
+        return *events, vtt
+
+    speaker, late, vtt = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    assert text_of(late) == text_of(speaker) != []
+    assert 0 < len(heard_of(late)) < len(heard_of(speaker))
+    assert vtt.startswith("WEBVTT\n")
+    assert " ".join(line for line in vtt.splitlines()[1:] if line and "-->" not in line).split() == (
+        " ".join(text_of(speaker)).split()
+    )
+
+
+def test_a_cut_listener_comes_back_and_nothing_is_lost_or_twice(server: str, speech: Pcm) -> None:
+    async def scene() -> tuple[list[Any], list[Any], int]:
+        token, room = opened_room(server)
+        there = asyncio.Event()
+        async with CuttingProxy(server, seed=3, cuts=6, most_bytes=30_000) as proxy:
+            listener = asyncio.create_task(heard(link(proxy.address, room), there, audio=True))
+            await there.wait()
+            speaker = await spoken(server, speech, token)
+            return speaker, await listener, proxy.cuts
+
+    speaker, listener, cuts = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    assert cuts >= 2
+    assert captions_of(listener) == captions_of(speaker)
+    assert np.array_equal(heard_of(listener), heard_of(speaker))
+
+
+async def dawdle(slow: ClientConnection, room: asyncio.Event) -> list[dict[str, Any]]:
+    """A listener who reads nothing until `room` is set, then all."""
+    await room.wait()
+    return (await hear_out(slow))[0]
+
+
+def test_who_is_too_slow_jumps_to_the_present_and_holds_nobody_up(
+    tiny_pipeline: Pipeline, speech: Pcm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "SEND_BUFFER_BYTES", 4096)
+    talk_pcm = np.concatenate([speech] * 4)
+    options: dict[str, Any] = {"listener_behind_s": 0.3, "speed_limit": 0.0, "send_timeout_s": 60.0}
+
+    async def scene(address: str) -> tuple[list[Any], list[Any], list[dict[str, Any]], str]:
+        token, room = opened_room(address)
+        there, read_on = asyncio.Event(), asyncio.Event()
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.setblocking(False)
+        port = int(address.rpartition(":")[2])
+        await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", port))
+        quick = asyncio.create_task(heard(link(address, room), there, captions="target"))
+        async with room_socket(address, room, "&audio=1", sock=small, max_queue=1) as slow:
+            await there.wait()
+            slow_one = asyncio.create_task(dawdle(slow, read_on))
+            speaker = await spoken(address, talk_pcm, token)
+            fast = await quick
+            read_on.set()
+            said = await slow_one
+        return speaker, fast, said, get(f"{address}/metrics")[2].decode()
+
+    with running(tiny_pipeline, **options) as address:
+        speaker, fast, said, metrics = asyncio.run(asyncio.wait_for(scene(address), PATIENCE_S))
+    assert text_of(fast) == text_of(speaker)
+    assert not [event for event in fast if isinstance(event, Jump)]
+    jumps = told(said, "jump")
+    assert jumps
+    assert jumps[0]["skipped_ms"] >= 300
+    assert said[-1]["type"] == "closed"
+    newest = {one["segment"]: one["stable"] for one in told(said, "caption") if one["lang"] == "de"}
+    assert [newest[segment] for segment in sorted(newest)] == text_of(speaker)
+    assert len(told(said, "speech")) < len([event for event in speaker if isinstance(event, Speech)])
+    assert f"streamst_listener_jumps_total {len(jumps)}.0" in metrics
+
+
+def test_fifty_listeners_read_and_hear_the_same(server: str, speech: Pcm) -> None:
+    wishes = [{"audio": number % 10 == 0} for number in range(50)]
+    speaker, *listeners = asyncio.run(with_listeners(server, speech, *wishes))
+    assert all(captions_of(one) == captions_of(speaker) for one in listeners)
+    assert all(np.array_equal(heard_of(one), heard_of(speaker)) for one in listeners[::10])
+
+
+def test_the_speaker_sees_who_listens_and_how_far_behind(server: str, speech: Pcm) -> None:
+    async def scene() -> tuple[dict[str, str], list[dict[str, Any]], str]:
+        token, room = opened_room(server)
+        states: list[dict[str, Any]] = []
+        url = f"{server.replace('http', 'ws', 1)}/v1/stream"
+        offered = [Subprotocol(SUBPROTOCOL), Subprotocol(f"token.{token}")]
+        async with room_socket(server, room), connect(url, subprotocols=offered, proxy=None) as speaker:
+            for number, piece in enumerate(pieces(speech)):
+                await speaker.send(pack_audio("pcm16", number, 1600 * number, (piece * 32_767).astype("<i2").tobytes()))
+            while not states or states[-1]["lag_ms"] is None:
+                message = await speaker.recv()
+                if isinstance(message, str) and '"type":"room"' in message:
+                    states.append(json.loads(message))
+            return room, states, get(f"{server}/metrics")[2].decode()
+
+    room, states, metrics = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    assert {name: states[0][name] for name in room} == room
+    assert states[-1]["listeners"] == 1
+    assert 0 <= states[-1]["lag_ms"] <= states[-1]["lag_p95_ms"]
+    assert "streamst_listeners 1.0" in metrics
+    assert "streamst_rooms 1.0" in metrics
+
+
+def test_a_room_can_be_opened_in_the_midst_of_a_talk(server: str, speech: Pcm) -> None:
+    async def scene() -> tuple[list[dict[str, Any]], list[Any]]:
+        url = f"{server.replace('http', 'ws', 1)}/v1/stream"
+        said: list[dict[str, Any]] = []
+        async with connect(url, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None) as speaker:
+            await speaker.send('{"type":"config","latency":"low"}')
+            await speaker.send(pack_audio("pcm16", 0, 0, bytes(32_000)))
+            await speaker.send('{"type":"config","latency":"low","room":true}')
+            while not told(said, "room"):
+                message = await speaker.recv()
+                said += [json.loads(message)] if isinstance(message, str) else []
+            room, there = told(said, "room")[0], asyncio.Event()
+            listener = asyncio.create_task(heard(link(server, room), there, audio=True))
+            await there.wait()
+            payload = (speech * 32_767).astype("<i2").tobytes()
+            await speaker.send(pack_audio("pcm16", 1, 16_000, payload))
+            await speaker.send('{"type":"end"}')
+            said += (await hear_out(speaker))[0]
+            return said, await listener
+
+    said, listener = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    after = [one for one in told(said, "caption") if one["end_ms"] > 1000]
+    assert [one["stable"] for one in after if one["lang"] == "de"][-1] == text_of(listener)[-1]
+    assert len(heard_of(listener)) > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "words"),
+    [
+        ("&codec=mp3", 4400, "pcm16, opus, neural"),
+        ("&audio=1&codec=opus&bitrate_bps=1", 4400, "output_bitrate_bps"),
+        ("&after=99999", 4400, "after: 99999 was never said"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_in_words(server: str, query: str, code: int, words: str) -> None:
+    async def scene() -> Any:
+        _, room = opened_room(server)
+        async with room_socket(server, room, query) as listener:
+            return await hear_out(listener)
+
+    said, closed = asyncio.run(scene())
+    assert closed == said[-1]["code"] == code
+    assert words in said[-1]["message"]
+
+
+def test_a_guessed_room_and_a_wrong_token_are_refused_alike(server: str) -> None:
+    async def scene() -> list[Any]:
+        _, room = opened_room(server)
+        found: list[Any] = []
+        for id, token in (("0123456789ab", room["token"]), (room["id"], "guess"), (room["id"], "ü")):
+            async with room_socket(server, {"id": id, "token": "none"}, token=token) as listener:
+                found.append(await hear_out(listener))
+        return found
+
+    refusals = asyncio.run(scene())
+    assert all(closed == 4401 for _, closed in refusals)
+    assert {said[-1]["message"] for said, _ in refusals} == {"no room of this name opens with this token"}
+    status, _, body = get(f"{server}/v1/rooms/0123456789ab/captions.vtt?token=x")
+    assert (status, json.loads(body)["code"]) == (401, 4401)
+
+
+def test_a_listeners_token_speaks_nowhere(server: str) -> None:
+    async def scene() -> tuple[Any, Any]:
+        _, room = opened_room(server)
+        url = f"{server.replace('http', 'ws', 1)}/v1/stream"
+        offered = [Subprotocol(SUBPROTOCOL), Subprotocol(f"token.{room['token']}")]
+        async with connect(url, subprotocols=offered, proxy=None) as speaker:
+            refused = await hear_out(speaker)
+        async with room_socket(server, room) as listener:
+            await listener.send(pack_audio("pcm16", 0, 0, bytes(320)))
+            return refused, await hear_out(listener)
+
+    (spoke, at_door), (said, inside) = asyncio.run(scene())
+    assert at_door == 4401
+    assert "for listening in a room" in spoke[-1]["message"]
+    assert inside == 1003
+    assert "cannot speak" in said[-1]["message"]
+
+
+def test_after_the_end_the_captions_are_there_and_the_talk_is_over(server: str, speech: Pcm) -> None:
+    async def scene() -> dict[str, str]:
+        token, room = opened_room(server)
+        await spoken(server, speech, token)
+        with pytest.raises(ProtocolError, match=r"the talk is over; its captions: /v1/rooms/.*/captions.vtt") as caught:
+            await heard(link(server, room))
+        assert caught.value.code == 4410
+        async with room_socket(server, room, "&after=1") as back:
+            said, closed = await hear_out(back)
+        assert (said[-1]["type"], closed) == ("closed", 1000)
+        return room
+
+    room = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    where = f"{server}/v1/rooms/{room['id']}/captions"
+    status, headers, srt = get(f"{where}.srt?lang=en,de", authorization=f"Bearer {room['token']}")
+    assert (status, headers["content-type"]) == (200, "application/x-subrip; charset=utf-8")
+    assert srt.startswith(b"1\n00:00:")
+    status, _, body = get(f"{where}.vtt?lang=fr&token={room['token']}")
+    assert (status, json.loads(body)["message"]) == (400, "lang: 'fr'; allowed: en, de")
+
+
+def test_there_are_as_many_listeners_as_there_may_be(tiny_pipeline: Pipeline) -> None:
+    async def scene(address: str) -> list[str]:
+        _, room = opened_room(address)
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(2):
+                await (await stack.enter_async_context(room_socket(address, room))).recv()
+            with pytest.raises(UnavailableError) as caught:
+                await heard(link(address, room))
+            full = str(caught.value)
+        async with room_socket(address, room) as again:
+            return [full, json.loads(await again.recv())["type"]]
+
+    for options, words in (
+        ({"room_listeners": 2}, "the room is full: it holds 2 listeners"),
+        ({"max_listeners": 2}, "all 2 listeners' places are taken"),
+        ({"address_listeners": 2}, "2 listeners are allowed from one address"),
+    ):
+        with running(tiny_pipeline, **options) as address:
+            full, again = asyncio.run(asyncio.wait_for(scene(address), PATIENCE_S))
+        assert words in full
+        assert again == "welcome"
+
+
+def test_a_server_may_have_no_rooms(tiny_pipeline: Pipeline) -> None:
+    with running(tiny_pipeline, max_listeners=0) as address:
+        status, _, body = get(f"{address}/v1/sessions", b'{"room": true}')
+        said, closed = asyncio.run(talk(address, '{"type":"config","room":true}'))
+    assert (status, closed) == (403, 1008)
+    assert "rooms are turned off" in json.loads(body)["message"] == said[-1]["message"]
+
+
+def test_a_room_is_over_when_its_speaker_never_comes(tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamst.server.session import routes
+
+    async def scene(address: str) -> Any:
+        _, room = opened_room(address)
+        async with room_socket(address, room) as listener:
+            return await hear_out(listener)
+
+    monkeypatch.setattr(routes, "BEGIN_S", 0.1)
+    with running(tiny_pipeline, reservation_s=0.2) as address:
+        said, closed = asyncio.run(asyncio.wait_for(scene(address), PATIENCE_S))
+    assert (said[-1]["summary"]["reason"], closed) == ("expired", 1000)
+
+
+def test_the_command_line_listens_until_the_end(
+    server: str, speech: Pcm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token, room = opened_room(server)
+    wav = tmp_path / "heard.wav"
+
+    async def scene() -> list[Any]:
+        arguments = ["listen", link(server, room), "-o", str(wav), "--contiguous", "--format", "txt"]
+        listener = asyncio.create_task(asyncio.to_thread(main_exits, arguments))
+        while "streamst_listeners 1.0" not in get(f"{server}/metrics")[2].decode():
+            await asyncio.sleep(0.05)
+        speaker = await spoken(server, speech, token)
+        assert await listener in (0, None)
+        return speaker
+
+    speaker = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    shown = capsys.readouterr().out.split()
+    assert shown == " ".join(text_of(speaker)).split()
+    assert len(read_audio(wav)) >= len(heard_of(speaker)) * 0.95
+
+
+def main_exits(arguments: list[str]) -> int | str | None:
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        return ended.code
+    return None
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:8000/listen/ab#t", "ws://127.0.0.1:8000/v1/rooms/ab/stream"),
+        ("https://talks.example.org/de/overlay/ab?lang=de#t", "wss://talks.example.org/de/v1/rooms/ab/stream"),
+        ("ws://h:1/v1/rooms/ab/stream?token=t", "ws://h:1/v1/rooms/ab/stream"),
+    ],
+)
+def test_a_rooms_link_is_read_as_people_copy_it(url: str, address: str) -> None:
+    assert room_url(url) == (address, "t")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://h:1/listen/ab", "http://h:1/#t", "ftp://h/listen/ab#t", "http://[::1/listen/a#t"]
+)
+def test_what_is_no_rooms_link_is_told(url: str) -> None:
+    with pytest.raises(InputError, match="is not a room's link; use one like"):
+        room_url(url)
