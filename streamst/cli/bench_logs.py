@@ -21,7 +21,7 @@ from .bench_options import (
     SegmentsOption,
     say_notes,
 )
-from .outputs import check_outputs
+from .outputs import check_outputs, written_beside
 from .view import out
 
 if TYPE_CHECKING:
@@ -91,16 +91,36 @@ def compare(
 
 def export(
     log: Annotated[Path, typer.Argument(help="A run's directory or any log.")],
-    format: Annotated[str, typer.Option(help="simuleval, simulstream or omnisteval.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="A new directory.")],
+    format: Annotated[str | None, typer.Option(help="simuleval, simulstream or omnisteval.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="A new directory.")] = None,
+    to: Annotated[Path | None, typer.Option(help="A table of every event: a name in .csv or .parquet.")] = None,
     references: ReferencesOption = None,
     segments: SegmentsOption = None,
 ) -> None:
-    """Write a log as another tool reads it."""
+    """Write a log as another tool reads it (--format with --out), or every event of it as a table (--to)."""
     from streamst.evaluate.formats.export import export as export_log
 
+    if to is not None:
+        if format is not None or out_dir is not None:
+            raise InputError(f"--to {to} writes a table; --format and --out are for other tools' logs")
+        _export_table(log, to)
+        return
+    if format is None or out_dir is None:
+        raise InputError("export needs --format and --out, or --to a name in .csv or .parquet")
     for path in export_log(_read(log, None, references, segments), format, out_dir):
         out.print(str(path), soft_wrap=True)
+
+
+def _export_table(log: Path, to: Path) -> None:
+    from streamst.evaluate.formats.table import ENDINGS, events_of, write_table
+
+    check_outputs([log], [to])
+    if to.suffix not in ENDINGS:
+        raise InputError(f"{to}: the ending {to.suffix!r} is not known; allowed: {', '.join(ENDINGS)}")
+    rows = events_of(_read(log, None, None, None))
+    with written_beside(to) as scratch:
+        write_table(rows, scratch, to.suffix)
+    out.print(f"{to}: {len(rows)} events", soft_wrap=True)
 
 
 def _read(log: Path, format: str | None, references: Path | None, segments: Path | None) -> Log:
