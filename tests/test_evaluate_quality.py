@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.errors import InputError, UnavailableError
+from streamst.evaluate.metrics import normalise as normalise_module
 from streamst.evaluate.metrics import quality
-from streamst.evaluate.metrics.normalise import NORMALISERS, normalise, normaliser_for
+from streamst.evaluate.metrics.normalise import NORMALISERS, normalise, normaliser_for, normalisers_of
 from streamst.evaluate.metrics.recognise import CommandRecogniser, asr_score, transcribe
 from streamst.languages.german.normalise import german_number
 
@@ -247,3 +248,40 @@ def test_asr_scores_name_the_recogniser_the_normaliser_and_the_silences():
     assert result.signature.startswith("asr:ear-1|silences:kept|norm:streamst-de-1")
     with pytest.raises(InputError, match="allowed: ASR-BLEU, ASR-chrF, ASR-WER, ASR-CER"):
         asr_score("BLEU", transcripts, references, "ear-1", "none", silences="kept")
+
+
+# ---- the leaderboards' English, beside our own ----
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Mr. O'Neill won't pay $5.50", "mister 0 neill will not pay $5.50"),  # its reading of "O'", kept as it is
+        ("twenty-one colours, um, [laughs] on the first", "21 colors on the 1st"),
+    ],
+)
+def test_english_of_leaderboards_is_that_of_the_package(text, expected):
+    pytest.importorskip("whisper_normalizer")
+    assert normalise(text, "whisper-en") == expected
+
+
+def test_both_error_rates_of_english_are_stated_and_say_which_normaliser_was_at_work():
+    pytest.importorskip("whisper_normalizer")
+    assert list(normalisers_of("en-GB")) == ["", "_whisper"]
+    assert list(normalisers_of("de")) == [""]
+    heard, said = ["um we will not go to the centre"], ["We won't go to the center"]
+    ours, theirs = (quality.error_rate("WER", heard, said, name) for name in normalisers_of("en").values())
+    assert ours is not None
+    assert theirs is not None
+    assert ours.value == pytest.approx(100 * 4 / 6)  # um, will not for won't, centre
+    assert theirs.value == 0.0
+    assert "norm:streamst-en-1|" in ours.signature
+    assert "norm:whisper-en-0." in theirs.signature
+
+
+def test_without_the_package_only_our_own_is_stated_and_asking_for_it_names_the_package(monkeypatch):
+    monkeypatch.setattr("streamst.evaluate.metrics.normalise.has_whisper", lambda: False)
+    normalise_module._whisper_normaliser.cache_clear()
+    assert list(normalisers_of("en")) == [""]
+    with pytest.raises(UnavailableError, match=r"pip install 'streamst\[whisper-normalizer\]'"):
+        normalise("a", "whisper-en")

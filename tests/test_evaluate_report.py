@@ -124,6 +124,8 @@ def test_the_sums_over_a_run_are_those_of_its_recordings(scored: Score) -> None:
     steps = [len(reference.split()) + 1 for _, reference in TEXTS]
     assert scored.metrics["RTF"].value == pytest.approx((50 * sum(steps) + 20 * 5) / (400 * sum(steps)))
     assert scored.metrics["WER"].value == pytest.approx(10.0)
+    if "WER_whisper" in scored.metrics:  # where that package is installed
+        assert scored.metrics["WER_whisper"].value == pytest.approx(10.0)
     assert scored.metrics["StartOffset"].value == 800.0
     assert scored.metrics["StartOffset_CA_queue"].value == 850.0
 

@@ -19,7 +19,7 @@ from sacrebleu.metrics.ter import TER
 
 from streamst.errors import InputError, UnavailableError
 
-from .normalise import normalise
+from .normalise import described, normalise
 from .result import Metric, signature
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def error_rate(name: str, hypotheses: Sequence[str], references: Sequence[str], 
     if not total:
         return None
     fields = {
-        "norm": normaliser,
+        "norm": described(normaliser),
         "average": "micro",
         "n": len(edits),
         "empty_ref": sum(not length for _, length in edits),

@@ -17,7 +17,7 @@ from streamst.evaluate.metrics import confidence, latency, speech
 from streamst.evaluate.metrics.degeneracy import degeneracy
 from streamst.evaluate.metrics.erasure import normalised_erasure
 from streamst.evaluate.metrics.longform import LONG_FORMULAS, SEGMENTERS, long_corpus
-from streamst.evaluate.metrics.normalise import normaliser_for
+from streamst.evaluate.metrics.normalise import normalisers_of
 from streamst.evaluate.metrics.quality import edit_counts, error_rate, sacrebleu_score, tokenizer_for
 from streamst.evaluate.metrics.result import Metric, signature
 
@@ -38,7 +38,7 @@ from .rows import (
 from .spans import after_speech, ear_voice_spans, lateness, listeners_clocks
 
 FEWEST_FOR_INTERVALS = 2  # rows
-QUALITY_FIRST = ("BLEU", "chrF", "TER", "WER", "CER")
+QUALITY_FIRST = ("BLEU", "chrF", "TER", "WER", "WER_whisper", "CER")
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,6 @@ def _quality(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, suffix: 
 
 def _recognition(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, is_long: bool) -> list[Row]:
     """WER and CER of the source captions against what was said; for `asr`, of the recognised words."""
-    normaliser = normaliser_for(options.source)
     heard: list[tuple[int, str, str]] = []  # row, captions, what was said
     for number, row in enumerate(rows):
         recording = row.recording
@@ -248,10 +247,12 @@ def _recognition(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, is_l
         return list(rows)
     hypotheses, references = [h for _, h, _ in heard], [r for _, _, r in heard]
     counts = {}
-    for name in ("WER", "CER"):
-        counts[name] = [edit_counts(name, h, r, normaliser) for h, r in zip(hypotheses, references, strict=True)]
-        ends = _ratio_interval(counts[name], options.resamples, 100.0)
-        sheet.put(name, error_rate(name, hypotheses, references, normaliser), ends)
+    for suffix, normaliser in normalisers_of(options.source).items():
+        for rate in ("WER",) if suffix else ("WER", "CER"):
+            name = rate + suffix
+            counts[name] = [edit_counts(rate, h, r, normaliser) for h, r in zip(hypotheses, references, strict=True)]
+            ends = _ratio_interval(counts[name], options.resamples, 100.0)
+            sheet.put(name, error_rate(rate, hypotheses, references, normaliser), ends)
     found = list(rows)
     if not is_long:
         for name, (number, edits, length) in (

@@ -28,7 +28,7 @@ SWEEP_COLUMNS = (
     "NE", "RTF", "empty",
 )  # fmt: skip
 HEADLINES = (
-    "BLEU", "chrF", "TER", "COMET", "WER", "CER", "ASR-BLEU", "ASR-BLEU_silences", "ASR-chrF",
+    "BLEU", "chrF", "TER", "COMET", "WER", "WER_whisper", "CER", "ASR-BLEU", "ASR-BLEU_silences", "ASR-chrF",
     "ASR-WER", "ASR-CER", "AP", "AL", "LAAL", "DAL", "ATD", "YAAL", "StreamLAAL_fbk",
     "StreamLAAL_simulstream", "LongYAAL", "LongLAAL", "SWF", "LongSWF", "LAAL_CA_queue", "LAAL_CA_wallclock",
     "YAAL_CA_queue", "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue", "StartOffset", "EndOffset",
