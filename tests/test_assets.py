@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import beats
 import jiwer
 import numpy as np
 import pytest
@@ -59,6 +60,32 @@ def noises() -> Iterator[tuple[str, np.ndarray]]:
 def test_nothing_is_said_where_nobody_speaks(shipped: Pipeline, name: str, audio: np.ndarray) -> None:
     said = [event for event in say(shipped, audio) if isinstance(event, Words | Speech)]
     assert not said, name
+
+
+@pytest.mark.parametrize(
+    ("name", "audio"), list(beats.suite()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_nothing_is_heard_or_said_in_beats_of_other_kinds_than_the_trainings(
+    shipped: Pipeline, name: str, audio: np.ndarray
+) -> None:
+    said = [event for event in say(shipped, audio, "monotonic") if isinstance(event, Words | Speech | Caption)]
+    assert not said, name
+
+
+def test_who_speaks_after_beats_is_heard_and_the_session_can_be_moved_in_between(shipped: Pipeline) -> None:
+    clip = read_audio(Path(__file__).parent / "data" / "station.flac").astype(np.float32)
+    noise = next(audio for name, audio in beats.suite(1) if name == "tremolo 0")
+    stayed = say(shipped, np.concatenate([noise, clip]))
+    assert len(finals(stayed)) == len(finals(say(shipped, clip))) > 2
+    assert "train station" in " ".join(finals(stayed))
+    session = shipped.session(policy="wait-k")
+    events = session.push(noise)
+    moved = type(session).restore(session.snapshot(), session.models)
+    assert finals([*events, *moved.push(clip), *moved.finish()]) == finals(stayed)
+
+
+def finals(events: list[Event]) -> list[str]:
+    return [event.stable for event in events if isinstance(event, Caption) and event.final]
 
 
 def test_a_spoken_sentence_is_heard_written_and_spoken(shipped: Pipeline) -> None:

@@ -11,6 +11,7 @@ from streamst import checkpoint
 from streamst.config import from_dict
 from streamst.errors import CheckpointError
 from streamst.models.heads import Heads, HeadsConfig
+from streamst.models.listen.evidence import EvidenceConfig, SpeechEvidence
 from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.models.listen.recogniser import RecogniserConfig, WordRecogniser
 from streamst.models.listen.search import SearchConfig, WordSearch
@@ -21,6 +22,7 @@ from streamst.models.write.writer import WordWriter
 from streamst.text import Tokenizer
 
 WORDS = "words.npz"
+SPEECH = "speech.npz"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class TranslatorConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     sentences: SentenceConfig = field(default_factory=SentenceConfig)
     words_sha256: str = ""  # of `words.npz`, lexicon and language model; "" where the source CTC spells the words
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    speech_sha256: str = ""  # of `speech.npz`, what tells noise from speech; "" where every sound is taken for speech
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
     term_budget: float = 2.5  # what hearing a glossary's term may cost, a token of it [nats]
@@ -63,6 +67,7 @@ class SpeechTranslator:
         target: Tokenizer,
         heads: Heads | None = None,
         search: WordSearch | None = None,
+        evidence: SpeechEvidence | None = None,
     ) -> None:
         if source.size != config.listener.source_tokens or source.size != config.writer.source_tokens:
             raise CheckpointError(
@@ -72,11 +77,11 @@ class SpeechTranslator:
             raise CheckpointError(
                 f"the target tokenizer has {target.size} tokens, the writer {config.writer.target_tokens}"
             )
-        self.config, self.search = config, search
+        self.config, self.search, self.evidence = config, search, evidence
         self.listener, self.writer = listener.eval(), writer.eval()
         self.heads = (Heads(config.heads) if heads is None else heads).eval()
         self.source_tokenizer, self.target_tokenizer = source, target
-        self.recogniser = WordRecogniser(config.recogniser, self.listener, source, self.heads, search, target)
+        self.recogniser = WordRecogniser(config.recogniser, self.listener, source, self.heads, search, target, evidence)
         self.pen = WordWriter(self.writer, source, target, (config.source, config.targets), self.heads.taed)
 
     @classmethod
@@ -93,7 +98,11 @@ class SpeechTranslator:
         if config.words_sha256:
             checkpoint.check_sha256(directory / WORDS, config.words_sha256)
             search = WordSearch.load(directory / WORDS, config.search)
-        return cls(config, listener.to(device), writer.to(device), source, target, heads.to(device), search)
+        evidence = None
+        if config.speech_sha256:
+            checkpoint.check_sha256(directory / SPEECH, config.speech_sha256)
+            evidence = SpeechEvidence.load(directory / SPEECH, config.listener.encoder.dim, config.evidence)
+        return cls(config, listener.to(device), writer.to(device), source, target, heads.to(device), search, evidence)
 
     def networks(self) -> torch.nn.ModuleDict:
         """All of it that has weights, as `load` expects them."""

@@ -10,7 +10,7 @@ from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import ConfigError
 from streamst.model_file import FILE, ModelFile, kind_of, read_model
-from streamst.models.translator import WORDS, SpeechTranslator, TranslatorConfig
+from streamst.models.translator import SPEECH, WORDS, SpeechTranslator, TranslatorConfig
 
 
 def base_translator(recipe: dict[str, object], device: str) -> SpeechTranslator:
@@ -24,11 +24,14 @@ def base_translator(recipe: dict[str, object], device: str) -> SpeechTranslator:
 def save(translator: SpeechTranslator, directory: Path) -> None:
     """Write `translator` with its tokenizers as a model directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    sha256 = ""
+    sha256 = heard_sha256 = ""
     if translator.search is not None:
         translator.search.save(directory / WORDS)
         sha256 = checkpoint.file_sha256(directory / WORDS)
-    config = replace(translator.config, words_sha256=sha256)
+    if translator.evidence is not None:
+        translator.evidence.save(directory / SPEECH)
+        heard_sha256 = checkpoint.file_sha256(directory / SPEECH)
+    config = replace(translator.config, words_sha256=sha256, speech_sha256=heard_sha256)
     checkpoint.save(directory, "translator", to_dict(config), translator.networks())
     for name, tokenizer in (("source", translator.source_tokenizer), ("target", translator.target_tokenizer)):
         (directory / f"{name}.model").write_bytes(tokenizer.model.read_bytes())

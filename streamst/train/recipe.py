@@ -11,7 +11,7 @@ import torch
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
-from streamst.train import base, loop, prepare, words
+from streamst.train import base, evidence, loop, prepare, words
 
 KINDS = {
     "listener": "streamst.train.listener",
@@ -25,7 +25,7 @@ KINDS = {
     "letters": "streamst.train.letters",
     "whisper": "streamst.train.whisper",
 }
-PREPARING = {"data": prepare, "words": words}  # what trains no network
+PREPARING = {"data": prepare, "words": words, "evidence": evidence}  # what trains no network
 TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their recipes themselves
     "listener": ("model", "data", "loss", "validation"),
     "writer": ("model", "data"),

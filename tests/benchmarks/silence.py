@@ -1,14 +1,18 @@
-"""Words invented in ten minutes of silence and noise: `python tests/benchmarks/silence.py [--minutes M] [--noise DIR]`.
+"""Words invented in ten minutes of silence and noise.
+
+    python tests/benchmarks/silence.py [--minutes M] [--noise DIR] [--beats N]
 
 A seventh of the time each: digital silence, a quiet room, white noise, brown noise, mains hum with clicks, bells, and
 tunes like those of the training; with --noise, recordings of a folder in turn (cries and voices among them are people:
-their words are counted apart).
+their words are counted apart); with --beats N, N sounds of each kind of noise in beats (tests/beats.py), each in a
+session of its own.
 It prints words a minute, and whether what a session holds has grown.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +25,9 @@ from streamst.errors import InputError
 from streamst.events import Caption, Words
 from streamst.pipeline import Pipeline, load
 from streamst.train.augment import tune
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import beats  # of the tests
 
 HZ = 16_000
 
@@ -98,10 +105,24 @@ def count(pipeline: Pipeline, pieces: Iterator[tuple[str, Pcm]], title: str) -> 
         print(f"  {name}: {' '.join(words)}")
 
 
+def count_beats(pipeline: Pipeline, each: int) -> None:
+    """Print of how many sounds in beats words were made, and which."""
+    sounds, found = 0, 0
+    for name, pcm in beats.suite(each):
+        session = pipeline.session(latency="medium", speech=False)
+        events = [*session.push(pcm), *session.finish()]
+        heard = [event.stable for event in events if isinstance(event, Caption) and event.final]
+        sounds, found = sounds + 1, found + bool(heard)
+        if heard:
+            print(f"  {name}: {' / '.join(heard)}")
+    print(f"beats: words in {found} of {sounds} sounds")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--noise", type=Path)
+    parser.add_argument("--beats", type=int, default=0)
     parser.add_argument("--model", default="en-de")
     parser.add_argument("--recogniser", default="own", help="own, phonemes, or whisper:DIR")
     options = parser.parse_args()
@@ -110,3 +131,5 @@ if __name__ == "__main__":
     count(model, synthetic(60 * options.minutes), "synthetic")
     if options.noise is not None:
         count(model, recorded(options.noise), "recorded")
+    if options.beats:
+        count_beats(model, options.beats)

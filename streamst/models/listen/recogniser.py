@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +25,7 @@ from streamst.nn.state import stacked
 from streamst.policies.base import Hypothesis, Need
 from streamst.text import Tokenizer
 
+from .evidence import NO_EVIDENCE, Evidence, SpeechEvidence
 from .lexicon import BLANK
 from .listener import Listener, ListenerState
 from .search import SearchState, Word, WordSearch
@@ -70,6 +72,8 @@ class Ear:
     last_best: int = BLANK  # the last frame's best token, for collapsing
     last_sound: int = -1  # the last frame in which a phoneme was heard, where words are searched for
     search: SearchState | None = None  # hypotheses of the word search
+    evidence: Evidence = NO_EVIDENCE  # that what sounds is speech
+    vouched: int = 0  # how many of the search's words there was evidence for
     spots: SpotState = NOTHING_SPOTTED  # terms that may be being said
     hints: Hints | None = field(default=None, metadata={"packed": False})  # made anew from the glossary
 
@@ -79,16 +83,17 @@ class WordRecogniser:
 
     def __init__(
         self, config: RecogniserConfig, listener: Listener, source: Tokenizer, heads: Heads,
-        search: WordSearch | None = None, target: Tokenizer | None = None,
+        search: WordSearch | None = None, target: Tokenizer | None = None, evidence: SpeechEvidence | None = None,
     ) -> None:  # fmt: skip
-        """source, target: of the tokens of the listener and of heads that write. CheckpointError for a search over
-        another layer's phonemes."""
+        """source, target: of the tokens of the listener and of heads that write. evidence: what tells noise from speech
+        where words are searched for; without it every sound is speech. CheckpointError for a search over another
+        layer's phonemes."""
         self.config, self.listener, self.heads, self.search = config, listener.eval(), heads, search
         self.language, self.segments = config.language, config.segments
         self.sample_rate_hz = listener.config.features.sample_rate_hz
         self.frame_ms = 1000 * listener.frame_samples / self.sample_rate_hz
         self.provides: frozenset[Need] = heads.provides & {"target-ctc", "transducer"}
-        self.source, self.target = source, target
+        self.source, self.target, self.evidence = source, target, evidence
         self.per_frame = listener.config.phonemes_per_frame
         encoder = listener.config.encoder
         if search is not None and encoder.middle != encoder.layers:
@@ -170,15 +175,31 @@ class WordRecogniser:
         assert self.search is not None
         assert ear.search is not None
         log_probs = self.listener.phoneme_log_probs(states[None])[0].float().cpu().numpy()
-        sounding = np.flatnonzero(~np.isin(log_probs.argmax(1), (BLANK, self.search.silence)))
-        last = ear.frames + int(sounding[-1]) // self.per_frame if len(sounding) else ear.last_sound
+        best = log_probs.argmax(1).reshape(len(states), -1)
+        sounding = ((best != BLANK) & (best != self.search.silence)).any(1)
+        speech, noise, evidence = self._judge(states, sounding, ear.evidence)
+        heard = np.flatnonzero(sounding)
+        last = ear.frames + int(heard[-1]) if len(heard) and not noise else ear.last_sound
         favouring = None if ear.hints is None else ear.hints.search
         search = (favouring or self.search).step(log_probs, ear.search)
-        ear = replace(ear, frames=ear.frames + len(states), last_sound=last)
-        if self._silence_ms(ear) >= self.config.word_pause_ms:
+        ear = replace(ear, frames=ear.frames + len(states), last_sound=last, evidence=evidence)
+        paused = self._silence_ms(ear) >= self.config.word_pause_ms
+        if paused:
             search = self.search.decide(search)
-        words = tuple(self._word(word) for word in self.search.words(search))
-        return self._ended(replace(ear, search=search, words=words))
+        vouched = len(self.search.words(search)) if speech else ear.vouched
+        if (noise or paused) and len(self.search.words(search)) > vouched:
+            search = self.search.init_state(search.frame, search.certain[:vouched])
+        if paused and (not speech or self._silence_ms(ear) >= self.segments.pause_ms):
+            ear = replace(ear, evidence=NO_EVIDENCE)
+        words = tuple(self._word(word) for word in self.search.words(search)[:vouched])
+        return self._ended(replace(ear, search=search, words=words, vouched=vouched))
+
+    def _judge(self, states: Tensor, sounding: NDArray[np.bool_], before: Evidence) -> tuple[bool, bool, Evidence]:
+        """Whether what sounds in frames (T, D) and before is speech, whether it is noise, and the evidence."""
+        if self.evidence is None:
+            return True, False, before
+        evidence = self.evidence.hear(states.float().cpu().numpy(), sounding, before)
+        return self.evidence.speech(evidence), self.evidence.noise(evidence), evidence
 
     def _ended(self, ear: Ear) -> Ear:
         """How many of the words are a sentence that has ended."""
@@ -186,7 +207,9 @@ class WordRecogniser:
         assert ear.search is not None
         silence_ms = self._silence_ms(ear)
         paused = silence_ms >= self.config.word_pause_ms
-        return replace(ear, sentence=self._sentences.first(ear.search.certain, silence_ms if paused else 0.0))
+        return replace(
+            ear, sentence=self._sentences.first(ear.search.certain[: ear.vouched], silence_ms if paused else 0.0)
+        )
 
     def _word(self, word: Word) -> HeardWord:
         text, pieces = self._spelled(word.number)
@@ -247,7 +270,7 @@ class WordRecogniser:
             search = None if self.search is None or state.search is None else self.search.next_segment(state.search)
             return replace(
                 state, heads=self.heads.next_segment(heads), search=search, words=(), tokens=(), sentence=0,
-                spots=SpotState(last=state.last_best), start=frame,
+                vouched=0, spots=SpotState(last=state.last_best), start=frame,
             )  # fmt: skip
         said = sum(at < frame for at in heads.draft_frames) if labels is None else labels
         kept = replace(state, heads=self.heads.forget(heads, state.frames - frame, said), start=frame)
@@ -256,7 +279,7 @@ class WordRecogniser:
             tokens = state.tokens[places[words] if words < len(places) else len(state.tokens) :]
             return replace(kept, tokens=tokens, words=state.words[words:])
         search = replace(state.search, certain=state.search.certain[words:])
-        kept = replace(kept, search=search, words=state.words[words:])
+        kept = replace(kept, search=search, words=state.words[words:], vouched=max(0, state.vouched - words))
         return self._ended(kept) if state.sentence else kept
 
     def read_all(self, work: Sequence[Read]) -> list[Hypothesis]:
