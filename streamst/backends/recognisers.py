@@ -26,6 +26,18 @@ def _whisper_hears(argument: str) -> Languages:
     return Languages(source=languages_of(Path(argument).expanduser()))
 
 
+def _translating(argument: str, language: str) -> Recogniser[Any]:
+    from .whisper_translate import TranslatingRecogniser
+
+    return TranslatingRecogniser(Path(argument).expanduser(), language)
+
+
+def _translating_hears(argument: str) -> Languages:
+    from .whisper_translate import translates
+
+    return Languages(source=translates(Path(argument).expanduser()).source)
+
+
 def _moonshine(argument: str, language: str) -> Recogniser[Any]:
     from .moonshine import MoonshineRecogniser
 
@@ -42,6 +54,10 @@ RECOGNISERS: dict[str, Backend[MakeRecogniser]] = {
     "whisper": Backend(
         _whisper, "a Whisper model in CTranslate2's format", "DIR", "whisper", ("ctranslate2", "tokenizers"),
         look=_whisper_hears,
+    ),
+    "whisper-translate": Backend(
+        _translating, "a multilingual Whisper model that writes English", "DIR", "whisper",
+        ("ctranslate2", "tokenizers"), look=_translating_hears,
     ),
     "moonshine": Backend(
         _moonshine, "a Moonshine model", "DIR", "moonshine", ("moonshine_voice",), look=_moonshine_hears

@@ -5,7 +5,6 @@ Certain words are given to the decoder, so that it goes on after them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from streamst.errors import InputError
@@ -24,9 +23,12 @@ UNLIKELY, WEAK, ABSURD = -1.1, -0.7, -2.0  # mean log-probability of words: at f
 class WhisperRecogniser(WindowRecogniser):
     """Implements `Recogniser` (models/seam.py)."""
 
-    def __init__(self, folder: Path, language: str = "en", translate: bool = False) -> None:
-        """translate: it writes what it hears in English. InputError for a language that the model does not hear."""
-        self.model = WhisperModel(folder)
+    def __init__(
+        self, folder: Path, language: str = "en", translate: bool = False, model: WhisperModel | None = None
+    ) -> None:
+        """translate: its words are English. model: of the folder, where it is loaded already. InputError for a language
+        that the model does not hear."""
+        self.model = model or WhisperModel(folder)
         hears = self.model.languages
         if language not in hears:
             raise InputError(f"{folder} does not hear {language!r}; allowed: {', '.join(hears)}")
@@ -36,13 +38,15 @@ class WhisperRecogniser(WindowRecogniser):
         self._translate = translate
 
     def _heard(self, state: WindowState) -> tuple[HeardWord, ...]:
-        said = _joined(state.given, self.language, self._translate)
-        return _believed(self.model.hear(state.window.numpy(), said, self.language, self._translate), state)
+        space = "" if self.language in SPACELESS and not self._translate else " "
+        said = space.join(word.text for word in state.given)
+        found = self.model.hear(state.window.numpy(), said, self.language, self._translate)
+        return _believed(found, state, ABSURD if self._translate else UNLIKELY)
 
 
-def _believed(found: Pass, state: WindowState) -> tuple[HeardWord, ...]:
+def _believed(found: Pass, state: WindowState, unlikely: float) -> tuple[HeardWord, ...]:
     """The words of a pass in frames of the stream; none where it is likely that nobody said them."""
-    least = ABSURD if state.given else WEAK if found.no_speech > DOUBTFUL else UNLIKELY
+    least = ABSURD if state.given else WEAK if found.no_speech > DOUBTFUL else unlikely
     if found.log_prob < least or (found.no_speech > NOBODY and not state.given):
         return ()
     free = state.given[-1].last_frame + 1 if state.given else state.start
@@ -51,12 +55,7 @@ def _believed(found: Pass, state: WindowState) -> tuple[HeardWord, ...]:
         first, last = state.start + word.first_frame, min(state.start + word.last_frame, state.frames - 1)
         if last - first >= SLOWEST:  # silence counts to a word: at first before it, then behind it
             first, last = (first, first + SLOWEST - 1) if words or state.given else (last - SLOWEST + 1, last)
-        first = max(free, first)
+        first = min(max(free, first), state.frames - 1)
         words.append(HeardWord(word.text, first, max(first, last)))
         free = words[-1].last_frame + 1
     return tuple(words)
-
-
-def _joined(words: Sequence[HeardWord], language: str, translate: bool) -> str:
-    space = "" if language in SPACELESS and not translate else " "
-    return space.join(word.text for word in words)

@@ -29,6 +29,7 @@ FFT, HOP = 400, 160
 WHAT = "a Whisper model in CTranslate2's format"
 START_ENGLISH = 50257  # token that begins a text in a model that hears English only; one more in the others
 TOKENS_A_SECOND = 8  # nobody speaks more
+BEAM = 5  # hypotheses of a translation: greedy ones are worse to the eye
 SPACELESS = ("zh", "ja", "th", "lo", "my", "yue")
 
 
@@ -43,7 +44,7 @@ class Pass:
 
 def languages_of(folder: Path) -> tuple[str, ...]:
     """What the model in `folder` hears, by its vocabulary; CheckpointError that names what is missing or damaged."""
-    check_files(folder, WHAT, "model.bin", "config.json", "tokenizer.json")
+    check_files(folder, WHAT, "model.bin", "config.json", "tokenizer.json", "vocabulary.txt|vocabulary.json")
     try:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
         listed = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
@@ -57,19 +58,43 @@ def languages_of(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in short if name.isalpha() and len(name) in (2, 3)))
 
 
+class Vocabulary:
+    """The tokens of a model: text to numbers and back."""
+
+    def __init__(self, folder: Path) -> None:
+        """UnavailableError where the extra `whisper` is not installed, CheckpointError for another file."""
+        (tokenizers,) = imported("whisper", "tokenizers")
+        try:
+            self._tokens: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # noqa: BLE001  the library raises bare Exceptions
+            raise CheckpointError(f"{folder} is not {WHAT}: {error}") from None
+
+    def id(self, name: str) -> int:
+        """The number of a token, such as "<|translate|>"."""
+        return int(self._tokens.token_to_id(name))
+
+    def spell(self, text: str, lead: str = " ") -> list[int]:
+        """The tokens of `text`; none for an empty one. lead: what stands before it."""
+        return list(self._tokens.encode(lead + text, add_special_tokens=False).ids) if text else []
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, with the space before it."""
+        return str(self._tokens.decode(list(tokens)))
+
+
 class WhisperModel:
     """The weights and vocabulary of one model; one thread."""
 
     def __init__(self, folder: Path) -> None:
         """UnavailableError where the extra `whisper` is not installed, CheckpointError that names a missing file."""
-        ctranslate2, tokenizers = imported("whisper", "ctranslate2", "tokenizers")
+        (ctranslate2,) = imported("whisper", "ctranslate2")
         self.languages = languages_of(folder)
+        self.vocabulary = Vocabulary(folder)
         try:
             self._model: Any = ctranslate2.models.Whisper(
                 str(folder), device="cpu", compute_type="int8", intra_threads=1, inter_threads=1
             )
-            self._tokens: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # noqa: BLE001  (both libraries raise their own kinds, tokenizers this)
+        except Exception as error:  # noqa: BLE001  the library raises kinds of its own
             raise CheckpointError(f"{folder} is no Whisper model in CTranslate2's format: {error}") from None
         self._view = ctranslate2.StorageView.from_array
         self.multilingual: bool = self._model.is_multilingual
@@ -78,26 +103,28 @@ class WhisperModel:
         self._silence = self._encoder(np.zeros(LONGEST * FRAME, np.float32))
 
     def hear(self, pcm: Pcm, said: str, language: str, translate: bool = False) -> Pass:
-        """The words in `pcm` (samples,) of at most 23 s after the words `said`, which it begins with."""
+        """The words in `pcm` (samples,) of at most 23 s after the words `said`, which it begins with; in English where
+        it shall `translate`."""
         encoded = self._encoded(pcm)
-        given = self._ids(said, language)
+        written = "en" if translate else language
+        given = self._ids(said, written)
         start = self._start(language, translate)
         room = min(448 - len(given) - len(start), TOKENS_A_SECOND * len(pcm) // RATE_HZ + 4)
         if room <= 0:
             return Pass((), 0.0, 0.0)
         found = self._model.generate(
-            encoded, [[*start, self._id("<|notimestamps|>"), *given]], beam_size=1,
+            encoded, [[*start, self.vocabulary.id("<|notimestamps|>"), *given]], beam_size=BEAM if translate else 1,
             return_no_speech_prob=True, suppress_blank=not given, max_length=len(given) + len(start) + room,
         )[0]  # fmt: skip
         new = without_loop(found.sequences_ids[0][len(given) :])  # what was given comes back before it
-        if given and language not in SPACELESS:  # nothing is hung on a word that is certain
-            new = list(dropwhile(lambda token: not self._tokens.decode([token]).startswith(" "), new))
+        if given and written not in SPACELESS:  # nothing is hung on a word that is certain
+            new = list(dropwhile(lambda token: not self.vocabulary.text([token]).startswith(" "), new))
         if not new:
             return Pass((), found.no_speech_prob, 0.0)
         frames = -(-len(pcm) // FRAME)
         aligned = self._model.align(encoded, start, [[*given, *new]], [2 * frames])[0]
         ends = _token_ends(aligned.alignments, len(given) + len(new), frames)
-        words = self._words(new, ends[len(given) - 1] if given else 0, ends[len(given) :], language)
+        words = self._words(new, ends[len(given) - 1] if given else 0, ends[len(given) :], written)
         likely = np.log(np.maximum(aligned.text_token_probs[len(given) :], 1e-9))
         return Pass(words, found.no_speech_prob, float(np.mean(likely)))
 
@@ -118,14 +145,11 @@ class WhisperModel:
 
     def _start(self, language: str, translate: bool) -> list[int]:
         task = [f"<|{language}|>", "<|translate|>" if translate else "<|transcribe|>"] if self.multilingual else []
-        return [self._id(name) for name in ("<|startoftranscript|>", *task)]
-
-    def _id(self, name: str) -> int:
-        return self._tokens.token_to_id(name)
+        return [self.vocabulary.id(name) for name in ("<|startoftranscript|>", *task)]
 
     def _ids(self, text: str, language: str) -> list[int]:
         lead = "" if language in SPACELESS else " "
-        return self._tokens.encode(lead + text, add_special_tokens=False).ids if text else []
+        return self.vocabulary.spell(text, lead)
 
     def _words(self, tokens: Sequence[int], start: int, ends: Sequence[int], language: str) -> tuple[HeardWord, ...]:
         """Tokens joined to words where a space, or in languages without any a whole character, begins."""
@@ -133,8 +157,8 @@ class WhisperModel:
         held: list[int] = []
         for n, token in enumerate(tokens):
             held.append(token)
-            text = self._tokens.decode(held)
-            following = self._tokens.decode([tokens[n + 1]]) if n + 1 < len(tokens) else " "
+            text = self.vocabulary.text(held)
+            following = self.vocabulary.text([tokens[n + 1]]) if n + 1 < len(tokens) else " "
             whole = not text.endswith("\ufffd") if language in SPACELESS else following.startswith(" ")
             if not whole:
                 continue

@@ -96,11 +96,13 @@ class WindowRecogniser:
         return Listening(state.words + state.guess, len(state.words), state.frames, FRAME_MS, silence_ms)
 
     def forget(self, state: WindowState, words: int, frame: int, labels: int | None = None) -> WindowState:
-        """The first `words`, which end before `frame`: those of the last guess have become certain."""
-        del words, labels
-        settled = _settle(state, sum(word.last_frame < frame for word in state.guess))
-        kept = tuple(word for word in settled.words if word.last_frame >= frame)
-        return _cut(replace(settled, words=kept), sum(word.last_frame < frame for word in settled.given))
+        """The first `words`, and any that end before `frame`: those of the last guess have become certain."""
+        del labels
+        heard = state.words + state.guess
+        count = max(words, sum(word.last_frame < frame for word in heard))
+        settled = _settle(state, count - len(state.words)) if count > len(state.words) else state
+        over = sum(word.last_frame < frame or word in heard[:count] for word in settled.given)
+        return _cut(replace(settled, words=settled.words[count:]), over)
 
     def _hear(self, state: WindowState, pcm: Pcm, final: bool) -> WindowState:
         level = listen(pcm, state.level, FRAME, RATE_HZ)

@@ -27,8 +27,29 @@ def _ct2_reads(argument: str) -> Languages:
     return languages_of(Path(argument).expanduser())
 
 
+def _english(argument: str, source: str, target: str | None) -> Writer:
+    from .whisper_translate import EnglishWriter
+
+    del target
+    return EnglishWriter(Path(argument).expanduser(), source)
+
+
+def _english_of(argument: str) -> Languages:
+    from .whisper_translate import translates
+
+    return translates(Path(argument).expanduser())
+
+
 WRITERS: dict[str, Backend[MakeWriter]] = {
     "ct2": Backend(
         _ct2, "OPUS-MT, NLLB or M2M-100 in CTranslate2's format", "DIR", "ct2", ("ctranslate2",), look=_ct2_reads
+    ),
+    "whisper-translate": Backend(
+        _english,
+        "the English of the recogniser whisper-translate",
+        "DIR",
+        "whisper",
+        ("ctranslate2", "tokenizers"),
+        look=_english_of,
     ),
 }
