@@ -50,6 +50,18 @@ def _moonshine_hears(argument: str) -> Languages:
     return languages_of(Path(argument).expanduser())
 
 
+def _sherpa(argument: str, language: str) -> Recogniser[Any]:
+    from .sherpa import SherpaRecogniser
+
+    return SherpaRecogniser(Path(argument).expanduser(), language)
+
+
+def _sherpa_check(argument: str) -> Languages:
+    from .sherpa import check
+
+    return check(Path(argument).expanduser())
+
+
 RECOGNISERS: dict[str, Backend[MakeRecogniser]] = {
     "whisper": Backend(
         _whisper, "a Whisper model in CTranslate2's format", "DIR", "whisper", ("ctranslate2", "tokenizers"),
@@ -61,5 +73,8 @@ RECOGNISERS: dict[str, Backend[MakeRecogniser]] = {
     ),
     "moonshine": Backend(
         _moonshine, "a Moonshine model", "DIR", "moonshine", ("moonshine_voice",), look=_moonshine_hears
+    ),
+    "sherpa": Backend(
+        _sherpa, "a streaming transducer of sherpa-onnx", "DIR", "sherpa", ("sherpa_onnx",), look=_sherpa_check
     ),
 }  # fmt: skip

@@ -75,11 +75,7 @@ class WindowRecogniser:
 
     def chunk_samples(self, chunk_ms: int) -> int:
         """The samples of a chunk; InputError unless a multiple of 20 ms between 160 and 2000."""
-        fewest, most = CHUNKS_MS
-        whole = isinstance(chunk_ms, int) and not isinstance(chunk_ms, bool)
-        if not whole or not fewest <= chunk_ms <= most or chunk_ms % FRAME_MS:
-            raise InputError(f"chunks of {chunk_ms} ms are not possible; allowed: {fewest} to {most}, in steps of 20")
-        return chunk_ms * RATE_HZ // 1000
+        return check_chunk(chunk_ms)
 
     def init_state(self, glossary: Glossary = NO_GLOSSARY) -> WindowState:
         """Nothing heard. Such a model knows no glossary."""
@@ -117,6 +113,15 @@ class WindowRecogniser:
         if level.silent >= PAUSE:
             state = replace(state, unheard=False)
         return _bounded(state, self.bounds)
+
+
+def check_chunk(chunk_ms: int) -> int:
+    """The samples of a chunk; InputError unless a multiple of 20 ms between 160 and 2000."""
+    fewest, most = CHUNKS_MS
+    whole = isinstance(chunk_ms, int) and not isinstance(chunk_ms, bool)
+    if not whole or not fewest <= chunk_ms <= most or chunk_ms % FRAME_MS:
+        raise InputError(f"chunks of {chunk_ms} ms are not possible; allowed: {fewest} to {most}, in steps of 20")
+    return chunk_ms * RATE_HZ // 1000
 
 
 def _agreed(before: Sequence[HeardWord], now: Sequence[HeardWord], frames: int) -> int:
