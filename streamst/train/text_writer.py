@@ -24,6 +24,7 @@ from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.models.write.store import TOKENS, save
 from streamst.text import Tokenizer, plain_marks, train_tokenizer
+from streamst.train.alignment import Alignment
 from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.loop import Task
 from streamst.train.pairs import Corpus, Pair, drawn, read_corpora
@@ -51,6 +52,8 @@ class RegistersConfig:
     open_share: float = 0.25  # sources cut short, without <end>
     joined: float = 0.1  # two sentences as one
     label_smoothing: float = 0.1
+    aligned: int = 150_000  # sentences from which the alignment is learned
+    guidance: float = 0.3  # weight of the attention's cross-entropy with the alignment [nats a token]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class RegistersTask:
         if not self.rows:
             raise ConfigError(f"no sentence pair has at most {data.longest} tokens")
         self.words = [row[1] for row in self.rows if len(row[1]) < 4]  # what a listener puts in the place of others
+        self.alignment = Alignment(tokenizer.size)
+        draw = random.Random(seed)
+        learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
+        self.alignment.learn([(row[draw.random() < data.heard], row[2]) for row in learned])
         self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
 
     def batches(self, step: int) -> Iterator[TextBatch]:
@@ -140,12 +147,12 @@ class RegistersTask:
         return [Tokenizer.begin, *source, *ending], target
 
     def _cut(self, source: list[int], target: list[int], draw: random.Random) -> Row:
-        """The first words of both, as many of the target as its share of the source, whole ones."""
+        """The first words of both, as many of the target as those of the source allow."""
         starts = self.tokenizer.starts_word
         cut = draw.randint(1, len(source))
         while cut < len(source) and not starts[source[cut]]:
             cut += 1
-        keep = int(len(target) * cut / len(source))
+        keep = min(self.alignment.known(source, target, cut), -(-len(target) * cut // len(source)))
         while 0 < keep < len(target) and not starts[target[keep]]:
             keep -= 1
         return source[:cut], target[:keep]
@@ -181,17 +188,21 @@ class RegistersTask:
         return TextBatch(source, hidden, inputs, targets)
 
     def loss(self, batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Label-smoothed cross-entropy."""
+        """Label-smoothed cross-entropy, and that of the exported attention with the alignment."""
         del step
         device = self.module.target.weight.device
         hidden, targets = batch.hidden.to(device), batch.targets.to(device)
         memory = self.module.memory(batch.source.to(device), hidden)
-        said, _ = self.module.decoder_states(memory, hidden, batch.inputs.to(device))
+        said, attention = self.module.decoder_states(memory, hidden, batch.inputs.to(device))
         known = targets >= 0
-        loss = projected_cross_entropy(
+        entropy = projected_cross_entropy(
             said[known], self.module.target.weight, targets[known], self.config.label_smoothing
         )
-        return loss, {"tokens": float(known.sum())}
+        found = self.alignment.posterior(batch.source.masked_fill(batch.hidden, -1), batch.targets).to(device)
+        guided = found.sum(-1) > 0.5
+        apart = -(found * (attention.float() + 1e-6).log()).sum(-1)[guided].sum() / guided.sum().clamp_min(1)
+        figures = {"entropy": float(entropy.detach()), "apart": float(apart.detach()), "tokens": float(known.sum())}
+        return entropy + self.config.guidance * apart, figures
 
     def translated(self, sentences: Sequence[str]) -> list[str]:
         """Greedy translations of whole sentences."""

@@ -7,6 +7,7 @@ source is complete, so that the decoder knows an open sentence from a finished o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ class WriterConfig:
     dropout: float = 0.1
     alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
     shared: bool = False  # one vocabulary and one embedding for source and target
+    positions: bool = False  # each token knows its place in its sentence (Vaswani et al. 2017, section 3.5)
     prompts: tuple[str, ...] = ()  # tasks and target languages that it was trained with: "st:de", "asr:en"; () is one
 
 
@@ -172,7 +174,8 @@ class Writer(nn.Module):
     def memory(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding."""
         embedding = self.target if self.source is None else self.source
-        x = self.dropout(embedding(tokens) * self.config.dim**0.5)
+        x = self._placed(embedding(tokens) * self.config.dim**0.5, torch.arange(tokens.shape[1], device=tokens.device))
+        x = self.dropout(x)
         eye = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
         visible = ~hidden[:, None] | eye
         for layer in self.memory_layers:
@@ -193,7 +196,8 @@ class Writer(nn.Module):
         self, memory: Tensor, hidden: Tensor, inputs: Tensor, prompts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """As `forward`, the decoder's states (B, T, D) in place of the logits."""
-        x = self.dropout(self._embedded(inputs, prompts))
+        places = torch.arange(inputs.shape[1], device=inputs.device)
+        x = self.dropout(self._placed(self._embedded(inputs, prompts), places))
         visible = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()[None]
         alignment = memory.new_zeros(())
         for number, layer in enumerate(self._layers()):
@@ -216,6 +220,15 @@ class Writer(nn.Module):
             x = x + self.prompt(prompts)[:, None] * begins
         return x * self.config.dim**0.5
 
+    def _placed(self, x: Tensor, places: Tensor) -> Tensor:
+        """x (B, T, D) with sine and cosine of the places (B or 1, T), where the writer has them."""
+        if not self.config.positions:
+            return x
+        half = self.config.dim // 2
+        slopes = torch.exp(torch.arange(half, device=x.device) * (-math.log(10_000) / half))
+        angles = places[..., None] * slopes
+        return x + torch.cat([angles.sin(), angles.cos()], -1).to(x.dtype)
+
     @property
     def max_tokens(self) -> int:
         """Tokens of the longest sentence."""
@@ -237,7 +250,10 @@ class Writer(nn.Module):
         only. Returns the decoder's states (B, D) and the weights over the memory (B, S) at the last token."""
         if self.token_step is not None and inputs.shape[1] == 1 and prompts is not None and real is None:
             return self.token_step(inputs, state, prompts)
-        x = self._embedded(inputs, prompts)
+        places = state.said[0].length[:, None] + torch.arange(inputs.shape[1], device=inputs.device)
+        if real is not None:
+            places = (places + real[:, None] - inputs.shape[1]).clamp_min(0)
+        x = self._placed(self._embedded(inputs, prompts), places)
         row, after = x, []
         for number, (layer, memory, said) in enumerate(zip(self._layers(), state.memory, state.said, strict=True)):
             x, weights, said = layer.step(x, said, memory, state.hidden, real)
