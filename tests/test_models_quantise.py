@@ -1,6 +1,7 @@
 """A frozen encoder is the encoder, and 8 bits change little, whatever the batch and the chunk."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from streamst.models.listen.recogniser import Ear
 from streamst.models.quantise import FrozenEncoder, choose, freeze_writer, in_8_bits, prepare
 from streamst.models.translator import SpeechTranslator
 from streamst.models.write.greedy import Draft, write
+from streamst.models.write.network import Writer
 from streamst.nn.packing import from_bytes, to_bytes
 
 CONFIG = ConformerConfig(bands=16, dim=32, layers=2, heads=2, kernel=5, max_distance=6, left_frames=6, middle=1)
@@ -93,10 +95,14 @@ def test_what_auto_means_and_what_is_refused() -> None:
         choose("int8", "cuda")
 
 
+@pytest.mark.parametrize("placed", [False, True])
 def test_a_frozen_writer_writes_what_the_plain_one_does_alone_and_with_others(
-    tiny_translator: SpeechTranslator,
+    tiny_translator: SpeechTranslator, placed: bool
 ) -> None:
     plain = tiny_translator.writer
+    if placed:
+        torch.manual_seed(3)
+        plain = Writer(replace(plain.config, positions=True)).eval().requires_grad_(False)
     frozen = copy.deepcopy(plain)
     freeze_writer(frozen)
     assert frozen.token_step is not None

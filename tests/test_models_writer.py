@@ -1,5 +1,7 @@
 """Greedy decoding step by step is the teacher-forced network, and a committed prefix is kept."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,10 +13,10 @@ CONFIG = WriterConfig(
 )
 
 
-@pytest.fixture
-def writer() -> Writer:
+@pytest.fixture(params=[{}, {"positions": True}, {"positions": True, "shared": True, "source_tokens": 30}], ids=str)
+def writer(request: pytest.FixtureRequest) -> Writer:
     torch.manual_seed(2)
-    model = Writer(CONFIG).eval()
+    model = Writer(replace(CONFIG, **request.param)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
