@@ -1,11 +1,13 @@
-"""Word error rate of our captions beside pocketsphinx and beside other checkpoints of ours, on the same recordings.
+"""Errors, lag, erasure, cost and memory of captions, recogniser by recogniser, on the same recordings.
 
     python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--model DIR …] [--recogniser NAME …]
                                            [--chunk-ms N] [--no-peer]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
-RTF is its processor time over the audio's. pocketsphinx (`pip install pocketsphinx`, its own English model) runs where
-it is installed. Differences are paired bootstrap tests against the first model.
+RTF is its processor time over the audio's. LAAL: of words that will not change; erasure: words taken back of those
+shown, over the words in the end; memory: the process' peak so far, so that one recogniser a call tells its own. "whole"
+is the same model on whole recordings, where it can (Whisper, Moonshine). pocketsphinx (`pip install pocketsphinx`, its
+own English model) runs where it is installed. Differences are paired bootstrap tests against the first model.
 """
 
 from __future__ import annotations
@@ -13,45 +15,85 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.util
+import resource
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from streamst import pipeline
 from streamst.audio import SAMPLE_RATE_HZ, Pcm, read_audio
+from streamst.backends.moonshine import MoonshineRecogniser
+from streamst.backends.whisper import WhisperRecogniser
 from streamst.evaluate.metrics.confidence import mean_interval, paired_difference
+from streamst.evaluate.metrics.latency import Utterance, length_adaptive_average_lagging
 from streamst.evaluate.metrics.normalise import normaliser_for
 from streamst.evaluate.metrics.quality import edit_counts
-from streamst.models.offline import heard_text
-
-Recogniser = Callable[[Pcm], str]
+from streamst.models.seam import Hear, Recogniser
 
 
-def ours(model: str, name: str, chunk_ms: int) -> Recogniser:
-    """The recogniser of that name of a shipped model, or of a directory with `translator/`."""
-    recogniser = pipeline.load(model, "cpu", recogniser=name).recogniser
+@dataclass(frozen=True)
+class Heard:
+    """What one recording became. delays_ms: of each word, the audio heard when it would not change any more."""
 
-    def recognise(pcm: Pcm) -> str:
-        return heard_text(recogniser, pcm, chunk_ms)
+    text: str
+    delays_ms: tuple[float, ...] = ()
+    erased: int = 0  # words that were shown and taken back
+
+
+Recognise = Callable[[Pcm], Heard]
+
+
+def ours(recogniser: Recogniser[Any], chunk_ms: int) -> Recognise:
+    """A recogniser in chunks, as a session hears and shows it."""
+    size = recogniser.chunk_samples(chunk_ms)
+
+    def recognise(pcm: Pcm) -> Heard:
+        state, erased = recogniser.init_state(), 0
+        shown: tuple[str, ...] = ()
+        delays_ms: list[float] = []
+        for at in range(0, len(pcm) + 1, size):
+            final = at + size > len(pcm)
+            (state,) = recogniser.hear_all([Hear(pcm[at : at + size], state, final, size)])
+            heard = recogniser.listening(state)
+            now_ms = 1000 * min(at + size, len(pcm)) / recogniser.sample_rate_hz
+            words = tuple(word.text for word in heard.words)
+            delays_ms += [now_ms] * ((len(words) if final else heard.certain) - len(delays_ms))
+            pairs = enumerate(zip(shown, words, strict=False))
+            erased += len(shown) - next((n for n, (a, b) in pairs if a != b), min(len(shown), len(words)))
+            shown = words
+        return Heard(" ".join(shown), tuple(delays_ms), erased)
 
     return recognise
 
 
-def sphinx() -> Recogniser:
+def offline(recogniser: Recogniser[Any]) -> Recognise | None:
+    """The same model on whole recordings; None where it hears in chunks only."""
+    if isinstance(recogniser, WhisperRecogniser):
+        model = recogniser.model
+        return lambda pcm: Heard(" ".join(word.text for word in model.hear(pcm, "", recogniser.language).words))
+    if isinstance(recogniser, MoonshineRecogniser):
+        return lambda pcm: Heard(" ".join(recogniser.transcribe(pcm)))
+    return None
+
+
+def sphinx() -> Recognise:
     """pocketsphinx with its own English model and language model."""
     from pocketsphinx import Decoder  # type: ignore[import-not-found]  # installed only to be compared with
 
     decoder = Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
 
-    def recognise(pcm: Pcm) -> str:
+    def recognise(pcm: Pcm) -> Heard:
         decoder.start_utt()
         decoder.process_raw((np.clip(pcm, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
         decoder.end_utt()
         found = decoder.hyp()
-        return "" if found is None else found.hypstr
+        return Heard("" if found is None else found.hypstr)
 
     return recognise
 
@@ -71,28 +113,46 @@ def errors(found: Sequence[str], references: Sequence[str]) -> list[float]:
     return [100 * edits / words for edits, _ in counts]
 
 
-def compare(manifest: Path, systems: dict[str, Recogniser], split: str, count: int | None) -> None:
-    """Print one line a system."""
+def compare(manifest: Path, systems: dict[str, Callable[[], list[Recognise]]], split: str, count: int | None) -> None:
+    """Print one line a system, and one for the same on whole recordings."""
     chosen = clips(manifest, split, count)
     audio = [read_audio(path) for path, _ in chosen]
     references = [text for _, text in chosen]
     seconds = sum(map(len, audio)) / SAMPLE_RATE_HZ
     print(f"\n{manifest.parent.name}: {len(chosen)} clips, {seconds / 60:.1f} minutes")
     first: list[float] = []
-    for name, recognise in systems.items():
-        begun_s = time.process_time()
-        found = [recognise(pcm) for pcm in audio]
-        rtf = (time.process_time() - begun_s) / seconds
-        rates = errors(found, references)
-        wer = mean_interval(rates)
-        assert wer is not None
-        line = f"  {name:30} WER {wer.value:5.1f} ({wer.low:.1f} to {wer.high:.1f})   RTF {rtf:.3f}"
-        change = paired_difference(rates, first) if first else None
-        if change is not None:
-            span = f"({change.low:+.1f} to {change.high:+.1f}), p {change.p_value:.3f}"
-            line += f"   minus the first {change.value:+.1f} {span}"
-        print(line, flush=True)
-        first = first or rates
+    for name, load in systems.items():
+        for ways, recognise in zip((name, "  whole"), load(), strict=False):
+            begun_s = time.process_time()
+            found = [recognise(pcm) for pcm in audio]
+            rtf = (time.process_time() - begun_s) / seconds
+            rates = errors([heard.text for heard in found], references)
+            wer = mean_interval(rates)
+            assert wer is not None
+            line = f"  {ways:30} WER {wer.value:5.1f} ({wer.low:.1f} to {wer.high:.1f})   RTF {rtf:.3f}"
+            line += captions(found, audio, references)
+            change = paired_difference(rates, first) if first else None
+            if change is not None:
+                span = f"({change.low:+.1f} to {change.high:+.1f}), p {change.p_value:.3f}"
+                line += f"   minus the first {change.value:+.1f} {span}"
+            print(line, flush=True)
+            first = first or rates
+
+
+def captions(found: Sequence[Heard], audio: Sequence[Pcm], references: Sequence[str]) -> str:
+    """LAAL and erasure of what came in chunks, and memory."""
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    utterances = [
+        Utterance(heard.delays_ms, 1000 * len(pcm) / SAMPLE_RATE_HZ, len(text.split()))
+        for heard, pcm, text in zip(found, audio, references, strict=True)
+        if heard.delays_ms
+    ]
+    lags = [lag for one in utterances if (lag := length_adaptive_average_lagging(one)) is not None]
+    if not lags:
+        return f"   {peak_mb:.0f} MB"
+    words = sum(len(heard.delays_ms) for heard in found)
+    erasure = sum(heard.erased for heard in found) / max(1, words)
+    return f"   LAAL {sum(lags) / len(lags):.0f} ms   erasure {erasure:.2f}   {peak_mb:.0f} MB"
 
 
 def main() -> None:
@@ -102,18 +162,26 @@ def main() -> None:
     parser.add_argument("--split", default="")
     parser.add_argument("--count", type=int)
     parser.add_argument("--model", action="append", default=None, help="en-de, or a directory; several to compare")
-    parser.add_argument("--recogniser", action="append", default=None, help="own, ear, whisper:DIR; several to compare")
+    parser.add_argument(
+        "--recogniser", action="append", default=None, help="own, ear, moonshine:DIR; several to compare"
+    )
     parser.add_argument("--chunk-ms", type=int, default=640)
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="without pocketsphinx")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    systems = {
-        f"{model} {name}": ours(model, name, options.chunk_ms)
+
+    def loaded(model: str, name: str) -> list[Recognise]:
+        recogniser = pipeline.load(model, "cpu", recogniser=name).recogniser
+        whole = offline(recogniser)
+        return [ours(recogniser, options.chunk_ms), *([whole] if whole else [])]
+
+    systems: dict[str, Callable[[], list[Recognise]]] = {
+        f"{model} {name}": partial(loaded, model, name)
         for model in options.model or ["en-de"]
         for name in options.recogniser or ["own"]
     }
     if options.peer and importlib.util.find_spec("pocketsphinx"):
-        systems["pocketsphinx"] = sphinx()
+        systems["pocketsphinx"] = lambda: [sphinx()]
     for manifest in options.manifest:
         compare(manifest, systems, options.split, options.count)
 
