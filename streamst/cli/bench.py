@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .bench_iwslt import iwslt
 from .bench_logs import compare, export, score
 from .bench_options import (
     AllOption,
@@ -212,5 +213,5 @@ def report(
     _report(directory, resamples, Judges(recogniser, comet), everything)
 
 
-for command in (score, compare, export):
+for command in (score, compare, export, iwslt):
     bench_app.command()(command)

@@ -30,10 +30,11 @@ from streamst.evaluate.log.clock import Step
 from streamst.evaluate.log.manifest import Reference
 from streamst.evaluate.log.recording import Recording, SpeechChunk, replay
 from streamst.evaluate.report.score import Score, ScoreOptions, score
+from streamst.evaluate.run.iwslt import write_submission
 
 TOOLS = {
     "simuleval": ["simuleval==1.1.4"],
-    "omnisteval": ["omnisteval==0.1.10"],
+    "omnisteval": ["omnisteval==0.1.10", "simulstream==1.0.0"],  # whose logs it reads with its reader
     "simulstream": ["simulstream==1.0.0", "mweralign", "sacrebleu"],
 }
 WORDS = "ein Haus und der Hund heute nicht wir gehen schnell zur großen Stadt dort trinken".split()  # noqa: SIM905
@@ -117,18 +118,34 @@ def by_omnisteval(name: str, log: Log, ours: Score, work: Path, tools: Path) -> 
     if talks:
         files += ["--speech_segmentation", out / "segments.yaml"]
     call(tools / "omnisteval", "longform" if talks else "shortform", *files, "--output_folder", out / "scores")
+    found = omnisteval_table(name, "OmniSTEval", ours, out / "scores", talks)
+    if talks:  # what `bench iwslt` writes, as the task reads it; computation counts there as simulstream counts it
+        task = work / "task"
+        write_submission(log, task)
+        files = ["--hypothesis_file", task / "metrics.jsonl", "--hypothesis_format", "simulstream", "--word_level"]
+        files += ["--simulstream_config_file", task / "cfg.yaml", "--speech_segmentation", task / "segments.yaml"]
+        files += ["--ref_sentences_file", task / "references.txt", "--output_folder", task / "scores"]
+        call(tools / "omnisteval", "longform", *files)
+        found += omnisteval_table(name, "IWSLT 2026", ours, task / "scores", talks, "simulstream")
+    return found
+
+
+def omnisteval_table(
+    name: str, tool: str, ours: Score, folder: Path, talks: bool, clock: str = "queue"
+) -> list[Figure]:
+    """The figures of its `scores.tsv` beside ours; the computation-aware ones on `clock`."""
     found = []
-    for line in (out / "scores" / "scores.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in (folder / "scores.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         key, value = line.split("\t")
         match = re.fullmatch(r"((?:Long)?(?:YAAL|AL|LAAL|AP|DAL)) \((CU|CA)\)", key)
         if match:
             base = match[1] + ("_omnisteval" if match[1] == "LongYAAL" else "")
-            mine = base + ("_CA_queue" if match[2] == "CA" else "")
+            mine = base + (f"_CA_{clock}" if match[2] == "CA" else "")
         elif key in ("BLEU", "chrF"):
             mine = f"{key}_soft" if talks else key
         else:
             continue
-        found.append(Figure(name, "OmniSTEval", mine, float(value), ours.metrics[mine].value, 5.1e-5))
+        found.append(Figure(name, tool, mine, float(value), ours.metrics[mine].value, 5.1e-5))
     return found
 
 

@@ -26,7 +26,7 @@ def attach(recordings: Sequence[Recording], references: Path, definition: Path |
 
     Raises InputError when the numbers differ or a recording or a definition is without its counterpart.
     """
-    lines = _lines(references)
+    lines = lines_of(references)
     if definition is None:
         if len(lines) != len(recordings):
             raise InputError(
@@ -43,7 +43,8 @@ def attach(recordings: Sequence[Recording], references: Path, definition: Path |
     return [replace(recording, references=entries) for recording, entries in zip(recordings, found, strict=True)]
 
 
-def _lines(references: Path) -> list[str]:
+def lines_of(references: Path) -> list[str]:
+    """The lines of a text file, without blanks around them. InputError where it cannot be read."""
     try:
         lines = references.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -78,6 +79,11 @@ def _by_recording(
 
 def read_segmentation(path: Path) -> list[tuple[str, float, float]]:
     """(file name without folder and suffix, offset [ms], duration [ms]) of every entry."""
+    return [(Path(wav).stem, offset_ms, duration_ms) for wav, offset_ms, duration_ms in read_entries(path)]
+
+
+def read_entries(path: Path) -> list[tuple[str, float, float]]:
+    """(wav as it is written, offset [ms], duration [ms]) of every entry. InputError for what is none."""
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -88,12 +94,12 @@ def read_segmentation(path: Path) -> list[tuple[str, float, float]]:
     for number, entry in enumerate(entries):
         try:
             offset, duration = float(entry["offset"]), float(entry["duration"])
-            stem = Path(str(entry["wav"])).stem
+            wav = str(entry["wav"])
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(f"{path}: entry {number} needs wav, offset and duration: {entry!r}") from error
         if not (math.isfinite(offset) and math.isfinite(duration) and offset >= 0 and duration >= 0):
             raise InputError(f"{path}: entry {number}: offset and duration must be 0 or more: {entry!r}")
-        segments.append((stem, 1000.0 * offset, 1000.0 * duration))
+        segments.append((wav, 1000.0 * offset, 1000.0 * duration))
     return segments
 
 
