@@ -21,7 +21,7 @@ from streamst.languages.german.symbols import ENDS, INDEX, LETTERS, START, close
     [
         ("Am 3. Mai 1984 war es warm.", "am dritten mai neunzehnhundertvierundachtzig war es warm."),
         ("der 2. Weltkrieg", "der zweite weltkrieg"),
-        ("Er kam als 3. Dann ging er.", "er kam als drei. dann ging er."),
+        ("Er kam als 3. Dann ging er.", "er kam als dritter. dann ging er."),
         ("am 24.12.2024", "am vierundzwanzigsten dezember zweitausendvierundzwanzig"),
         ("Um 14:30 Uhr kam er.", "um vierzehn uhr dreißig kam er."),
         ("Um 8:00 Uhr", "um acht uhr"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .nouns import DAYS, gender
+from .nouns import DAYS, gender, plural, surely_plural
 
 _POSSESSIVE = ("mein", "dein", "sein", "ihr", "unser", "euer", "eur", "unsr")
 _EIN = ("ein", "kein", *_POSSESSIVE)
@@ -20,6 +20,7 @@ WEAK_E = frozenset(
     | {f"{stem}{end}" for stem in _DIES for end in ("e", "es")}
     | {f"{stem}e" for stem in _EIN}
 )  # fmt: skip
+_DIE = frozenset({"die", *(f"{stem}e" for stem in (*_DIES, *_EIN))} - {"eine", "jede", "jedwede"})  # of several, too
 DER = frozenset({"der", *(f"{stem}er" for stem in _DIES)})  # a man's nominative, a woman's dative and genitive
 UNENDED = frozenset({"ein", "kein", "mein", "dein", "sein", "ihr", "unser", "euer"})
 DETERMINERS = WEAK_N | WEAK_E | DER | UNENDED
@@ -62,6 +63,8 @@ def ending(before: tuple[str, ...], after: str, noun_follows: bool, dated: bool 
     if not noun_follows and not dated and (copied := _adjective_ending(after)):
         return copied
     if nearest in WEAK_N:
+        return "en"
+    if noun_follows and ((nearest in _DIE and plural(after)) or (nearest in DER and surely_plural(after))):
         return "en"
     if nearest in DER:
         return "en" if kind == "f" or (not kind and len(before) > 1 and before[-2] in DATIVE) else "e"

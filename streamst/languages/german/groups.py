@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from . import abbreviations, ordinals
+from . import abbreviations, arithmetic, ordinals
 from .numbers import NUMBER, VULGAR, cardinal
 from .place import Place, Said
 from .units import CURRENCIES, LARGE, MONEY_BEFORE, unit
@@ -89,6 +89,8 @@ def _goes_on(unit: str, word: str, before: str) -> bool:
     if re.fullmatch(rf"{_OPEN}{_DAY} {_MONTH}", unit):
         return re.fullmatch(rf"(?:1[0-9]|20)[0-9]{{2}}{_CLOSE}", word) is not None
     if re.fullmatch(r"[0-9]{1,2}", unit) and re.fullmatch(rf"(?:[1-9]/[1-9][0-9]?|[{''.join(VULGAR)}]){_CLOSE}", word):
+        return True
+    if arithmetic.goes_on(unit, word) and len(unit.split()) < ROW:
         return True
     if (ordinals.goes_on(unit, word) and len(unit.split()) < ROW) or abbreviations.goes_on(unit, word):
         return True

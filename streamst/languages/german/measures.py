@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from .cases import PREPOSITIONS, article
+from . import arithmetic
+from .cases import DATIVE, PREPOSITIONS, article
 from .dates import lasting
 from .nouns import gender
 from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, with_part
 from .ordinals import NUMBERED
 from .place import SIGNS, Place, Said
-from .spelling import spelled
 from .units import CURRENCIES, LARGE, MONEY_BEFORE, MONEY_SIGNS, unit
 
 _PARTS = "".join(VULGAR)
@@ -53,11 +53,32 @@ def unit_name(place: Place) -> Said | None:
         or (len(place.before) > 1 and place.before[-2] in NUMBERED)
     ):
         return None
+    if place.dotted and (named := _years(place)):
+        return named, place.sentence_follows
     if place.low in {"f", "ff", "x"} or (found := unit(place.core)) is None:
         return None
     said = found.one if re.fullmatch("[^0-9]*1|1/2|½", place.nearest) else found.many
     short = re.fullmatch("(?:std|min|sek|sec|stk|mio|mrd|bio|tsd|pkt|pers|mon|wo|mill)", place.low) is not None
     return said, not place.dotted or not short or place.sentence_follows
+
+
+def _years(place: Place) -> str:
+    """J. and, before what goes on, M., W. and T.: symbols of units have no point, names of durations in short do."""
+    if (
+        place.core not in _DURATIONS
+        or (place.core != "J" and place.sentence_follows)
+        or _ENERGY & {*place.before, place.after.lower()}
+    ):
+        return ""
+    one, many = _DURATIONS[place.core]
+    if re.fullmatch("[^0-9]*1", place.nearest):
+        return one
+    before = place.before[-2] if len(place.before) > 1 else ""
+    return f"{many}n" if before in DATIVE and not many.endswith("n") else many
+
+
+_DURATIONS = {"J": ("Jahr", "Jahre"), "M": ("Monat", "Monate"), "W": ("Woche", "Wochen"), "T": ("Tag", "Tage")}
+_ENERGY = frozenset({"energie", "arbeit", "wärme", "wärmemenge"})
 
 
 def large(place: Place) -> Said | None:
@@ -98,25 +119,12 @@ def times(place: Place) -> Said | None:
     """3x -> "dreimal", 2x3 and 2×3 -> "zwei mal drei", 4x100m."""
     if found := re.fullmatch("([0-9]+)[x×]", place.low):
         return f"{counted(int(found.group(1)))}mal", True
-    parts = re.split("(?<=[0-9])[x×*](?=[0-9])", place.core)
+    parts = re.split("(?<=[0-9])[x×*·⋅](?=[0-9])", place.core)
     if len(parts) < 2 or not all(re.fullmatch(NUMBER, part) for part in parts[:-1]):
         return None
-    rest = measure(Place(parts[-1], place.end, place.dotted, (), (), place.following, place.after))
+    last = Place(parts[-1], place.end, place.dotted, (), (), place.following, place.after)
+    rest = arithmetic.power(last) or measure(last)
     return (" mal ".join([*(amount(part) for part in parts[:-1]), rest[0]]), True) if rest else None
-
-
-def power(place: Place) -> Said | None:
-    """10^6, 10⁻³, x²."""
-    text = place.low.replace("²", "^2").replace("³", "^3").replace("^-^", "^-")
-    found = re.fullmatch(rf"((?:{NUMBER})|[a-z])\^(-?)([0-9](?:\^?[0-9])*)", text)
-    if found is None:
-        return None
-    number = found.group(1)[0].isdigit()
-    base = amount(found.group(1)) if number else spelled(found.group(1))
-    exponent = found.group(3).replace("^", "")
-    if exponent == "2" and not number and not found.group(2):
-        return f"{base} Quadrat", True
-    return f"{base} hoch {'minus ' if found.group(2) else ''}{cardinal(int(exponent))}", True
 
 
 def decade(place: Place) -> Said | None:

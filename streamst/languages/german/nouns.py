@@ -37,16 +37,16 @@ _FEMININE = """
 ableitung abstimmung abteilung adresse amtszeit analyse antwort armee art aufgabe auflage ausgabe auswahl bahn
 bedingung behandlung bombe brigade brücke bundesliga chance chemotherapie dame dimension division dose dosis ebene
 ecke ehe em episode erde etage etappe fahrt fassung firma flasche folge frage frau freundin gegend geige generation
-grenze gruppe halbzeit hand hochzeit hälfte hürde idee impfung insel instanz kammer karte kategorie katze kirche
-kiste klasse kompanie kopie kraft krise kugel kultur kurve legende legislaturperiode lektion lesung liga linie liste
-mahnung mail mannschaft marke maschine meile meisterschaft meldung milliarde million minute mutter möglichkeit
-nachricht nacht nation niederlage note novelle nummer olympiade oma operation option ordnung packung partei partie
-pause periode person phase polizei portion position potenz prise prüfung quelle rakete rate regel reihe reise
-republik revolution rolle runde sache saison scheibe schicht schule schwangerschaft schwester seite sekunde sendung
-serie sinfonie sitzung sonne sorte spalte sprache spritze spur stadt staffel stelle stimme straße strophe studie
-stufe stunde symphonie szene tablette tante tasse taste therapie tochter tonne tour tür tüte uhr umfrage universität
-untersuchung variante version violine waffe wahl welle welt weltmeisterschaft wende wm woche wurzel zahl zeile zeit
-zeitung ziffer übung
+grenze gruppe halbzeit hand hochzeit hälfte hürde idee impfung insel instanz kammer karte kategorie katze kirche kiste
+klasse kompanie kopie kraft krise kugel kultur kurve legende legislaturperiode lektion lesung liga linie liste mahnung
+mail mannschaft marke maschine meile meisterschaft meldung milliarde million minute mutter möglichkeit nachricht nacht
+nation niederlage note novelle nummer olympiade oma operation option ordnung packung partei partie pause periode
+person phase polizei portion position potenz prise prüfung quelle rakete rate regel reihe reise republik revolution
+rolle runde sache saison scheibe schicht schule schwangerschaft schwester seite sekunde sendung serie sinfonie sitzung
+sonne sorte spalte sprache spritze spur stadt staffel stelle stimme straße strophe studie stufe stunde symphonie szene
+tablette tante steuer mauer feier leiter feder oper faser ader schulter trauer dauer leber butter klammer tasse taste
+therapie tochter tonne tour tür tüte uhr umfrage universität untersuchung variante version violine waffe wahl welle
+welt weltmeisterschaft wende wm woche wurzel zahl zeile zeit zeitung ziffer übung
 """
 _NEUTER = """
 abteil album angebot argument auge auto bataillon bein beispiel bett bier bild blatt brot buch büro date ding
@@ -83,6 +83,28 @@ def listed(noun: str) -> str:
 def gender(noun: str) -> str:
     """As `listed`, and by the endings that tell a gender; "" where nothing does."""
     return listed(noun) or next((g for g, end in _BY_ENDING if re.fullmatch(f".{{2,}}{end}", noun.lower())), "")
+
+
+def plural(noun: str) -> bool:
+    """Whether `noun` after "die" is several: Experten, Spieler, Plätze, Autos; not Elite, Regel, Basis."""
+    noun = noun.lower()
+    if kind := gender(noun):
+        return kind != "f"  # a man or a thing after "die"
+    if noun.endswith("e"):  # of a noun that is known without it
+        stem = noun[:-1]
+        return any(listed(one) != "" for one in (stem, re.sub("(.*)[äöü](?=[^äöü]*$)", _plain_vowel, stem)))
+    return re.fullmatch("(?:.{2,}(?:e[rl]?n|n|er)|.+[^iuas]s)", noun) is not None
+
+
+def surely_plural(noun: str) -> bool:
+    """The same without an article that would tell: nouns in -en that are no man's or thing's name."""
+    many = "(?:ungen|heiten|keiten|schaften|ionen|innen|täten|isten|anten|enten|perten|ogen|aten)"
+    return not listed(noun) and re.fullmatch(f".{{2,}}{many}", noun.lower()) is not None
+
+
+def _plain_vowel(found: re.Match[str]) -> str:
+    vowel = found.group()[-1]
+    return found.group(1) + {"ä": "a", "ö": "o", "ü": "u"}[vowel]
 
 
 def month(word: str) -> str:

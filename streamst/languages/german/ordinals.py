@@ -21,6 +21,7 @@ ist bin bist sind war waren hat habe haben hatte kostet um gleich sagt sagte
 """
 _NO_ORDINAL_AFTER = frozenset(_NO_ORDINAL_AFTER_WORDS.split())
 _LARGEST_DAY = 31
+_LARGEST_RANK = 200
 _FIRST_YEAR = 1000  # numbers from here on are years, unless an article shows otherwise
 _JOINED = re.compile(r"[0-9]{1,3}\.,?(?: (?:und|oder|bis|sowie|/|[-–])| [0-9]{1,3}\.,?)*")
 _RANGE = re.compile(r"([0-9]{1,3})\.?([-–/])([0-9]{1,3})")
@@ -91,7 +92,7 @@ def _ordinal(place: Place, number: int) -> bool:
     if place.end == ",":
         return True
     if place.sentence_follows:
-        return nearest in NAMING
+        return nearest in NAMING or (number <= _LARGEST_RANK and _ranked(place))
     if nearest in DETERMINERS:
         return True
     if after[:1].islower():
@@ -99,6 +100,16 @@ def _ordinal(place: Place, number: int) -> bool:
     if nearest in _NO_ORDINAL_AFTER or not place.noun_follows:
         return False
     return bool(listed(after)) or (not nearest and bool(gender(after)))
+
+
+def _ranked(place: Place) -> bool:
+    """Whether "als" names a rank, "kam als 2.", and compares nothing, "mehr als 2."."""
+    compared = place.before[-2] if len(place.before) > 1 else ""
+    return (
+        place.nearest == "als"
+        and bool(compared)
+        and not re.fullmatch("(?!er|wieder|immer|hier).{2,}er|mehr|anders|nichts|niemand|doppelt|lieber", compared)
+    )
 
 
 def _counted(part: str, end: str) -> str:

@@ -119,8 +119,9 @@ def bare(word: str | None) -> str:
 
 
 def ungrouped(text: str) -> str:
-    """10 000,5 -> 10.000,5 and € 5 -> €5, as they are written without blanks."""
+    """10 000,5 -> 10.000,5, 5 - 7 -> 5-7 and € 5 -> €5, as they are written without blanks."""
     text = re.sub(rf"^({MONEY_BEFORE}) (?=[+-]?[0-9])", r"\1", text)
+    text = re.sub("(?<=[0-9]) [-–] (?=[0-9])", "-", text)
     return re.sub("(?<=[0-9]) (?=[0-9]{3}(?![0-9]))", ".", text)
 
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from . import addresses, dates, measures, ordinals
+from . import addresses, arithmetic, dates, measures, ordinals
 from .abbreviations import ABBREVIATIONS, abbreviation
 from .cases import DETERMINERS
 from .groups import telephone, together
@@ -157,6 +157,7 @@ def _initial(here: Place) -> Said | None:
 
 Rule = Callable[[Place], Said | None]
 WHOLE: tuple[Rule, ...] = (
+    arithmetic.calculation,
     measures.counted_noun,
     measures.unit_name,
     measures.large,
@@ -165,12 +166,13 @@ WHOLE: tuple[Rule, ...] = (
     ordinals.row,
 )
 WORDS: tuple[Rule, ...] = (
-    weekdays, weekday, abbreviation, _roman, _initial, measures.power, _sign, _currency, _hour, _unit_alone,
+    weekdays, weekday, abbreviation, _roman, _initial, arithmetic.power, _sign, _currency, _hour, _unit_alone,
     addresses.address,
 )  # fmt: skip
 NUMBERS: tuple[Rule, ...] = (
+    arithmetic.scientific,
     dates.month_and_year, addresses.dotted_number, dates.time, dates.score, measures.decade, ordinals.one,
-    measures.parted, measures.times, measures.power, measures.span, measures.measure, measures.compound,
+    measures.parted, measures.times, arithmetic.power, measures.span, measures.measure, measures.compound,
     addresses.address,
 )  # fmt: skip
 
