@@ -1,0 +1,147 @@
+"""A client, a network that fails, a server: what is cut is said as if it had not been."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from serving import captions_of, heard_of, pieces, running, words_of
+
+from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
+from streamst.client import stream
+from streamst.client.audio import Exchange
+from streamst.errors import UnavailableError
+from streamst.events import Event, Finished
+from streamst.pipeline import Pipeline
+from streamst.server.wire.seam import Acknowledged, Settings, Welcome
+
+SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_pipeline: Pipeline) -> Pipeline:
+    return tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def speech() -> Pcm:
+    """Some seconds of real English, as 16-bit samples can say it."""
+    return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 6]))
+
+
+@pytest.fixture(scope="module")
+def server(pipeline: Pipeline) -> Iterator[str]:
+    with running(pipeline) as address:
+        yield address
+
+
+def alone(pipeline: Pipeline, pcm: Pcm) -> list[Event]:
+    """What a session on this computer says, without any server."""
+    session = pipeline.session(latency="medium")
+    return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
+
+
+class CuttingProxy:
+    """Passes bytes on between a client and a server, and cuts each connection after some of them, without a word."""
+
+    def __init__(self, address: str, seed: int, cuts: int, most_bytes: int) -> None:
+        self.host, port = address.removeprefix("http://").split(":")
+        self.port = int(port)
+        self.random = random.Random(seed)
+        self.cuts_left, self.most_bytes, self.cuts = cuts, most_bytes, 0
+
+    async def __aenter__(self) -> CuttingProxy:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(self.host, self.port)
+        left = self.random.randint(1, self.most_bytes) if self.cuts_left > 0 else None
+        self.cuts_left -= 1
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            nonlocal left
+            while data := await source.read(4096):
+                if left is not None:
+                    sink.write(data[: max(0, left)])
+                    left -= len(data)
+                    if left <= 0:
+                        self.cuts += 1
+                        return
+                else:
+                    sink.write(data)
+                await sink.drain()
+
+        ways = [asyncio.create_task(pump(reader, there_writer)), asyncio.create_task(pump(there_reader, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for side in (writer, there_writer):
+                side.transport.abort()
+
+
+async def through_cuts(address: str, pcm: Pcm, seed: int, cuts: int, most_bytes: int) -> tuple[list[Any], int]:
+    """All events of a stream whose connection is cut so many times, and how often it was."""
+    async with CuttingProxy(address, seed, cuts, most_bytes) as proxy:
+        events = [event async for event in stream(proxy.address, pieces(pcm), Settings())]
+        return events, proxy.cuts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stream_that_is_cut_many_times_says_what_it_says_uncut(
+    server: str, pipeline: Pipeline, speech: Pcm, seed: int
+) -> None:
+    events, cuts = asyncio.run(through_cuts(server, speech, seed, cuts=20, most_bytes=60_000))
+    local = alone(pipeline, speech)
+    assert cuts >= 3
+    assert words_of(local)
+    assert words_of(events) == words_of(local)
+    assert captions_of(events) == captions_of(local)
+    np.testing.assert_allclose(heard_of(events), np.clip(heard_of(local), -1, 1), atol=1 / 32_000)
+    acknowledged = [event.sequence for event in events if isinstance(event, Acknowledged)]
+    assert acknowledged == list(range(len(pieces(speech))))
+    assert len({event.session_id for event in events if isinstance(event, Welcome)}) == 1
+    assert isinstance(events[-1], Finished)
+    assert events[-1].samples == len(speech)
+
+
+def test_a_client_whose_session_is_gone_says_so(pipeline: Pipeline, speech: Pcm) -> None:
+    async def listen(address: str) -> None:
+        async with CuttingProxy(address, 1, cuts=10, most_bytes=30_000) as proxy:
+            async for _ in stream(proxy.address, pieces(speech), realtime=True):
+                pass
+
+    with (
+        running(pipeline, park_s=0.0) as address,
+        pytest.raises(UnavailableError, match="dropped"),
+    ):
+        asyncio.run(listen(address))
+
+
+def test_the_client_keeps_to_its_credit(pipeline: Pipeline) -> None:
+    async def most_on_way(address: str) -> float:
+        sent_ms, most = 0.0, 0.0
+        exchange = Exchange()
+        async for event in stream(address, [np.zeros(16_000 * 8, np.float32)], exchange=exchange):
+            if isinstance(event, Acknowledged):
+                sent_ms = exchange.up.payload_bytes / 32
+                most = max(most, sent_ms - event.samples / 16)
+        return most
+
+    with running(pipeline, credit_s=0.5) as address:
+        assert asyncio.run(most_on_way(address)) <= 600  # the message that was just acknowledged makes room for one
