@@ -12,6 +12,9 @@ from streamst.audio import read_audio
 from streamst.events import Caption, Event, Speech, Words
 from streamst.inventory import ASSETS
 from streamst.languages.english import spoken_english
+from streamst.models.offline import heard_text
+from streamst.models.whisper.recogniser import WhisperRecogniser
+from streamst.models.whisper.store import load as load_ear
 from streamst.pipeline import Pipeline, load
 from streamst.policies.catalog import LATENCY_NAMES
 
@@ -54,6 +57,33 @@ def noises() -> Iterator[tuple[str, np.ndarray]]:
     fading = np.exp(-6 * (time_s % 0.25))
     yield "music", 0.1 * fading * sum(np.sin(2 * np.pi * k * notes * time_s) / k for k in range(1, 5))
     yield "clicks", (rng.random(10 * RATE_HZ) < 0.0002) * 0.5
+
+
+@pytest.fixture(scope="module")
+def ear() -> WhisperRecogniser:
+    return load_ear(ASSETS / "ear")
+
+
+def throbbing() -> Iterator[tuple[str, np.ndarray]]:
+    """Noise that comes and goes like steps or sawing."""
+    rng = np.random.default_rng(1)
+    time_s = np.arange(10 * RATE_HZ) / RATE_HZ
+    for hertz in (3, 5, 8):
+        swing = 0.5 + 0.5 * np.sin(2 * np.pi * hertz * time_s)
+        yield f"beats at {hertz} Hz", 0.1 * swing * rng.standard_normal(len(time_s))
+
+
+@pytest.mark.parametrize(
+    ("name", "audio"), [*noises(), *throbbing()], ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_the_ear_hears_nobody_where_nobody_speaks(ear: WhisperRecogniser, name: str, audio: np.ndarray) -> None:
+    assert heard_text(ear, audio.astype(np.float32), 640) == "", name
+
+
+def test_the_ear_hears_what_is_said_with_case_and_stops(ear: WhisperRecogniser) -> None:
+    heard = heard_text(ear, read_audio(Path(__file__).parent / "data" / "station.flac", RATE_HZ), 640)
+    assert jiwer.wer(spoken_english("Good morning. Where is the nearest train station?"), spoken_english(heard)) < 0.3
+    assert heard[0].isupper()
 
 
 @pytest.mark.parametrize(("name", "audio"), list(noises()), ids=lambda value: value if isinstance(value, str) else "")

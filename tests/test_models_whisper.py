@@ -15,9 +15,10 @@ from streamst.models.seam import Hear
 from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
 from streamst.models.whisper.encoder import FRAME_SAMPLES, EncoderConfig, WhisperEncoder
 from streamst.models.whisper.features import WhisperMel
-from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
+from streamst.models.whisper.recogniser import Ear, WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary, byte_pieces
 from streamst.models.whisper.writing import Token
+from streamst.nn.packing import from_bytes, to_bytes
 from streamst.nn.state import stacked
 
 TINY = EncoderConfig(dim=32, heads=2, layers=2, left=12, again=0)
@@ -37,7 +38,15 @@ def encoder() -> WhisperEncoder:
 def ear() -> WhisperRecogniser:
     torch.manual_seed(2)
     config = WhisperConfig(
-        encoder=TWICE, decoder=WRITER, prompt=(22, 23), suppressed_first=(6,), fill=20, most_per_s=4.0
+        encoder=TWICE,
+        decoder=WRITER,
+        prompt=(22, 23),
+        suppressed_first=(6,),
+        fill=20,
+        most_per_s=4.0,
+        unlikely=-100.0,
+        unlikely_at_once=-100.0,
+        weak=-100.0,
     )
     ear = WhisperRecogniser(config, Vocabulary(PIECES)).eval()
     ear.decoder.tokens.weight.data.mul_(3)
@@ -197,7 +206,7 @@ def test_digital_silence_is_never_decoded(ear: WhisperRecogniser) -> None:
 def test_a_word_is_certain_when_it_is_likely_or_written_twice_far_from_the_end_and_another_follows(
     ear: WhisperRecogniser,
 ) -> None:
-    state = replace(ear.init_state(), memory=torch.zeros(4, 2, 100, 16))
+    state = replace(ear.init_state(), states=torch.zeros(100, 32))
 
     def certain(*tokens: Token, final: bool = False) -> int:
         return len(ear._settle(state, tokens, final).certain)
@@ -210,9 +219,28 @@ def test_a_word_is_certain_when_it_is_likely_or_written_twice_far_from_the_end_a
     assert certain(late, final=True) == 1
 
 
-def test_who_is_unlikely_to_have_begun_has_said_nothing(ear: WhisperRecogniser) -> None:
+@pytest.mark.parametrize("chunks", [3, 31])
+def test_a_session_that_was_written_down_goes_on_to_the_same_words(ear: WhisperRecogniser, chunks: int) -> None:
+    pieces = [piece.numpy() for piece in speech(24.0, 7).split(10_240)]
+    kept = ear.init_state()
+    for piece in pieces[:chunks]:
+        (kept,) = ear.hear_all([Hear(piece, kept)])
+    data = to_bytes(kept)
+    assert len(data) < 4 * kept.pcm.numel() + 60_000
+    back = from_bytes(Ear, data, ear.init_state())
+    for piece in pieces[chunks:]:
+        kept, back = ear.hear_all([Hear(piece, kept), Hear(piece, back)])
+        assert ear.listening(kept) == ear.listening(back)
+        assert torch.equal(kept.memory, back.memory)
+    assert ear.listening(kept).words
+
+
+@pytest.mark.parametrize(
+    "refused", [{"unlikely": 0.0, "at_once": 0}, {"unlikely_at_once": 0.0, "at_once": 10_000}, {"weak": 0.0, "few": 99}]
+)
+def test_what_is_unlikely_to_have_been_said_is_not_written(ear: WhisperRecogniser, refused: dict[str, float]) -> None:
     quiet = copy.deepcopy(ear)
-    quiet.config = replace(ear.config, unlikely=0.0)
+    quiet.config = replace(ear.config, **refused)
     assert heard(ear, speech(20.0, 7), 10_240)[-1][0]
     assert heard(quiet, speech(20.0, 7), 10_240)[-1][0] == []
 

@@ -10,7 +10,9 @@ at 1,500 frames (30 s): whoever hears longer begins anew before (see recogniser.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ from torch.nn import functional as F
 
 from streamst.models.whisper.features import BANDS, HOP_SAMPLES, MelState, WhisperMel
 from streamst.nn.attention import chunk_mask
+from streamst.nn.eight_bits import in_rows_of_8_bits
+from streamst.nn.frozen import frozen
 from streamst.nn.state import State
 
 PLACES = 1500
@@ -83,6 +87,7 @@ class WhisperEncoder(nn.Module):
         self.blocks = nn.ModuleList(Block(c.dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.dim)
         self.register_buffer("_places", sinusoids(PLACES, c.dim), persistent=False)
+        self._graph: Callable[[Tensor, EncoderState], tuple[Tensor, EncoderState]] | None = None
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
@@ -106,13 +111,23 @@ class WhisperEncoder(nn.Module):
         Returns the states (B, again + S / 320, D) of the frames that are encoded once more (of a row that has not heard
         as many, the last ones) and of the chunk's.
         """
+        last = int(state.place.max()) + x.shape[1] // FRAME_SAMPLES - 1
+        if last >= PLACES:
+            raise ValueError(f"frame {last} has no place; {PLACES} are known")
+        return (self._graph or self._step)(x, state)
+
+    def quicken(self) -> None:
+        """Compute in 8 bits and by one graph, for a CPU."""
+        in_rows_of_8_bits(self)
+        x, state = torch.zeros(2, 8 * FRAME_SAMPLES), self.init_state(2)
+        self._graph = cast(Any, frozen(self, self._step, x, state=state))
+
+    def _step(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
         mel, features = self.features.step(x, state.mel)
         inner = F.gelu(self.first(_after(state.frames, mel))).transpose(1, 2)
         new = F.gelu(self.second(_after(state.inner, inner))).transpose(1, 2)
         count, left, again = new.shape[1], self.config.left, self.config.again
         place = state.place[:, None] + torch.arange(count, device=x.device)
-        if int(place.max()) >= PLACES:
-            raise ValueError(f"frame {int(place.max())} has no place; {PLACES} are known")
         y = torch.cat([state.open, new + self._places[place]], 1)
         opened = y[:, count:]
         known = state.place.clamp(max=left + again)[:, None]  # of cache and `open`

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,9 +24,9 @@ from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening
 from streamst.models.segment import SegmentConfig
 from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
 from streamst.models.whisper.encoder import FRAME_MS, FRAME_SAMPLES, PLACES, EncoderConfig, EncoderState, WhisperEncoder
+from streamst.models.whisper.terms import Terms
 from streamst.models.whisper.vocabulary import Vocabulary
 from streamst.models.whisper.writing import Token, Writing
-from streamst.nn.eight_bits import in_rows_of_8_bits
 from streamst.nn.state import stacked
 from streamst.policies.base import Need
 
@@ -46,7 +47,14 @@ class WhisperConfig:
     margin: int = 10  # frames before the end of the audio from which words are not yet certain
     sure: float = -0.2  # log-probability above which a token needs no second pass
     unlikely: float = -2.0  # log-probability of a first token below which nobody spoke
+    unlikely_at_once: float = -1.3  # the same of one that is read in the first frames
+    at_once: int = 5  # as many of them
+    few: int = 3  # tokens that are an utterance at any
+    weak: float = -1.0  # mean log-probability; fewer tokens are none below it
     fading: float = 0.5  # of the loudest frame, from utterance to utterance
+    doubtful: float = -0.5  # log-probability below which a token may be of a term that was not understood
+    alike: float = 0.45  # part of their pairs of letters that a term and what was written share
+    bonus: float = 2.0  # of a glossary's terms, a token [nats]
     tail: int = 25  # frames of silence that flush a stream
     fill: int = 130  # frames of silence after the memory
     pause: int = 40  # silent frames after a word that end an utterance
@@ -65,8 +73,10 @@ class WhisperConfig:
 class Ear:
     """What one speaker's stream has come to."""
 
-    encoder: EncoderState  # one row
-    memory: Tensor  # (2 * layers, H, T, D / H) of the utterance
+    encoder: EncoderState  # one row, keys and values in 16 bits
+    states: Tensor  # (T, D) of the utterance, in 16 bits
+    memory: Tensor = field(metadata={"packed": False})  # (2 * layers, H, T, D / H) of them, or of none as yet
+    terms: Terms | None = field(default=None, metadata={"packed": False})
     certain: tuple[Token, ...] = ()
     draft: tuple[Token, ...] = ()
     before: tuple[HeardWord, ...] = ()  # words of earlier utterances
@@ -94,6 +104,7 @@ class WhisperRecogniser(nn.Module):
         self.segments = SegmentConfig(longest=MOST_WORDS)
         self.register_buffer("inner", ~torch.tensor(vocabulary.starts_word), persistent=False)  # pieces within words
         self._silence: Tensor | None = None
+        self._terms = lru_cache(maxsize=8)(Terms)  # sessions of one customer bring the same glossary
 
     @property
     def silent(self) -> Tensor:
@@ -103,16 +114,18 @@ class WhisperRecogniser(nn.Module):
         return self._silence
 
     def quicken(self) -> None:
-        """Compute in 8 bits, for a CPU."""
+        """Compute in 8 bits and by graphs, for a CPU."""
         self.decoder.quicken()
-        in_rows_of_8_bits(self.encoder)
+        self.encoder.quicken()
 
     def init_state(self, glossary: Glossary = NO_GLOSSARY) -> Ear:
-        """Nothing heard."""
+        """Nothing heard. What is spelled like a term of `glossary` may be it."""
         device = self.silence.device
         c = self.config.decoder
         memory = torch.zeros(2 * c.layers, c.heads, 0, c.dim // c.heads, device=device)
-        return Ear(self.encoder.init_state(1, device), memory)
+        nothing = torch.zeros(0, self.config.encoder.dim, device=device, dtype=torch.half)
+        terms = self._terms(glossary, self.vocabulary) if glossary else None
+        return Ear(_narrow(self.encoder.init_state(1, device)), nothing, memory, terms)
 
     def chunk_samples(self, chunk_ms: int) -> int:
         """The samples of a chunk; InputError names the allowed chunks."""
@@ -136,7 +149,7 @@ class WhisperRecogniser(nn.Module):
         for rows in sizes.values():
             for row, state in zip(rows, self._encode([chunks[r] for r in rows], [heard[r] for r in rows]), strict=True):
                 heard[row] = state
-        heard = self._decode(heard, [one.final for one in work])
+        heard = self._decode(heard, work)
         return [self._turn(state, one.final) for state, one in zip(heard, work, strict=True)]
 
     def _samples(self, work: Hear) -> Tensor:
@@ -149,37 +162,49 @@ class WhisperRecogniser(nn.Module):
 
     def _encode(self, chunks: Sequence[Tensor], states: Sequence[Ear]) -> list[Ear]:
         """Chunks of one size through the encoder, together."""
-        y, encoder = self.encoder.step(torch.stack(list(chunks)), stacked([state.encoder for state in states]))
-        memory = self.decoder.heard(y)
+        y, encoder = self.encoder.step(torch.stack(list(chunks)), _wide(stacked([state.encoder for state in states])))
+        y, encoder = y.half(), _narrow(encoder)
+        memory = self.decoder.heard(y.float())
         after = []
         for row, (state, chunk) in enumerate(zip(states, chunks, strict=True)):
             own = encoder if len(states) == 1 else encoder.select([row])
             count = len(chunk) // FRAME_SAMPLES
-            frames, again = state.frames + count, min(self.config.encoder.again, state.memory.shape[2])
+            frames, new = state.frames + count, count + min(self.config.encoder.again, len(state.states))
+            kept = len(state.states) + count - new
+            before = state.memory[:, :, :kept]
+            if before.shape[2] < kept:  # of a snapshot
+                before = self.decoder.heard(state.states[None, :kept].float())[0]
+            grown = torch.cat([before, memory[row][:, :, -new:]], 2)
+            seen = torch.cat([state.states[:kept], y[row, -new:]])
             rms = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt()
             loudest = max(state.loudest, float(rms.max()))
             loud = (rms > max(self.config.loudness, self.config.quieter * loudest)).nonzero()
             last = int(loud[-1]) + state.frames if len(loud) else state.sound
             pcm = torch.cat([state.pcm, chunk])[-3 * self.sample_rate_hz :]
-            kept = state.memory[:, :, : state.memory.shape[2] - again]
-            grown = torch.cat([kept, memory[row][:, :, -again - count :]], 2)
-            after.append(replace(state, encoder=own, memory=grown, frames=frames, sound=last, pcm=pcm, loudest=loudest))
+            state = replace(state, encoder=own, states=seen, memory=grown, frames=frames)
+            after.append(replace(state, sound=last, pcm=pcm, loudest=loudest))
         return after
 
-    def _decode(self, states: Sequence[Ear], final: Sequence[bool]) -> list[Ear]:
-        """Go on writing where there is something to write about."""
+    def _decode(self, states: Sequence[Ear], work: Sequence[Hear]) -> list[Ear]:
+        """Go on writing where there is something to write about: what was written may change, or there was a sound in
+        what was encoded now."""
         after = list(states)
-        rows = [r for r, s in enumerate(states) if s.memory.shape[2] and s.sound >= s.origin]
+        rows = []
+        for row, (state, one) in enumerate(zip(states, work, strict=True)):
+            encoded = self.config.encoder.again + len(one.pcm) // FRAME_SAMPLES
+            heard = state.sound >= max(state.origin, state.frames - encoded)
+            if len(state.states) and (heard or state.draft or (one.final and state.sound >= state.origin)):
+                rows.append(row)
         if not rows:
             return after
         found = Writing(self, [states[r] for r in rows]).run()
         for row, tokens in zip(rows, found, strict=True):
-            after[row] = self._settle(states[row], tokens, final[row])
+            after[row] = self._settle(states[row], tokens, work[row].final)
         return after
 
     def _settle(self, state: Ear, tokens: Sequence[Token], final: bool) -> Ear:
         """Make certain what is certain of what was found."""
-        limit = state.memory.shape[2] - self.config.margin
+        limit = len(state.states) - self.config.margin
         count = len(tokens) if final else 0
         for at, token in enumerate(tokens[:-1]):
             agreed = token.passes > 1 or token.log_prob > self.config.sure
@@ -192,7 +217,7 @@ class WhisperRecogniser(nn.Module):
     def _turn(self, state: Ear, final: bool) -> Ear:
         """Begin another utterance where this one has ended, or is full."""
         c = self.config
-        heard = state.memory.shape[2]
+        heard = len(state.states)
         last = max((token.frame for token in (*state.certain, *state.draft)), default=-1)
         if final:
             return state
@@ -212,7 +237,7 @@ class WhisperRecogniser(nn.Module):
         fresh = replace(
             self.init_state(), before=(*state.before, *words), origin=state.frames - rehear,
             frames=state.frames - rehear, sound=state.sound, start=state.start,
-            loudest=self.config.fading * state.loudest,
+            loudest=self.config.fading * state.loudest, terms=state.terms,
         )  # fmt: skip
         if not rehear:
             return replace(fresh, pcm=state.pcm)
@@ -250,3 +275,13 @@ class WhisperRecogniser(nn.Module):
                 after = max(first, origin + max(t.frame for t in group))
                 words.append(HeardWord(text, first, after))
         return tuple(words)
+
+
+def _narrow(state: EncoderState) -> EncoderState:
+    """As it is kept: keys and values in 16 bits."""
+    return replace(state, keys=state.keys.half(), values=state.values.half())
+
+
+def _wide(state: EncoderState) -> EncoderState:
+    """As it is computed with."""
+    return replace(state, keys=state.keys.float(), values=state.values.float())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamst.models.whisper.encoder import FRAME_MS
+from streamst.models.whisper.terms import spans
 
 if TYPE_CHECKING:
     from streamst.models.whisper.recogniser import Ear, WhisperRecogniser
@@ -37,7 +39,7 @@ class Writing:
 
     def __init__(self, ear: WhisperRecogniser, states: Sequence[Ear]) -> None:
         self.ear, self.states, self.config = ear, states, ear.config
-        self.heard = [state.memory.shape[2] for state in states]
+        self.heard = [len(state.states) for state in states]
         whole = [
             torch.cat([s.memory, ear.silent[:, :, n : n + self.config.fill]], 2)
             for s, n in zip(states, self.heard, strict=True)
@@ -61,6 +63,7 @@ class Writing:
         known = [[*self.config.prompt, *(t.number for t in state.certain)] for state in self.states]
         tokens = [[*certain, *trusted] for certain, trusted in zip(known, after, strict=True)]
         said = [decoder.nothing_said() for _ in self.states]
+        weighed = [0] * len(self.states)  # tokens of the draft that no term can replace any more
         while open_rows:
             everyone = len(open_rows) == len(self.states)
             memory, unheard = (x if everyone else x[open_rows] for x in (self.memory, self.unheard))
@@ -75,7 +78,16 @@ class Writing:
                     tokens[row], after[row] = [self.tokens[row][-1].number], []
                     said[row] = grown[place].first(len(known[row]) + len(self.tokens[row]) - 1)
             open_rows = going
-        return [tuple(tokens) for tokens in self.tokens]
+            if not open_rows:
+                for row, state in enumerate(self.states):
+                    changed = None if state.terms is None else self._weigh(row, known[row], weighed[row])
+                    if changed is not None:
+                        weighed[row], self.tokens[row] = len(changed), changed
+                        tokens[row], after[row] = [*known[row], *(t.number for t in changed)], []
+                        said[row] = decoder.nothing_said()
+                        open_rows.append(row)
+        rows = zip(self.states, self.tokens, strict=True)
+        return [tuple(tokens) if state.certain or self._spoken(tokens) else () for state, tokens in rows]
 
     def _take(self, row: int, trusted: Sequence[int], states: Tensor, weights: Tensor) -> bool:
         """Write the likeliest tokens after each of the places (T, D) as long as they are the `trusted` ones; False at
@@ -91,7 +103,7 @@ class Writing:
         found, likely = self.ear.decoder.best(states, allowed)
         best, likely = found.tolist(), likely.tolist()
         frames = weights[:, : self.heard[row]].argmax(-1).tolist()
-        if fresh and likely[0] < self.config.unlikely:
+        if fresh and self._nobody(Token(best[0], frames[0], likely[0])):
             return False
         for place, (token, frame) in enumerate(zip(best, frames, strict=True)):
             if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token):
@@ -102,6 +114,53 @@ class Writing:
             if place == len(trusted) or token != trusted[place]:
                 break
         return True
+
+    def _weigh(self, row: int, known: Sequence[int], start: int) -> list[Token] | None:
+        """The draft up to a term and with it, where the term is nearly as likely as the doubtful words from token
+        `start` on that are spelled like it; None where none is."""
+        terms, written, vocabulary = self.states[row].terms, self.tokens[row], self.ear.vocabulary
+        assert terms is not None
+        begins = [at for at, t in enumerate(written) if at >= start and (vocabulary.starts_word[t.number] or not at)]
+        for first, end in spans(list(pairwise([*begins, len(written)]))):
+            span = written[first:end]
+            if min(t.log_prob for t in span) > self.config.doubtful:
+                continue
+            near = terms.near(vocabulary.text([t.number for t in span]), self.config.alike)
+            spellings = [tokens for term in near for tokens in term.spellings]
+            if not spellings:
+                continue
+            before = [*known, *(t.number for t in written[:first])]
+            read = self._read(row, before, spellings)
+            scores = [sum(t.log_prob for t in one) + self.config.bonus * len(one) for one in read]
+            best = max(range(len(read)), key=scores.__getitem__)
+            if scores[best] >= sum(t.log_prob for t in span):
+                return [*written[:first], *(Token(t.number, t.frame) for t in read[best])]
+        return None
+
+    def _read(self, row: int, before: Sequence[int], texts: Sequence[Sequence[int]]) -> list[list[Token]]:
+        """Each of `texts` after the tokens `before`, with how likely it is."""
+        count, decoder = len(texts), self.ear.decoder
+        memory = self.memory[row : row + 1].expand(count, -1, -1, -1, -1)
+        unheard = self.unheard[row : row + 1].expand(count, -1)
+        rows = [[*before, *text[:-1]] for text in texts]
+        y, _, weights = decoder.step(rows, [decoder.nothing_said()] * count, memory, unheard)
+        found = []
+        for place, text in enumerate(texts):
+            span = slice(len(before) - 1, len(before) - 1 + len(text))
+            likely = decoder.likelihoods(y[place, span], text).tolist()
+            frames = weights[place, span, : self.heard[row]].argmax(-1).tolist()
+            found.append([Token(*one) for one in zip(text, frames, likely, strict=True)])
+        return found
+
+    def _nobody(self, first: Token) -> bool:
+        """Whether an utterance that begins so is none: an unlikely word, the more so where the decoder looks at nothing
+        but the first frames."""
+        c = self.config
+        return first.log_prob < (c.unlikely_at_once if first.frame < c.at_once else c.unlikely)
+
+    def _spoken(self, tokens: Sequence[Token]) -> bool:
+        """Whether so few tokens are likely enough to be an utterance."""
+        return len(tokens) >= self.config.few or sum(t.log_prob for t in tokens) >= self.config.weak * len(tokens)
 
     def _astray(self, row: int, token: int, frame: int) -> bool:
         """Whether a word is read where nobody spoke any more, or anything far before what was read already."""
