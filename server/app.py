@@ -73,7 +73,8 @@ class Service:
         else:
             raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
         self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.workers.room)
-        self.defaults = Settings(target=pipeline.targets[0], policy=options.policy, latency=options.latency)
+        latency = options.latency or pipeline.latency
+        self.defaults = Settings(target=pipeline.targets[0], policy=options.policy, latency=latency)
         self.rooms = Rooms(options, self.metrics, self.offer, lambda: self.workers.codec)
         reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer, self.rooms)
         self.entrance = Entrance(self.sessions, options)
@@ -110,6 +111,8 @@ class Service:
             sample_rate_hz=pipeline.sample_rate_hz,
             defaults=Choice(self.defaults.target, self.defaults.policy, self.defaults.latency),
             output_sample_rate_hz=pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz,
+            model=pipeline.name,
+            parts=dict(pipeline.parts),
         )
 
     def _by_name(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

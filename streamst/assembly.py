@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamst.backends.parts import Chosen, chosen
+from streamst.backends.parts import Chosen, chosen, names
 from streamst.backends.recognisers import RECOGNISERS
 from streamst.backends.voices import VOICES
 from streamst.backends.writers import WRITERS
@@ -27,9 +27,15 @@ class Plan:
     writer: Path | Other
     voice: Path | Other | None
     source: str
-    target: str  # who asks for none's; "" where only the loaded writer can tell
+    target: str  # who asks for none's
     wanted: str | None  # the only target, where one was named or the writer's files tell none
     names: dict[str, str]  # of the parts, without their arguments, which are this machine's business
+
+    def folders(self) -> list[Path]:
+        """Those of the model that are used."""
+        codec = self.model.file.codec
+        used = (self.recogniser, self.writer, self.voice, None if codec is None else self.model.at(codec))
+        return sorted({part for part in used if isinstance(part, Path)})
 
 
 def plan(
@@ -62,18 +68,20 @@ def plan(
         speaker = chosen("voice", voice, VOICES)
     hears = _Side("recogniser", recogniser, "hears", ear.languages.source if ear else (file.source,))
     reads = _Side("writer", writer, "reads", pen.languages.source if pen else (file.source,))
-    writes = _Side("writer", writer, "writes", pen.languages.targets if pen else file.targets)
     spoken = _shared(hears, reads, source, (file.source,))
+    written = pen.languages.targets if pen else file.targets  # of many languages, all but the one that it reads
+    others = tuple(one for one in written if one != spoken) or written
+    writes = _Side("writer", writer, "writes", others)
     speaks = _Side("voice", voice, "speaks", speaker.languages.targets if speaker else tuple(file.voices))
     if voice == "own" and not kept and not file.voices:
-        raise InputError(f"model {file.name!r} has no voice of its own; allowed: {', '.join(VOICES)}")
+        raise InputError(f"model {file.name!r} has no voice of its own; allowed: {names(VOICES)}")
     written = _shared(writes, writes if kept else speaks, target, file.targets)
     return Plan(
         model=model,
         recogniser=ear or model.at(file.recognisers[recogniser]),
         writer=pen or model.at(file.writer),
         voice=speaker or (model.at(file.voices[written]) if written in file.voices else None),
-        source=spoken or file.source,
+        source=spoken,
         target=written,
         wanted=target if target is not None or writes.languages else written or None,
         names={kind: part.partition(":")[0] for kind, part in
@@ -95,14 +103,19 @@ class _Side:
 
 
 def _shared(one: _Side, other: _Side, wanted: str | None, usual: tuple[str, ...]) -> str:
-    """The language in which two parts meet: `wanted`, else the first of `usual` that both have, else any; "" where
-    neither tells."""
+    """The language in which two parts meet: `wanted`, else the first of `usual` that both have or that neither denies,
+    else the only one."""
     if wanted is not None:
         for side in (one, other):
             if side.languages and wanted not in side.languages:
-                raise InputError(f"{side}, not {wanted!r}: another {side.kind} is needed, or one of these languages")
+                allowed = ", ".join(side.languages)
+                raise InputError(f"{side}, not {wanted!r}; allowed: {allowed}, or another {side.kind}")
         return wanted
     both = [lang for lang in one.languages or other.languages if not other.languages or lang in other.languages]
     if one.languages and not both:
         raise InputError(f"{one}, {other}: they share no language")
-    return next((lang for lang in usual if lang in both or not both), both[0] if both else "")
+    found = next((lang for lang in usual if lang in both or not both), both[0])
+    if found not in usual and len(both) > 1:
+        named = "source (--from)" if one.kind == "recogniser" else "target (--to)"
+        raise InputError(f"{one}: which of these? name {named}")
+    return found

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamst import __version__, inventory
+from streamst.backends.catalog import PartInfo, parts
 from streamst.errors import StreamstError, UnavailableError
 
 State = Literal["works", "absent", "broken"]
@@ -35,6 +36,7 @@ def examine(trial: bool = True) -> list[Finding]:
     findings = [check() for check in checks] + _weights()
     if trial and not any(finding.state == "broken" for finding in findings):
         findings.append(_trial())
+    findings += [_part(part) for part in parts()]
     findings += [_program(*program) for program in PROGRAMS]
     return findings
 
@@ -165,6 +167,12 @@ def _trial() -> Finding:
     return Finding("Translation", "absent", f"{detail}: too slow for live speech", "stop other programs, or use a GPU")
 
 
+def _part(part: PartInfo) -> Finding:
+    trouble, _, mend = part.lacks.partition("; get it with: ")
+    name = f"--{part.kind} {part.name}"
+    return Finding(name, "absent" if trouble else "works", f"{trouble}; {part.what}" if trouble else part.what, mend)
+
+
 def _program(name: str, arguments: tuple[str, ...], use: str, mend: str) -> Finding:
     path = shutil.which(name)
     if path is None:
@@ -178,7 +186,7 @@ def _program(name: str, arguments: tuple[str, ...], use: str, mend: str) -> Find
 
 
 PROGRAMS = (
-    ("espeak-ng", ("--version",), "only for making training speech", "apt install espeak-ng"),
+    ("espeak-ng", ("--version",), "for its voices, and for making training speech", "apt install espeak-ng"),
     ("flite", ("--version",), "only for making training speech", "apt install flite"),
     ("ffmpeg", ("-version",), "only for taking the sound out of videos", "apt install ffmpeg"),
 )

@@ -171,7 +171,7 @@ def load(
     writing: Writer = (
         translator(pen).pen if isinstance(pen, Path) else pen.backend.make(pen.argument, parts.source, parts.wanted)
     )
-    usual = parts.target or writing.targets[0]
+    usual = parts.target
     speaking: Voice[Any] | None = None
     if isinstance(speaker, Chosen):
         speaking = speaker.backend.make(speaker.argument, usual, device)

@@ -65,18 +65,26 @@ def test_others_parts_are_chosen_by_name_and_named_without_their_folders(model: 
     assert made.names == {"recogniser": "whisper", "writer": "own", "voice": "espeak-ng"}
 
 
-def test_of_many_languages_the_models_is_the_usual_one_and_a_voice_narrows_them(model: str, many: str) -> None:
+def test_of_many_languages_the_models_is_the_usual_one_and_none_goes_into_itself(model: str, many: str) -> None:
     made = plan(model, writer=many)
     assert (made.source, made.target, made.wanted) == ("en", "de", None)
     assert made.voice == Path(model) / "voice-de"
     french = plan(model, writer=many, target="fr")
     assert (french.target, french.wanted, french.voice) == ("fr", "fr", None)
-    assert plan(model, writer=many, voice=JOE).target == "en"
+    assert plan(model, writer=many, voice="espeak-ng", target="fr").target == "fr"
+    assert str(refusal(model, writer=many, voice=JOE)).endswith("speaks en: they share no language")
 
 
 def test_the_language_that_recogniser_and_writer_share_is_spoken(model: str, many: str) -> None:
     assert plan(model, WHISPER, many).source == "en"
     assert isinstance(refusal(model, recogniser=WHISPER, writer=many, source="fr"), InputError)
+
+
+def test_of_several_languages_of_which_none_is_the_models_one_must_be_named(model: str, tmp_path: Path) -> None:
+    marks = ["fra_Latn", "spa_Latn", "eng_Latn"]
+    several = f"ct2:{ct2_models.many_languages(tmp_path / 'several', marks)}"
+    assert str(refusal(model, writer=several)).endswith("writes es, fr: which of these? name target (--to)")
+    assert plan(model, writer=several, target="es").target == "es"
 
 
 def test_a_recogniser_and_a_writer_that_share_no_language_are_both_named(model: str, marian: str) -> None:
@@ -108,7 +116,7 @@ def test_captions_in_a_language_without_a_voice_are_silent_unless_the_voice_is_a
     file.write_text(json.dumps(json.loads(file.read_text()) | {"voices": {}}))
     assert plan(str(tmp_path / "mute")).voice is None
     told = str(refusal(str(tmp_path / "mute"), voice="own"))
-    assert "has no voice of its own; allowed: espeak-ng, hf, piper" in told
+    assert "has no voice of its own; allowed: espeak-ng, hf:NAME, piper:FILE" in told
 
 
 def test_a_part_that_is_not_known_is_told_with_those_that_are(model: str) -> None:

@@ -365,8 +365,24 @@ def test_models_are_listed_with_size_hash_and_quality(
     assert "own/codec" in told
     assert f"SHA-256 {sha256} (verified)" in told
     assert "babbles, PESQ not measured" in told
+    assert "--model en-de  en to de; recognisers own, ear; voices for de" in told
     listed = json.loads(works(capsys, "models", "--json"))
-    assert {"own/codec", "own/translator", "own/voice-de"} <= {m["name"] for m in listed if m["origin"] == "cache"}
+    cached = {m["name"] for m in listed["networks"] if m["origin"] == "cache"}
+    assert {"own/codec", "own/translator", "own/voice-de"} <= cached
+
+
+def test_parts_are_listed_with_what_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "piper", None)
+    told = works(capsys, "models").splitlines()
+    (piper,) = (line for line in told if line.startswith("--voice piper:FILE"))
+    assert piper.endswith("piper is not installed; get it with: pip install 'streamst[piper]'")
+    (whisper,) = (line for line in told if line.startswith("--recogniser whisper:DIR"))
+    assert whisper.endswith("usable here")
+    listed = {part["name"]: part for part in json.loads(works(capsys, "models", "--json"))["parts"]}
+    assert listed["ct2:DIR"]["lacks"] == ""
+    assert listed["piper:FILE"]["kind"] == "voice"
 
 
 def test_blocks_are_framed_without_losing_a_sample_even_before_an_error() -> None:

@@ -172,11 +172,11 @@ def test_a_log_of_another_tool_is_scored_with_references_beside_it(tmp_path: Pat
 def test_a_program_of_ones_own_judges_speech_and_text(tmp_path: Path) -> None:
     score = ["score", LOGS / "simuleval_s2t", "--json", tmp_path / "s.json", "--resamples", 100]
     with pytest.raises(InputError, match="the log has no speech"):
-        bench(*score, "--recogniser", "cat {wav}")
+        bench(*score, "--judge", "cat {wav}")
     with pytest.raises(InputError, match=r"COMET needs what was said \(text\)"):
         bench(*score, "--comet", "cat {source} {hypothesis} {reference}")
-    with pytest.raises(InputError, match=r"'cat' has no \{wav\}"):
-        bench(*score, "--recogniser", "cat")
+    with pytest.raises(InputError, match=r"the judge command 'cat' has no \{wav\}"):
+        bench(*score, "--judge", "cat")
 
 
 def test_two_runs_are_compared_recording_by_recording(finished: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_a_machine_where_everything_needed_works_ends_with_code_0(capsys: pytest
 
 
 @pytest.mark.usefixtures("assets")
+@pytest.mark.usefixtures("assets")
+def test_a_part_says_what_to_install_or_that_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert finding("--recogniser whisper:DIR").state == "works"
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    found = finding("--recogniser whisper:DIR")
+    assert (found.state, found.mend) == ("absent", "pip install 'streamst[whisper]'")
+    assert found.detail.startswith("ctranslate2 is not installed; a Whisper model")
+
+
 @pytest.mark.parametrize("program", [program[0] for program in doctor.PROGRAMS])
 def test_an_optional_program_that_is_missing_is_absent_with_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, program: str

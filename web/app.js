@@ -7,6 +7,7 @@ import { Files } from "./files.js";
 import { Keeper, browser, tab } from "./memory.js";
 import { markSpoken, showQueue } from "./meter.js";
 import { hide, hideTrouble, showTrouble } from "./notices.js";
+import { partsOf } from "./offer.js";
 import { Spoken } from "./spoken.js";
 import { STATES, Talk } from "./talk.js";
 import { initTheme } from "./theme.js";
@@ -91,6 +92,8 @@ function showState(state, words) {
 
 function offered(offer) {
   choices.offered(offer);
+  $("parts").textContent = partsOf(offer);
+  $("parts").hidden = !partsOf(offer);
   files.update();
 }
 

@@ -28,6 +28,12 @@ export function choicesOf({ source, sources = [source], targets = [], latencies 
   };
 }
 
+/** Who recognises, writes and speaks, in a line; "" where all of it is the model's own. */
+export function partsOf({ model = "", parts = {} }) {
+  const others = Object.entries(parts).filter(([, name]) => name !== "own");
+  return others.length ? [`Model ${model}`, ...others.map(([kind, name]) => `${kind} ${name}`)].join(" · ") : "";
+}
+
 /** Whether the server speaks, or only writes. */
 export function speaks({ output }) {
   return output?.includes("audio") ?? true;

@@ -23,8 +23,11 @@ class ServeConfig(ServerOptions):
     model: str = "en-de"  # a model's name or directory
     device: str = "auto"  # auto, cpu or cuda
     precision: str = "auto"  # float32, frozen, int8 or auto
-    recogniser: str = "own"  # own, or whisper:DIR
-    voice: str = "own"  # own, espeak-ng, or hf:NAME
+    recogniser: str | None = None  # who listens: "own", "whisper:DIR", ... (docs/backends.md); without it the model's
+    writer: str | None = None  # who translates: "own", "ct2:DIR"
+    voice: str | None = None  # who speaks: "own", "espeak-ng", "piper:FILE", ...
+    source: str | None = None  # the language that is spoken, for parts of several
+    target: str | None = None  # the language that is written, likewise
     tls_self_signed: bool = False  # make a certificate
     log_format: LogFormat = "text"
     verbose: bool = False  # log every session; log_format json does, always

@@ -31,7 +31,7 @@ class ServerOptions:
     relieve_when_busy: bool = True  # hear in wider chunks, then decide more cheaply; a text may then depend on the load
     workers: int = 1  # processes that translate; 1 is a thread of this one
     policy: str | None = None  # for clients that name none; None is the latency dial's own
-    latency: str = "medium"  # for clients that name none
+    latency: str | None = None  # for clients that name none; None is the model's own
     allowed_origins: tuple[str, ...] = ()  # beside the page's own, e.g. "https://talks.example.org"; "*" is any
     tls_cert: str | None = None  # PEM files, both or none
     tls_key: str | None = None

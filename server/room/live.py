@@ -123,7 +123,7 @@ class LiveStream:
             source=source,
             target=settings.target or self.pipeline.targets[0],
             policy=settings.policy or self.defaults.policy,
-            latency=settings.latency or self.defaults.latency or "medium",
+            latency=settings.latency or self.defaults.latency or self.pipeline.latency,
         )
         if self._running is not None and not flush and _same_but_for_the_dial(settings, self.settings):
             return self._redial(settings, self._running)

@@ -57,6 +57,8 @@ class Offer:
     sample_rate_hz: int = 16_000  # of the model
     defaults: Choice = field(default_factory=Choice)
     output_sample_rate_hz: int = 16_000  # of the voice
+    model: str = ""
+    parts: dict[str, str] = field(default_factory=dict[str, str])  # who recognises, writes and speaks, by kind
 
 
 @dataclass(frozen=True)

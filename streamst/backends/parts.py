@@ -54,6 +54,11 @@ class Chosen(Generic[Make]):
     languages: Languages
 
 
+def names(backends: Mapping[str, Backend[Any]]) -> str:
+    """How each is asked for: "whisper:DIR, moonshine:DIR"."""
+    return ", ".join(f"{name}:{backend.argument}".rstrip(":") for name, backend in backends.items())
+
+
 def chosen(
     kind: str, name: str, backends: Mapping[str, Backend[Make]], own: tuple[str, ...] = ("own",)
 ) -> Chosen[Make]:
@@ -65,8 +70,7 @@ def chosen(
     word, colon, argument = name.partition(":")
     backend = backends.get(word)
     if backend is None or bool(argument) != bool(backend.argument) or bool(colon) != bool(argument):
-        allowed = (*own, *(f"{one}:{part.argument}".rstrip(":") for one, part in backends.items()))
-        raise InputError(f"{kind} {name!r} is not known; allowed: {', '.join(allowed)}")
+        raise InputError(f"{kind} {name!r} is not known; allowed: {', '.join((*own, names(backends)))}")
     lacking = backend.lacks()
     if lacking:
         raise UnavailableError(lacking)

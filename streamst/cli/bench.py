@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import options as opt
 from .bench_iwslt import iwslt
 from .bench_logs import compare, export, score
 from .bench_options import (
@@ -14,20 +15,24 @@ from .bench_options import (
     CometOption,
     DeviceOption,
     JsonOption,
+    JudgeOption,
+    LatencyOption,
     LimitOption,
     ManifestArgument,
     ModelOption,
     OutOption,
     PrecisionOption,
     RealtimeOption,
-    RecogniserOption,
     ResamplesOption,
+    SourceOption,
     SpeechOption,
+    TargetOption,
     TaskOption,
     ThreadsOption,
     UrlOption,
     WorkersOption,
     counted,
+    planned,
     player_of,
     say_notes,
 )
@@ -50,10 +55,11 @@ def run(
     manifest: ManifestArgument,
     out_dir: OutOption,
     policy: Annotated[str | None, typer.Option(help="Such as wait-k or wait-k:k=3; else the dial's.")] = None,
-    latency: Annotated[str, typer.Option(help="minimal, low, medium, high or xhigh.")] = "medium",
+    latency: LatencyOption = None,
     chunk_ms: Annotated[int | None, typer.Option(help="Audio encoded at once; else the dial's.")] = None,
     task: TaskOption = "st",
-    target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
+    source: SourceOption = None,
+    target: TargetOption = None,
     glossary: Annotated[str | None, typer.Option(help="File of terms: SOURCE TAB TARGET a line.")] = None,
     codec: Annotated[str | None, typer.Option(help="The speech goes through NAME:BITRATE first: neural:3000.")] = None,
     url: UrlOption = None,
@@ -65,7 +71,10 @@ def run(
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
-    recogniser: RecogniserOption = None,
+    recogniser: opt.Recogniser = None,
+    writer: opt.Writer = None,
+    voice: opt.Voice = None,
+    judge: JudgeOption = None,
     comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
@@ -77,11 +86,12 @@ def run(
     from streamst.evaluate.report.judge import Judges
     from streamst.evaluate.run.runner import RunOptions
 
-    judges = Judges(recogniser, comet)
+    judges, parts = Judges(judge, comet), planned(model, source, target, recogniser, writer, voice)
     options = RunOptions(
-        model=model, device=device, precision=precision, target=target, policy=policy, latency=latency,
-        chunk_ms=chunk_ms, glossary=glossary, codec=codec, task=task, speech=speech, realtime=realtime, url=url,
-        threads=threads,
+        model=model, device=device, precision=precision, source=parts.source, target=parts.target, policy=policy,
+        latency=latency or parts.model.file.defaults.latency, chunk_ms=chunk_ms, glossary=glossary, codec=codec,
+        task=task, speech=speech, realtime=realtime, url=url, threads=threads, recogniser=recogniser, writer=writer,
+        voice=voice,
     )  # fmt: skip
     _play(manifest, limit, options, out_dir, workers)
     _report(out_dir, resamples, judges, everything)
@@ -123,7 +133,8 @@ def sweep(
     latency: Annotated[list[str] | None, typer.Option(help="Position of the dial; may be repeated.")] = None,
     chunk_ms: Annotated[list[int] | None, typer.Option(help="May be repeated.")] = None,
     task: TaskOption = "st",
-    target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
+    source: SourceOption = None,
+    target: TargetOption = None,
     url: UrlOption = None,
     realtime: RealtimeOption = False,
     speech: SpeechOption = False,
@@ -132,6 +143,9 @@ def sweep(
     threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
+    recogniser: opt.Recogniser = None,
+    writer: opt.Writer = None,
+    voice: opt.Voice = None,
     resamples: ResamplesOption = 1000,
 ) -> None:
     """Run every combination of policies, dial positions and chunk sizes, and draw quality against latency."""
@@ -141,9 +155,12 @@ def sweep(
     from streamst.evaluate.run.sweep import every_policy, plan
     from streamst.evaluate.run.sweep import sweep as run_points
 
+    parts = planned(model, source, target, recogniser, writer, voice)
     base = RunOptions(
-        model=model, device=device, target=target, task=task, speech=speech, realtime=realtime, url=url, threads=threads
-    )
+        model=model, device=device, source=parts.source, target=parts.target, task=task, speech=speech,
+        latency=parts.model.file.defaults.latency, realtime=realtime, url=url, threads=threads, recogniser=recogniser,
+        writer=writer, voice=voice,
+    )  # fmt: skip
     policies = [
         one for name in policy or [] for one in (every_policy(pipeline_of(base).provides) if name == "all" else [name])
     ]
@@ -160,15 +177,17 @@ def sweep(
 
 @bench_app.command()
 def text(
-    pairs: Annotated[Path, typer.Argument(help="ENGLISH TAB GERMAN a line, or a manifest with text and translation.")],
+    pairs: Annotated[Path, typer.Argument(help="SOURCE TAB TARGET a line, or a manifest with text and translation.")],
     policy: Annotated[str | None, typer.Option(help="Words come one by one: wait-k:k=3. Else whole sentences.")] = None,
     json_file: JsonOption = None,
-    target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
+    source: SourceOption = None,
+    target: TargetOption = None,
     limit: LimitOption = None,
     threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
+    writer: opt.Writer = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
@@ -183,9 +202,10 @@ def text(
     from streamst.policies.catalog import parse_policy
 
     wanted, sentences = parse_policy(policy) if policy else None, read_pairs(pairs, limit)
-    writer = load(model, device, precision, threads=threads).writer
-    early = write_early(writer, target, sentences, wanted) if wanted else None
-    whole = write_whole(writer, target, sentences)
+    loaded = load(model, device, precision, writer=writer, source=source, target=target, threads=threads)
+    pen, target = loaded.writer, loaded.targets[0]
+    early = write_early(pen, target, sentences, wanted) if wanted else None
+    whole = write_whole(pen, target, sentences)
     found = text_report(sentences, early or whole, whole if early else None, target, resamples)
     if json_file is not None:
         write_json(json_file, found.as_json())
@@ -195,7 +215,7 @@ def text(
 @bench_app.command()
 def report(
     directory: Annotated[Path, typer.Argument(help="Of a run or a sweep.")],
-    recogniser: RecogniserOption = None,
+    judge: JudgeOption = None,
     comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
@@ -210,7 +230,7 @@ def report(
         write_sweep_report(directory, members, f"Sweep in {directory.name}")
         out.print(sweep_table(members))
         return
-    _report(directory, resamples, Judges(recogniser, comet), everything)
+    _report(directory, resamples, Judges(judge, comet), everything)
 
 
 for command in (score, compare, export, iwslt):

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from . import options as opt
 from .bench_options import (
     AllOption,
     DeviceOption,
+    LatencyOption,
     LimitOption,
     ModelOption,
     OutOption,
@@ -17,9 +19,12 @@ from .bench_options import (
     ReferencesOption,
     ResamplesOption,
     SegmentsOption,
+    SourceOption,
+    TargetOption,
     ThreadsOption,
     WorkersOption,
     counted,
+    planned,
     say_notes,
 )
 from .view import out
@@ -29,9 +34,10 @@ def iwslt(
     folder: Annotated[Path, typer.Argument(help="Audio, segments.yaml and references.txt, a line a segment.")],
     out_dir: OutOption,
     policy: Annotated[str | None, typer.Option(help="Such as wait-k or wait-k:k=3; else the dial's.")] = None,
-    latency: Annotated[str, typer.Option(help="minimal, low, medium, high or xhigh.")] = "medium",
+    latency: LatencyOption = None,
     chunk_ms: Annotated[int | None, typer.Option(help="Audio encoded at once; else the dial's.")] = None,
-    target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
+    source: SourceOption = None,
+    target: TargetOption = None,
     segments: SegmentsOption = None,
     references: ReferencesOption = None,
     limit: LimitOption = None,
@@ -40,6 +46,8 @@ def iwslt(
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
+    recogniser: opt.Recogniser = None,
+    writer: opt.Writer = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
@@ -57,9 +65,11 @@ def iwslt(
 
     talks = read_talks(folder, segments, references)
     talks = replace(talks, clips=talks.clips[:limit])
+    parts = planned(model, source, target, recogniser, writer)
     options = RunOptions(
-        model=model, device=device, precision=precision, target=target, policy=policy, latency=latency,
-        chunk_ms=chunk_ms, speech=False, threads=threads,
+        model=model, device=device, precision=precision, source=parts.source, target=parts.target, policy=policy,
+        latency=latency or parts.model.file.defaults.latency, chunk_ms=chunk_ms, speech=False, threads=threads,
+        recogniser=recogniser, writer=writer,
     )  # fmt: skip
     with counted(["playing"], len(talks.clips)) as count:
         run_all(talks, options, out_dir, workers, lambda *_: count("playing"))

@@ -15,7 +15,7 @@ from .bench_options import (
     CometOption,
     FormatOption,
     JsonOption,
-    RecogniserOption,
+    JudgeOption,
     ReferencesOption,
     ResamplesOption,
     SegmentsOption,
@@ -36,7 +36,7 @@ def score(
     segments: SegmentsOption = None,
     source: Annotated[str, typer.Option(help="Language that is spoken.")] = "en",
     target: Annotated[str, typer.Option(help="Language of the translation.")] = "de",
-    recogniser: RecogniserOption = None,
+    judge: JudgeOption = None,
     comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
@@ -49,7 +49,7 @@ def score(
     from streamst.evaluate.report.write import metrics_table
 
     check_outputs([log], [json_file])
-    judges = Judges(recogniser, comet)
+    judges = Judges(judge, comet)
     found = score_log(_read(log, format, references, segments), ScoreOptions(source, target, resamples))
     found = judged(found, judges, target)
     if json_file is not None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .view import err
 
 if TYPE_CHECKING:
+    from streamst.assembly import Plan
     from streamst.evaluate.run.runner import MakePlayer
 
 ManifestArgument = Annotated[Path, typer.Argument(help="TSV: path, duration_s, speaker, text, translation.")]
@@ -32,8 +33,12 @@ AllOption = Annotated[bool, typer.Option("--all", help="Show every metric, not o
 FormatOption = Annotated[str | None, typer.Option(help="Of the log, where it is not to be detected.")]
 ReferencesOption = Annotated[Path | None, typer.Option(help="Text file, one reference a line.")]
 SegmentsOption = Annotated[Path | None, typer.Option(help="YAML of the references' places: wav, offset, duration.")]
-RecogniserOption = Annotated[
-    str | None, typer.Option(help="Command with {wav} that prints a transcript: ASR-BLEU and ASR-WER of the speech.")
+SourceOption = Annotated[str | None, typer.Option(help="Language that is spoken; else the model's.")]
+TargetOption = Annotated[str | None, typer.Option(help="Language of the translation; else the model's.")]
+LatencyOption = Annotated[str | None, typer.Option(help="minimal, low, medium, high or xhigh; else the model's.")]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option("--judge", help="Command with {wav} that prints a transcript: ASR-BLEU and ASR-WER of the speech."),
 ]
 CometOption = Annotated[
     str | None, typer.Option(help="Command with {source}, {hypothesis}, {reference} that prints COMET.")
@@ -48,6 +53,20 @@ def counted(names: list[str], total: int) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=err) as bar:
         tasks = {name: bar.add_task(name, total=total) for name in names}
         yield lambda name: bar.advance(tasks[name])
+
+
+def planned(
+    model: str,
+    source: str | None,
+    target: str | None,
+    recogniser: str | None = None,
+    writer: str | None = None,
+    voice: str | None = None,
+) -> Plan:
+    """The parts that are measured, and their languages; what cannot be is refused before anything is loaded."""
+    from streamst.assembly import plan
+
+    return plan(model, recogniser, writer, voice, source, target)
 
 
 def player_of(url: str | None) -> MakePlayer | None:

@@ -28,7 +28,7 @@ Link = Annotated[str, typer.Argument(metavar="URL", help="The room's link: http:
 def listen(
     url: Link,
     output: opt.Output = None,
-    speak: Annotated[bool, typer.Option("--speak", help="Play the German speech.")] = False,
+    speak: Annotated[bool, typer.Option("--speak", help="Play the speech.")] = False,
     srt: opt.Subtitles = None,
     bilingual: opt.Bilingual = False,
     contiguous: opt.Contiguous = False,
@@ -42,7 +42,7 @@ def listen(
     if codec not in CODECS:
         raise InputError(f"codec {codec!r} is not known; use {', '.join(CODECS)}")
     check_outputs([], [output, srt])
-    sinks = Sinks("en", "de", Wanted(srt, bilingual, output, not contiguous, form, quiet))
+    sinks = Sinks(Wanted(srt, bilingual, output, not contiguous, form, quiet))
     audio = speak or output is not None
 
     with played(sinks, speak) as play, sinks, contextlib.suppress(KeyboardInterrupt):
@@ -78,6 +78,7 @@ async def _hear(
     ):
         match event:
             case Welcome():
+                sinks.begin(event.offer.source, event.offer.defaults.target or "")
                 if not welcomed:
                     voice_is_known(16_000 if codec_name != "pcm16" else event.offer.output_sample_rate_hz)
                 welcomed = True

@@ -32,13 +32,13 @@ CODECS = ("pcm16", "opus", "neural")
 def stream(
     file: opt.File,
     url: opt.Url,
-    to: opt.To = "de",
+    to: opt.To = None,
     output: opt.Output = None,
     srt: opt.Subtitles = None,
     bilingual: opt.Bilingual = False,
     contiguous: opt.Contiguous = False,
     policy: opt.Policy = None,
-    latency: opt.Latency = "medium",
+    latency: opt.Latency = None,
     realtime: Annotated[bool, typer.Option(help="At a speaker's pace, or as fast as the server allows.")] = True,
     codec: opt.Codec = "pcm16",
     bitrate: opt.Bitrate = None,
@@ -52,7 +52,7 @@ def stream(
     wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
     length_s = known_length_s(file)
     settings = _settings(to, policy, latency, codec, bitrate, speech=output is not None)
-    with Sinks("en", to, wanted, length_s) as sinks:
+    with Sinks(wanted, length_s) as sinks:
 
         def blocks() -> Iterator[Pcm]:
             for block in read_blocks(file, settings.sample_rate_hz):
@@ -68,12 +68,12 @@ def stream(
 
 
 def mic(
-    to: opt.To = "de",
-    speak: Annotated[bool, typer.Option("--speak", help="Play the German speech: wear headphones.")] = False,
+    to: opt.To = None,
+    speak: Annotated[bool, typer.Option("--speak", help="Play the speech: wear headphones.")] = False,
     srt: opt.Subtitles = None,
     bilingual: opt.Bilingual = False,
     policy: opt.Policy = None,
-    latency: opt.Latency = "medium",
+    latency: opt.Latency = None,
     chunk_ms: opt.ChunkMs = None,
     glossary: opt.Glossary = None,
     microphone: Annotated[str | None, typer.Option("--microphone", help="A part of its name, or its number.")] = None,
@@ -85,8 +85,10 @@ def mic(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
-    recogniser: opt.Recogniser = "own",
-    voice_name: opt.Voice = "own",
+    recogniser: opt.Recogniser = None,
+    writer: opt.Writer = None,
+    voice: opt.Voice = None,
+    spoken: opt.From = None,
     form: opt.Format = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -99,15 +101,18 @@ def mic(
         raise InputError("--glossary is not sent to a server: leave out --url")
     number = microphone is not None and microphone.isdecimal()
     recorder = Microphone(int(microphone) if microphone and number else microphone, settings.sample_rate_hz)
-    sinks = Sinks("en", to, Wanted(srt, bilingual, form=form, quiet=quiet))
+    sinks = Sinks(Wanted(srt, bilingual, form=form, quiet=quiet))
     with played(sinks, speak) as voice_is_known:
         session = None
         if url is None:
             with shown("Loading the model"):
                 from streamst.pipeline import load
 
-                pipeline = load(model, device, precision, recogniser, voice=voice_name)
+                pipeline = load(model, device, precision, recogniser, writer, voice, spoken, to)
                 session = pipeline.session(to, policy, latency, chunk_ms, speak, terms)
+            sinks.begin(pipeline.source, session.options.target)
+            if speak and pipeline.voice is None:
+                raise InputError(f"there is no voice for {session.options.target!r}: name one with --voice")
             if pipeline.voice is not None:
                 voice_is_known(pipeline.voice.sample_rate_hz)
         err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", soft_wrap=True)
@@ -183,12 +188,15 @@ async def converse(
         if isinstance(event, Event):
             sinks.take([event])
         elif isinstance(event, Welcome):
+            sinks.begin(event.offer.source, settings.target or event.offer.defaults.target or "")
             voice_is_known(16_000 if settings.output_codec != "pcm16" else event.offer.output_sample_rate_hz)
         elif isinstance(event, GoAway):
             err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", soft_wrap=True)
 
 
-def _settings(to: str, policy: str | None, latency: str, codec: str, bitrate: int | None, speech: bool) -> Settings:
+def _settings(
+    to: str | None, policy: str | None, latency: str | None, codec: str, bitrate: int | None, speech: bool
+) -> Settings:
     from streamst.server.wire.seam import Settings
 
     if codec not in CODECS:

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from streamst.backends.parts import names
+from streamst.backends.recognisers import RECOGNISERS
+from streamst.backends.voices import VOICES
+from streamst.backends.writers import WRITERS
+
 _MODEL, _SERVER = "Model", "Server"
 
 _AUDIO = 'Audio or video: WAV, FLAC, Ogg, MP3, M4A, MP4, WebM, Matroska, ...; "-" is standard input.'
@@ -16,18 +21,24 @@ Format = Annotated[
     str | None, typer.Option("--format", help="For programs, on standard output: txt, srt, vtt, json or jsonl.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No captions, no progress: errors only.")]
-To = Annotated[str, typer.Option("--to", help="The language to translate into.")]
+To = Annotated[str | None, typer.Option("--to", help="The language to translate into; else the model's.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="The language that is spoken, for parts of several.", rich_help_panel=_MODEL),
+]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="Write the German speech there: .wav, .flac, .mp3, .ogg, .opus; - is a pipe."),
+    typer.Option("-o", "--output", help="Write the speech there: .wav, .flac, .mp3, .ogg, .opus; - is a pipe."),
 ]
 Subtitles = Annotated[Path | None, typer.Option("--srt", help="Write subtitles there (.srt or .vtt).")]
 Bilingual = Annotated[bool, typer.Option("--bilingual", help="Subtitles in both languages.")]
 Contiguous = Annotated[
-    bool, typer.Option("--contiguous", help="German speech without the silences that align it with the original.")
+    bool, typer.Option("--contiguous", help="Speech without the silences that align it with the original.")
 ]
 Policy = Annotated[str | None, typer.Option("--policy", help="When to speak: wait-k, local-agreement, ...")]
-Latency = Annotated[str, typer.Option("--latency", help="minimal, low, medium, high or xhigh.")]
+Latency = Annotated[
+    str | None, typer.Option("--latency", help="minimal, low, medium, high or xhigh; else the model's.")
+]
 ChunkMs = Annotated[int | None, typer.Option("--chunk-ms", help="Audio that the model hears at once.")]
 Glossary = Annotated[Path | None, typer.Option("--glossary", help="Terms: a file with SOURCE TAB TARGET a line.")]
 
@@ -38,14 +49,17 @@ Precision = Annotated[
     str, typer.Option("--precision", help="float32, frozen, int8 or auto: speed on a CPU.", rich_help_panel=_MODEL)
 ]
 
+_PART = "%s: own (the model's), %s. `streamst models` tells what each needs."
 Recogniser = Annotated[
-    str, typer.Option("--recogniser", help="Who listens: own, ear, or whisper:DIR.", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option("--recogniser", help=_PART % ("Who listens", f"ear, {names(RECOGNISERS)}"), rich_help_panel=_MODEL),
+]
+Writer = Annotated[
+    str | None,
+    typer.Option("--writer", help=_PART % ("Who translates", names(WRITERS)), rich_help_panel=_MODEL),
 ]
 Voice = Annotated[
-    str,
-    typer.Option(
-        "--voice", help="own, espeak-ng, hf:NAME of a VITS or MMS voice, or piper:FILE.", rich_help_panel=_MODEL
-    ),
+    str | None, typer.Option("--voice", help=_PART % ("Who speaks", names(VOICES)), rich_help_panel=_MODEL)
 ]
 
 _URL = "ws://HOST:PORT or wss://HOST:PORT."

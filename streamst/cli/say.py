@@ -19,7 +19,7 @@ from .view import err, out, shown
 
 
 def say(
-    text: Annotated[str, typer.Argument(help="What to say, in German.")],
+    text: Annotated[str, typer.Argument(help="What to say, in the language of the voice.")],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="The file: .wav, .flac, .mp3, .ogg, .opus; - is a pipe. Else aloud."),
@@ -30,9 +30,10 @@ def say(
     rate: Annotated[float, typer.Option(help="Speed: 0.8 is slower, 1.25 is faster.", min=0.8, max=1.25)] = 1.0,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
-    voice_name: opt.Voice = "own",
+    voice: opt.Voice = None,
+    to: opt.To = None,
 ) -> None:
-    """Speak German text with the model's voice, given to it word by word as in a translation.
+    """Speak a text with the model's voice, given to it word by word as in a translation.
 
     The times are those of a warm process: the model is loaded and has spoken once. first_audio_ms runs from the first
     word's arrival until its first samples; rtf is computing time over the length of the speech.
@@ -48,17 +49,17 @@ def say(
     from streamst.pipeline import load
 
     with shown("Loading the model"):
-        voice = load(model, device, voice=voice_name).voice
-    if voice is None:
+        speaker = load(model, device, voice=voice, target=to).voice
+    if speaker is None:
         raise InputError(f"model {model!r} has no voice")
-    voice.speak_all([Speak(tuple(words[:1]), voice.init_state(), True)])
+    speaker.speak_all([Speak(tuple(words[:1]), speaker.init_state(), True)])
     pieces: list[np.ndarray] = []
     first_audio_s: float | None = None
-    state = voice.init_state()
+    state = speaker.init_state()
     started = time.perf_counter()
     for place, word in enumerate(words):
         final = place == len(words) - 1 or (word.endswith((".", "!", "?")) and not leans(word))
-        ((pcm, state),) = voice.speak_all([Speak((word,), state, final, rate)])
+        ((pcm, state),) = speaker.speak_all([Speak((word,), state, final, rate)])
         if len(pcm) and first_audio_s is None:
             first_audio_s = time.perf_counter() - started
         pieces.append(pcm)
@@ -66,11 +67,11 @@ def say(
     if first_audio_s is None:
         raise InputError(f"the voice finds nothing to say in {text!r}")
     pcm = np.concatenate(pieces)
-    length_s = len(pcm) / voice.sample_rate_hz
+    length_s = len(pcm) / speaker.sample_rate_hz
     if output is None:
-        _play(pcm, voice.sample_rate_hz)
+        _play(pcm, speaker.sample_rate_hz)
     else:
-        with open_speech(output, voice.sample_rate_hz) as file:
+        with open_speech(output, speaker.sample_rate_hz) as file:
             file.write(pcm)
     if report is not None:
         figures = {"first_audio_ms": round(first_audio_s * 1000, 1), "rtf": round(spent_s / length_s, 4)}

@@ -15,6 +15,7 @@ from .view import out, shown
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
+    from streamst.server.operator.config_file import ServeConfig
 
 
 def serve(
@@ -27,10 +28,13 @@ def serve(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
-    recogniser: opt.Recogniser = "own",
-    voice_name: opt.Voice = "own",
+    recogniser: opt.Recogniser = None,
+    writer: opt.Writer = None,
+    voice: opt.Voice = None,
+    source: opt.From = None,
+    target: opt.To = None,
     policy: opt.Policy = None,
-    latency: opt.Latency = "medium",
+    latency: opt.Latency = None,
     max_sessions: Annotated[int, typer.Option(help="Speakers at once, as far as the machine carries them.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that translate; more than one only helps many speakers.")] = 1,
     origin: Annotated[
@@ -60,12 +64,12 @@ def serve(
 
     flags = {
         "host": host, "port": port, "model": model, "device": device, "precision": precision,
-        "recogniser": recogniser, "voice": voice_name,
+        "recogniser": recogniser, "writer": writer, "voice": voice, "source": source, "target": target,
         "policy": policy, "latency": latency, "max_sessions": max_sessions, "workers": workers,
         "allowed_origins": tuple(origin or ()), "tls_cert": tls_cert, "tls_key": tls_key,
         "tls_self_signed": tls_self_signed, "log_format": log_format, "verbose": verbose,
     }  # fmt: skip
-    parameters = {"voice": "voice_name", "allowed_origins": "origin"}
+    parameters = {"allowed_origins": "origin"}
     options = read_config(
         config,
         {name: value for name, value in flags.items() if _was_given(context, parameters.get(name, name))},
@@ -79,19 +83,24 @@ def serve(
             certificate, key = stack.enter_context(self_signed(options.host))
             options = replace(options, tls_cert=certificate, tls_key=key)
         with shown("Loading the model"):
+            from streamst.languages.catalog import language_name
             from streamst.server.app import serve as run_server
 
-            loader = partial(_load, options.model, options.device, options.precision, options.voice, options.recogniser)
+            loader = partial(_load, options)
             pipeline = loader()
-        run_server(pipeline, options, announce=_announce, loader=loader, bound=bound)
+        announce = partial(_announce, language_name(pipeline.source))
+        run_server(pipeline, options, announce=announce, loader=loader, bound=bound)
 
 
-def _load(model: str, device: str, precision: str, voice: str, recogniser: str) -> Pipeline:
+def _load(options: ServeConfig) -> Pipeline:
     """The model as each process that translates has it: its codec is as fast in all of them."""
     from streamst.pipeline import load
 
-    pipeline = load(model, device, precision, recogniser, voice=voice)
-    if pipeline.codec is not None and precision != "float32":
+    pipeline = load(
+        options.model, options.device, options.precision, options.recogniser, options.writer, options.voice,
+        options.source, options.target,
+    )  # fmt: skip
+    if pipeline.codec is not None and options.precision != "float32":
         pipeline.codec.freeze()
     return pipeline
 
@@ -102,11 +111,11 @@ def _was_given(context: typer.Context, parameter: str) -> bool:
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
-def _announce(address: str) -> None:
+def _announce(language: str, address: str) -> None:
     from streamst.server.listening import reachable
 
     out.print(f"StreamST listens on {address}", soft_wrap=True)
     elsewhere = reachable(address)
     if elsewhere and elsewhere != [address]:
         out.print(f"Other devices reach it at {' or '.join(elsewhere)}", soft_wrap=True)
-    out.print("Open it in a browser and speak English. Ctrl-C stops.", style="dim", soft_wrap=True)
+    out.print(f"Open it in a browser and speak {language}. Ctrl-C stops.", style="dim", soft_wrap=True)

@@ -63,23 +63,30 @@ class Sinks:
     total_s: length of what will be heard, where it is known [s].
     """
 
-    def __init__(self, source: str, target: str, wanted: Wanted, total_s: float | None = None) -> None:
+    def __init__(self, wanted: Wanted, total_s: float | None = None) -> None:
         self._console = err if wanted.form is not None or wanted.speech == STANDARD_OUTPUT else out
-        self.view = CaptionView(source, target, total_s, self._console)
+        self.view = CaptionView(total_s, self._console)
         self._wanted = wanted
-        langs = (source, target) if wanted.bilingual else (target,)
         self._written: list[_Text] = []
+        self._wav: WavWriter | None = None
+        self._speech: PlaybackWriter | None = None
+        self._play: Callable[[Pcm], None] | None = None
+        self._heard_ms = 0.0
+        self._carried: Callable[[], str] | None = None
+
+    def begin(self, source: str, target: str) -> None:
+        """The languages are known, before the first event; said again, they stay as they are."""
+        wanted = self._wanted
+        if self.view.languages:
+            return
+        self.view.begin(source, target)
+        langs = (source, target) if wanted.bilingual else (target,)
         if wanted.srt is not None:
             self._written.append(_Subtitles(wanted.srt, wanted.srt.suffix.lower(), langs))
         if wanted.form in ("srt", "vtt"):
             self._written.append(_Subtitles(None, f".{wanted.form}", langs))
         elif wanted.form is not None:
             self._written.append(_Lines(wanted.form, source, target))
-        self._wav: WavWriter | None = None
-        self._speech: PlaybackWriter | None = None
-        self._play: Callable[[Pcm], None] | None = None
-        self._heard_ms = 0.0
-        self._carried: Callable[[], str] | None = None
 
     def carried_by(self, told: Callable[[], str]) -> None:
         """Show what `told` says of the connection, live and at the end."""

@@ -26,13 +26,13 @@ BLOCK_MS = 80  # of audio that is pushed at once
 
 def translate(
     files: opt.Files,
-    to: opt.To = "de",
+    to: opt.To = None,
     output: opt.Output = None,
     srt: opt.Subtitles = None,
     bilingual: opt.Bilingual = False,
     contiguous: opt.Contiguous = False,
     policy: opt.Policy = None,
-    latency: opt.Latency = "medium",
+    latency: opt.Latency = None,
     chunk_ms: opt.ChunkMs = None,
     glossary: opt.Glossary = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Hear the file at the pace of a speaker.")] = False,
@@ -41,8 +41,10 @@ def translate(
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "float32",
-    recogniser: opt.Recogniser = "own",
-    voice_name: opt.Voice = "own",
+    recogniser: opt.Recogniser = None,
+    writer: opt.Writer = None,
+    voice: opt.Voice = None,
+    spoken: opt.From = None,
 ) -> None:
     """Translate recordings one after another, showing the captions while they are heard; "-" is standard input.
 
@@ -57,17 +59,18 @@ def translate(
     with shown("Loading the model"):
         from streamst.pipeline import load
 
-        pipeline = load(model, device, precision, recogniser, voice=voice_name)
+        pipeline = load(model, device, precision, recogniser, writer, voice, spoken, to)
 
         def new_session() -> Session[Any, Any]:
             return pipeline.session(to, policy, latency, chunk_ms, speech=output is not None, glossary=terms)
 
         session = new_session()
     if output is not None and pipeline.voice is None:
-        raise InputError(f"model {model!r} has no voice: leave out -o")
+        raise InputError(f"there is no voice for {pipeline.targets[0]!r}: name one with --voice, or leave out -o")
     for place, (file, length_s) in enumerate(zip(files, lengths_s, strict=True)):
         session = session if place == 0 else new_session()
-        sinks = Sinks(pipeline.source, to, wanted, length_s)
+        sinks = Sinks(wanted, length_s)
+        sinks.begin(pipeline.source, session.options.target)
         if len(files) > 1:
             sinks.tell(f"{file}:")
         with sinks:

@@ -30,8 +30,8 @@ class CaptionView:
     total_s: length of what will be heard, where it is known [s].
     """
 
-    def __init__(self, source: str, target: str, total_s: float | None = None, console: Console = out) -> None:
-        self.languages = (source, target)
+    def __init__(self, total_s: float | None = None, console: Console = out) -> None:
+        self.languages: tuple[str, ...] = ()  # that is spoken, that is written; known before the first event
         self.console = console
         self.words = 0
         self.first_word_ms: float | None = None
@@ -40,10 +40,15 @@ class CaptionView:
         self._total_s = total_s
         self._heard_ms = 0.0
         self._started = time.monotonic()
-        self._current: dict[str, dict[int, Caption]] = {source: {}, target: {}}
+        self._current: dict[str, dict[int, Caption]] = {}
         self._printed: set[int] = set()
         self._live = Live(console=console, refresh_per_second=12, transient=True, get_renderable=self._render)
         self._shows_live = console.is_terminal
+
+    def begin(self, source: str, target: str) -> None:
+        """The languages are known."""
+        self.languages = (source, target)
+        self._current = {source: {}, target: {}}
 
     def open(self) -> None:
         """Start the live region."""

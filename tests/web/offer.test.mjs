@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { choicesOf, nameOf, ownNameOf, speaks } from "../../web/offer.js";
+import { choicesOf, nameOf, ownNameOf, partsOf, speaks } from "../../web/offer.js";
 
 test("languages have the names that people know, in their own language and in the page's", () => {
   assert.deepEqual(["en", "de", "fr", "pt-BR"].map((code) => nameOf(code)), ["English", "German", "French", "Brazilian Portuguese"]);
@@ -22,4 +22,11 @@ test("what is offered may be chosen, and what the server takes by itself holds w
 test("a server without a voice says so", () => {
   assert.equal(speaks({ output: ["captions"] }), false);
   assert.equal(speaks({ output: ["captions", "audio"] }), true);
+});
+
+test("parts that are not the model's own are told, and nothing where all are", () => {
+  const parts = { recogniser: "whisper", writer: "own", voice: "piper" };
+  assert.equal(partsOf({ model: "en-de", parts }), "Model en-de · recogniser whisper · voice piper");
+  assert.equal(partsOf({ model: "en-de", parts: { recogniser: "own", writer: "own", voice: "own" } }), "");
+  assert.equal(partsOf({}), "");
 });

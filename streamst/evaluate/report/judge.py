@@ -19,14 +19,14 @@ from .score import Score
 
 @dataclass(frozen=True)
 class Judges:
-    """Commands as in a shell. recogniser: with {wav}. comet: with {source}, {hypothesis} and {reference}."""
+    """Commands as in a shell. speech: with {wav}, for a transcript. comet: with {source}, {hypothesis}, {reference}."""
 
-    recogniser: str | None = None
+    speech: str | None = None
     comet: str | None = None
 
     def __post_init__(self) -> None:
         for name, command, places in (
-            ("recogniser", self.recogniser, ("{wav}",)),
+            ("judge", self.speech, ("{wav}",)),
             ("comet", self.comet, ("{source}", "{hypothesis}", "{reference}")),
         ):
             lacking = [place for place in places if command is not None and place not in command]
@@ -40,12 +40,12 @@ def judged(score: Score, judges: Judges, target: str = "de", cache: Path | None 
     Raises UnavailableError when a program is missing, InputError when it fails or there is nothing to judge.
     """
     metrics = dict(score.metrics)
-    if judges.recogniser is not None:
+    if judges.speech is not None:
         recordings = _recordings(score.rows)
         if not any(recording.speech for recording in recordings):
             raise InputError("the log has no speech: there is nothing to recognise")
-        recogniser = CommandRecogniser(tuple(shlex.split(judges.recogniser)), judges.recogniser)
-        metrics |= speech_metrics(recordings, recogniser, target, cache)
+        listener = CommandRecogniser(tuple(shlex.split(judges.speech)), judges.speech)
+        metrics |= speech_metrics(recordings, listener, target, cache)
     if judges.comet is not None:
         told = [
             (row, source) for row in score.rows if row.reference is not None and (source := _source(row)) is not None

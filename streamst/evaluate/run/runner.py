@@ -22,7 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamst
 from streamst.audio import read_audio, read_blocks
@@ -67,10 +67,16 @@ class RunOptions:
     threads: int = 1  # of the networks, in each process
     glossary: str | None = None  # a file of terms
     codec: str | None = None  # NAME:BITRATE that the speech went through before it is heard
+    recogniser: str | None = None  # parts by their names, as `streamst.assembly.plan` reads them; None is the model's
+    writer: str | None = None
+    voice: str | None = None
 
     def __post_init__(self) -> None:
         if self.codec is not None and self.url is not None:
             raise InputError(f"codec {self.codec!r} is for runs in this process; a server's client chooses its own")
+        if self.url is not None and (self.recogniser or self.writer or self.voice):
+            part = self.recogniser or self.writer or self.voice
+            raise InputError(f"{part!r} is for runs in this process; a server has its own recogniser, writer and voice")
         if self.task not in TASKS:
             raise InputError(f"unknown task {self.task!r}; allowed: {', '.join(TASKS)}")
         if self.threads < 1:
@@ -203,15 +209,16 @@ def playing(pipeline: Pipeline, options: RunOptions, now: Callable[[], float] = 
 
 def pipeline_of(options: RunOptions) -> Pipeline:
     """The model that is run."""
-    return _pipeline(options.model, options.device, options.precision, options.threads)
+    parts = (options.recogniser, options.writer, options.voice, options.source, options.target)
+    return _pipeline(options.model, options.device, options.precision, *parts, options.threads)
 
 
 @functools.lru_cache(maxsize=1)
-def _pipeline(model: str, device: str, precision: str, threads: int) -> Pipeline:
-    """The model; the points of a sweep share it."""
+def _pipeline(*arguments: Any) -> Pipeline:
+    """The model, by the arguments of `load`; the points of a sweep share it."""
     from streamst.pipeline import load
 
-    return load(model, device, precision, threads=threads)
+    return load(*arguments)
 
 
 def labels(options: RunOptions) -> Labels:
@@ -266,10 +273,10 @@ def _weights(options: RunOptions) -> dict[str, str]:
     """SHA-256 of each network's weights; none for a server's, which it does not tell."""
     if options.url:
         return {}
-    from streamst.model_file import model_named
+    from streamst.assembly import plan
 
-    parts = {path.resolve() for path in model_named(options.model).parts().values()}
-    return {path.name: str(json.loads((path / "config.json").read_bytes())["sha256"]) for path in sorted(parts)}
+    parts = plan(options.model, options.recogniser, options.writer, options.voice, options.source, options.target)
+    return {path.name: str(json.loads((path / "config.json").read_bytes())["sha256"]) for path in parts.folders()}
 
 
 def _versions() -> dict[str, str]:
