@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -9,9 +10,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
 
+from streamst.audio import write_wav
 from streamst.errors import InputError
 from streamst.evaluate.formats.detect import Log, read_log
 from streamst.evaluate.formats.references import attach
@@ -357,6 +361,44 @@ def test_a_timeline_has_what_was_heard_written_and_said_in_time(scored: Score) -
     assert first["speech"] == [[850, 1150, "guten"], [1250, 1550, "Morgen"], [1650, 1950, "zusammen"]]
     assert first["envelope"] == []
     assert data["distributions"]["run"]["StartOffset"] == [800.0] * 4
+
+
+def heard_and_said(folder: Path) -> Recording:
+    """A second of tone, and half a second of another that is heard from 850 ms on."""
+    time_s = np.arange(16_000) / 16_000
+    write_wav(folder / "0.wav", (0.5 * np.sin(2 * np.pi * 300 * time_s)).astype(np.float32), 16_000)
+    write_wav(folder / "said.wav", (0.5 * np.sin(2 * np.pi * 900 * time_s[:8000])).astype(np.float32), 16_000)
+    steps = (Step(800.0, 50.0, ("Ton",)), Step(1000.0, 10.0))
+    return Recording(
+        0, "0.wav", "made up:1", 1000.0, ("Ton",), (800.0,), references=(Reference(0.0, 1000.0, "tone", "Ton"),),
+        steps=steps, speech=(SpeechChunk(800.0, 500.0, 0, "Ton"),), speech_path=folder / "said.wav", output="both",
+    )  # fmt: skip
+
+
+def loudness(pcm: np.ndarray, hz: float, start_s: float, end_s: float) -> float:
+    part = pcm[round(16_000 * start_s) : round(16_000 * end_s)]
+    return float(abs(np.exp(-2j * np.pi * hz * np.arange(len(part)) / 16_000) @ part) / len(part))
+
+
+def test_a_page_can_be_listened_to_and_the_dub_comes_when_a_listener_hears_it(tmp_path: Path) -> None:
+    log = Log(tmp_path, "streamst", (heard_and_said(tmp_path),), 0)
+    data = page_data([Point("run", "s", "l", score(log, FAST))], tmp_path)
+    audio = data["recordings"][0]["audio"]
+    assert list(audio) == ["original", "dub, as heard live", "both: original left, dub right"]
+    decoded = {}
+    for name, address in audio.items():
+        head, _, body = address.partition(",")
+        assert head == "data:audio/ogg;base64"
+        decoded[name], rate_hz = soundfile.read(io.BytesIO(base64.b64decode(body)), dtype="float32")
+        assert rate_hz in (16_000, 48_000)
+        decoded[name] = decoded[name][:: rate_hz // 16_000]
+    both = decoded["both: original left, dub right"]
+    assert loudness(both[:, 0], 300, 0.2, 0.7) > 0.15
+    assert loudness(both[:, 1], 900, 0.2, 0.7) < 0.02
+    assert loudness(both[:, 1], 900, 0.95, 1.25) > 0.15
+    assert page_data([Point("run", "s", "l", score(log, FAST))], None)["recordings"][0]["audio"].keys() == {
+        "dub, as heard live"
+    }
 
 
 def test_the_worst_of_every_metric_come_first_and_every_row_once(scored: Score) -> None:

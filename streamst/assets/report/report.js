@@ -263,6 +263,15 @@ function quote(r) {
   return list;
 }
 
+// Players; while one is heard the others stop.
+function listen(r) {
+  const players = Object.entries(r.audio || {}).map(([name, src]) =>
+    make("audio", { controls: "", preload: "none", src, "aria-label": name,
+      onplay: (event) => players.forEach((other) => { if (other !== event.target) other.pause(); }) }));
+  const figures = players.map((player) => make("figure", {}, player, make("figcaption", {}, player.getAttribute("aria-label"))));
+  return figures.length ? [make("div", { class: "row players" }, ...figures)] : [];
+}
+
 function drawTimeline(holder, r) {
   const total = Math.max(r.source_ms, ...(r.written || []).map((w) => w[1] ?? w[0]), ...(r.speech || []).map((s) => s[1]));
   const span = Math.min(total, 30000);
@@ -272,6 +281,7 @@ function drawTimeline(holder, r) {
   holder.replaceChildren(
     make("h3", {}, r.name),
     quote(r),
+    ...listen(r),
     ...(total > span ? [make("div", { class: "row" },
       make("button", { onclick: () => move(-span / 2) }, "◀ earlier"),
       make("button", { onclick: () => move(span / 2) }, "later ▶"),

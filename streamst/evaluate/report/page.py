@@ -22,8 +22,9 @@ from streamst.evaluate.log.clock import step_times
 from streamst.evaluate.log.elapsed import elapsed_of
 from streamst.evaluate.log.recording import Recording
 from streamst.evaluate.log.units import split_units
-from streamst.evaluate.metrics.speech import playback
+from streamst.evaluate.metrics.speech import Interval, playback
 
+from .listen import tracks
 from .regimes import RANKED_BY, REGIMES
 from .rows import Row
 from .score import Score
@@ -48,6 +49,7 @@ HISTOGRAMS = (
 )  # fmt: skip
 ENVELOPE_BARS_S = 12  # bars of the waveform a second
 MOST_BARS = 2000
+MOST_PLAYED = 30  # recordings of a page with audio in it: the worst
 MOST_TIMELINES = 200  # of one run: the worst by each column come first
 
 
@@ -112,9 +114,9 @@ def page_data(points: Sequence[Point], audio_root: Path | None) -> dict[str, Any
         },
         "percentiles": {point.name: point.score.percentiles for point in points},
         "recordings": [
-            {"run": point.name, **timeline(row, audio_root)}
+            {"run": point.name, **timeline(row, audio_root, number < max(3, MOST_PLAYED // len(points)))}
             for point in points
-            for row in worst_first(point.score.rows)[: max(20, MOST_TIMELINES // len(points))]
+            for number, row in enumerate(worst_first(point.score.rows)[: max(20, MOST_TIMELINES // len(points))])
         ],
     }
 
@@ -131,8 +133,8 @@ def worst_first(rows: Sequence[Row]) -> list[Row]:
     return [rows[i] for i in ranked]
 
 
-def timeline(row: Row, audio_root: Path | None) -> dict[str, Any]:
-    """Everything of one row that the page draws, times in whole ms."""
+def timeline(row: Row, audio_root: Path | None, played: bool = False) -> dict[str, Any]:
+    """Everything of one row that the page draws, times in whole ms; with its audio where that is to be `played`."""
     recording = row.recording
     whole = row.segment is None
     live = elapsed_of(recording, "queue") if recording.steps else recording.elapsed_ms
@@ -155,6 +157,7 @@ def timeline(row: Row, audio_root: Path | None) -> dict[str, Any]:
         "heard": _heard(recording, start, end),
         "written": written,
         "speech": _played(recording) if whole else [],
+        "audio": tracks(recording, audio_root, _heard_live(recording), start, end) if played else {},
         "envelope": _envelope(recording, audio_root, start, end),
     }
 
@@ -179,15 +182,17 @@ def _heard(recording: Recording, start: float, end: float) -> list[list[Any]]:
 
 def _played(recording: Recording) -> list[list[Any]]:
     """[start ms, end ms, text] of every chunk as a live listener hears it."""
-    if not recording.speech:
-        return []
+    return [
+        [round(i.start_ms), round(i.end_ms), chunk.text]
+        for i, chunk in zip(_heard_live(recording), recording.speech, strict=True)
+    ]
+
+
+def _heard_live(recording: Recording) -> tuple[Interval, ...]:
     known = all(chunk.step is not None for chunk in recording.speech)
     times = step_times(recording.steps, "queue") if recording.steps and known else ()
     ready = [times[chunk.step or 0] if times else chunk.delay_ms for chunk in recording.speech]
-    intervals = playback(ready, [chunk.duration_ms for chunk in recording.speech])
-    return [
-        [round(i.start_ms), round(i.end_ms), chunk.text] for i, chunk in zip(intervals, recording.speech, strict=True)
-    ]
+    return playback(ready, [chunk.duration_ms for chunk in recording.speech])
 
 
 def _envelope(recording: Recording, root: Path | None, start_ms: float, end_ms: float) -> list[int]:

@@ -153,7 +153,7 @@ def score(log: Log, options: ScoreOptions | None = None) -> Score:
     _means(rows, sheet, options, talks if is_long else None)
     percentiles = {
         name: found
-        for name in sheet.metrics
+        for name in (*sheet.metrics, "EVS")
         if (found := confidence.percentiles([row.values.get(name) for row in rows])) and name not in ("empty", "BLEU")
     }
     first = [name for name in QUALITY_FIRST if name in sheet.metrics]
