@@ -5,11 +5,9 @@ The oracle is the number of samples that were written. Codecs that lose somethin
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +17,13 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import KINDS, NEEDS_SEEKING, RATE, SAMPLES, SECONDS, WHOLE, speechlike, written
 
-from streamst.audio import Pcm, known_length_s, length_s, probe, read_audio, read_blocks, write_wav
+from streamst.audio import known_length_s, length_s, probe, read_audio, read_blocks, write_wav
 from streamst.audio.ogg import checksum
 from streamst.cli import main
 from streamst.errors import InputError
 
-RATE = 16_000
-SECONDS = 4
-SAMPLES = SECONDS * RATE
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A container and a codec, and how far from the truth a length may be [samples at 16 kHz]."""
-
-    container: str
-    codec: str
-    slack: int = 0
-    rate_hz: int = RATE
-    options: tuple[tuple[str, str], ...] = ()
-
-
-KINDS = {
-    "wav": Kind("wav", "pcm_s16le"),
-    "float.wav": Kind("wav", "pcm_f32le"),
-    "24.wav": Kind("wav", "pcm_s24le"),
-    "mulaw.wav": Kind("wav", "pcm_mulaw"),
-    "adpcm.wav": Kind("wav", "adpcm_ms", 1_200),
-    "rf64.wav": Kind("wav", "pcm_s16le", options=(("rf64", "always"),)),
-    "w64": Kind("w64", "pcm_s16le"),
-    "au": Kind("au", "pcm_s16be"),
-    "caf": Kind("caf", "pcm_s16be"),
-    "aiff": Kind("aiff", "pcm_s16be"),
-    "flac": Kind("flac", "flac"),
-    "mp3": Kind("mp3", "libmp3lame", 1_700),
-    "guessed.mp3": Kind("mp3", "libmp3lame", 1_700, options=(("write_xing", "0"),)),
-    "opus.ogg": Kind("ogg", "libopus", 700, 48_000),
-    "m4a": Kind("ipod", "aac", 2_048),
-    "mov": Kind("mov", "pcm_s16le"),
-    "fragments.mp4": Kind("mp4", "aac", 2_048, options=(("movflags", "frag_keyframe+empty_moov+default_base_moof"),)),
-    "webm": Kind("webm", "libopus", 700, 48_000),
-    "mkv": Kind("matroska", "pcm_s16le"),
-    "aac": Kind("adts", "aac", 2_048),
-}
-NEEDS_SEEKING = ("aiff", "m4a", "mov")  # to be written at all
 JOINED = ("wav", "float.wav", "24.wav", "mulaw.wav", "rf64.wav", "flac", "mp3", "guessed.mp3", "opus.ogg", "aac")
 UNKNOWABLE = (
     "webm",
@@ -78,46 +38,6 @@ UNKNOWABLE = (
     "au",
     "caf",
 )  # written to a pipe: nothing tells whether more was to come
-
-
-class Pipe(io.RawIOBase):
-    """What can only be written to."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> int:
-        self.data += data
-        return len(data)
-
-
-def speechlike(samples: int = SAMPLES, rate_hz: int = RATE) -> Pcm:
-    """A tone that becomes higher, loud and soft three times a second."""
-    time = np.arange(samples) / rate_hz
-    tone = np.sin(2 * np.pi * (200 + 100 * time) * time)
-    return (0.3 * tone * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype(np.float32)
-
-
-def written(kind: Kind, piped: bool = False, pcm: Pcm | None = None, **codec_options: str) -> bytes:
-    """A recording as FFmpeg's libraries write it: into a file, or into a pipe, where no header can be mended."""
-    if pcm is None:
-        pcm = speechlike(SECONDS * kind.rate_hz, kind.rate_hz)
-    target = Pipe() if piped else io.BytesIO()
-    with av.open(target, "w", format=kind.container, options=dict(kind.options)) as container:
-        stream: Any = container.add_stream(kind.codec, rate=kind.rate_hz, layout="mono", options=codec_options)
-        for begin in range(0, len(pcm), 1024):
-            samples = (pcm[None, begin : begin + 1024] * 32_000).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
-            frame.sample_rate, frame.pts = kind.rate_hz, begin
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return bytes(target.data) if isinstance(target, Pipe) else target.getvalue()
 
 
 def heard(path: Path | str) -> tuple[int, str]:
@@ -153,9 +73,6 @@ def through_a_pipe(directory: Path, data: bytes) -> tuple[int, str]:
         return heard(path)
     finally:
         writer.join()
-
-
-WHOLE = [(name, piped) for name in KINDS for piped in (False, True) if not (piped and name in NEEDS_SEEKING)]
 
 
 @pytest.mark.parametrize(("name", "piped"), WHOLE)

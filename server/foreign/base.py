@@ -26,3 +26,9 @@ class ForeignProtocol:
         self._sequence += 1
         self._samples += len(payload) // 2
         return [audio]
+
+    def container(self, payload: bytes) -> list[Command]:
+        """The next bytes of a recording in a container."""
+        audio = Audio("container", self._sequence, 0, payload)
+        self._sequence += 1
+        return [audio]

@@ -63,7 +63,7 @@ CLOSING: dict[int, tuple[int, str]] = {
 class Wishes:
     """What a client asks for in the address."""
 
-    encoding: str | None = None  # None: a WAV file
+    encoding: str | None = None  # None: a container, whichever it is
     sample_rate_hz: int | None = None
     interim: bool = False
     endpointing: bool = True  # tell where an utterance ends
@@ -135,12 +135,13 @@ class DeepgramProtocol(ForeignProtocol):
         super().__init__()
         self.subprotocol = subprotocol
         self.wishes, self.max_text_bytes = wishes, max_text_bytes
-        self._decoder: Decoder = make_decoder(wishes.encoding, wishes.sample_rate_hz)
+        self._decoder: Decoder | None = make_decoder(wishes.encoding, wishes.sample_rate_hz)
         self.settings = replace(
             settings,
             output=("captions",),
             target=wishes.target or settings.target,
-            sample_rate_hz=self._decoder.rate_hz,
+            codec="container" if self._decoder is None else "pcm16",
+            sample_rate_hz=settings.sample_rate_hz if self._decoder is None else self._decoder.rate_hz,
         )
         self._created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now()))
         self._request_id = self._source = ""
@@ -192,6 +193,7 @@ class DeepgramProtocol(ForeignProtocol):
                 self._processed_s = answer.processed_ms / 1000
                 return [*self._release(), *self._utterance_end(self._processed_s)]
             case Closed():
+                self._processed_s = max(self._processed_s, answer.summary.audio_ms / 1000)
                 return [*self._release(), self._metadata()]
             case Failure():
                 return [self._error(self.closing(answer.code, "")[1].partition(":")[0], answer.message)]
@@ -205,13 +207,9 @@ class DeepgramProtocol(ForeignProtocol):
 
     def _hear(self, message: bytes) -> list[Command]:
         self._sum.update(message)
-        payload = self._decoder.decode(message)
-        commands: list[Command] = []
-        if self._decoder.rate_hz != self.settings.sample_rate_hz:  # as a file's header says
-            self.settings = replace(self.settings, sample_rate_hz=self._decoder.rate_hz)
-            self._waiting.append("")
-            commands.append(Configure(self.settings))
-        return [*commands, *(self.pcm16(payload) or [Alive()])]
+        if self._decoder is None:
+            return self.container(message)
+        return self.pcm16(self._decoder.decode(message)) or [Alive()]
 
     def _source_caption(self, caption: Caption) -> list[Message]:
         messages = self._release()
@@ -303,7 +301,8 @@ class DeepgramProtocol(ForeignProtocol):
 
     def _metadata(self) -> str:
         about = self._about()
-        duration = round(self._samples / self.settings.sample_rate_hz, 6)
+        sent_s = self._samples / self.settings.sample_rate_hz
+        duration = round(self._processed_s if self._decoder is None else sent_s, 6)
         return _text(
             "Metadata", transaction_key="deprecated", request_id=self._request_id, sha256=self._sum.hexdigest(),
             created=self._created, duration=duration, channels=1, models=[about["model_uuid"]],

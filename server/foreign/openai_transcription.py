@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streamst.events import Caption
+from streamst.server.wire.g711 import alaw_to_pcm16, mulaw_to_pcm16
 from streamst.server.wire.seam import (
     Acknowledged,
     Answer,
@@ -29,7 +30,6 @@ from streamst.server.wire.seam import (
 )
 
 from .appended import Appended
-from .g711 import alaw_to_pcm16, mulaw_to_pcm16
 from .openai_wire import RATE_HZ, OpenAIProtocol, Refused, asked_session, language, part, read_audio, text_in, unknown
 
 Marker = Literal["", "update", "commit", "clear"]  # what a Configure on its way was sent for

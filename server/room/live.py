@@ -18,7 +18,7 @@ from streamst.policies.catalog import Setting, parse_policy
 from streamst.server.operator.metrics import Metrics, Tally
 from streamst.server.wire import codes
 from streamst.server.wire.audio import Downlink, Uplink
-from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Settings, Spoken
+from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Failure, Settings, Spoken
 from streamst.server.wire.summary import Heard
 from streamst.session import Steps
 
@@ -128,13 +128,17 @@ class LiveStream:
         if self._running is not None and not flush and _same_but_for_the_dial(settings, self.settings):
             return self._redial(settings, self._running)
         begun = self._running is not None and self._samples > self._running.base_samples
-        answers = (yield from self.finish()) if begun else []
+        keeps = self._running is not None and self._running.uplink.endless and settings.codec == self.settings.codec
+        uplink = self._running.uplink if self._running is not None and keeps else None
+        answers = (yield from self._finish(uplink is None)) if begun else []
         try:
             session = open_session(self.pipeline, settings)
         except (InputError, ConfigError) as error:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         codec = self.pipeline.codec
-        uplink = Uplink(settings, session.sample_rate_hz, codec)
+        if self._running is not None and uplink is None:
+            self._running.uplink.close()
+        uplink = uplink or Uplink(settings, session.sample_rate_hz, codec)
         downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps, self.output_sample_rate_hz)
         self._relieved = RELAXED
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
@@ -169,6 +173,8 @@ class LiveStream:
             begun_s = time.perf_counter()
             pcm = yield from self._require().uplink.decoding(part)
             self._relieve(len(pcm) / self.pipeline.sample_rate_hz, begun_s)
+            if self._require().uplink.waiting:
+                self._pieces.appendleft(b"")
             answers = yield from self._say((yield from self._push(pcm)), begun_s)
         if not self._pieces:
             answers.append(Acknowledged(self._sequence, self._samples, self._heard_ms))
@@ -193,20 +199,38 @@ class LiveStream:
         running.session.reconfigure(parse_policy(RELIEF_POLICY) if cheap else setting.make(), chunk_ms)
 
     def finish(self) -> Steps[list[Answer]]:
-        """Hear the end: everything that was held back."""
+        """Hear the end: everything that was held back. A `Failure` says what was wrong with a recording."""
+        return (yield from self._finish())
+
+    def _finish(self, flush: bool = True) -> Steps[list[Answer]]:
+        """Hear the end of the session; flush: and of the audio, which otherwise goes on in another one."""
         running = self._running
         if running is None:
             return []
-        begun_s = time.perf_counter()
-        rest = yield from running.uplink.flushing()
-        events = (yield from self._push(rest)) if len(rest) else []
+        begun_s, uplink = time.perf_counter(), running.uplink
+        events: list[Event] = []
+        while flush:
+            rest = yield from uplink.flushing()
+            events += (yield from self._push(rest)) if len(rest) else []
+            if not uplink.waiting:
+                break
         answers = yield from self._say([*events, *(yield from running.session.ending())], begun_s, last=True)
         self._concealed_ms += running.uplink.concealed_ms
         payload, samples = yield from running.downlink.flushing()
         if payload:
             answers.append(self._spoken(payload, samples, "", self._heard_ms, 0.0))
         self._running = None
-        return answers
+        if flush:
+            uplink.close()
+        told = (
+            [Failure(codes.BAD_DATA, f"the audio cannot be read: {uplink.trouble}")] if flush and uplink.trouble else []
+        )
+        return [*answers, *told]
+
+    def close(self) -> None:
+        """The stream is over, whatever has become of it; may be called while a step is being done."""
+        if self._running is not None:
+            self._running.uplink.close()
 
     def summary(self) -> Heard:
         """What the end of the stream says about it."""

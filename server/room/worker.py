@@ -63,6 +63,7 @@ class Worker:
 
     def end(self, stream: LiveStream) -> None:
         """The stream is over."""
+        stream.close()
         self._pressure.ended(stream)
 
     def submit(self, steps: Steps[T], session: Hashable, client: Hashable = None) -> Future[T]:

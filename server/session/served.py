@@ -21,7 +21,7 @@ from streamst.server.operator.options import ServerOptions
 from streamst.server.room.workers import Stream, Workers
 from streamst.server.wire import codes
 from streamst.server.wire.audio import duration_ms
-from streamst.server.wire.seam import Alive, Answer, Audio, Closed, Configure, End, Settings, WireProtocol
+from streamst.server.wire.seam import Alive, Answer, Audio, Closed, Configure, End, Failure, Settings, WireProtocol
 from streamst.server.wire.summary import Summary
 from streamst.server.wire.traffic import Traffic
 
@@ -307,14 +307,24 @@ class Served:
                     while stream.waiting:
                         await self._said(answers)
                         answers = await stream.step()
+                    if item.audio.codec == "container":
+                        await self._rest()
                 case Ending():
-                    await self._said(await stream.finish())
+                    answers = await stream.finish()
+                    faults = [answer for answer in answers if isinstance(answer, Failure)]
+                    await self._said([answer for answer in answers if not isinstance(answer, Failure)])
                     self.say(Closed(self.summary(item)))
-                    return item
+                    return Ending(faults[0].code, faults[0].message) if faults else item
             await self._said(answers)
             self._busy = False
             if isinstance(item, Arrived):
                 self.last_audio_s = max(self.last_audio_s, time.perf_counter())
+
+    async def _rest(self) -> None:
+        """Wait as long as what was heard came too early: how long a container is, only hearing tells."""
+        heard_ms = self.stream.summary().audio_ms
+        fresh_ms, self.audio_ms = heard_ms - self.audio_ms, heard_ms
+        await asyncio.sleep(self._gate.delay_s(max(0.0, fresh_ms), time.perf_counter()))
 
     async def _said(self, answers: list[Answer]) -> None:
         """Say answers, then wait until not too many are unsent."""

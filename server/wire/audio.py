@@ -16,6 +16,7 @@ from streamst.codecs.work import CodecSteps, StepwiseEncoder
 from streamst.errors import InputError, ProtocolError, UnavailableError
 
 from . import codes
+from .containers import Unpacking
 from .seam import Audio, AudioCodec, Settings
 
 LONGEST_MESSAGE_MS = 120_000.0
@@ -48,8 +49,11 @@ def codec_for(name: AudioCodec, codec: Codec | None) -> Codec | None:
 
 
 def duration_ms(audio: Audio, settings: Settings, codec: Codec | None) -> float:
-    """How much speech a message holds, or claims to; ProtocolError 1009 when it is more than a message may hold, 4400
-    at an impossible sample rate, which nobody may have been told about yet."""
+    """How much speech a message holds, or claims to, 0 for a container's, of which only reading it tells; ProtocolError
+    1009 when it is more than a message may hold, 4400 at an impossible sample rate, which nobody may have been told
+    about yet."""
+    if audio.codec == "container":
+        return 0.0
     if audio.codec == "pcm16":
         _check_rate(settings.sample_rate_hz)
         held_ms = len(audio.payload) / 2 / settings.sample_rate_hz * 1000
@@ -106,6 +110,10 @@ class Uplink:
         self._damaged = 0  # in a row
         self._any_good = False
         self._frame_ms = 0.0
+        self._unpacking = Unpacking(sample_rate_hz) if settings.codec == "container" else None
+        if self._unpacking is not None:
+            self._resampler = Resampler(sample_rate_hz, sample_rate_hz)
+            return
         found = codec_for(settings.codec, codec)
         if found is not None:
             if settings.sample_rate_hz != found.sample_rate_hz:
@@ -121,7 +129,9 @@ class Uplink:
 
     def split(self, payload: bytes, chunk_ms: int) -> Iterator[bytes]:
         """`payload` in parts that can be decoded one after the other: of `chunk_ms`, or single packets."""
-        if self._receiver is not None:
+        if self._unpacking is not None:
+            yield from self._unpacking.split(payload)
+        elif self._receiver is not None:
             yield from (packet for packet, _ in packets(payload, self._name))
         else:
             size = 2 * max(1, self._resampler.source_hz * chunk_ms // 1000)
@@ -130,15 +140,40 @@ class Uplink:
     def decoding(self, payload: bytes) -> CodecSteps[Pcm]:
         """The samples (samples,) that a part completes.
 
-        ProtocolError 1007 where damage is no accident: the first packet that comes, or very many in a row.
+        ProtocolError 1007 where damage is no accident: the first packet that comes, or very many in a row; and for a
+        container that cannot be read.
         """
+        if self._unpacking is not None:
+            return self._unpacking.hear(payload)
         pcm = from_pcm16(payload) if self._receiver is None else (yield from self._receiving(self._receiver, payload))
         return self._resampler.push(pcm)
 
     def flushing(self) -> CodecSteps[Pcm]:
-        """What still waits for a packet that never came, and what the resampler holds."""
+        """What still waits for a packet that never came, and what the resampler holds; again while `waiting`."""
+        if self._unpacking is not None:
+            return self._unpacking.end()
         rest = np.zeros(0, np.float32) if self._receiver is None else (yield from self._receiver.flushing())
         return self._resampler.push(rest, final=True)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an empty part is to be decoded next: of the last one not all was."""
+        return self._unpacking is not None and self._unpacking.waiting
+
+    @property
+    def trouble(self) -> str:
+        """After `flushing`: what was wrong with a recording, in words; "" for nothing."""
+        return "" if self._unpacking is None else self._unpacking.trouble
+
+    @property
+    def endless(self) -> bool:
+        """Whether what comes next cannot be understood without what came before: it goes on in another session."""
+        return self._unpacking is not None
+
+    def close(self) -> None:
+        """Nobody needs it any more."""
+        if self._unpacking is not None:
+            self._unpacking.close()
 
     @property
     def concealed_ms(self) -> float:

@@ -6,10 +6,12 @@ header, **little endian**, and a payload:
     offset  size  field
     0       u8    type: 1 audio
     1       u8    codec: 0 pcm16 (little-endian 16-bit mono), 1 Opus in chunks (`codecs/opus.py`), 2 the neural codec's
-                  packets (`codecs/bitstream.py`)
+                  packets (`codecs/bitstream.py`), 3 from the client only: a recording as it is made, in any container
+                  (WebM, MP4, Ogg, MP3, FLAC, WAV ...), cut anywhere (`containers.py`)
     2       u16   flags: 0; bits to come are ignored
-    4       u32   sequence: one more with every audio message of its direction, modulo 2**32. For pcm16 a gap is an
-                  error; Opus and neural packets number their frames, so that lost ones are concealed and others sorted
+    4       u32   sequence: one more with every audio message of its direction, modulo 2**32. For pcm16 and containers a
+                  gap is an error; Opus and neural packets number their frames, so that lost ones are concealed and
+                  others sorted
     8       u32   media time [samples], modulo 2**32. Towards the server: of the payload's first sample, as the client
                   counts. From the server: source samples heard when this was said, so that speech can be laid beside
                   the original voice.
@@ -76,7 +78,7 @@ T = TypeVar("T")
 SUBPROTOCOL = "streamst.v1"
 HEADER = struct.Struct("<BBHII")
 AUDIO = 1  # header type
-CODEC_NUMBERS: dict[AudioCodec, int] = {"pcm16": 0, "opus": 1, "neural": 2}
+CODEC_NUMBERS: dict[AudioCodec, int] = {"pcm16": 0, "opus": 1, "neural": 2, "container": 3}
 CODEC_NAMES: dict[int, AudioCodec] = {number: name for name, number in CODEC_NUMBERS.items()}
 SEQUENCES = 1 << 32
 KINDS: dict[type[Answer], str] = {
@@ -179,7 +181,8 @@ class NativeProtocol:
             _refuse(codes.BAD_PARAMETER, f"audio came as {audio.codec}; the config says codec {self._codec}")
         if self._repeated is not None and _behind(audio.sequence, self._repeated):
             return []
-        if audio.codec == "pcm16" and self._expected is not None and audio.sequence != self._expected:
+        whole = audio.codec in ("pcm16", "container")
+        if whole and self._expected is not None and audio.sequence != self._expected:
             _refuse(codes.BAD_PARAMETER, f"audio message {audio.sequence} came where {self._expected} belongs")
         self._expected = (audio.sequence + 1) % SEQUENCES
         audio = self._fresh(audio)

@@ -14,7 +14,7 @@ from streamst.events import Caption, Speech, Words
 from .summary import Summary
 
 Message = str | bytes  # a text or a binary websocket message
-AudioCodec = Literal["pcm16", "opus", "neural"]
+AudioCodec = Literal["pcm16", "opus", "neural", "container"]  # container: of any kind, from a client only
 Output = Literal["captions", "audio"]
 
 

@@ -236,5 +236,7 @@ def _mono(frame: AudioFrame) -> Pcm:
     elif data.dtype.kind == "i":
         data = data.astype(np.float32) / np.float32(2 ** (8 * data.dtype.itemsize - 1))
     if len(data) == 1:
-        return np.ascontiguousarray(data[0], np.float32)
-    return data.mean(axis=0, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(data[0], np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # who reads looks whether they are numbers
+        return data.mean(axis=0, dtype=np.float32)

@@ -45,9 +45,9 @@ def mp3_frame_bytes(header: bytes, sample_rate_hz: int) -> int:
 
 def whole_bytes(source: Source) -> int | None:
     """Bytes of a whole Matroska, WebM or Core Audio file; None where its writer did not know, or it is another."""
-    head = source.peek(_LONGEST_HEADER_BYTES)
+    head = source.head  # which is all that is looked at of what may still be being made
     if head[:4] == b"caff":
-        return _caf_bytes(head)
+        return _caf_bytes(source.peek(_LONGEST_HEADER_BYTES))
     if head[:4] != _MATROSKA:
         return None
     size, length = _number(head[4:])

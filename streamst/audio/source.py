@@ -24,10 +24,11 @@ class Source:
     the name, for what does not exist, is empty, may not be read, or is an address.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], file: BufferedReader | None = None) -> None:
+        """file: what is read instead of opening `path`, which then is a name."""
         self.name = "standard input" if str(path) == STANDARD_INPUT else str(path)
         self.position = 0  # bytes that were handed out
-        self._file = _standard_input() if str(path) == STANDARD_INPUT else _opened(Path(path))
+        self._file = file or (_standard_input() if str(path) == STANDARD_INPUT else _opened(Path(path)))
         self.size = _size(self._file)
         if self.size is not None:
             self._file.seek(0)

@@ -15,6 +15,8 @@ from streamst.languages.english import spoken_english
 from streamst.train import human, synthesis
 from streamst.train.manifest import read_manifest
 
+SHIPPED = Path(__file__).parent / "recipes"  # where a test set's sentences are looked for that stand nowhere else
+
 
 @dataclass(frozen=True)
 class SynthesisConfig:
@@ -71,7 +73,10 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
             console.print(f"{name}: {len(folders)} folders")
             hours[name] = _hours(human.prepare(folders, output / name, split, config.workers))
     if config.test is not None:
-        pairs = list(dict(reversed(synthesis.read_pairs(Path(config.test.pairs)))).items())
+        wanted = Path(config.test.pairs)
+        if not wanted.exists() and (SHIPPED / wanted.name).exists():
+            wanted = SHIPPED / wanted.name
+        pairs = list(dict(reversed(synthesis.read_pairs(wanted))).items())
         chosen = random.Random(config.test.seed).sample(sorted(pairs), min(config.test.count, len(pairs)))
         console.print(f"test: {len(chosen)} sentences by {config.test.voice}")
         manifest = synthesis.spoken_set(chosen, output / "test", config.test.voice, config.workers)
