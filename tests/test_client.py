@@ -7,14 +7,18 @@ import contextlib
 import gc
 import threading
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from streamst.audio import Pcm
 from streamst.client import ServerEvent, stream, stream_url
+from streamst.client.connect import connect
 from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.events import Finished
 from streamst.pipeline import Pipeline
@@ -235,6 +239,51 @@ def test_a_self_signed_server_is_trusted_where_its_certificate_is(pipeline: Pipe
         assert isinstance(collect(address, [PIECE], tls=trusting)[-1], Finished)
         with pytest.raises(UnavailableError, match=r"is not trusted: self-signed certificate; --insecure"):
             collect(address, [PIECE])
+
+
+def test_with_tls_browsers_are_told_to_come_back_with_it_and_without_they_are_not(pipeline: Pipeline) -> None:
+    import ssl
+
+    def told(url: str, trusted: ssl.SSLContext | None = None) -> str | None:
+        direct = [urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=trusted)] if trusted else [])]
+        with urllib.request.build_opener(*direct).open(f"{url}/healthz", timeout=60) as response:
+            return response.headers["strict-transport-security"]
+
+    with (
+        self_signed("127.0.0.1") as (certificate, key),
+        running(pipeline, tls_cert=certificate, tls_key=key) as (address, _),
+    ):
+        assert told(address, ssl.create_default_context(cafile=certificate)) == "max-age=31536000"
+    with running(pipeline) as (address, _):
+        assert told(address) is None
+
+
+def test_a_redirect_to_another_host_is_not_followed_with_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    shown: list[str] = []
+
+    async def go(offered: list[str]) -> None:
+        def taken(connection: ServerConnection, request: Request) -> Response:
+            shown.extend(request.headers.get_all("sec-websocket-protocol"))
+            return connection.respond(403, "no")
+
+        async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=taken) as elsewhere:
+            there = f"ws://127.0.0.1:{elsewhere.sockets[0].getsockname()[1]}/v1/stream"
+
+            def lead(connection: ServerConnection, _: Request) -> Response:
+                response = connection.respond(302, "there")
+                response.headers["Location"] = there
+                return response
+
+            async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=lead) as first:
+                address = f"ws://127.0.0.1:{first.sockets[0].getsockname()[1]}/v1/stream"
+                with pytest.raises(UnavailableError, match=r"which the key is not meant for|refuses"):
+                    await connect(address, offered, None)
+
+    asyncio.run(go(["streamst.v1", "token.secret-of-mine"]))
+    assert not shown
+    asyncio.run(go(["streamst.v1"]))
+    assert shown == ["streamst.v1"]
+    assert not caplog.messages, "within one machine nobody listens"
 
 
 @pytest.mark.parametrize("side", ["codec", "output_codec"])

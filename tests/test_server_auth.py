@@ -87,6 +87,21 @@ def test_keys_come_from_a_file_and_from_the_environment(tmp_path: Path) -> None:
     assert load_keys(path, {}) == (ApiKey("talks", from_file.sha256),)
 
 
+def test_a_file_of_keys_that_every_user_can_read_draws_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(f'[[keys]]\nname = "talks"\nkey = "{SECRET}"\n')
+    path.chmod(0o640)
+    load_keys(path, {})
+    assert not caplog.messages
+    path.chmod(0o644)
+    load_keys(path, {})
+    (message,) = caplog.messages
+    assert "can be read by every user of this machine: chmod o-r" in message
+    assert SECRET not in message
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
+import stat
 import time
 import tomllib
 from collections import OrderedDict, deque
@@ -28,6 +30,8 @@ from typing import Any
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.server.wire import codes
+
+log = logging.getLogger("streamst.server")
 
 ENVIRONMENT = "STREAMST_API_KEYS"
 LEAST_KEY_CHARACTERS = 16
@@ -65,6 +69,8 @@ def load_keys(path: str | Path | None, environment: Mapping[str, str] = os.envir
     keys: list[ApiKey] = []
     if path is not None:
         try:
+            if Path(path).stat().st_mode & stat.S_IROTH:
+                log.warning("%s can be read by every user of this machine: chmod o-r", path)
             entries = tomllib.loads(Path(path).read_text("utf-8")).get("keys", [])
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"{path} cannot be read as a file of keys: {error}") from error

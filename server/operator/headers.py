@@ -21,10 +21,11 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
+ENCRYPTED = {"strict-transport-security": "max-age=31536000"}  # where TLS is spoken
 
 
 class SecurityHeaders:
-    """Adds SECURITY_HEADERS to every HTTP response that does not have them."""
+    """Adds SECURITY_HEADERS, and with TLS ENCRYPTED, to every HTTP response that does not have them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -36,10 +37,12 @@ class SecurityHeaders:
                 await self.app(scope, receive, send)
             return
 
+        headers = SECURITY_HEADERS | (ENCRYPTED if scope.get("scheme") == "https" else {})
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
-                extra = [(k.encode(), v.encode()) for k, v in SECURITY_HEADERS.items() if k.encode() not in present]
+                extra = [(k.encode(), v.encode()) for k, v in headers.items() if k.encode() not in present]
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import ssl
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,6 +14,8 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from streamst.errors import InputError, UnavailableError
+
+log = logging.getLogger("streamst.client")
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # reached without a proxy
 MAX_MESSAGE_BYTES = 16 << 20  # from the server: a long phrase's speech
@@ -31,11 +34,32 @@ def stream_url(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") or "/v1/stream", parts.query, ""))
 
 
+class _WithKey(websocket):
+    """Leads its key nowhere else: at a redirect websockets takes headers with keys away, but no subprotocols."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        following = super().process_redirect(exc)
+        if not isinstance(following, str) or _origin(following) == _origin(self.uri):
+            return following
+        return InvalidHandshake(f"it leads to {urlsplit(following).netloc}, which the key is not meant for")
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
 async def connect(address: str, offered: list[str], tls: ssl.SSLContext | None) -> ClientConnection:
-    """An open websocket that offers the subprotocols `offered`; UnavailableError says why there is none."""
+    """An open websocket that offers the subprotocols `offered`; UnavailableError says why there is none.
+
+    A key among them is sent to nobody else than `address`, and a warning tells where it goes unencrypted.
+    """
     parts = urlsplit(address)
+    has_key = any(name.startswith("token.") for name in offered)
+    if has_key and parts.scheme == "ws" and parts.hostname not in LOOPBACK:
+        log.warning("the key goes to %s unencrypted: use wss://", parts.hostname)
     try:
-        return await websocket(
+        return await (_WithKey if has_key else websocket)(
             address,
             subprotocols=[Subprotocol(name) for name in offered],
             ssl=(tls or ssl.create_default_context()) if parts.scheme == "wss" else None,
