@@ -1,6 +1,7 @@
 """Speech batches: labels where the sound is, the same batches after a restart, and nothing of a test sentence."""
 
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from streamst.audio import read_audio
-from streamst.errors import ConfigError, InputError
+from streamst.errors import ConfigError, InputError, UnavailableError
 from streamst.models.listen.conformer import ConformerConfig
 from streamst.models.listen.listener import Listener, ListenerConfig
 from streamst.text import Tokenizer, train_tokenizer
@@ -20,7 +21,7 @@ from streamst.train.human import load
 from streamst.train.listener import ListenerLossConfig, ListenerTask, ValidationConfig
 from streamst.train.manifest import read_manifest
 from streamst.train.speech import PHONEMES, SpeechBatches, SpeechDataConfig
-from streamst.train.synthesis import plan, read_pairs
+from streamst.train.synthesis import Take, plan, read_pairs, speak
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*DynamicBucketingSampler.*:UserWarning")
 
@@ -202,3 +203,15 @@ def test_speech_through_the_codec_keeps_its_time_and_length() -> None:
     match = {shift: np.corrcoef(np.roll(there, shift), heard)[0, 1] for shift in range(-5, 6)}
     assert max(match, key=match.__getitem__) == 0
     assert match[0] > 0.9
+
+
+def test_the_shipped_test_set_has_two_hundred_sentences_of_one_german_each() -> None:
+    pairs = read_pairs(prepare.SHIPPED / "testset.tsv")
+    assert len(dict(pairs)) == len(pairs) == 200
+    assert all(english and german for english, german in pairs)
+
+
+@pytest.mark.skipif(shutil.which("text2wave") is None, reason="festival is not installed")
+def test_a_voice_that_festival_lacks_is_named_with_the_package_that_has_one() -> None:
+    with pytest.raises(UnavailableError, match=r"festival has no voice 'nobody': apt-get install festvox"):
+        speak(Take("nobody-1", "Good morning.", "Guten Morgen.", "festival", "nobody"))

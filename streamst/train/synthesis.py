@@ -131,7 +131,12 @@ def speak(take: Take) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
         subprocess.run(["espeak-ng", *options, "--", text], check=True, capture_output=True)
     else:
         options = ["-eval", f"(voice_{take.voice})", "-o", str(scratch)]
-        subprocess.run(["text2wave", *options], input=text, check=True, capture_output=True, text=True)
+        try:
+            subprocess.run(["text2wave", *options], input=text, check=True, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise UnavailableError("text2wave is not installed: apt-get install festival") from None
+        if not scratch.exists():  # festival says nothing of it
+            raise UnavailableError(f"festival has no voice {take.voice!r}: apt-get install festvox-us-slt-hts")
     audio, rate_hz = soundfile.read(scratch, dtype="float32")
     scratch.unlink()
     return np.asarray(soxr.resample(audio, rate_hz, SAMPLE_RATE_HZ), dtype=np.float32), marks
