@@ -57,13 +57,13 @@ def plan(
         place = f"{model.folder / FILE}: defaults.latency is {file.defaults.latency!r}"
         raise CheckpointError(f"{place}; allowed: {', '.join(LATENCY_NAMES)}")
     kept = voice is None and file.defaults.voice == "own"  # its silence about a language is no error
-    recogniser, writer = recogniser or file.defaults.recogniser, writer or "own"
+    recogniser, writer = recogniser or file.defaults.recogniser, writer or file.defaults.writer
     voice = voice or file.defaults.voice
     ear = pen = speaker = None
     if recogniser not in file.recognisers:
         ear = chosen("recogniser", recogniser, RECOGNISERS, tuple(file.recognisers))
-    if writer != "own":
-        pen = chosen("writer", writer, WRITERS)
+    if writer not in file.writers:
+        pen = chosen("writer", writer, WRITERS, tuple(file.writers))
     if voice != "own":
         speaker = chosen("voice", voice, VOICES)
     hears = _Side("recogniser", recogniser, "hears", ear.languages.source if ear else (file.source,))
@@ -79,7 +79,7 @@ def plan(
     return Plan(
         model=model,
         recogniser=ear or model.at(file.recognisers[recogniser]),
-        writer=pen or model.at(file.writer),
+        writer=pen or model.at(file.writers[writer]),
         voice=speaker or (model.at(file.voices[written]) if written in file.voices else None),
         source=spoken,
         target=written,

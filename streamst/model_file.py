@@ -1,7 +1,7 @@
 """`model.json`: what a model offers, and in which folder each part of it stands.
 
     {"format": 1, "name": "en-de", "source": "en", "targets": ["de"], "recognisers": {"own": ".", "ear": "../ear"},
-     "writer": ".", "voices": {"de": "../voice-de"}, "codec": "../codec", "dial": "dial.json",
+     "writers": {"own": "."}, "voices": {"de": "../voice-de"}, "codec": "../codec", "dial": "dial.json",
      "defaults": {"recogniser": "own", "voice": "own", "latency": "medium"}}
 
 Folders count from the model's own. A part's `config.json` says of which kind it is.
@@ -23,7 +23,8 @@ FILE = "model.json"
 FORMAT = 1
 SHIPPED = {"en-de": "translator"}  # models of the package, by name: folders of ASSETS
 KINDS = {  # that a part's folder may be of
-    "recognisers": ("translator", "whisper"), "writer": ("translator",), "voices": ("voice",), "codec": ("codec",),
+    "recognisers": ("translator", "whisper"), "writers": ("translator", "text-writer"), "voices": ("voice",),
+    "codec": ("codec",),
 }  # fmt: skip
 
 
@@ -32,6 +33,7 @@ class Defaults:
     """What a session has where nobody chose."""
 
     recogniser: str = "own"  # a name of `recognisers`
+    writer: str = "own"  # a name of `writers`
     voice: str = "own"  # or one of streamst/backends/voices.py
     latency: str = "medium"  # a position of the dial
 
@@ -44,7 +46,7 @@ class ModelFile:
     source: str  # the language that is spoken
     targets: tuple[str, ...]  # that are written; the first is who asks for none's
     recognisers: dict[str, str] = field(default_factory=lambda: {"own": "."})
-    writer: str = "."
+    writers: dict[str, str] = field(default_factory=lambda: {"own": "."})
     voices: dict[str, str] = field(default_factory=dict)  # by the language that they speak
     codec: str | None = None  # carries audio on the wire; the voices need it
     dial: str | None = None  # a file of latency positions
@@ -69,10 +71,10 @@ class Model:
         return Path(os.path.normpath(self.folder / place))
 
     def parts(self) -> dict[str, Path]:
-        """The folder of each part, by what it is called: "recognisers.own", "writer", "voices.de", "codec"."""
+        """The folder of each part, by what it is called: "recognisers.own", "writers.own", "voices.de", "codec"."""
         file = self.file
-        named = {f"recognisers.{name}": place for name, place in file.recognisers.items()}
-        named |= {"writer": file.writer} | {f"voices.{lang}": place for lang, place in file.voices.items()}
+        groups = {"recognisers": file.recognisers, "writers": file.writers, "voices": file.voices}
+        named = {f"{kind}.{name}": place for kind, places in groups.items() for name, place in places.items()}
         named |= {} if file.codec is None else {"codec": file.codec}
         return {name: self.at(place) for name, place in named.items()}
 
@@ -88,7 +90,7 @@ class Model:
         return replace(
             file,
             recognisers={name: seen(place) for name, place in file.recognisers.items()},
-            writer=seen(file.writer),
+            writers={name: seen(place) for name, place in file.writers.items()},
             voices={lang: seen(place) for lang, place in file.voices.items()},
             codec=None if file.codec is None else seen(file.codec),
             dial=None,
@@ -131,11 +133,13 @@ def _check(model: Model, path: Path) -> None:
     file = model.file
     if not file.targets:
         raise CheckpointError(f"{path}: targets is empty; needed: a language such as 'de'")
-    if "own" not in file.recognisers:
-        raise CheckpointError(f"{path}: recognisers has {', '.join(file.recognisers) or 'nothing'}; needed: own")
-    if file.defaults.recogniser not in file.recognisers:
-        allowed = ", ".join(file.recognisers)
-        raise CheckpointError(f"{path}: defaults.recogniser is {file.defaults.recogniser!r}; allowed: {allowed}")
+    for kind, places, usual in (
+        ("recogniser", file.recognisers, file.defaults.recogniser), ("writer", file.writers, file.defaults.writer),
+    ):  # fmt: skip
+        if "own" not in places:
+            raise CheckpointError(f"{path}: {kind}s has {', '.join(places) or 'nothing'}; needed: own")
+        if usual not in places:
+            raise CheckpointError(f"{path}: defaults.{kind} is {usual!r}; allowed: {', '.join(places)}")
     for language in set(file.voices) - set(file.targets):
         raise CheckpointError(
             f"{path}: voices.{language} speaks what is not written; allowed: {', '.join(file.targets)}"

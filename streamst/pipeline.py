@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from streamst.assembly import plan
+from streamst.assembly import Plan, plan
 from streamst.backends.parts import Chosen
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
@@ -19,11 +19,12 @@ from streamst.errors import InputError
 from streamst.heap import keep_small
 from streamst.model_file import kind_of
 from streamst.models.glossary import Pairs, make_glossary
-from streamst.models.quantise import choose, prepare
+from streamst.models.quantise import Precision, choose, freeze_writer, prepare
 from streamst.models.seam import Models, Recogniser, Voice, Writer
 from streamst.models.speak.voice import GermanVoice
 from streamst.models.translator import SpeechTranslator
-from streamst.models.whisper import store
+from streamst.models.whisper import store as ear_store
+from streamst.models.write import store as pen_store
 from streamst.policies.base import Need
 from streamst.policies.catalog import POLICIES, Dial, Setting, latency_setting, read_dial
 from streamst.session import Session, SessionOptions
@@ -142,35 +143,17 @@ def load(
     or part, and for parts that share no language; CheckpointError for damaged weights and a folder that is something
     else, UnavailableError for what is not installed.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device {device!r} is not possible; allowed: auto, cpu, cuda")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device 'cuda' is not available here; allowed: auto, cpu")
+    device = _device(device)
     precise, parts = choose(precision, device), plan(name, recogniser, writer, voice, source, target)
     file = parts.model.file
-    dial = read_dial(parts.model.at(file.dial)) if file.dial and isinstance(parts.writer, Path) else {}
+    dial = read_dial(parts.model.at(file.dial)) if file.dial and parts.names["writer"] == "own" else {}
     keep_small()
     if device == "cpu" and threads is not None:
         torch.set_num_threads(threads)
     codec = None if file.codec is None else NeuralCodec.load(parts.model.at(file.codec)).to(device)
-
-    @cache
-    def translator(folder: Path) -> SpeechTranslator:
-        return prepare(SpeechTranslator.load(folder, device), precise)
-
-    ear, pen, speaker = parts.recogniser, parts.writer, parts.voice
-    hearing: Recogniser[Any]
-    if isinstance(ear, Chosen):
-        hearing = ear.backend.make(ear.argument, parts.source)
-    elif kind_of(ear) == store.KIND:
-        hearing = store.load(ear, device)
-    else:
-        hearing = translator(ear).recogniser
-    writing: Writer = (
-        translator(pen).pen if isinstance(pen, Path) else pen.backend.make(pen.argument, parts.source, parts.wanted)
-    )
+    translator = cache(lambda folder: prepare(SpeechTranslator.load(folder, device), precise))
+    hearing, writing = _recogniser(parts, translator, device), _writer(parts, translator, device, precise)
+    speaker = parts.voice
     usual = parts.target
     speaking: Voice[Any] | None = None
     if isinstance(speaker, Chosen):
@@ -180,3 +163,35 @@ def load(
     models: Models[Any, Any] = Models(hearing, writing, speaking)
     wire = None if codec is None else NeuralSpeechCodec(codec)
     return Pipeline(file.name, models, wire, dial, usual, file.defaults.latency, parts.names)
+
+
+def _device(device: str) -> str:
+    """What `device` means here; InputError for one that is not known, or not here."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {device!r} is not possible; allowed: auto, cpu, cuda")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' is not available here; allowed: auto, cpu")
+    return device
+
+
+def _recogniser(parts: Plan, translator: Callable[[Path], SpeechTranslator], device: str) -> Recogniser[Any]:
+    part = parts.recogniser
+    if isinstance(part, Chosen):
+        return part.backend.make(part.argument, parts.source)
+    return ear_store.load(part, device) if kind_of(part) == ear_store.KIND else translator(part).recogniser
+
+
+def _writer(
+    parts: Plan, translator: Callable[[Path], SpeechTranslator], device: str, precision: Precision
+) -> Writer:  # fmt: skip
+    part = parts.writer
+    if isinstance(part, Chosen):
+        return part.backend.make(part.argument, parts.source, parts.wanted)
+    if kind_of(part) != pen_store.KIND:
+        return translator(part).pen
+    writer = pen_store.load(part, device)
+    if precision != "float32":
+        freeze_writer(writer.network)
+    return writer

@@ -82,6 +82,6 @@ def tiny_model(
         shutil.copy(tokenizer.model, root / "translator" / f"{name}.model")
     codec.module.save(root / "codec")
     checkpoint.save(root / "voice-de", TtsNetwork.KIND, to_dict(voice.network.config), voice.network)
-    parts = {"own": "translator"}, "translator", {"de": "voice-de"}, "codec"
+    parts = {"own": "translator"}, {"own": "translator"}, {"de": "voice-de"}, "codec"
     ModelFile("tiny", "en", ("de",), *parts).write(root)
     return root

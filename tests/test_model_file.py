@@ -32,12 +32,12 @@ def said(folder: Path, **changes: Any) -> None:
 
 def test_what_is_written_is_read(folder: Path) -> None:
     file = ModelFile(
-        "x", "en", ("de", "fr"), {"own": "translator", "b": "translator"}, "translator", {"de": "voice-de"}, "codec",
-        defaults=Defaults("b", "espeak-ng", "high"),
+        "x", "en", ("de", "fr"), {"own": "translator", "b": "translator"}, {"own": "translator"},
+        {"de": "voice-de"}, "codec", defaults=Defaults("b", "own", "espeak-ng", "high"),
     )  # fmt: skip
     file.write(folder)
     assert read_model(folder).file == file
-    assert set(read_model(folder).parts()) == {"recognisers.own", "recognisers.b", "writer", "voices.de", "codec"}
+    assert set(read_model(folder).parts()) == {"recognisers.own", "recognisers.b", "writers.own", "voices.de", "codec"}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -59,7 +59,12 @@ def test_the_shipped_models_are_whole_and_are_called_what_their_files_say(name: 
         ({"voices": {"fr": "voice-de"}}, r"model.json: voices.fr speaks what is not written; allowed: de"),
         ({"voices": {"de": "voice-xx"}}, r"model.json: voices.de is .*voice-xx, which is no folder with config.json"),
         ({"voices": {"de": "codec"}}, r"voices.de is .*codec, which is of kind 'codec'; allowed: kind voice"),
-        ({"writer": "codec"}, r"writer is .*codec, which is of kind 'codec'; allowed: kind translator"),
+        (
+            {"writers": {"own": "codec"}},
+            r"writers.own is .*codec, which is of kind 'codec'; allowed: kind translator or",
+        ),
+        ({"writers": {}}, "writers has nothing; needed: own"),
+        ({"defaults": {"writer": "b"}}, "defaults.writer is 'b'; allowed: own"),
         ({"codec": None}, r"model.json: voices need the codec"),
         ({"dial": "dial.json"}, r"model.json: dial is 'dial.json', and .*dial.json is missing"),
     ],

@@ -2,22 +2,69 @@
 
 import json
 import random
+import shutil
 import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from streamst.errors import CheckpointError, ConfigError
-from streamst.models.seam import HeardWord, Write
+from streamst.errors import CheckpointError, ConfigError, InputError
+from streamst.events import Caption
+from streamst.models.seam import Hear, HeardWord, Listening, Models, Write
+from streamst.models.segment import SegmentConfig
 from streamst.models.write import store
-from streamst.policies.base import Decoding
+from streamst.pipeline import load
+from streamst.policies.base import Decoding, Need
+from streamst.policies.wait_k import WaitK
+from streamst.session import Session, SessionOptions
 from streamst.text import Tokenizer, plain_marks, train_tokenizer
 from streamst.train import recipe
 from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.pairs import Corpus, drawn, fits, read_corpora
 from streamst.train.text_writer import task
+
+
+@dataclass(frozen=True)
+class Read:
+    """How many samples went by."""
+
+    samples: int = 0
+    forgotten: int = 0  # words
+
+
+class Reader:
+    """Reads its words aloud, two a second, whatever it hears."""
+
+    language, sample_rate_hz, provides, segments = "en", 16_000, frozenset[Need](), SegmentConfig()
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = tuple(HeardWord(word, 5 * n, 5 * n + 4) for n, word in enumerate(words))
+
+    def chunk_samples(self, chunk_ms: int) -> int:
+        return chunk_ms * 16
+
+    def init_state(self, glossary: Any = None) -> Read:
+        del glossary
+        return Read()
+
+    def hear_all(self, work: Sequence[Hear]) -> list[Read]:
+        return [replace(one.state, samples=one.state.samples + len(one.pcm)) for one in work]
+
+    def listening(self, state: Read) -> Listening:
+        frames = state.samples // 1_600
+        read = [word for word in self.words if word.last_frame < frames][state.forgotten :]
+        return Listening(tuple(read), len(read), frames, 100.0, 0.0 if frames < 5 * len(self.words) else 1_000.0)
+
+    def forget(self, state: Read, words: int, frame: int, labels: Any = None) -> Read:
+        del frame, labels
+        return replace(state, forgotten=state.forgotten + words)
+
 
 COLOURS = {"red": "rote", "blue": "blaue", "green": "grüne", "old": "alte", "new": "neue"}
 THINGS = {"house": "Haus", "book": "Buch", "child": "Kind", "horse": "Pferd", "wheel": "Rad"}
@@ -59,6 +106,28 @@ def test_what_was_learned_serves_words_as_written_and_as_heard(trained: Path) ->
         found = pen.write_all([Write(heard, 20, (), True, "de", Decoding())])[0]
         assert pen.detokenize("de", found.tokens) == "Das rote Pferd ist hier."
         assert len(found.alignment) == len(found.tokens)
+
+
+@pytest.mark.parametrize("precision", ["float32", "frozen"])
+def test_a_model_may_have_it_as_a_second_writer(
+    trained: Path, tiny_model: Path, tmp_path: Path, precision: str
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    shutil.copytree(trained, tmp_path / "model/pen")
+    told = json.loads((tmp_path / "model/model.json").read_text())
+    told["writers"]["pen"] = "pen"
+    (tmp_path / "model/model.json").write_text(json.dumps(told))
+    pipeline = load(str(tmp_path / "model"), precision=precision, writer="pen")
+    assert pipeline.parts["writer"] == "pen"
+    models = Models(
+        Reader(["The", "blue", "book", "is", "here.", "The", "old", "wheel", "is", "here."]), pipeline.writer
+    )
+    session = Session(models, WaitK(k=2), SessionOptions("de", 320, speech=False))
+    events = [*session.push(np.zeros(16_000 * 12, np.float32)), *session.finish()]
+    written = {e.segment: e.stable for e in events if isinstance(e, Caption) and e.lang == "de" and e.final}
+    assert " ".join(written.values()) == "Das blaue Buch ist hier. Das alte Rad ist hier."
+    with pytest.raises(InputError, match="writer 'quill' is not known; allowed: own, pen, ct2:DIR"):
+        load(str(tmp_path / "model"), writer="quill")
 
 
 def test_a_folder_tells_its_languages_without_its_weights(trained: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_stream_of_noise_holds_no_more_after_half_a_minute_than_after_ten_seco
 def spoiled(tiny_model: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "translator"
     shutil.copytree(tiny_model / "translator", copy)
-    ModelFile("spoiled", "en", ("de",), {"own": "translator"}, "translator").write(tmp_path)
+    ModelFile("spoiled", "en", ("de",), {"own": "translator"}, {"own": "translator"}).write(tmp_path)
     return copy
 
 

@@ -1,7 +1,7 @@
 """Which source token a target token translates, by how often the two meet (IBM Model 1, Brown et al. 1993).
 
-The positions weigh in as in fast_align (Dyer et al. 2013). It guides the writer's attention from the first step (Chen et
-al. 2016, guided alignment training) and tells how much of a translation the beginning of a sentence allows.
+The positions weigh in as in fast_align (Dyer et al. 2013). It guides the writer's attention from the first step (Chen
+et al. 2016, guided alignment training), and tells how much of a translation the beginning of a sentence allows.
 """
 
 from __future__ import annotations
