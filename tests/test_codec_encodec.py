@@ -6,15 +6,13 @@ with its own mirrored padding and with zeros. Where the package is installed, th
 
 from __future__ import annotations
 
-import sys
 import warnings
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+import peer_audio
 import pytest
 import torch
 from torch import Tensor
@@ -45,11 +43,9 @@ def small() -> Encodec:
 
 def package_model(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The package's full architecture, random weights, zeros in place of its mirrored padding."""
-    # It imports torchaudio for reading files only, and torchaudio works with one version of torch only.
-    monkeypatch.setitem(sys.modules, "torchaudio", ModuleType("torchaudio"))
+    package = peer_audio.encodec(monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        package = import_module("encodec.model")
         torch.manual_seed(0)
         model = package.EncodecModel._get_model([1.5, 3.0, 6.0, 12.0, 24.0], 24_000, 1, causal=True).eval()
     for module in model.modules():

@@ -1,6 +1,7 @@
 """Features do not depend on how the audio was cut, nor on the future."""
 
 import numpy as np
+import peer_audio
 import pytest
 import scipy.signal
 import torch
@@ -21,6 +22,14 @@ def test_chunked_features_equal_offline_for_random_chunkings() -> None:
             parts.append(y)
             position += size
         assert torch.allclose(torch.cat(parts, 1), offline, atol=1e-4)
+
+
+def test_the_mel_filters_are_torchaudios() -> None:
+    c = FeatureConfig()
+    theirs = peer_audio.torchaudio().functional.melscale_fbanks(
+        c.fft_samples // 2 + 1, c.low_hz, c.high_hz, c.bands, c.sample_rate_hz, mel_scale="htk"
+    )
+    np.testing.assert_allclose(mel_filters(c), theirs.numpy(), atol=1e-5)
 
 
 def test_spectrum_equals_scipys_of_the_same_frames() -> None:

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import peer_audio
 import pytest
 import torch
 from torch import Tensor
@@ -90,6 +91,18 @@ def test_values_and_gradients_equal_torchaudio(case: dict[str, list[float]]) -> 
     (gradient,) = torch.autograd.grad(losses.sum(), logits)
     assert torch.allclose(losses, torch.tensor(case["losses"]), rtol=1e-5)
     assert torch.allclose(gradient, torch.tensor(case["gradient"]), atol=1e-5)
+
+
+def test_values_and_gradients_equal_those_of_the_torchaudio_that_is_installed() -> None:
+    theirs = peer_audio.torchaudio().functional.rnnt_loss
+    torch.manual_seed(2)
+    logits = torch.randn(3, 20, 7, 11, requires_grad=True)
+    targets, frames, labels = torch.randint(1, 11, (3, 6)), torch.tensor([20, 13, 8]), torch.tensor([6, 4, 0])
+    ours = rnnt_loss(logits, targets, frames, labels)
+    other = theirs(logits, targets.int(), frames.int(), labels.int(), blank=0, reduction="none")
+    assert torch.allclose(ours, other, rtol=1e-5)
+    (one,), (two,) = (torch.autograd.grad(x.sum(), logits) for x in (ours, other))
+    assert torch.allclose(one, two, atol=1e-5)
 
 
 def test_the_factorised_form_equals_the_full_one_on_the_sum_of_its_logits() -> None:

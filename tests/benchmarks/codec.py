@@ -67,7 +67,10 @@ def their_encodec(batch: int) -> tuple[Half, Half] | None:
     """The package's, where it is installed; None else."""
     if find_spec("encodec") is None:
         return None
-    sys.modules.setdefault("torchaudio", ModuleType("torchaudio"))  # it reads files with it, and only that
+    try:
+        import_module("torchaudio")
+    except (ImportError, OSError):  # its wheel needs a torch for CUDA; encodec reads files with it, and only that
+        sys.modules["torchaudio"] = ModuleType("torchaudio")
     package = import_module("encodec.model")
     model = package.EncodecModel._get_model([1.5, 3.0, 6.0, 12.0, 24.0], 24_000, 1, causal=True).eval()
     model.set_target_bandwidth(6.0)

@@ -1,11 +1,8 @@
 """RNN-T losses against torchaudio's, forward and backward: `python tests/benchmarks/rnnt_loss.py [--rounds N]`.
 
-torchaudio has no `rnnt_loss` in its newest releases, so run this with a Python that has torch and torchaudio up to 2.8:
-
-    python -m venv old && old/bin/pip install torch==2.8.0 torchaudio==2.8.0 numpy
-    PYTHONPATH=. old/bin/python tests/benchmarks/rnnt_loss.py
-
-Without torchaudio it compares our forms with each other. One thread; CPU time of this process, the least of the rounds,
+torchaudio 2.11 is one wheel for every torch from 2.11 on, linked to CUDA's libraries; with a torch for the CPU alone it
+does not load, and this compares our forms with each other, as it does without torchaudio. torchaudio up to 2.8 has
+wheels for the CPU, too, each for its own torch. One thread; CPU time of this process, the least of the rounds,
 which take turns.
 """
 
@@ -34,7 +31,7 @@ def torchaudio_loss() -> Callable[..., Tensor] | None:
     """torchaudio's function, where this Python has it."""
     try:
         from torchaudio.functional import rnnt_loss as theirs  # type: ignore[import-not-found]
-    except ImportError:
+    except (ImportError, OSError):
         return None
     return lambda logits, targets, frames, labels: theirs(
         logits, targets.int(), frames.int(), labels.int(), blank=0, reduction="none"
