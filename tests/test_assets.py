@@ -74,7 +74,9 @@ def throbbing() -> Iterator[tuple[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "audio"), [*noises(), *throbbing()], ids=lambda value: value if isinstance(value, str) else ""
+    ("name", "audio"),
+    [*noises(), *throbbing(), *beats.suite(1)],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_ear_hears_nobody_where_nobody_speaks(ear: WhisperRecogniser, name: str, audio: np.ndarray) -> None:
     assert heard_text(ear, audio.astype(np.float32), 640) == "", name

@@ -17,7 +17,7 @@ from streamst.models.whisper.encoder import FRAME_SAMPLES, EncoderConfig, Whispe
 from streamst.models.whisper.features import WhisperMel
 from streamst.models.whisper.recogniser import Ear, WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary, byte_pieces
-from streamst.models.whisper.writing import Token
+from streamst.models.whisper.writing import Token, is_said
 from streamst.nn.packing import from_bytes, to_bytes
 from streamst.nn.state import stacked
 
@@ -47,6 +47,7 @@ def ear() -> WhisperRecogniser:
         unlikely=-100.0,
         unlikely_at_once=-100.0,
         weak=-100.0,
+        looped=-100.0,
     )
     ear = WhisperRecogniser(config, Vocabulary(PIECES)).eval()
     ear.decoder.tokens.weight.data.mul_(3)
@@ -236,7 +237,30 @@ def test_a_session_that_was_written_down_goes_on_to_the_same_words(ear: WhisperR
 
 
 @pytest.mark.parametrize(
-    "refused", [{"unlikely": 0.0, "at_once": 0}, {"unlikely_at_once": 0.0, "at_once": 10_000}, {"weak": 0.0, "few": 99}]
+    ("said", "wanted"),
+    [
+        ([], True),
+        ([(1, -0.9)], True),
+        ([(1, -1.1)], False),
+        ([(1, -1.1), (2, -0.8)], True),
+        ([(1, -1.5), (2, -1.5), (3, -1.5)], True),
+        ([(1, -1.9), (2, -2.2), (3, -1.1), (2, -0.3), (3, -0.6), (2, -0.3)], False),
+        ([(1, -0.4), (2, -0.9), (3, -0.3), (2, -0.1), (3, -0.1), (2, -0.1)], True),
+        ([(1, -1.9), (2, -2.2), (3, -1.1), (2, -0.3), (3, -0.6)], True),
+    ],
+)
+def test_few_tokens_and_loops_are_words_only_where_they_are_likely(said: list[tuple[int, float]], wanted: bool) -> None:
+    tokens = [Token(number, 30, likely) for number, likely in said]
+    assert is_said(tokens, WhisperConfig()) == wanted
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"unlikely": 0.0, "at_once": 0},
+        {"unlikely_at_once": 0.0, "at_once": 10_000},
+        {"weak": 0.0, "few": 99, "looped": 0.0},
+    ],
 )
 def test_what_is_unlikely_to_have_been_said_is_not_written(ear: WhisperRecogniser, refused: dict[str, float]) -> None:
     quiet = copy.deepcopy(ear)

@@ -66,7 +66,7 @@ def ear() -> WhisperRecogniser:
     count = len(SMALL)
     config = WhisperConfig(
         encoder=EncoderConfig(dim=32, heads=2, layers=2, left=12, again=10), fill=20,
-        unlikely=-100.0, unlikely_at_once=-100.0, weak=-100.0, doubtful=0.0,
+        unlikely=-100.0, unlikely_at_once=-100.0, weak=-100.0, looped=-100.0, doubtful=0.0,
         decoder=DecoderConfig(dim=32, heads=2, layers=2, tokens=count + 3, places=64, alignment=((1, 0), (1, 1))),
         prompt=(count + 1, count + 2), suppressed_first=(0,), most_per_s=4.0,
     )  # fmt: skip

@@ -51,6 +51,7 @@ class WhisperConfig:
     at_once: int = 5  # as many of them
     few: int = 3  # tokens that are an utterance at any
     weak: float = -1.0  # mean log-probability; fewer tokens are none below it
+    looped: float = -0.6  # nor are those below it that are repetitions by half
     fading: float = 0.5  # of the loudest frame, from utterance to utterance
     doubtful: float = -0.5  # log-probability below which a token may be of a term that was not understood
     alike: float = 0.45  # part of their pairs of letters that a term and what was written share

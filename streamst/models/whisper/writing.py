@@ -6,6 +6,7 @@ which is kept as far as it would be written again: a chunk costs one step of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +20,7 @@ from streamst.models.whisper.encoder import FRAME_MS
 from streamst.models.whisper.terms import spans
 
 if TYPE_CHECKING:
-    from streamst.models.whisper.recogniser import Ear, WhisperRecogniser
+    from streamst.models.whisper.recogniser import Ear, WhisperConfig, WhisperRecogniser
 
 MOST_TOKENS = 200  # of an utterance
 
@@ -87,7 +88,7 @@ class Writing:
                         said[row] = decoder.nothing_said()
                         open_rows.append(row)
         rows = zip(self.states, self.tokens, strict=True)
-        return [tuple(tokens) if state.certain or self._spoken(tokens) else () for state, tokens in rows]
+        return [tuple(tokens) if state.certain or is_said(tokens, self.config) else () for state, tokens in rows]
 
     def _take(self, row: int, trusted: Sequence[int], states: Tensor, weights: Tensor) -> bool:
         """Write the likeliest tokens after each of the places (T, D) as long as they are the `trusted` ones; False at
@@ -158,10 +159,6 @@ class Writing:
         c = self.config
         return first.log_prob < (c.unlikely_at_once if first.frame < c.at_once else c.unlikely)
 
-    def _spoken(self, tokens: Sequence[Token]) -> bool:
-        """Whether so few tokens are likely enough to be an utterance."""
-        return len(tokens) >= self.config.few or sum(t.log_prob for t in tokens) >= self.config.weak * len(tokens)
-
     def _astray(self, row: int, token: int, frame: int) -> bool:
         """Whether a word is read where nobody spoke any more, or anything far before what was read already."""
         state = self.states[row]
@@ -182,3 +179,11 @@ def circles(numbers: Sequence[int]) -> bool:
         len(numbers) >= 3 * size and numbers[-size:] == numbers[-2 * size : -size] == numbers[-3 * size : -2 * size]
         for size in range(1, 9)
     )
+
+
+def is_said(tokens: Sequence[Token], config: WhisperConfig) -> bool:
+    """Whether `tokens`, nothing being certain before them, are likely enough to be words of somebody: few of them, and
+    a few said again and again, must be likelier. What is repeated counts once: it seems likely by itself."""
+    firsts = {t.number: t.log_prob for t in reversed(tokens)}
+    least = config.looped if len(tokens) >= 2 * len(firsts) else config.weak if len(tokens) < config.few else -math.inf
+    return sum(firsts.values()) >= least * len(firsts)
