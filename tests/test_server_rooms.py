@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from serving import PATIENCE_S, captions_of, get, hear_out, heard_of, pieces, running, talk, told
-from test_server_resume import CuttingProxy
+from test_server_cuts import CuttingProxy
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
