@@ -38,6 +38,7 @@ from .rows import (
 from .spans import after_speech, ear_voice_spans, lateness, listeners_clocks
 
 FEWEST_FOR_INTERVALS = 2  # rows
+SLACK_MS = 100.0  # of segments against each other and their audio
 QUALITY_FIRST = ("BLEU", "chrF", "TER", "WER", "WER_whisper", "CER")
 
 
@@ -348,7 +349,23 @@ def _notes(log: Log) -> tuple[str, ...]:
             f"{len(late)} of {len(log.recordings)} recordings have delays past the end of the source and are scored as "
             f"they stand: {', '.join(late[:3])}{more}"
         )
+    notes += _misplaced(log.recordings)
     empty = sum(not r.units for r in log.recordings if r.output != "speech")
     if empty:
         notes.append(f"{empty} recordings have no output: they count for quality, and nowhere in latency")
     return tuple(notes)
+
+
+def _misplaced(recordings: Sequence[Recording]) -> list[str]:
+    """Reference segments that overlap or reach past the audio: scored as they stand."""
+    late, early = [], []
+    for recording in recordings:
+        ends = [r.offset_ms + r.duration_ms for r in recording.references]
+        late += [recording.name for end in ends if end > recording.source_ms + SLACK_MS]
+        starts = [r.offset_ms for r in recording.references[1:]]
+        early += [recording.name for start, end in zip(starts, ends, strict=False) if start < end - SLACK_MS]
+    told = (
+        (late, "reference segments reach past the end of their recording"),
+        (early, "reference segments begin before the one before them ends"),
+    )
+    return [f"{len(names)} {what}: {', '.join(dict.fromkeys(names))}" for names, what in told if names]
