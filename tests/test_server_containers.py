@@ -166,6 +166,12 @@ def test_a_recording_without_sound_is_refused_in_words() -> None:
     assert no_threads()
 
 
+def test_a_coding_that_nobody_knows_is_refused_in_words() -> None:
+    told = fault(CASES["webm"][0].replace(b"A_OPUS", b"A_NONE"))
+    assert "the recording holds sound in a coding that cannot be read; use WAV" in told
+    assert no_threads()
+
+
 def test_a_header_and_nothing_but_padding_is_no_reason_to_go_on_for_ever() -> None:
     unpacker = Unpacker()
     unpacker.feed(written(KINDS["flac"])[:4] + b"\x01" + (1 << 23).to_bytes(3, "big"))  # padding that is promised

@@ -74,6 +74,9 @@ class Sound:
         if stream is None:
             container.close()
             raise InputError(f"{source.name} holds no sound")
+        if stream.codec_context is None:  # PyAV's for a coding that it does not know
+            container.close()
+            raise InputError(f"{source.name} holds sound in a coding that cannot be read; {_USABLE}")
         stream.codec_context.thread_count = 1
         if container.format.name == "flac":
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
