@@ -38,7 +38,8 @@ BAD_DATA = 1007
 
 
 class Transport(WebSocketsSansIOProtocol):
-    """One websocket's bytes. The scope's state gets `abort`, and may hold a `farewell` (`session/link.py`)."""
+    """One websocket's bytes. The scope's state gets `abort`, `unhindered` and `write`, and may hold a `farewell`
+    (`session/link.py`)."""
 
     def __init__(self, *arguments: Any, crowd: Crowd, **named: Any) -> None:
         """crowd: in which the connection is counted."""
@@ -67,8 +68,13 @@ class Transport(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Run the application; it may call `abort` to drop a client that does not read."""
         state: dict[str, Any] = self.scope.setdefault("state", {})
-        state["abort"] = self.transport.abort
+        state |= {"abort": self.transport.abort, "unhindered": self.unhindered, "write": self.transport.write}
         await super().run_asgi()
+
+    def unhindered(self) -> bool:
+        """Whether frames may be written straight to the network: nothing waits to be sent, and nothing was closed."""
+        open_still = self.handshake_complete and not self.close_sent and not self.transport.is_closing()
+        return open_still and not self.transport.get_write_buffer_size()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send; a refusal in full completes the handshake as well, and is no failure of the application's."""

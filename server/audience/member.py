@@ -33,14 +33,14 @@ class Member:
             if after + 1 < tape.oldest:
                 self._jump()
 
-    def next(self) -> list[Message] | None:
+    def next(self) -> tuple[Message, ...] | None:
         """The messages to send next, None while there is nothing.
 
         Who is more than `behind_s` behind jumps: what it misses of the captions comes in short, and of the speech not.
         """
         told, self._told = self._told, None
         if told is not None:
-            return [told]
+            return (told,)
         while True:
             if self._waiting:
                 entry = self._waiting.pop(0)
@@ -75,9 +75,8 @@ class Member:
         self._waiting = list(self._tape.in_short(after, self._now() - self._tape.kept_s))
         self.number = self._patient_until = self._tape.newest
 
-    def _wanted(self, entry: Entry) -> list[Message]:
+    def _wanted(self, entry: Entry) -> tuple[Message, ...]:
         if entry.lang is not None:
-            return [*entry.messages] if self.wish.reads(entry.lang, self._source) else []
+            return entry.messages if self.wish.reads(entry.lang, self._source) else ()
         coding = self.wish.coding
-        spoken = entry.coded.get(coding, ()) if coding is not None else ()
-        return [*entry.messages, *spoken]
+        return entry.messages or (entry.coded.get(coding, ()) if coding is not None else ())

@@ -29,6 +29,7 @@ from .wire import Wish
 log = logging.getLogger("streamst.server")
 
 KEPT_S = 60.0  # how much of the past a listener gets who comes late or comes back
+AT_A_TIME = 250  # listeners who are told of news without a break
 MOST_CODINGS = 8  # of one room at once
 MOST_WAITING = 200  # answers that wait for speech to be coded: further speech is left out
 
@@ -147,26 +148,26 @@ class Room:
                 await self._put(*await self._waiting.get())
         except Exception:
             log.exception("room %s failed", self.id)
-            self._append(Entry(self.tape.newest + 1, self._now(), (self._farewell(Closed(), 0.0),)))
-            self._finish()
+            await self._append(Entry(self.tape.newest + 1, self._now(), (self._farewell(Closed(), 0.0),)))
+            await self._finish()
 
     async def _put(self, answer: Answer, emit_ms: float, at_s: float) -> None:
         number = self.tape.newest + 1
         match answer:
             case Caption():
                 message = answer_message(answer, number, emit_ms)
-                self._append(Entry(number, at_s, (message,), answer.lang, answer.segment))
+                await self._append(Entry(number, at_s, (message,), answer.lang, answer.segment))
             case Speech():
                 self._last_speech = answer
                 self._keep_wanted()
                 coders = list(self._coders.values())
                 coded = {one.coding: tuple(await one.code(answer, number, emit_ms)) for one in coders}
                 if any(coded.values()):
-                    self._append(Entry(number, at_s, coded=coded))
+                    await self._append(Entry(number, at_s, coded=coded))
             case Closed():
                 await self._put_rest(emit_ms)
-                self._append(Entry(self.tape.newest + 1, self._now(), (self._farewell(answer, emit_ms),)))
-                self._finish()
+                await self._append(Entry(self.tape.newest + 1, self._now(), (self._farewell(answer, emit_ms),)))
+                await self._finish()
             case _:
                 raise TypeError(type(answer).__name__)
 
@@ -176,24 +177,28 @@ class Room:
             number, last = self.tape.newest + 1, self._last_speech
             coded = {one.coding: tuple(await one.rest(last, number, emit_ms)) for one in self._coders.values()}
             if any(coded.values()):
-                self._append(Entry(number, self._now(), coded=coded))
+                await self._append(Entry(number, self._now(), coded=coded))
 
     def _farewell(self, answer: Closed, emit_ms: float) -> Message:
         return answer_message(answer, self.tape.newest + 1, emit_ms)
 
-    def _append(self, entry: Entry) -> None:
+    async def _append(self, entry: Entry) -> None:
         self.tape.append(entry)
-        self._ring()
+        await self._ring()
 
-    def _ring(self) -> None:
-        for member in self.members:
+    async def _ring(self) -> None:
+        """Tell all that there is news, the speaker before them, who waits for no crowd."""
+        await asyncio.sleep(0)
+        for count, member in enumerate([*self.members], 1):
             member.on_news()
+            if count % AT_A_TIME == 0:
+                await asyncio.sleep(0)
 
-    def _finish(self) -> None:
+    async def _finish(self) -> None:
         self.over_s = self._now()
         self._closing = True
         self._coders.clear()
-        self._ring()
+        await self._ring()
         self.on_end()
 
     def _keep_wanted(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from functools import lru_cache
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.session.connection import say_and_close
-from streamst.server.session.link import Link, Lost
+from streamst.server.session.link import Lost, WebSocketLink, framed
 from streamst.server.wire import codes
 from streamst.server.wire.native import NativeProtocol
 from streamst.server.wire.seam import Message, Ping, Pong
@@ -20,12 +21,15 @@ from .room import Room
 from .wire import Leave, ListenerProtocol, Wish, listening
 
 WAITING_ANSWERS = 64  # more messages are not read meanwhile
+_framed = lru_cache(64)(framed)  # what goes to all listeners of a room is made once
 
 
 class Visit:
     """One listener's connection, from its welcome to its close."""
 
-    def __init__(self, link: Link, room: Room, member: Member, options: ServerOptions, metrics: Metrics) -> None:
+    def __init__(
+        self, link: WebSocketLink, room: Room, member: Member, options: ServerOptions, metrics: Metrics
+    ) -> None:
         self._link, self._room, self._member = link, room, member
         self._options, self._metrics = options, metrics
         self._protocol = ListenerProtocol(options.max_text_bytes)
@@ -34,7 +38,9 @@ class Visit:
         self._taken = asyncio.Event()
         self._began_s = time.perf_counter()
         self._news = asyncio.Event()
-        member.on_news = self._news.set
+        self._idle = False  # all was sent, and the writing task waits for news
+        self._jumps = 0  # that were counted
+        member.on_news = self._hurry
 
     async def run(self, *first: Message) -> None:
         """Say `first`, then everything until the end or until the listener goes."""
@@ -67,33 +73,49 @@ class Visit:
                         self._direct.append(listening(said))
             self._news.set()
 
+    def _hurry(self) -> None:
+        """There is news: write it straight to the network where nothing is in the way, else wake who sends."""
+        link, member = self._link, self._member
+        while self._idle and not self._direct and link.writable:
+            messages = member.next()
+            if messages is None:
+                if self._room.over:
+                    break
+                return
+            link.write(_framed(messages))
+            self._sent(messages)
+        self._news.set()
+
     async def _write(self) -> None:
         """Send what there is; returns when everything was said."""
-        member, room, metrics = self._member, self._room, self._metrics
-        jumps = 0
+        member, room = self._member, self._room
         while True:
-            messages = [self._direct.popleft()] if self._direct else member.next()
+            messages = (self._direct.popleft(),) if self._direct else member.next()
             self._taken.set()
             if messages is None:
                 if room.over and member.number >= room.tape.newest:
                     return
                 self._news.clear()
+                self._idle = True
                 await self._news.wait()
+                self._idle = False
                 continue
-            size = 0
             async with asyncio.timeout(self._options.send_timeout_s):
                 for message in messages:
-                    size += len(message)
                     await self._link.send(message)
-            metrics.bytes_out.inc(size)
-            if member.lag_s is not None:
-                metrics.listener_lag_s.observe(member.lag_s)
-            if member.jumps > jumps:
-                metrics.jumps.inc(member.jumps - jumps)
-                jumps = member.jumps
+            self._sent(messages)
+
+    def _sent(self, messages: tuple[Message, ...]) -> None:
+        member, metrics = self._member, self._metrics
+        metrics.bytes_out.inc(sum(map(len, messages)))
+        if member.lag_s is not None:
+            metrics.listener_lag_s.observe(member.lag_s)
+        if member.jumps > self._jumps:
+            metrics.jumps.inc(member.jumps - self._jumps)
+            self._jumps = member.jumps
 
 
-async def attend(link: Link, visit: Visit, first: tuple[Message, ...], options: ServerOptions) -> None:
+async def attend(link: WebSocketLink, visit: Visit, first: tuple[Message, ...], options: ServerOptions) -> None:
     """Serve a listener until its end, whichever it is, and close."""
     try:
         try:

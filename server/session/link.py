@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.frames import Frame, Opcode
 
 from streamst.server.wire.seam import Message
 
@@ -49,6 +50,15 @@ class Link(Protocol):
         ...
 
 
+def framed(messages: tuple[Message, ...]) -> bytes:
+    """Messages as a server puts them on the wire (RFC 6455, section 5.2; not compressed)."""
+    frames = [
+        Frame(Opcode.BINARY, message) if isinstance(message, bytes) else Frame(Opcode.TEXT, message.encode())
+        for message in messages
+    ]
+    return b"".join(frame.serialize(mask=False) for frame in frames)
+
+
 class WebSocketLink:
     """An accepted websocket."""
 
@@ -78,6 +88,16 @@ class WebSocketLink:
                 await self._websocket.send_text(message)
         except (WebSocketDisconnect, RuntimeError, OSError) as error:
             raise Lost from error
+
+    @property
+    def writable(self) -> bool:
+        """Whether `write` may be called: all that was sent is on its way, and nothing was closed."""
+        unhindered = self._state.get("unhindered")
+        return unhindered is not None and unhindered()
+
+    def write(self, frames: bytes) -> None:
+        """Send what `framed` made, at once: what goes to many is made once for all."""
+        self._state["write"](frames)
 
     async def close(self, code: int, reason: str) -> None:
         """See `Link`."""
