@@ -84,7 +84,7 @@ class Service:
             Route("/metrics", self._by_name(self.show_metrics)),
             Route("/v1/info", self._by_name(self.info)),
             *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
-            *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer).routes,
+            *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB).routes,
             *Compatible(reception, self.entrance).routes,
             Mount("/", StaticFiles(directory=WEB, html=True)),
         ]

@@ -8,6 +8,7 @@ import { Keeper, browser, tab } from "./memory.js";
 import { markSpoken, showQueue } from "./meter.js";
 import { hide, hideTrouble, showTrouble } from "./notices.js";
 import { partsOf } from "./offer.js";
+import { Share } from "./share.js";
 import { Spoken } from "./spoken.js";
 import { STATES, Talk } from "./talk.js";
 import { initTheme } from "./theme.js";
@@ -23,6 +24,10 @@ const captions = new Captions();
 const choices = new Choices(chosen);
 const files = new Files(captions, choices, clear);
 const keeper = new Keeper(captions);
+const share = new Share(() => {
+  choices.room = true;
+  talk.configure();
+});
 const spoken = new Spoken();
 const waves = new Waves($("waves"));
 const view = new CaptionsView({
@@ -51,6 +56,7 @@ const talk = new Talk({ sound, captions, spoken, choices }, {
     files.update();
     keeper.changed();
   },
+  onRoom: (room) => share.told(room),
   onBegin: begun,
   onEnd: ended,
 }, () => tab.recall("key", ""));
@@ -73,6 +79,7 @@ function ended() {
   view.settle();
   waves.rest();
   keeper.save();
+  share.ended();
   hide($("echo"));
 }
 

@@ -19,6 +19,7 @@ export class Choices {
     this.changed = changed;
     this.lists = choicesOf({ source: "" });
     this.voiceOffered = true;
+    this.room = false; // whether others may listen
     this.chosen = {};
     for (const name of ["sources", "targets", "latencies", "policies"]) this.chosen[name] = browser.recall(name, "");
     $("speech").checked = browser.recall("speech", "true") === "true";
@@ -64,6 +65,7 @@ export class Choices {
       policy: policy || null,
       output: this.speech ? ["captions", "audio"] : ["captions"],
       sample_rate_hz: rateHz,
+      ...(this.room && { room: true }),
     };
   }
 

@@ -20,7 +20,7 @@ export const STATES = { idle: "Ready", connecting: "Connecting…", live: "Liste
 export class Talk {
   /**
    * `parts`: { sound, captions, spoken, choices }. `handlers`: onState(state, words), onOffer(what the server offers),
-   * onCaption(row), onBegin(), onEnd(). `key()`: the API key to show, or "".
+   * onCaption(row), onRoom(who listens), onBegin(), onEnd(). `key()`: the API key to show, or "".
    */
   constructor(parts, handlers, key) {
     Object.assign(this, parts, { handlers, key });
@@ -115,6 +115,8 @@ export class Talk {
     if (message.type === "caption") {
       const row = this.captions.apply(message);
       if (row) this.handlers.onCaption(row);
+    } else if (message.type === "room") {
+      this.handlers.onRoom(message);
     } else if (message.type === "latency") {
       showLatency(message);
     } else if (message.type === "closed") {

@@ -4,14 +4,19 @@ the subprotocols of a websocket.
 websocket  /v1/rooms/ID/stream         listen (`wire.py`)
 GET        /v1/rooms/ID/captions.vtt   what was said so far; lang=de, or lang=en,de for both
 GET        /v1/rooms/ID/captions.srt
+GET        /v1/rooms/ID/qr.svg         the link of the listeners' page, by the name that this server was asked by
+GET        /listen/ID, /overlay/ID     pages, which find the token behind the # of their address
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 
+import segno
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -27,6 +32,7 @@ from streamst.server.wire import codes
 from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol
 from streamst.server.wire.seam import Failure, Offer
 
+from .room import Room
 from .rooms import Rooms
 from .visit import Visit, attend
 from .wire import listening, read_wish, welcome
@@ -38,9 +44,16 @@ class RoomRoutes:
     """In front of the rooms of one server."""
 
     def __init__(
-        self, rooms: Rooms, entrance: Entrance, options: ServerOptions, metrics: Metrics, offer: Callable[[], Offer]
+        self,
+        rooms: Rooms,
+        entrance: Entrance,
+        options: ServerOptions,
+        metrics: Metrics,
+        offer: Callable[[], Offer],
+        web: Path,
     ) -> None:
-        self._rooms, self._entrance, self._offer = rooms, entrance, offer
+        """web: the folder of the pages."""
+        self._rooms, self._entrance, self._offer, self._web = rooms, entrance, offer, web
         self._options, self._metrics = options, metrics
 
     @property
@@ -50,6 +63,9 @@ class RoomRoutes:
             WebSocketRoute("/v1/rooms/{room_id}/stream", self.stream),
             Route("/v1/rooms/{room_id}/captions.vtt", self.captions_vtt),
             Route("/v1/rooms/{room_id}/captions.srt", self.captions_srt),
+            Route("/v1/rooms/{room_id}/qr.svg", self.qr_code),
+            Route("/listen/{room_id}", self.listen_page),
+            Route("/overlay/{room_id}", self.overlay_page),
         ]
 
     async def stream(self, websocket: WebSocket) -> None:
@@ -98,11 +114,40 @@ class RoomRoutes:
         """What was said so far, as SubRip."""
         return self._captions(request, ".srt")
 
+    async def qr_code(self, request: Request) -> Response:
+        """The link for listeners as a QR code, black on white."""
+        try:
+            room = self._found(request)
+        except ProtocolError as error:
+            return self._entrance.refusal(error)
+        link = str(request.base_url).rstrip("/") + room.state().url
+        drawn = io.BytesIO()
+        segno.make(link, error="m", micro=False).save(drawn, kind="svg", border=4, light="#fff", xmldecl=False)
+        return Response(drawn.getvalue(), media_type="image/svg+xml")
+
+    async def listen_page(self, request: Request) -> Response:
+        """What is said in a room, in big letters, and aloud."""
+        return self._page(request, "listen.html")
+
+    async def overlay_page(self, request: Request) -> Response:
+        """Subtitles over another program's picture."""
+        return self._page(request, "overlay.html")
+
+    def _page(self, request: Request, name: str) -> Response:
+        try:
+            self._entrance.require_host(request)
+        except ProtocolError as error:
+            return self._entrance.refusal(error)
+        return FileResponse(self._web / name)
+
+    def _found(self, request: Request) -> Room:
+        self._entrance.knock(request)
+        self._entrance.require_host(request)
+        return self._rooms.find(request.path_params["room_id"], _shown(request))
+
     def _captions(self, request: Request, ending: str) -> Response:
         try:
-            self._entrance.knock(request)
-            self._entrance.require_host(request)
-            room = self._rooms.find(request.path_params["room_id"], _shown(request))
+            room = self._found(request)
             offer = self._offer()
             known = (offer.source, *offer.targets)
             langs = request.query_params.get("lang", known[-1]).split(",")
