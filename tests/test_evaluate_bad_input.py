@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def log_file(folder: Path, *entries: dict[str, object]) -> Path:
     return path
 
 
-def beside(folder: Path, segments: list[tuple[str, float, float]], lines: list[str]) -> dict[str, Path]:
+def beside(folder: Path, segments: list[tuple[str, float, float]], lines: list[str]) -> dict[str, Any]:
     """References of talks."""
     (folder / "s.yaml").write_text("".join(f"- {{wav: {w}, offset: {o}, duration: {d}}}\n" for w, o, d in segments))
     (folder / "r.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
