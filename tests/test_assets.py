@@ -13,12 +13,15 @@ from streamst.events import Caption, Event, Speech, Words
 from streamst.inventory import ASSETS
 from streamst.languages.english import spoken_english
 from streamst.models.offline import heard_text
+from streamst.models.seam import HeardWord, Write
 from streamst.models.whisper.recogniser import WhisperRecogniser
 from streamst.models.whisper.store import load as load_ear
+from streamst.models.write.store import load as load_pen
 from streamst.pipeline import Pipeline, load
+from streamst.policies.base import Decoding
 from streamst.policies.catalog import LATENCY_NAMES
 
-MODELS = ("translator", "codec", "voice-de", "ear")
+MODELS = ("translator", "codec", "voice-de", "ear", "pen")
 RATE_HZ = 16_000
 
 
@@ -32,8 +35,8 @@ def say(pipeline: Pipeline, audio: np.ndarray, policy: str = "wait-k") -> list[E
     return [*session.push(audio.astype(np.float32)), *session.finish()]
 
 
-def test_the_weights_are_at_most_85_mebibytes() -> None:
-    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 85 * 2**20
+def test_the_weights_are_at_most_90_mebibytes() -> None:
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 90 * 2**20
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -138,3 +141,18 @@ def test_the_dial_tuned_for_the_model_is_one_that_it_can_do_and_turns_towards_la
     chunks = [session.chunk_ms for session in sessions]
     assert chunks == sorted(chunks)
     assert tuple(shipped.dial) == ("en-de",)
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("Where is the nearest train station?", "Wo ist der nächste Bahnhof?"),
+        ("I don't know what to do.", "Ich weiß nicht, was ich tun soll."),
+        ("i don't know what to do", "Ich weiß nicht, was ich tun soll."),
+    ],
+)
+def test_the_pen_writes_what_is_written_and_what_is_heard(english: str, german: str) -> None:
+    pen = load_pen(ASSETS / "pen")
+    words = tuple(HeardWord(word, 4 * n, 4 * n + 3) for n, word in enumerate(english.split()))
+    found = pen.write_all([Write(words, 4 * len(words), (), True, "de", Decoding())])[0]
+    assert pen.detokenize("de", found.tokens) == german

@@ -219,7 +219,6 @@ def test_a_finished_session_says_so(tiny_pipeline: Pipeline) -> None:
         ({"policy": 5}, "policy 5 is not possible; allowed: wait-k, "),
         ({"policy": WaitK()}, r"policy WaitK\(.* is not possible; allowed: wait-k, "),
         ({"latency": 2}, "unknown latency 2; allowed: minimal"),
-        ({"latency": None}, "unknown latency None; allowed: minimal"),
         ({"speech": "no"}, "speech 'no' is not possible; allowed: True, False"),
         ({"glossary": 3}, "glossary: int is no list"),
         ({"glossary": None}, "glossary: NoneType is no list"),

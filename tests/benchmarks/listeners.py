@@ -3,8 +3,9 @@
     python tests/benchmarks/listeners.py [AUDIO] [--counts 1 50 500] [--seconds 30] [--hear 0] [--latency low]
 
 A real server, a speaker in real time, and N websockets in a room of it, all on this machine; the listeners are in a
-process of their own. Extra delay: from when the first of all, the speaker among them, had a caption until a listener had
-it, by one clock. `--hear 10` has so many of the listeners take speech (Opus) as well. CPU and memory are the server's.
+process of their own. Extra delay: from when the first of all, the speaker among them, had a caption until a listener
+had it, by one clock. `--hear 10` has so many of the listeners take speech (Opus) as well. CPU and memory are the
+server's.
 """
 
 from __future__ import annotations
