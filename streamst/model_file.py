@@ -1,8 +1,9 @@
 """`model.json`: what a model offers, and in which folder each part of it stands.
 
     {"format": 1, "name": "en-de", "source": "en", "targets": ["de"], "recognisers": {"own": ".", "ear": "../ear"},
-     "writers": {"own": "."}, "voices": {"de": "../voice-de"}, "codec": "../codec", "dial": "dial.json",
-     "defaults": {"recogniser": "own", "voice": "own", "latency": "medium"}}
+     "writers": {"own": ".", "pen": "../pen"}, "voices": {"de": "../voice-de"}, "codec": "../codec",
+     "dial": "dial.json",
+     "defaults": {"recogniser": "ear", "writer": "own", "voice": "own", "latency": "medium"}}
 
 Folders count from the model's own. A part's `config.json` says of which kind it is.
 """

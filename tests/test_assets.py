@@ -30,6 +30,11 @@ def shipped() -> Pipeline:
     return load("en-de", "cpu")
 
 
+@pytest.fixture(scope="module")
+def own() -> Pipeline:
+    return load("en-de", "cpu", recogniser="own")
+
+
 def say(pipeline: Pipeline, audio: np.ndarray, policy: str = "wait-k") -> list[Event]:
     session = pipeline.session(policy=policy)
     return [*session.push(audio.astype(np.float32)), *session.finish()]
@@ -101,19 +106,19 @@ def test_nothing_is_said_where_nobody_speaks(shipped: Pipeline, name: str, audio
     ("name", "audio"), list(beats.suite()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_nothing_is_heard_or_said_in_beats_of_other_kinds_than_the_trainings(
-    shipped: Pipeline, name: str, audio: np.ndarray
+    own: Pipeline, name: str, audio: np.ndarray
 ) -> None:
-    said = [event for event in say(shipped, audio, "monotonic") if isinstance(event, Words | Speech | Caption)]
+    said = [event for event in say(own, audio, "monotonic") if isinstance(event, Words | Speech | Caption)]
     assert not said, name
 
 
-def test_who_speaks_after_beats_is_heard_and_the_session_can_be_moved_in_between(shipped: Pipeline) -> None:
+def test_who_speaks_after_beats_is_heard_and_the_session_can_be_moved_in_between(own: Pipeline) -> None:
     clip = read_audio(Path(__file__).parent / "data" / "station.flac").astype(np.float32)
     noise = next(audio for name, audio in beats.suite(1) if name == "tremolo 0")
-    stayed = say(shipped, np.concatenate([noise, clip]))
-    assert len(finals(stayed)) == len(finals(say(shipped, clip))) > 2
+    stayed = say(own, np.concatenate([noise, clip]))
+    assert len(finals(stayed)) == len(finals(say(own, clip))) > 2
     assert "train station" in " ".join(finals(stayed))
-    session = shipped.session(policy="wait-k")
+    session = own.session(policy="wait-k")
     events = session.push(noise)
     moved = type(session).restore(session.snapshot(), session.models)
     assert finals([*events, *moved.push(clip), *moved.finish()]) == finals(stayed)

@@ -94,7 +94,7 @@ def test_a_pause_makes_an_end_likelier_and_its_place_matters() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Pipeline:
-    return load("en-de", "cpu")
+    return load("en-de", "cpu", recogniser="own")
 
 
 def spoken(pipeline: Pipeline) -> np.ndarray:

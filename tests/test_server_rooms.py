@@ -195,7 +195,7 @@ def test_who_is_too_slow_jumps_to_the_present_and_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(listening, "SEND_BUFFER_BYTES", 4096)
     talk_pcm = np.concatenate([speech] * 4)
-    options: dict[str, Any] = {"listener_behind_s": 0.3, "speed_limit": 0.0, "send_timeout_s": 60.0}
+    options: dict[str, Any] = {"listener_behind_s": 0.3, "speed_limit": 8.0, "burst_s": 1.0, "send_timeout_s": 60.0}
 
     async def scene(address: str) -> tuple[list[Any], list[Any], list[dict[str, Any]], str]:
         token, room = opened_room(address)

@@ -295,7 +295,7 @@ class Served:
         self.release()
 
     async def _hear_all(self) -> Ending:
-        stream = self.stream
+        stream, contained = self.stream, False
         while True:
             item = await self._inbox.get()
             self._busy = True
@@ -307,12 +307,14 @@ class Served:
                     while stream.waiting:
                         await self._said(answers)
                         answers = await stream.step()
-                    if item.audio.codec == "container":
+                    if contained := item.audio.codec == "container":
                         await self._rest()
                 case Ending():
                     answers = await stream.finish()
                     faults = [answer for answer in answers if isinstance(answer, Failure)]
                     await self._said([answer for answer in answers if not isinstance(answer, Failure)])
+                    if contained:  # its end may have held much back
+                        await self._rest()
                     self.say(Closed(self.summary(item)))
                     return Ending(faults[0].code, faults[0].message) if faults else item
             await self._said(answers)
