@@ -41,7 +41,7 @@ import json, sys
 from streamst.pipeline import load
 from streamst.server.app import serve
 from streamst.server.operator.options import ServerOptions
-serve(load(), ServerOptions(**json.loads(sys.argv[1])))
+serve(load(recogniser=sys.argv[2] or None), ServerOptions(**json.loads(sys.argv[1])))
 """
 
 Browse = Callable[..., BrowserContext]
@@ -103,14 +103,15 @@ def _forward(source: socket.socket, sink: socket.socket) -> None:
 class Server:
     """A server process with the shipped model, which can be stopped and started again at its address."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, recogniser: str = "", **options: object) -> None:
+        self._recogniser = recogniser
         calm = {"refuse_when_busy": False, "relieve_when_busy": False, "port": 0}
         self._options = calm | options
         self.address = self.start()
 
     def start(self) -> str:
         """Start it, at the port of before where there was one; returns its address."""
-        command = [sys.executable, "-c", SERVE, json.dumps(self._options)]
+        command = [sys.executable, "-c", SERVE, json.dumps(self._options), self._recogniser]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -132,6 +133,14 @@ class Server:
 def service() -> Iterator[str]:
     """The address of a server that few may use and that waits little."""
     server = Server(max_sessions=PLACES, park_s=PARK_S)
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture
+def steady() -> Iterator[str]:
+    """As `service`, with the recogniser whose words do not change with the smallest change of the sound."""
+    server = Server("own", park_s=PARK_S)
     yield server.address
     server.stop()
 

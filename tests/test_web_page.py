@@ -31,6 +31,7 @@ from browsing import (
     playwright,  # noqa: F401
     service,  # noqa: F401
     sideways,
+    steady,  # noqa: F401
     text,
     until,
 )
@@ -164,11 +165,11 @@ def test_a_name_that_the_server_does_not_know_is_told_how_to_be_allowed(service:
     expect(page.get_by_role("alert")).to_contain_text(f"--origin {address}")
 
 
-def test_a_dropped_connection_comes_back_by_itself_and_nothing_is_lost(service: str, browse: Browse) -> None:
-    wire = Wire(int(service.rpartition(":")[2]))
+def test_a_dropped_connection_comes_back_by_itself_and_nothing_is_lost(steady: str, browse: Browse) -> None:
+    wire = Wire(int(steady.rpartition(":")[2]))
     try:
         context = browse()
-        whole = open_page(context, service)
+        whole = open_page(context, steady)
         page = open_page(context, f"http://127.0.0.1:{wire.port}", tab=1)
         for tab in (whole, page):
             tab.get_by_role("button", name="Try the sample").click()
