@@ -29,7 +29,7 @@ from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.loop import Task
 from streamst.train.pairs import Corpus, Pair, drawn, read_corpora
 from streamst.train.synthesis import read_pairs
-from streamst.train.writer import TextBatch
+from streamst.train.writer import TextBatch, padded
 
 Row = tuple[list[int], list[int]]  # source and target
 Ids = Sequence[int]
@@ -95,7 +95,7 @@ class RegistersTask:
             for chosen in self._epoch(draw):
                 if done >= step:
                     vary = random.Random(self.seed + 7919 * done)
-                    yield self.collate([self._varied(one, vary) for one in chosen])
+                    yield padded([self._varied(one, vary) for one in chosen])
                 done += 1
             epoch += 1
 
@@ -172,21 +172,6 @@ class RegistersTask:
                 found.append(token)
         return found
 
-    def collate(self, rows: Sequence[Row]) -> TextBatch:
-        """Padded ids; targets are -100 where nothing is learned, the end of an open sentence included."""
-        widths = max(len(s) for s, _ in rows), max(len(t) for _, t in rows) + 1
-        source = torch.zeros(len(rows), widths[0], dtype=torch.long)
-        inputs = torch.full((len(rows), widths[1]), Tokenizer.begin)
-        targets = torch.full((len(rows), widths[1]), -100)
-        hidden = torch.ones(len(rows), widths[0], dtype=torch.bool)
-        for row, (s, t) in enumerate(rows):
-            source[row, : len(s)] = torch.tensor(s)
-            hidden[row, : len(s)] = False
-            inputs[row, 1 : len(t) + 1] = torch.tensor(t, dtype=torch.long)
-            targets[row, : len(t)] = torch.tensor(t, dtype=torch.long)
-            targets[row, len(t)] = Tokenizer.end
-        return TextBatch(source, hidden, inputs, targets)
-
     def loss(self, batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Label-smoothed cross-entropy, and that of the exported attention with the alignment."""
         del step
@@ -209,7 +194,7 @@ class RegistersTask:
         device, found = self.module.target.weight.device, []
         for at in range(0, len(sentences), TOGETHER):
             sources = [self.tokenizer.encode(sentence) for sentence in sentences[at : at + TOGETHER]]
-            batch = self.collate([([Tokenizer.begin, *source, Tokenizer.end], []) for source in sources])
+            batch = padded([([Tokenizer.begin, *source, Tokenizer.end], []) for source in sources])
             hidden = batch.hidden.to(device)
             memory = self.module.memory(batch.source.to(device), hidden)
             drafts = [Draft([], 2 * len(source) + 8) for source in sources]

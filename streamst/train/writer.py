@@ -50,6 +50,22 @@ class TextBatch:
     targets: Tensor  # (B, T)
 
 
+def padded(rows: Sequence[tuple[list[int], list[int]]]) -> TextBatch:
+    """Sources, with <begin> and perhaps <end>, and targets without, as one batch."""
+    widths = max(len(s) for s, _ in rows), max(len(t) for _, t in rows) + 1
+    source = torch.zeros(len(rows), widths[0], dtype=torch.long)
+    inputs = torch.full((len(rows), widths[1]), Tokenizer.begin)
+    targets = torch.full((len(rows), widths[1]), -100)
+    hidden = torch.ones(len(rows), widths[0], dtype=torch.bool)
+    for row, (s, t) in enumerate(rows):
+        source[row, : len(s)] = torch.tensor(s)
+        hidden[row, : len(s)] = False
+        inputs[row, 1 : len(t) + 1] = torch.tensor(t, dtype=torch.long)
+        targets[row, : len(t)] = torch.tensor(t, dtype=torch.long)
+        targets[row, len(t)] = Tokenizer.end
+    return TextBatch(source, hidden, inputs, targets)
+
+
 class WriterTask:
     """The `Task` of recipes of kind "writer"."""
 
@@ -106,19 +122,7 @@ class WriterTask:
 
     def collate(self, pairs: Sequence[tuple[list[int], list[int]]], draw: random.Random) -> TextBatch:
         """Errors, cuts and padding."""
-        rows = [self._vary(source, target, draw) for source, target in pairs]
-        widths = max(len(s) for s, _ in rows), max(len(t) for _, t in rows) + 1
-        source = torch.zeros(len(rows), widths[0], dtype=torch.long)
-        inputs = torch.full((len(rows), widths[1]), Tokenizer.begin)
-        targets = torch.full((len(rows), widths[1]), -100)
-        hidden = torch.ones(len(rows), widths[0], dtype=torch.bool)
-        for row, (s, t) in enumerate(rows):
-            source[row, : len(s)] = torch.tensor(s)
-            hidden[row, : len(s)] = False
-            inputs[row, 1 : len(t) + 1] = torch.tensor(t, dtype=torch.long)
-            targets[row, : len(t)] = torch.tensor(t, dtype=torch.long)
-            targets[row, len(t)] = Tokenizer.end
-        return TextBatch(source, hidden, inputs, targets)
+        return padded([self._vary(source, target, draw) for source, target in pairs])
 
     def _vary(self, source: list[int], target: list[int], draw: random.Random) -> tuple[list[int], list[int]]:
         ending = [Tokenizer.end]
