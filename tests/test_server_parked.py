@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import PATIENCE_S, pieces, running
-from websockets.asyncio.client import ClientConnection, connect
+from returning import begun, hello, messages, opened, take
+from serving import PATIENCE_S, hear_out, running
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.pipeline import Pipeline
-from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 END = '{"type":"end"}'
@@ -41,53 +39,6 @@ def speech() -> Pcm:
 def server(pipeline: Pipeline) -> Iterator[str]:
     with running(pipeline) as address:
         yield address
-
-
-def messages(pcm: Pcm, samples: int = 1600, first: int = 0) -> list[bytes]:
-    """Audio messages as a client sends them."""
-    return [
-        pack_audio("pcm16", first + i, i * samples, to_pcm16(piece)) for i, piece in enumerate(pieces(pcm, samples))
-    ]
-
-
-def opened(address: str, *tokens: str) -> connect:
-    names = [SUBPROTOCOL, *(f"token.{token}" for token in tokens)]
-    place = address.replace("http", "ws", 1) + "/v1/stream"
-    return connect(place, subprotocols=[Subprotocol(name) for name in names], proxy=None)
-
-
-async def take(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of a kind; others are let go."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            message = await socket.recv()
-            if isinstance(message, str) and json.loads(message)["type"] == kind:
-                return json.loads(message)
-
-
-async def hear_out(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
-    """All JSON messages until the close, and the close code."""
-    said: list[dict[str, Any]] = []
-    with contextlib.suppress(ConnectionClosed):
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                message = await socket.recv()
-                if isinstance(message, str):
-                    said.append(json.loads(message))
-    return said, socket.close_code
-
-
-async def begun(socket: ClientConnection) -> dict[str, Any]:
-    """The welcome of a session that has heard a moment of silence, and so is waited for."""
-    welcome = await take(socket, "welcome")
-    await socket.send(pack_audio("pcm16", 0, 0, bytes(3200)))
-    await take(socket, "ack")
-    return welcome
-
-
-def hello(welcome: dict[str, Any], last_sequence: int = 0) -> str:
-    token = welcome["resume_token"]
-    return json.dumps({"type": "hello", "resume_token": token, "last_sequence": last_sequence})
 
 
 def health(address: str) -> dict[str, Any]:

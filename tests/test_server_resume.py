@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import PATIENCE_S, pieces, running, words_of
-from websockets.asyncio.client import ClientConnection, connect
+from returning import begun, hello, messages, opened, take
+from serving import hear_out, pieces, running, words_of
 from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.events import Event
 from streamst.pipeline import Pipeline
-from streamst.server.wire.native import SUBPROTOCOL, pack_audio
+from streamst.server.wire.native import pack_audio
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 END = '{"type":"end"}'
@@ -42,57 +41,10 @@ def server(pipeline: Pipeline) -> Iterator[str]:
         yield address
 
 
-def messages(pcm: Pcm, samples: int = 1600, first: int = 0) -> list[bytes]:
-    """Audio messages as a client sends them."""
-    return [
-        pack_audio("pcm16", first + i, i * samples, to_pcm16(piece)) for i, piece in enumerate(pieces(pcm, samples))
-    ]
-
-
 def alone(pipeline: Pipeline, pcm: Pcm) -> list[Event]:
     """What a session on this computer says, without any server."""
     session = pipeline.session(latency="medium")
     return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
-
-
-def opened(address: str, *tokens: str) -> connect:
-    names = [SUBPROTOCOL, *(f"token.{token}" for token in tokens)]
-    place = address.replace("http", "ws", 1) + "/v1/stream"
-    return connect(place, subprotocols=[Subprotocol(name) for name in names], proxy=None)
-
-
-async def take(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of a kind; others are let go."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            message = await socket.recv()
-            if isinstance(message, str) and json.loads(message)["type"] == kind:
-                return json.loads(message)
-
-
-async def hear_out(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
-    """All JSON messages until the close, and the close code."""
-    said: list[dict[str, Any]] = []
-    with contextlib.suppress(ConnectionClosed):
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                message = await socket.recv()
-                if isinstance(message, str):
-                    said.append(json.loads(message))
-    return said, socket.close_code
-
-
-async def begun(socket: ClientConnection) -> dict[str, Any]:
-    """The welcome of a session that has heard a moment of silence, and so is waited for."""
-    welcome = await take(socket, "welcome")
-    await socket.send(pack_audio("pcm16", 0, 0, bytes(3200)))
-    await take(socket, "ack")
-    return welcome
-
-
-def hello(welcome: dict[str, Any], last_sequence: int = 0) -> str:
-    token = welcome["resume_token"]
-    return json.dumps({"type": "hello", "resume_token": token, "last_sequence": last_sequence})
 
 
 def test_what_was_not_got_is_said_again_and_nothing_else(server: str, pipeline: Pipeline, speech: Pcm) -> None:
