@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from streamst.errors import InputError
-from streamst.models.glossary import MAX_TERMS, Glossary, make_glossary, read_glossary
+from streamst.models.glossary import MAX_TERMS, Glossary, make_glossary, read_glossary, sift
 from streamst.models.listen.lexicon import BLANK
 from streamst.models.listen.spotting import SpotState, Spotter, TermTree
 from streamst.models.translator import SpeechTranslator
@@ -200,3 +200,48 @@ def test_a_target_term_that_the_model_cannot_write_is_refused_with_its_letters(t
         InputError, match=f"the target '{target}' has characters that this model cannot write: '{foreign}'"
     ):
         Terms(Glossary((("box", target),)), tokenizer)
+
+
+def refuses_letters(glossary: Glossary) -> None:
+    """A writer that knows no ß."""
+    for _, target in glossary.terms:
+        if "ß" in target:
+            raise InputError(f"glossary: the target {target!r} cannot be written")
+
+
+def test_what_cannot_be_used_of_a_glossary_is_named_and_the_rest_is_used() -> None:
+    pairs = [
+        ("box", "Kiste"), ("street", "Straße"), ("", "nichts"), ("!?", "nichts"), ("Box", "Truhe"), ("Okafor", ""),
+        ("x" * 101, "lang"), ("box", "Kiste"), ("b", "<img src=x>"),
+    ]  # fmt: skip
+    found, left_out = sift(pairs, refuses_letters)
+    assert found.terms == (("box", "Kiste"), ("street", ""), ("okafor", ""), ("b", "<img src=x>"))
+    assert [number for number, _ in left_out] == [2, 3, 4, 5, 7]
+    told = dict(left_out)
+    assert told[2] == "the target 'Straße' cannot be written; it is heard only"
+    assert "the source '' has not 1 to 100 printable characters" in told[3]
+    assert told[5] == "'box' is 'Kiste' before and 'Truhe' here; give one target"
+
+
+def test_ten_thousand_terms_of_which_some_cannot_be_written_are_sifted_in_few_tries() -> None:
+    tries = 0
+
+    def check(glossary: Glossary) -> None:
+        nonlocal tries
+        tries += 1
+        refuses_letters(glossary)
+
+    letters = [chr(97 + n // 676 % 26) + chr(97 + n // 26 % 26) + chr(97 + n % 26) for n in range(10_000)]
+    pairs = [(f"term {one} {n // 5000}", "ß" if n in (17, 5000, 9999) else "Wort") for n, one in enumerate(letters)]
+    found, left_out = sift(pairs, check)
+    assert [number for number, _ in left_out] == [18, 5001, 10_000]
+    assert len(found.terms) == 10_000
+    assert tries < 100
+
+
+def test_a_term_without_a_translation_is_heard_and_not_written(tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    source, target = tokenizers
+    glossary = make_glossary([("cat", ""), ("dog", "See")])
+    wishes = Terms(glossary, target).wishes(["cat", "dog"], [(1, 1), (2, 2)])
+    assert [target.decode(wish.tokens) for wish in wishes] == ["See"]
+    assert TermTree(glossary, source).sources[0] == tuple(source.encode("cat"))

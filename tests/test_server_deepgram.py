@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from streamst.errors import ProtocolError
 from streamst.events import Caption
-from streamst.server.foreign.deepgram import DeepgramProtocol, Wishes
+from streamst.server.foreign.deepgram import DeepgramProtocol, Wishes, read_query
 from streamst.server.wire.seam import (
     Acknowledged,
     Alive,
@@ -19,6 +20,7 @@ from streamst.server.wire.seam import (
     Configured,
     End,
     Failure,
+    LeftOut,
     Offer,
     Reply,
     Settings,
@@ -205,3 +207,24 @@ def test_a_shorter_pause_than_asked_for_is_no_end() -> None:
     made = protocol(utterance_end_ms=1500)
     events = told(made, spoken(0, 8000, 9280, 9900, True), acknowledged(9900), spoken(1, 10_400, 11_000, 10_900, False))
     assert [event["type"] for event in events] == ["Results"]
+
+
+def test_keyterms_keywords_and_a_glossary_are_terms_of_the_session() -> None:
+    query = {"encoding": "linear16", "sample_rate": "16000"}
+    extras = ["translate:de", "glossary:box=Kiste", "glossary:new york=New York"]
+    wishes = read_query(query, extras, "en", ("de",), ["metformin", "new york"], ["Okafor:2.5", "ratio 3:1 mix"])
+    assert dict(wishes.terms) == {
+        "metformin": "", "new york": "New York", "Okafor": "", "ratio 3:1 mix": "", "box": "Kiste",
+    }  # fmt: skip
+    made = DeepgramProtocol(wishes, Settings(target="de", latency="medium"), 1000)
+    assert made.settings.glossary == wishes.terms
+    with pytest.raises(ProtocolError, match="extra: 'colour'; allowed: translate:LANGUAGE, glossary:SOURCE=TARGET"):
+        read_query(query, ["colour:red"], "en", ("de",))
+
+
+def test_terms_that_cannot_be_used_are_told_in_a_warning() -> None:
+    made = DeepgramProtocol(Wishes("linear16", 16_000, terms=(("!?", ""), ("box", ""))), Settings(target="de"), 1000)
+    made.render(WELCOME, 0.0)
+    (warning,) = told(made, Configured(made.settings, 320, 1, (LeftOut(1, "!?", "it has no letter"),)))
+    assert (warning["type"], warning["code"]) == ("Warning", "KEYTERMS_LEFT_OUT")
+    assert warning["description"] == "1 of 2 terms cannot be used as they are: '!?': it has no letter"

@@ -27,6 +27,7 @@ from streamst.server.wire.seam import (
     Flow,
     GoAway,
     Latency,
+    LeftOut,
     Message,
     Offer,
     Ping,
@@ -67,7 +68,8 @@ def plain(command: Command) -> dict[str, Any]:
     if isinstance(command, Audio):
         fields["payload"] = command.payload.hex()
     if isinstance(command, Configure):
-        fields = {**fields["settings"], "output": list(command.settings.output)}
+        terms = [list(pair) for pair in command.settings.glossary]
+        fields = {**fields["settings"], "output": list(command.settings.output), "glossary": terms}
     return {type(command).__name__.lower(): fields}
 
 
@@ -226,3 +228,30 @@ def receive_or_refuse(message: Message) -> None:
         refused = error
     assert len(commands) <= 1
     assert refused is None or (refused.code in CODES and str(refused))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (7, "config.glossary: int is no list"),
+        ("box", "config.glossary: str is no list"),
+        ([["a", "b", "c"]], r"config.glossary\[0\]: .* is no \[source, target\] pair"),
+        (["box", [1, "b"]], r"config.glossary\[1\]: \[1, 'b'\] is no"),
+        ({"box": 5}, r"config.glossary\[0\]: the target 5 is no text"),
+    ],
+)
+def test_a_glossary_of_another_shape_is_named(given: object, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        NativeProtocol().receive(json.dumps({"type": "config", "glossary": given}))
+
+
+def test_the_terms_that_are_left_out_are_told_and_the_others_counted() -> None:
+    many = tuple(LeftOut(n, "b" * 300, "it is too long") for n in range(1, 31))
+    settings = Settings(target="de", glossary=(("box", "Kiste"),) * 40)
+    (message,) = NativeProtocol().render(Configured(settings, 320, terms=10, left_out=many), 0.0)
+    assert isinstance(message, str)
+    told = json.loads(message)
+    assert (told["target"], told["chunk_ms"]) == ("de", 320)
+    assert (told["glossary"]["used"], told["glossary"]["left_out"]) == (10, 30)
+    assert told["glossary"]["reasons"][0] == {"entry": 1, "source": "b" * 100, "reason": "it is too long"}
+    assert len(told["glossary"]["reasons"]) == 20

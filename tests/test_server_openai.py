@@ -25,6 +25,7 @@ from streamst.server.wire.seam import (
     Configured,
     End,
     Failure,
+    LeftOut,
     Message,
     Offer,
     Reply,
@@ -376,3 +377,33 @@ def test_no_event_does_more_than_earn_an_error(kind: str, fields: dict[str, Any]
     for protocol in (translation(), transcription()):
         (command,) = protocol.receive(json.dumps({**fields, "type": kind})) or [End()]
         assert isinstance(command, Reply | Configure | Audio | End)
+
+
+def test_keywords_and_a_prompt_that_lists_terms_are_terms_of_the_session() -> None:
+    protocol = transcription()
+    asked = {"keywords": ["metformin", "Okafor"], "prompt": "New York, Okafor; box.", "languages": ["en-GB", "en"]}
+    (command,) = protocol.receive(update(transcription=asked))
+    assert isinstance(command, Configure)
+    assert command.settings.glossary == (("metformin", ""), ("Okafor", ""), ("New York", ""), ("box", ""))
+    left_out = (LeftOut(2, "Okafor", "it has no letter"),)
+    updated, error = said(protocol, Configured(command.settings, 320, 3, left_out))
+    assert updated["session"]["audio"]["input"]["transcription"]["keywords"] == ["metformin", "Okafor"]
+    assert updated["session"]["audio"]["input"]["transcription"]["languages"] == ["en"]
+    assert error["error"]["code"] == "keywords_left_out"
+    assert error["error"]["message"] == "1 of 4 keywords cannot be used: 'Okafor': it has no letter"
+    (command,) = protocol.receive(update(transcription={"keywords": []}))
+    assert isinstance(command, Configure)
+    assert command.settings.glossary == (("New York", ""), ("Okafor", ""), ("box", ""))
+
+
+def test_a_prompt_that_is_no_list_is_told_and_not_used() -> None:
+    protocol = transcription()
+    (reply,) = protocol.receive(update(transcription={"prompt": "expect many words that have to do with technology"}))
+    assert isinstance(reply, Reply)
+    updated, error = map(json.loads, reply.messages)
+    assert updated["type"] == "session.updated"
+    assert (error["error"]["code"], error["error"]["param"]) == (
+        "prompt_not_used", "session.audio.input.transcription.prompt",
+    )  # fmt: skip
+    for asked in ({"keywords": "box"}, {"languages": ["de"]}):
+        assert refusal(protocol.receive(update(transcription=asked)))["param"].endswith(next(iter(asked)))

@@ -202,3 +202,23 @@ def test_two_speakers_at_once_get_what_each_gets_alone(server: str, pipeline: Pi
     first, second = asyncio.run(both())
     assert words_of(first) == words_of(alone(pipeline, speech))
     assert words_of(second) == words_of(alone(pipeline, other))
+
+
+def test_a_glossary_of_ten_thousand_terms_is_taken_and_what_cannot_be_used_of_it_is_told(
+    pipeline: Pipeline, speech: Pcm
+) -> None:
+    letters = "abcdefghij"
+    names = ["".join(letters[int(digit)] for digit in f"{n:04}") for n in range(10_000)]
+    glossary = (*((f"cat {name}", "Tag") for name in names), ("!?", "See"), ("dog", "\N{SNOWMAN}"), ("mat", ""))
+    settings = Settings(target="de", latency="low", glossary=glossary)
+    with running(pipeline) as address:
+
+        async def heard() -> list[Any]:
+            return [event async for event in stream(address, pieces(speech[:16_000]), settings)]
+
+        events = asyncio.run(heard())
+    (configured,) = [event for event in events if isinstance(event, Configured)]
+    assert configured.terms == 10_002
+    assert [(one.entry, one.source) for one in configured.left_out] == [(10_001, "!?"), (10_002, "dog")]
+    assert configured.left_out[1].reason.endswith("; it is heard only")
+    assert isinstance(events[-1], Finished)

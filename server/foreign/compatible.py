@@ -122,7 +122,8 @@ class Compatible:
         try:
             owner = self._admit(websocket, by_protocol or _key(websocket))
             query, offer = websocket.query_params, self.reception.offer()
-            wishes = read_query(query, extras_in(query.multi_items()), offer.source, offer.targets)
+            terms = query.getlist("keyterm"), query.getlist("keywords")
+            wishes = read_query(query, extras_in(query.multi_items()), offer.source, offer.targets, *terms)
             limit = self.reception.options.max_text_bytes
             protocol = DeepgramProtocol(
                 wishes, self.reception.defaults, limit, offered[0] if by_protocol is not None else None

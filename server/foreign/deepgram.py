@@ -3,13 +3,16 @@
 The client says binary audio and `KeepAlive`, `Finalize`, `CloseStream`; the server `Results`, `SpeechStarted`,
 `UtteranceEnd`, `Metadata` and `Error`. An utterance is one of our segments, which end where the speaker pauses: while
 it lasts its results are interim, and then one is final. With `extra=translate:de` each result has `translation` beside
-the transcript: {"language", "transcript"}. Shapes as in the `deepgram-sdk` Python package, 7.17 (listen/v1/types).
+the transcript: {"language", "transcript"}. `keyterm` and `keywords` (whose boosts do not count) name terms that are
+to be heard, `extra=glossary:SOURCE=TARGET` also what they are to be translated as; those that cannot be used are told
+in a `Warning`. Shapes as in the `deepgram-sdk` Python package, 7.17 (listen/v1/types).
 
 The model tells no probabilities. `confidence` is 1 for words that never change again and 0.5 for those that may.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -21,7 +24,7 @@ from typing import Any, Literal
 from streamst.errors import ProtocolError
 from streamst.events import Caption
 from streamst.server.wire import codes
-from streamst.server.wire.native import read_object
+from streamst.server.wire.native import TOLD_TERMS, read_object
 from streamst.server.wire.numbers import whole_number
 from streamst.server.wire.seam import (
     Acknowledged,
@@ -70,11 +73,19 @@ class Wishes:
     vad_events: bool = False
     utterance_end_ms: int | None = None
     target: str | None = None  # translate into
+    terms: tuple[tuple[str, str], ...] = ()  # as in `Settings.glossary`
 
 
-def read_query(query: Mapping[str, str], extras: list[str], source: str, targets: tuple[str, ...]) -> Wishes:
+def read_query(
+    query: Mapping[str, str],
+    extras: list[str],
+    source: str,
+    targets: tuple[str, ...],
+    keyterms: Iterable[str] = (),
+    keywords: Iterable[str] = (),
+) -> Wishes:
     """What the address asks for; ProtocolError 4400 for what is not possible. Options that change only how text looks
-    are left alone."""
+    are left alone. keyterms, keywords: all of these names."""
     encoding, rate = query.get("encoding"), query.get("sample_rate")
     spoken = query.get("language", source)
     if spoken != "multi" and _base(spoken) != source:
@@ -90,9 +101,10 @@ def read_query(query: Mapping[str, str], extras: list[str], source: str, targets
     if ends is not None and (ends_ms is None or ends_ms < LEAST_UTTERANCE_END_MS):
         reason = f"utterance_end_ms: {ends!r}; at least {LEAST_UTTERANCE_END_MS} are possible"
         raise ProtocolError(reason, codes.BAD_PARAMETER)
+    heard = [*keyterms, *map(_unboosted, keywords)]
     return Wishes(
         encoding, rate_hz, _flag(query, "interim_results", False), query.get("endpointing", "true") != "false",
-        _flag(query, "vad_events", False), ends_ms, _read_extras(extras, targets),
+        _flag(query, "vad_events", False), ends_ms, *_read_extras(extras, targets, heard),
     )  # fmt: skip
 
 
@@ -107,17 +119,32 @@ def extras_in(pairs: Iterable[tuple[str, str]]) -> list[str]:
     return found
 
 
-def _read_extras(extras: list[str], targets: tuple[str, ...]) -> str | None:
-    """The language to translate into."""
-    target = None
+def _unboosted(keyword: str) -> str:
+    """`word` of `word:boost`."""
+    word, colon, boost = keyword.rpartition(":")
+    with contextlib.suppress(ValueError):
+        if colon and float(boost) == float(boost):
+            return word
+    return keyword
+
+
+def _read_extras(
+    extras: list[str], targets: tuple[str, ...], heard: list[str]
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """The language to translate into, and the terms, those of `heard` without a translation unless there is one."""
+    target, terms = None, dict[str, str]()
     for extra in extras:
         name, _, value = extra.partition(":")
-        if name != "translate":
-            raise _impossible("extra", name, ("translate:LANGUAGE",))
-        target = _base(value)
-        if target not in targets:
-            raise _impossible("extra=translate", value, targets)
-    return target
+        if name == "translate":
+            target = _base(value)
+            if target not in targets:
+                raise _impossible("extra=translate", value, targets)
+        elif name == "glossary":
+            source, _, wanted = value.partition("=")
+            terms[source] = wanted
+        else:
+            raise _impossible("extra", name, ("translate:LANGUAGE", "glossary:SOURCE=TARGET"))
+    return target, tuple((dict.fromkeys(heard, "") | terms).items())
 
 
 class DeepgramProtocol(ForeignProtocol):
@@ -140,6 +167,7 @@ class DeepgramProtocol(ForeignProtocol):
             settings,
             output=("captions",),
             target=wishes.target or settings.target,
+            glossary=wishes.terms,
             codec="container" if self._decoder is None else "pcm16",
             sample_rate_hz=settings.sample_rate_hz if self._decoder is None else self._decoder.rate_hz,
         )
@@ -186,7 +214,7 @@ class DeepgramProtocol(ForeignProtocol):
                 return []
             case Configured():
                 marker = self._waiting.popleft() if self._waiting else ""
-                return self._finalized() if marker == "finalize" else []
+                return self._finalized() if marker == "finalize" else self._left_out(answer)
             case Caption():
                 return self._source_caption(answer) if answer.lang == self._source else self._target_caption(answer)
             case Acknowledged():
@@ -312,6 +340,16 @@ class DeepgramProtocol(ForeignProtocol):
     def _about(self) -> dict[str, Any]:
         info = {"name": "streamst", "version": "1", "arch": "conformer"}
         return {"request_id": self._request_id, "model_info": info, "model_uuid": "streamst"}
+
+    def _left_out(self, configured: Configured) -> list[Message]:
+        """Which terms cannot be used."""
+        count = len(configured.left_out)
+        if not count:
+            return []
+        named = "; ".join(f"{one.source!r:.100}: {one.reason}" for one in configured.left_out[:TOLD_TERMS])
+        more = f"; and {count - TOLD_TERMS} more" if count > TOLD_TERMS else ""
+        reason = f"{count} of {len(self.settings.glossary)} terms cannot be used as they are: {named}{more}"
+        return [_text("Warning", code="KEYTERMS_LEFT_OUT", description=reason)]
 
     def _configured_keyterms(self, fields: dict[str, Any]) -> str:
         if fields.get("keyterms"):

@@ -4,11 +4,13 @@ The client says `session.update`, `input_audio_buffer.append`, `commit` and `cle
 `session.updated`, `input_audio_buffer.speech_started`, `speech_stopped`, `committed` and `cleared`,
 `conversation.item.input_audio_transcription.delta` and `completed`, and `error`. With turn detection an item is one of
 our segments, which end where the speaker pauses; without (null) it is what comes until the client commits. The names of
-`transcription.delay` are those of our latency dial.
+`transcription.delay` are those of our latency dial. `transcription.keywords` are terms to be heard, and so are the
+pieces of a `prompt` that is a list; what cannot be used of them is told in an `error` event.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,7 @@ from typing import Any, Literal
 
 from streamst.events import Caption
 from streamst.server.wire.g711 import alaw_to_pcm16, mulaw_to_pcm16
+from streamst.server.wire.native import TOLD_TERMS
 from streamst.server.wire.seam import (
     Acknowledged,
     Answer,
@@ -35,6 +38,7 @@ from .openai_wire import RATE_HZ, OpenAIProtocol, Refused, asked_session, langua
 Marker = Literal["", "update", "commit", "clear"]  # what a Configure on its way was sent for
 RATES_HZ = {"audio/pcm": RATE_HZ, "audio/pcmu": 8000, "audio/pcma": 8000}
 LEAST_COMMIT_MS = 100.0
+LONGEST_TERM_WORDS = 5  # in a prompt that lists terms
 TURN_DETECTIONS = ("server_vad", "semantic_vad")
 NAME = "conversation.item.input_audio_transcription"
 
@@ -66,6 +70,7 @@ class OpenAITranscription(OpenAIProtocol):
         self._delays: tuple[str, ...] = ()
         self._format = "audio/pcm"
         self._transcription: dict[str, Any] = {"model": None, "language": None, "delay": settings.latency}
+        self._unused = ""  # of the prompt
         self._detects: str | None = "server_vad"
         self._waiting: deque[Marker] = deque([""])  # of the Configures on their way
         self._uncommitted_ms = 0.0
@@ -91,7 +96,7 @@ class OpenAITranscription(OpenAIProtocol):
     def _tell(self, answer: Answer) -> list[Message]:
         match answer:
             case Configured():
-                return self._configured(self._waiting.popleft() if self._waiting else "")
+                return self._configured(self._waiting.popleft() if self._waiting else "", answer)
             case Caption():
                 return self._heard(answer) if answer.lang == self._source and not self._cleared else []
             case Acknowledged():
@@ -116,9 +121,11 @@ class OpenAITranscription(OpenAIProtocol):
             self._detects = _read_detection(heard)
         self._transcription, self._format = transcription, wished_format
         latency = transcription["delay"] or self.settings.latency
-        settings = replace(self.settings, latency=latency, sample_rate_hz=RATES_HZ[wished_format])
+        listed, self._unused = terms_in(transcription.get("prompt") or "")
+        glossary = tuple((term, "") for term in dict.fromkeys([*transcription.get("keywords", ()), *listed]))
+        settings = replace(self.settings, latency=latency, sample_rate_hz=RATES_HZ[wished_format], glossary=glossary)
         if settings == self.settings:
-            return [Reply((self._updated(),))]
+            return [Reply((self._updated(), *self._told_unused()))]
         self.settings = settings
         return [self._configure("update")]
 
@@ -147,7 +154,16 @@ class OpenAITranscription(OpenAIProtocol):
             raise Refused(f"{where}.delay: {delay!r}; allowed: {', '.join(self._delays)}", param=f"{where}.delay")
         held = self._transcription
         model = text_in(wished, "model", where) or held["model"]
-        return {"model": model, "language": spoken or held["language"], "delay": delay or held["delay"]}
+        told = {"model": model, "language": spoken or held["language"], "delay": delay or held["delay"]}
+        lists = {name: _texts_in(wished, name, where) for name in ("keywords", "languages")}
+        if lists["languages"] and self._source not in map(_base, lists["languages"]):
+            reason = f"{where}.languages: {lists['languages']}; allowed: {self._source}"
+            raise Refused(reason, param=f"{where}.languages")
+        prompt = text_in(wished, "prompt", where)
+        given: dict[str, Any] = {"keywords": lists["keywords"], "prompt": prompt}
+        given["languages"] = [self._source] if lists["languages"] else lists["languages"]
+        kept = {name: held[name] for name in given if given[name] is None and name in held}
+        return told | {name: value for name, value in given.items() if value is not None} | kept
 
     def _append(self, fields: dict[str, Any]) -> list[Command]:
         payload = read_audio(fields, 2 if self._format == "audio/pcm" else 1)
@@ -176,10 +192,24 @@ class OpenAITranscription(OpenAIProtocol):
         """Whether what is told now was cleared, and not committed before that."""
         return next((marker for marker in self._waiting if marker in ("commit", "clear")), "") == "clear"
 
-    def _configured(self, marker: Marker) -> list[Message]:
+    def _told_unused(self) -> list[Message]:
+        where = "session.audio.input.transcription.prompt"
+        return [self._events.refusal(Refused(self._unused, "prompt_not_used", where), None)] if self._unused else []
+
+    def _left_out(self, configured: Configured) -> list[Message]:
+        """Which terms cannot be used."""
+        count, most = len(configured.left_out), TOLD_TERMS
+        if not count:
+            return []
+        named = "; ".join(f"{one.source!r:.100}: {one.reason}" for one in configured.left_out[:most])
+        reason = f"{count} of {len(self.settings.glossary)} keywords cannot be used: {named}"
+        refused = Refused(reason, "keywords_left_out", "session.audio.input.transcription.keywords")
+        return [self._events.refusal(refused, None)]
+
+    def _configured(self, marker: Marker, configured: Configured) -> list[Message]:
         match marker:
             case "update":
-                return [self._updated()]
+                return [self._updated(), *self._left_out(configured), *self._told_unused()]
             case "clear":
                 self._item = None
                 return [self._events.make("input_audio_buffer.cleared")]
@@ -235,6 +265,28 @@ class OpenAITranscription(OpenAIProtocol):
         }
         told = {"type": "transcription", "id": self._session_id, "object": "realtime.transcription_session"}
         return {**told, "expires_at": self._expires_at, "audio": {"input": heard}}
+
+
+def terms_in(prompt: str) -> tuple[list[str], str]:
+    """The terms that a prompt lists, between commas, semicolons or line breaks, and why it is not used: "" where it
+    is."""
+    pieces = [piece.strip().rstrip(".") for piece in re.split(r"[,;\n]", prompt)]
+    listed = [piece for piece in pieces if piece]
+    if any(len(piece.split()) > LONGEST_TERM_WORDS for piece in listed):
+        return [], f"prompt: only a list of terms can be used here, of at most {LONGEST_TERM_WORDS} words each"
+    return listed, ""
+
+
+def _texts_in(fields: dict[str, Any], name: str, path: str) -> list[str] | None:
+    """The list of strings `name`, None where there is none; Refused for another type."""
+    value = fields.get(name)
+    if value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return value
+    raise Refused(f"{path}.{name} must be a list of strings", "invalid_type", f"{path}.{name}")
+
+
+def _base(tag: str) -> str:
+    return tag.replace("_", "-").split("-")[0].lower()
 
 
 def _read_detection(heard: dict[str, Any]) -> str | None:

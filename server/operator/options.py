@@ -41,7 +41,7 @@ class ServerOptions:
     silence_s: float = 600.0  # the same, of a client that says instead that it is there (Deepgram's KeepAlive) [s]
     max_duration_s: float = 4 * 3600.0  # of one session, in audio and on the clock [s]
     max_message_bytes: int = 1 << 20
-    max_text_bytes: int = 1 << 16  # of one JSON message
+    max_text_bytes: int = 1 << 19  # of one JSON message; a glossary of ten thousand terms fits
     queue_bytes: int = 1 << 20  # audio that waits for the model; when full the socket is not read
     ping_s: float = 10.0  # a client is asked so often whether it is there, and has so long to answer [s]
     send_timeout_s: float = 10.0  # a client that does not read for so long is dropped [s]

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from streamst.audio import Pcm
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
+from streamst.models.glossary import sift
 from streamst.policies.catalog import Setting, parse_policy
 from streamst.server.operator.metrics import Metrics, Tally
 from streamst.server.wire import codes
 from streamst.server.wire.audio import Downlink, Uplink
-from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Failure, Settings, Spoken
+from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Failure, LeftOut, Settings, Spoken
 from streamst.server.wire.summary import Heard
 from streamst.session import Steps
 
@@ -45,8 +46,9 @@ class _Running:
         return 1000 * self.base_samples / self.session.sample_rate_hz
 
 
-def open_session(pipeline: Pipeline, settings: Settings) -> Session:
-    """A session with these settings, target and latency named; InputError names what is not allowed."""
+def open_session(pipeline: Pipeline, settings: Settings, terms: tuple[tuple[str, str], ...] = ()) -> Session:
+    """A session with these settings, target and latency named, and with these of the glossary's terms; InputError names
+    what is not allowed."""
     assert settings.target is not None
     assert settings.latency is not None
     return pipeline.session(
@@ -54,6 +56,7 @@ def open_session(pipeline: Pipeline, settings: Settings) -> Session:
         policy=settings.policy,
         latency=settings.latency,
         speech=settings.room or "audio" in settings.output,
+        glossary=terms,
     )
 
 
@@ -93,6 +96,8 @@ class LiveStream:
         self.settings = Settings()
         voice = pipeline.voice
         self.output_sample_rate_hz = pipeline.sample_rate_hz if voice is None else voice.sample_rate_hz
+        self._terms: tuple[tuple[str, str], ...] = ()  # of the settings' glossary, those that can be used
+        self._left_out: tuple[LeftOut, ...] = ()
         self._running: _Running | None = None
         self._pieces: deque[bytes] = deque()
         self._sequence = 0  # of the message whose pieces wait
@@ -131,8 +136,10 @@ class LiveStream:
         keeps = self._running is not None and self._running.uplink.endless and settings.codec == self.settings.codec
         uplink = self._running.uplink if self._running is not None and keeps else None
         answers = (yield from self._finish(uplink is None)) if begun else []
+        if settings.glossary != self.settings.glossary:
+            self._sift(settings.glossary)
         try:
-            session = open_session(self.pipeline, settings)
+            session = open_session(self.pipeline, settings, self._terms)
         except (InputError, ConfigError) as error:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         codec = self.pipeline.codec
@@ -143,7 +150,16 @@ class LiveStream:
         self._relieved = RELAXED
         self._running = _Running(session, uplink, downlink, self._samples, self._segments)
         self.settings = settings
-        return [*answers, Configured(self.settings, session.chunk_ms)]
+        return [*answers, self._configured(session.chunk_ms)]
+
+    def _configured(self, chunk_ms: int) -> Configured:
+        return Configured(self.settings, chunk_ms, len(self._terms), self._left_out)
+
+    def _sift(self, glossary: tuple[tuple[str, str], ...]) -> None:
+        """Take of a glossary what can be used."""
+        usable, others = sift(glossary, self.pipeline.models.writer.terms)
+        self._terms = usable.terms
+        self._left_out = tuple(LeftOut(entry, glossary[entry - 1][0], reason) for entry, reason in others)
 
     def _redial(self, settings: Settings, running: _Running) -> list[Answer]:
         """Go on with another policy or latency."""
@@ -154,7 +170,7 @@ class LiveStream:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
         self._relieved = RELAXED
         self.settings = settings
-        return [Configured(settings, setting.chunk_ms)]
+        return [self._configured(setting.chunk_ms)]
 
     def hear(self, audio: Audio, arrived_s: float) -> Steps[list[Answer]]:
         """Take a message in that arrived at `arrived_s` (time.perf_counter) and hear its first piece."""

@@ -59,7 +59,7 @@ class Told:
     stream: int
     answers: list[Answer]
     error: Exception | None
-    settings: Settings
+    settings: Settings | None  # None: as told before
     waiting: bool
     summary: Heard
     demand: float
@@ -118,7 +118,8 @@ class RemoteStream:
         measured = tuple(self._measured)
         self._measured.clear()
         told = await self._processes.ask(self, Asked(self.number, method, arguments, measured, self._client))
-        self._settings, self._waiting, self._summary = told.settings, told.waiting, told.summary
+        self._settings = told.settings or self._settings
+        self._waiting, self._summary = told.waiting, told.summary
         if told.error is not None:
             raise told.error
         return told.answers
@@ -282,6 +283,7 @@ class _Inside:
         self.worker = Worker(pipeline, self._tally, options)
         self._streams: dict[int, LiveStream] = {}
         self._clients: dict[int, Hashable] = {}  # by stream
+        self._told: dict[int, Settings] = {}  # by stream
         self._sending = threading.Lock()
 
     def do(self, asked: Asked) -> None:
@@ -291,6 +293,7 @@ class _Inside:
             return
         if asked.method == "release":
             self.worker.end(self._streams.pop(asked.stream))
+            self._told.pop(asked.stream, None)
             client = self._clients.pop(asked.stream, None)
             if client not in self._clients.values():
                 self.worker.forget(client)
@@ -312,7 +315,9 @@ class _Inside:
             log.error("a stream failed", exc_info=error)
             told = RuntimeError(repr(error))
         answers = [] if error is not None else done.result()
-        state = (live.settings, live.waiting, live.summary())
+        settings = None if self._told.get(asked.stream) is live.settings else live.settings
+        self._told[asked.stream] = live.settings
+        state = (settings, live.waiting, live.summary())
         with self._sending:
             self._pipe.send(
                 Told(asked.stream, answers, told, *state, self.worker.demand, self.worker.room, self._tally.take())

@@ -19,6 +19,9 @@ header, **little endian**, and a payload:
 The client says `config` (fields of `Settings`, all optional), audio, `ping {id, rtt_ms, playback_ms, last_sequence}`
 and `end`. The server says `welcome`, `configured`, `ack`, `caption`, `words`, `speech` (just before the audio message
 of the same sequence), `latency`, `pong`, `flow`, `goaway`, `error` (just before every close but 1000) and `closed`.
+`config {glossary}` is an object {source: target} or a list of sources and [source, target] pairs; a source without a
+target is heard, and translated like any other word. `configured` then tells `glossary {used, left_out, reasons}`: how
+many terms are used, how many cannot be, and of the first of those `{entry, source, reason}`.
 With `config {room: true}` there is a room, in which others listen (`server/audience/wire.py`): `room {id, token, url,
 listeners, lag_ms, lag_p95_ms}` tells its speaker, once a second at most, who does.
 A client may begin with `hello {protocol}`; `welcome` tells the `protocol` that is spoken. `welcome` and, when it
@@ -81,6 +84,7 @@ AUDIO = 1  # header type
 CODEC_NUMBERS: dict[AudioCodec, int] = {"pcm16": 0, "opus": 1, "neural": 2, "container": 3}
 CODEC_NAMES: dict[int, AudioCodec] = {number: name for name, number in CODEC_NUMBERS.items()}
 SEQUENCES = 1 << 32
+TOLD_TERMS, TOLD_CHARACTERS = 20, 100  # of a glossary's terms that are left out
 KINDS: dict[type[Answer], str] = {
     Configured: "configured", Acknowledged: "ack", Caption: "caption", Words: "words", Latency: "latency", Pong: "pong",
     Flow: "flow", RoomState: "room", GoAway: "goaway", Failure: "error", Closed: "closed",
@@ -125,10 +129,31 @@ def read_object(text: str | bytes, max_bytes: int) -> dict[str, Any]:
 
 def read_settings(fields: dict[str, Any]) -> Settings:
     """Settings from the fields of a `config` message; ProtocolError 4400 names what is not allowed."""
-    settings = _read(Settings, fields, "config")
+    given = fields.get("glossary")
+    settings = _read(Settings, {name: value for name, value in fields.items() if name != "glossary"}, "config")
+    if given is not None:
+        settings = dataclasses.replace(settings, glossary=read_glossary(given, "config.glossary"))
     if not settings.output:
         _refuse(codes.BAD_PARAMETER, f"config.output: [] asks for nothing; use some of {', '.join(get_args(Output))}")
     return settings
+
+
+def read_glossary(given: Any, where: str) -> tuple[tuple[str, str], ...]:
+    """Terms from an object {source: target} or a list of sources and [source, target] pairs, in which a target that is
+    null or "" has its source heard only; ProtocolError 4400 for another shape."""
+    entries = list(given.items()) if isinstance(given, dict) else given
+    if not isinstance(entries, list):
+        _refuse(codes.BAD_PARAMETER, f"{where}: {type(given).__name__} is no list of [source, target] pairs")
+    terms: list[tuple[str, str]] = []
+    for number, entry in enumerate(entries):
+        pair = (entry, None) if isinstance(entry, str) else entry
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+            _refuse(codes.BAD_PARAMETER, f"{where}[{number}]: {entry!r:.80} is no [source, target] pair")
+        source, target = pair
+        if not isinstance(target, str | None):
+            _refuse(codes.BAD_PARAMETER, f"{where}[{number}]: the target {target!r:.80} is no text")
+        terms.append((source, target or ""))
+    return tuple(terms)
 
 
 class NativeProtocol:
@@ -254,7 +279,10 @@ def _fields(answer: Answer, emit_ms: float) -> dict[str, Any]:
     told = dataclasses.asdict(answer)
     match answer:
         case Configured():
-            return {**told.pop("settings"), **told}
+            settings = told["settings"]
+            given = settings.pop("glossary")
+            used = {"glossary": _of_glossary(answer)} if given else {}
+            return {**settings, "chunk_ms": answer.chunk_ms, **used}
         case Caption():
             del told["spans_ms"]
             return {**told, "emit_ms": emit_ms}
@@ -265,6 +293,14 @@ def _fields(answer: Answer, emit_ms: float) -> dict[str, Any]:
             return {**told, "name": known.name, "retryable": known.retryable}
         case _:
             return told
+
+
+def _of_glossary(configured: Configured) -> dict[str, Any]:
+    """How many terms are used, and which are not."""
+    left_out = [dataclasses.asdict(one) for one in configured.left_out[:TOLD_TERMS]]
+    for one in left_out:
+        one["source"] = one["source"][:TOLD_CHARACTERS]
+    return {"used": configured.terms, "left_out": len(configured.left_out), "reasons": left_out}
 
 
 def _of_welcome(welcome: Welcome) -> dict[str, Any]:

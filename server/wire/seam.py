@@ -32,6 +32,7 @@ class Settings:
     output_bitrate_bps: int | None = None  # of speech in `output_codec`, at most: it falls while the network is slow
     sample_rate_hz: int = 16_000  # of pcm16 that the client sends
     room: bool = False  # open one, in which others may listen
+    glossary: tuple[tuple[str, str], ...] = ()  # terms: source, and target or "" for what is only to be heard
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,22 @@ class Welcome:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A term of a glossary that cannot be used, or only in part."""
+
+    entry: int  # its number, from 1
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Configured:
     """The settings that now hold, every choice made."""
 
     settings: Settings
     chunk_ms: int
+    terms: int = 0  # of the glossary, that are used
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ class Ct2Writer:
         self.source, self.targets = source, self._model.targets
 
     def terms(self, glossary: Glossary) -> None:
-        """None; InputError for any term: these models cannot be pulled towards one."""
-        if glossary:
+        """None; InputError for any term to be written: these models cannot be pulled towards one."""
+        if any(target for _, target in glossary.terms):
             raise InputError("a writer ct2:DIR knows no glossary; allowed: the model's own writer, or no glossary")
 
     def detokenize(self, target: str, tokens: Sequence[int]) -> str:

@@ -129,8 +129,8 @@ class EnglishWriter:
         self._vocabulary = Vocabulary(folder)
 
     def terms(self, glossary: Glossary) -> None:
-        """None; InputError for any term."""
-        if glossary:
+        """None; InputError for any term to be written."""
+        if any(target for _, target in glossary.terms):
             raise InputError("a writer whisper-translate:DIR knows no glossary; allowed: no glossary")
 
     def detokenize(self, target: str, tokens: Sequence[int]) -> str:

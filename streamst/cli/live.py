@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 import ssl
 import time
@@ -39,6 +40,7 @@ def stream(
     contiguous: opt.Contiguous = False,
     policy: opt.Policy = None,
     latency: opt.Latency = None,
+    glossary: opt.Glossary = None,
     realtime: Annotated[bool, typer.Option(help="At a speaker's pace, or as fast as the server allows.")] = True,
     codec: opt.Codec = "pcm16",
     bitrate: opt.Bitrate = None,
@@ -52,6 +54,7 @@ def stream(
     wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
     length_s = known_length_s(file)
     settings = _settings(to, policy, latency, codec, bitrate, speech=output is not None)
+    settings = dataclasses.replace(settings, glossary=read_terms(glossary))
     with Sinks(wanted, length_s) as sinks:
 
         def blocks() -> Iterator[Pcm]:
@@ -97,8 +100,7 @@ def mic(
 
     settings = _settings(to, policy, latency, codec, bitrate, speech=speak)
     terms = read_terms(glossary)
-    if terms and url is not None:
-        raise InputError("--glossary is not sent to a server: leave out --url")
+    settings = dataclasses.replace(settings, glossary=terms)
     number = microphone is not None and microphone.isdecimal()
     recorder = Microphone(int(microphone) if microphone and number else microphone, settings.sample_rate_hz)
     sinks = Sinks(Wanted(srt, bilingual, form=form, quiet=quiet))
@@ -168,7 +170,7 @@ async def converse(
 ) -> None:
     """Send `blocks` to a server and hand what it says to `sinks`; `voice_is_known` is told its speech's rate first."""
     from streamst import client
-    from streamst.server.wire.seam import GoAway, Welcome
+    from streamst.server.wire.seam import Configured, GoAway, Welcome
 
     tls = trust_anybody() if insecure else None
     codec = neural_codec() if settings.codec == "neural" else None
@@ -190,6 +192,9 @@ async def converse(
         elif isinstance(event, Welcome):
             sinks.begin(event.offer.source, settings.target or event.offer.defaults.target or "")
             voice_is_known(16_000 if settings.output_codec != "pcm16" else event.offer.output_sample_rate_hz)
+        elif isinstance(event, Configured):
+            for one in event.left_out:
+                err.print(f"The term {one.entry}, {one.source!r}: {one.reason}", soft_wrap=True, markup=False)
         elif isinstance(event, GoAway):
             err.print(f"The server stops in {event.in_ms / 1000:.0f} s: {event.reason}", soft_wrap=True)
 

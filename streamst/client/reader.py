@@ -14,7 +14,18 @@ from streamst.errors import ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech, Words
 from streamst.server.wire import codes
 from streamst.server.wire.native import unpack_audio
-from streamst.server.wire.seam import Acknowledged, Closed, Configured, Flow, GoAway, Latency, Offer, Settings, Welcome
+from streamst.server.wire.seam import (
+    Acknowledged,
+    Closed,
+    Configured,
+    Flow,
+    GoAway,
+    Latency,
+    LeftOut,
+    Offer,
+    Settings,
+    Welcome,
+)
 from streamst.server.wire.summary import Summary
 
 from .audio import Listening
@@ -103,7 +114,9 @@ class Reader:
                 return self._welcome(fields)
             case "configured":
                 chunk_ms = fields.pop("chunk_ms")
-                return Configured(_known(Settings, fields), chunk_ms)
+                used: dict[str, Any] = fields.pop("glossary", {})
+                left_out = tuple(_known(LeftOut, one) for one in used.get("reasons", ()))
+                return Configured(_known(Settings, fields), chunk_ms, used.get("used", 0), left_out)
             case "ack":
                 return self._acknowledged(fields)
             case "closed":
