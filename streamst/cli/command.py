@@ -20,6 +20,7 @@ from .serve import serve
 from .train import train
 from .translate import translate
 from .view import err, out
+from .wyoming import wyoming
 
 app = typer.Typer(
     name="streamst",
@@ -63,5 +64,5 @@ def _root(
 bench_app.command("codec")(bench_codec)
 app.add_typer(bench_app)
 app.add_typer(codec_app)
-for command in (serve, say, train, translate, mic, stream, listen, models, doctor):
+for command in (serve, say, train, translate, mic, stream, listen, wyoming, models, doctor):
     app.command()(command)

@@ -44,22 +44,22 @@ def say(
         speech_format(output)
     if not words:
         raise InputError("there is nothing to say: TEXT has no words")
-    from streamst.languages.german.spoken import leans
-    from streamst.models.seam import Speak
+    from streamst.models.speak.aloud import Aloud
     from streamst.pipeline import load
 
     with shown("Loading the model"):
         speaker = load(model, device, voice=voice, target=to).voice
     if speaker is None:
         raise InputError(f"model {model!r} has no voice")
-    speaker.speak_all([Speak(tuple(words[:1]), speaker.init_state(), True)])
+    warm = Aloud(speaker)
+    warm.push(words[0])
+    warm.finish()
     pieces: list[np.ndarray] = []
     first_audio_s: float | None = None
-    state = speaker.init_state()
+    aloud = Aloud(speaker, rate)
     started = time.perf_counter()
-    for place, word in enumerate(words):
-        final = place == len(words) - 1 or (word.endswith((".", "!", "?")) and not leans(word))
-        ((pcm, state),) = speaker.speak_all([Speak((word,), state, final, rate)])
+    for word in (*words, None):
+        pcm = aloud.finish() if word is None else aloud.push(f"{word} ")
         if len(pcm) and first_audio_s is None:
             first_audio_s = time.perf_counter() - started
         pieces.append(pcm)
