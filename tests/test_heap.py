@@ -1,12 +1,12 @@
-"""glibc gives large blocks back."""
+"""glibc gives large blocks back, and keeps those that are needed again and again."""
 
 import subprocess
 import sys
 
 import pytest
 
-GROWS = """
-import ctypes, sys
+START = """
+import ctypes, resource, sys
 from pathlib import Path
 from streamst.heap import keep_small
 
@@ -14,19 +14,28 @@ if sys.argv[1] == "small" and not keep_small():
     sys.exit(3)
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
-libc.free(libc.malloc(24 << 20))  # from here on, left alone, glibc takes blocks of this size from its heap
-large = [libc.malloc(4 << 20) for _ in range(8)]
+"""
+GROWS = """
+libc.free(libc.malloc(30 << 20))  # from here on, left alone, glibc takes blocks of this size from its heap
+large = [libc.malloc(20 << 20) for _ in range(2)]
 for block in large:
-    ctypes.memset(block, 1, 4 << 20)
-pin = libc.malloc(1 << 10)  # above them on the heap
+    ctypes.memset(block, 1, 20 << 20)
 for block in large:
     libc.free(block)
 print(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20)
 """
+AGAIN = """
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    block = libc.malloc(4 << 20)
+    ctypes.memset(block, 1, 4 << 20)
+    libc.free(block)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
 
 
-def resident_mib(kind: str) -> int:
-    done = subprocess.run([sys.executable, "-c", GROWS, kind], capture_output=True, text=True, check=False)
+def printed(script: str, kind: str) -> int:
+    done = subprocess.run([sys.executable, "-c", START + script, kind], capture_output=True, text=True, check=False)
     if done.returncode == 3:
         pytest.skip("no glibc here")
     assert done.returncode == 0, done.stderr
@@ -35,4 +44,9 @@ def resident_mib(kind: str) -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_freed_blocks_go_back_to_the_system() -> None:
-    assert resident_mib("small") + 24 < resident_mib("as it is")
+    assert printed(GROWS, "small") + 24 < printed(GROWS, "as it is")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
+def test_blocks_that_are_needed_again_and_again_are_not_fetched_anew_each_time() -> None:
+    assert printed(AGAIN, "small") < 2 * (4 << 20) // 4096
