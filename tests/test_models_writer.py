@@ -1,19 +1,26 @@
 """Greedy decoding step by step is the teacher-forced network, and a committed prefix is kept."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from streamst.errors import ConfigError
+from streamst.models.write.greedy import Draft, write
+from streamst.models.write.lexicon import FLOOR
 from streamst.models.write.network import Writer, WriterConfig
+from streamst.text import Tokenizer
 
 CONFIG = WriterConfig(
     source_tokens=20, target_tokens=30, dim=16, heads=2, memory_layers=1, decoder_layers=2, max_distance=4
 )
 
 
-@pytest.fixture(params=[{}, {"positions": True}, {"positions": True, "shared": True, "source_tokens": 30}], ids=str)
+SHARED = {"positions": True, "shared": True, "source_tokens": 30}
+
+
+@pytest.fixture(params=[{}, {"positions": True}, SHARED], ids=str)
 def writer(request: pytest.FixtureRequest) -> Writer:
     torch.manual_seed(2)
     model = Writer(replace(CONFIG, **request.param)).eval()
@@ -104,3 +111,58 @@ def test_a_prompt_is_a_task_and_the_first_is_the_default() -> None:
 def test_a_writer_without_prompts_has_no_weights_for_them(writer: Writer) -> None:
     assert not [name for name in writer.state_dict() if name.startswith("prompt")]
     assert writer.prompt_number("st:anything") == 0
+
+
+@pytest.fixture
+def counted() -> Writer:
+    """A writer with a lexicon: token n is translated by n + 10, or by n + 11 a third as often."""
+    torch.manual_seed(2)
+    model = Writer(replace(CONFIG, **SHARED, lexicon=2)).eval()
+    assert model.lexicon is not None
+    table = torch.zeros(30, 30)
+    for token in range(3, 18):
+        table[token, token + 10], table[token, token + 11] = 0.75, 0.25
+    model.lexicon.fill(table)
+    return model
+
+
+@torch.no_grad()
+def test_the_lexicon_adds_the_translations_of_what_is_read(counted: Writer) -> None:
+    lexicon = counted.lexicon
+    assert lexicon is not None
+    found = lexicon.of(torch.tensor([5, Tokenizer.end]))
+    assert found[0].nonzero().flatten().tolist() == [15, 16]
+    assert found[1].nonzero().flatten().tolist() == [Tokenizer.end]
+    bias = lexicon(torch.tensor([[0.8, 0.2]]), found)[0]
+    weight = float(lexicon.weight)
+    for token, share in ((15, 0.6), (16, 0.2), (Tokenizer.end, 0.2), (9, 0.0)):
+        assert float(bias[token]) == pytest.approx(weight * math.log(share + FLOOR), rel=1e-5)
+
+
+@torch.no_grad()
+def test_with_a_lexicon_greedy_steps_are_the_teacher_forced_network_alone_and_in_a_batch(counted: Writer) -> None:
+    assert counted.lexicon is not None
+    counted.lexicon.weight.fill_(1.0)
+    rows = [[1, 5, 9, 7, 2], [1, 4, 6]]
+    tokens = torch.tensor([rows[0], [*rows[1], 2, 2]])
+    hidden = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    drafts = [Draft([14, 18], 12, lexical=counted.lexical(one)) for one in tokens]
+    together = write(counted, counted.memory(tokens, hidden), hidden, drafts)
+    for row, draft, found in zip(rows, drafts, together, strict=True):
+        ids, none = torch.tensor([row]), torch.zeros(1, len(row), dtype=torch.bool)
+        memory = counted.memory(ids, none)
+        alone = write(counted, memory, none, [replace(draft, lexical=counted.lexical(ids[0]))])[0]
+        assert alone.tokens == found.tokens
+        assert set(found.tokens) <= {token + more for token in row for more in (10, 11)}
+        inputs = torch.tensor([[1, 14, 18, *alone.tokens]])
+        logits, alignment = counted(memory, none, inputs)
+        logits = logits + counted.lexicon(alignment, counted.lexicon.of(ids))
+        for position, token in enumerate(alone.tokens):
+            scores = logits[0, 2 + position].log_softmax(-1)
+            assert int(scores[2:].argmax()) + 2 == token
+            assert float(scores[token]) == pytest.approx(alone.log_probs[position], abs=1e-4)
+
+
+def test_a_lexicon_is_of_one_vocabulary() -> None:
+    with pytest.raises(ConfigError, match="lexicon 2; allowed: 0, or more with shared = true"):
+        Writer(replace(CONFIG, lexicon=2))

@@ -80,7 +80,7 @@ def written(folder: Path, steps: int = 2) -> Path:
     (folder / "recipe.toml").write_text(
         f"""kind = "text-writer"\noutput = "{folder}/run"
 [model]\nsource_tokens = 340\ntarget_tokens = 340\nshared = true\ndim = 64\nheads = 2\nmemory_layers = 1
-decoder_layers = 2\ndropout = 0.0
+decoder_layers = 2\ndropout = 0.0\nlexicon = 4
 [data]\nexcluded = ["{folder}/test.tsv"]\nvalidation = ["{folder}/pairs.tsv"]\nvalidation_count = 25\nbatch_tokens = 600
 error_share = 0.0\njoined = 0.0\nlabel_smoothing = 0.0
 [[data.corpora]]\npath = "{folder}/pairs.tsv"
@@ -202,14 +202,16 @@ def _tables(path: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_in_pieces_is_cross_entropy(smoothing: float) -> None:
+@pytest.mark.parametrize("biased", [False, True])
+def test_cross_entropy_in_pieces_is_cross_entropy(smoothing: float, biased: bool) -> None:
     torch.manual_seed(0)
-    states, weight = torch.randn(1_100, 16), torch.randn(50, 16)
+    drawn = [torch.randn(1_100, 16), torch.randn(50, 16), *([torch.randn(1_100, 50)] if biased else [])]
     targets = torch.randint(0, 50, (1_100,))
-    found = [states.clone().requires_grad_(), weight.clone().requires_grad_()]
-    right = [states.clone().requires_grad_(), weight.clone().requires_grad_()]
-    ours = projected_cross_entropy(found[0], found[1], targets, smoothing)
-    theirs = F.cross_entropy(right[0] @ right[1].T, targets, label_smoothing=smoothing)
+    found = [one.clone().requires_grad_() for one in drawn]
+    right = [one.clone().requires_grad_() for one in drawn]
+    ours = projected_cross_entropy(found[0], found[1], targets, smoothing, found[2] if biased else None)
+    logits = right[0] @ right[1].T + (right[2] if biased else 0.0)
+    theirs = F.cross_entropy(logits, targets, label_smoothing=smoothing)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     (3 * ours).backward()
     (3 * theirs).backward()

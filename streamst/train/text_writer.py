@@ -85,6 +85,8 @@ class RegistersTask:
         draw = random.Random(seed)
         learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
         self.alignment.learn([(row[draw.random() < data.heard], row[2]) for row in learned])
+        if model.lexicon is not None:
+            model.lexicon.fill(self.alignment.table.view(tokenizer.size, tokenizer.size))
         self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
 
     def batches(self, step: int) -> Iterator[TextBatch]:
@@ -179,9 +181,10 @@ class RegistersTask:
         hidden, targets = batch.hidden.to(device), batch.targets.to(device)
         memory = self.module.memory(batch.source.to(device), hidden)
         said, attention = self.module.decoder_states(memory, hidden, batch.inputs.to(device))
-        known = targets >= 0
+        known, lexicon = targets >= 0, self.module.lexicon
+        bias = None if lexicon is None else lexicon(attention, lexicon.of(batch.source.to(device)))[known]
         entropy = projected_cross_entropy(
-            said[known], self.module.target.weight, targets[known], self.config.label_smoothing
+            said[known], self.module.target.weight, targets[known], self.config.label_smoothing, bias
         )
         found = self.alignment.posterior(batch.source.masked_fill(batch.hidden, -1), batch.targets).to(device)
         guided = found.sum(-1) > 0.5
@@ -197,7 +200,10 @@ class RegistersTask:
             batch = padded([([Tokenizer.begin, *source, Tokenizer.end], []) for source in sources])
             hidden = batch.hidden.to(device)
             memory = self.module.memory(batch.source.to(device), hidden)
-            drafts = [Draft([], 2 * len(source) + 8) for source in sources]
+            drafts = [
+                Draft([], 2 * len(source) + 8, lexical=self.module.lexical(tokens))
+                for source, tokens in zip(sources, batch.source.to(device), strict=True)
+            ]
             found += [self.tokenizer.decode(one.tokens) for one in write(self.module, memory, hidden, drafts)]
         return found
 

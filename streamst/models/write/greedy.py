@@ -25,6 +25,7 @@ class Draft:
     limit: int  # tokens to add at most
     first: Tensor | None = None  # (target_tokens,) True for what may follow the prefix directly; the end always may
     prompt: int = 0  # a place in the writer's prompts
+    lexical: Callable[[Tensor], Tensor] | None = None  # what weights over the memory (1, S) add to the logits (1, V)
     ending: Callable[[Tensor], Tensor] | None = None  # what decoder states (1, 1, D) add to the logit of the end (1, 1)
     steer: Steer | None = None  # changes the log-probabilities of each step
 
@@ -113,7 +114,9 @@ def write(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[
     while True:
         logits = decoder.logits(said)
         for place, row in enumerate(open_rows):
-            ending = drafts[row].ending
+            lexical, ending = drafts[row].lexical, drafts[row].ending
+            if lexical is not None:
+                logits[place] += lexical(weights[place][None])[0]
             if ending is not None:
                 logits[place, Tokenizer.end] += ending(said[place][None, None])[0, 0]
         scores = logits.log_softmax(-1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from streamst.nn.state import State
 from streamst.text import Tokenizer
 
 from .greedy import Continuation, Draft, write
+from .lexicon import Lexicon
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class WriterConfig:
     alignment_layer: int = 1  # decoder layer whose cross-attention is exported, from 0
     shared: bool = False  # one vocabulary and one embedding for source and target
     positions: bool = False  # each token knows its place in its sentence (Vaswani et al. 2017, section 3.5)
+    lexicon: int = 0  # translations of each source token that are kept (`Lexicon`); needs a shared vocabulary
     prompts: tuple[str, ...] = ()  # tasks and target languages that it was trained with: "st:de", "asr:en"; () is one
 
 
@@ -156,6 +159,9 @@ class Writer(nn.Module):
                 f"writer: shared = true with {c.source_tokens} source_tokens and {c.target_tokens} target_tokens; "
                 "a shared vocabulary has one size"
             )
+        if c.lexicon < 0 or (c.lexicon and not c.shared):
+            raise ConfigError(f"writer: lexicon {c.lexicon}; allowed: 0, or more with shared = true")
+        self.lexicon = Lexicon(c.target_tokens, c.lexicon) if c.lexicon else None
         self.source = None if c.shared else nn.Embedding(c.source_tokens, c.dim)
         self.memory_layers = nn.ModuleList(MemoryLayer(c) for _ in range(c.memory_layers))
         self.memory_norm = nn.LayerNorm(c.dim)
@@ -185,7 +191,8 @@ class Writer(nn.Module):
     def forward(
         self, memory: Tensor, hidden: Tensor, inputs: Tensor, prompts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Teacher-forced, inputs (B, T) begin with <begin>: logits (B, T, target_tokens) and alignment (B, T, S).
+        """Teacher-forced, inputs (B, T) begin with <begin>: logits (B, T, target_tokens), what `lexicon` adds left out,
+        and alignment (B, T, S).
 
         prompts: (B,) places in `config.prompts`, None for the first.
         """
@@ -264,6 +271,10 @@ class Writer(nn.Module):
     def logits(self, said: Tensor) -> Tensor:
         """Decoder states (..., D) to (..., target_tokens)."""
         return F.linear(said, self.target.weight)
+
+    def lexical(self, tokens: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """What the lexicon adds to the logits over the memory of `tokens` (S,), by weights over it: `Draft.lexical`."""
+        return None if self.lexicon is None else partial(self.lexicon, found=self.lexicon.of(tokens))
 
     def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int, **wishes: Any) -> Continuation:
         """`write` for one speaker: continue `prefix` over `memory` (1, S, D) by at most `limit` tokens."""

@@ -120,14 +120,18 @@ class WordWriter:
         hidden = torch.arange(tokens.shape[1], device=self.device) >= lengths[:, None]
         memory = self.network.memory(tokens, hidden)
         drafts = [
-            self._draft(one, row[int(length) - 1]) for one, row, length in zip(sources, memory, lengths, strict=True)
+            self._draft(one, row[int(length) - 1], tokens_of)
+            for one, row, length, tokens_of in zip(sources, memory, lengths, tokens, strict=True)
         ]
         written = write(self.network, memory, hidden, drafts)
         rows = zip(sources, memory, lengths, drafts, written, strict=True)
         return [self._hypothesis(one, row[None, : int(n)], draft, found) for one, row, n, draft, found in rows]
 
-    def _draft(self, source: Source, newest: Tensor) -> Draft:
-        """What the policy, the glossary and what was said wish of a decode; newest: the memory's last vector (D,)."""
+    def _draft(self, source: Source, newest: Tensor, tokens: Tensor) -> Draft:
+        """What the policy, the glossary and what was said wish of a decode.
+
+        newest: the memory's last vector (D,); tokens: (S,) of the memory.
+        """
         work, gate = source.work, None
         if work.decoding.mode == "taed" and self.taed is not None and not work.final:
             gate = partial(_gate, self.taed, newest[None], work.decoding.blank_penalty)
@@ -137,6 +141,7 @@ class WordWriter:
             # What was said stays: after it comes a new word, never a piece that would change the last one.
             self._word_starts if work.prefix else None,
             self.network.prompt_number(f"st:{work.target}"),
+            self.network.lexical(tokens),
             gate,
             _steering(source),
         )
