@@ -21,6 +21,7 @@ from streamst.errors import CheckpointError, ConfigError, InputError
 from streamst.inventory import ASSETS
 
 FILE = "model.json"
+DIAL = "dial.json"  # in the folder of a writer that is not the model's own
 FORMAT = 1
 SHIPPED = {"en-de": "translator"}  # models of the package, by name: folders of ASSETS
 KINDS = {  # that a part's folder may be of

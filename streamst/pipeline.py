@@ -17,7 +17,7 @@ from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.errors import InputError
 from streamst.heap import keep_small
-from streamst.model_file import kind_of
+from streamst.model_file import DIAL, kind_of
 from streamst.models.glossary import Pairs, make_glossary
 from streamst.models.quantise import Precision, choose, freeze_writer, prepare
 from streamst.models.seam import Models, Recogniser, Voice, Writer
@@ -146,7 +146,7 @@ def load(
     device = _device(device)
     precise, parts = choose(precision, device), plan(name, recogniser, writer, voice, source, target)
     file = parts.model.file
-    dial = read_dial(parts.model.at(file.dial)) if file.dial and parts.names["writer"] == "own" else {}
+    dial = _dial(parts)
     keep_small()
     if device == "cpu" and threads is not None:
         torch.set_num_threads(threads)
@@ -163,6 +163,15 @@ def load(
     models: Models[Any, Any] = Models(hearing, writing, speaking)
     wire = None if codec is None else NeuralSpeechCodec(codec)
     return Pipeline(file.name, models, wire, dial, usual, file.defaults.latency, parts.names)
+
+
+def _dial(parts: Plan) -> Dial:
+    """What was tuned for the writer: the model's for its own, else a file in the writer's folder."""
+    file, writer = parts.model.file, parts.names["writer"]
+    if writer == "own":
+        return read_dial(parts.model.at(file.dial)) if file.dial else {}
+    path = parts.model.at(file.writers[writer]) / DIAL if writer in file.writers else None
+    return read_dial(path) if path is not None and path.is_file() else {}
 
 
 def _device(device: str) -> str:

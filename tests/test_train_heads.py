@@ -167,6 +167,7 @@ def test_the_gate_s_lattice_is_the_search_s_probabilities(workshop: Path) -> Non
                     torch.zeros(1, read, dtype=torch.bool),
                     said[None],
                     torch.tensor([read < size]),
+                    batch.source[row : row + 1, :read],
                 )
                 table.append(logits[0].log_softmax(-1))
             alpha = torch.full((len(table), len(said)), -torch.inf)  # the textbook recursion

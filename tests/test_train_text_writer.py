@@ -21,12 +21,14 @@ from streamst.models.segment import SegmentConfig
 from streamst.models.write import store
 from streamst.pipeline import load
 from streamst.policies.base import Decoding, Need
+from streamst.policies.catalog import LATENCY_NAMES
 from streamst.policies.wait_k import WaitK
 from streamst.session import Session, SessionOptions
 from streamst.text import Tokenizer, plain_marks, train_tokenizer
 from streamst.train import recipe
 from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.pairs import Corpus, drawn, fits, read_corpora
+from streamst.train.text_gate import task as gate_task
 from streamst.train.text_writer import task
 
 
@@ -106,6 +108,43 @@ def test_what_was_learned_serves_words_as_written_and_as_heard(trained: Path) ->
         found = pen.write_all([Write(heard, 20, (), True, "de", Decoding())])[0]
         assert pen.detokenize("de", found.tokens) == "Das rote Pferd ist hier."
         assert len(found.alignment) == len(found.tokens)
+
+
+def test_a_gate_of_its_own_serves_policies_that_need_one(trained: Path, tmp_path: Path) -> None:
+    written(tmp_path)
+    told = (tmp_path / "recipe.toml").read_text()
+    told = f'base = "{trained}"\n' + told.replace('"text-writer"', '"text-gate"').replace("steps = 2", "steps = 60")
+    model, data = told.index("[model]"), told.index("[data]")
+    (tmp_path / "recipe.toml").write_text(told[:model] + "[model]\njoiner = 16\n" + told[data:])
+    figures = recipe.run(tmp_path / "recipe.toml")
+    assert figures["BLEU"] > 60, figures
+    assert figures["average proportion"] < 0.95, figures  # not all is read before the first word
+    pen, bare = store.load(tmp_path / "run/model"), store.load(trained)
+    assert pen.provides - bare.provides == {"taed", "write-probability"}
+    assert pen.network.lexicon is not None
+    assert bare.network.lexicon is not None
+    for name, value in bare.network.state_dict().items():
+        assert torch.equal(value, pen.network.state_dict()[name]), name
+    heard = tuple(HeardWord(word, 4 * n, 4 * n + 3) for n, word in enumerate(["the", "red", "horse"]))
+    found = pen.write_all([Write(heard, 20, (), False, "de", Decoding(writes=True))])[0]
+    assert len(found.write_probs) == len(found.tokens)
+    assert all(0 <= chance <= 1 for (chance,) in found.write_probs)
+    with pytest.raises(ConfigError, match=r"base = 'nowhere' is not the folder of a text writer"):
+        gate_task({"base": "nowhere"}, "cpu")
+
+
+def test_a_second_writer_has_the_dial_of_its_folder(trained: Path, tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    shutil.copytree(trained, tmp_path / "model/pen")
+    told = json.loads((tmp_path / "model/model.json").read_text())
+    told["writers"]["pen"] = "pen"
+    (tmp_path / "model/model.json").write_text(json.dumps(told))
+    assert not load(str(tmp_path / "model"), writer="pen").dial
+    one = {"policy": "wait-k", "chunk_ms": 640, "params": {"k": 4}}
+    dial = {"en-de": dict.fromkeys(LATENCY_NAMES, one)}
+    (tmp_path / "model/pen/dial.json").write_text(json.dumps(dial))
+    assert load(str(tmp_path / "model"), writer="pen").dial["en-de"]["low"].params == {"k": 4}
+    assert not load(str(tmp_path / "model"), writer="own").dial
 
 
 @pytest.mark.parametrize("precision", ["float32", "frozen"])

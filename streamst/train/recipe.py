@@ -17,6 +17,7 @@ KINDS = {
     "listener": "streamst.train.listener",
     "writer": "streamst.train.writer",
     "text-writer": "streamst.train.text_writer",
+    "text-gate": "streamst.train.text_gate",
     "translator": "streamst.train.translator",
     "heads": "streamst.train.heads",
     "taed": "streamst.train.taed",
@@ -30,13 +31,17 @@ TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their
     "listener": ("model", "data", "loss", "validation"),
     "writer": ("model", "data"),
     "text-writer": ("model", "data"),
+    "text-gate": ("model", "data", "loss"),
     "translator": ("data", "text", "join", "search"),
     "heads": ("heads", "data", "loss", "validation"),
     "taed": ("model", "data", "loss"),
     "codec": ("model", "data", "losses"),
     "whisper": ("data", "loss"),
 }
-PATHS = {"translator": ("listener", "writer"), "whisper": ("package",), "heads": ("base",), "taed": ("base",)}
+PATHS = {
+    "translator": ("listener", "writer"), "whisper": ("package",), "heads": ("base",), "taed": ("base",),
+    "text-gate": ("base",),
+}  # fmt: skip
 OPTIONAL = {"listener": ("text", "base"), "translator": ("words", "parts")}  # a listener needs one of its two
 SHIPPED = Path(__file__).parent / "recipes"
 

@@ -19,6 +19,7 @@ from streamst.config import from_dict
 from streamst.languages.english import spoken_english
 from streamst.models.heads import Heads
 from streamst.models.translator import SpeechTranslator
+from streamst.models.write.network import Writer
 from streamst.models.write.taed import Taed, TaedConfig
 from streamst.text import Tokenizer
 from streamst.train.base import base_translator, save
@@ -52,30 +53,7 @@ class TaedTask:
     def loss(self, batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Negative log-likelihood of the target over every way to take turns at reading and saying, a target token."""
         stride = random.Random(17 * step).choice(self.config.strides)
-        device = self.writer.target.weight.device
-        sizes = (~batch.hidden).sum(1).tolist()  # <begin>, tokens, <end>
-        rows, moments, known = [], [], []
-        for row, size in enumerate(sizes):
-            points = [*range(1 + stride, size - 1, stride), size - 1, size]
-            rows += [row] * len(points)
-            moments += list(range(len(points)))
-            known += points
-        row, moment, read = (torch.tensor(x, device=device) for x in (rows, moments, known))
-        source, inputs = batch.source.to(device), batch.inputs.to(device)
-        hidden = torch.arange(source.shape[1], device=device)[None] >= read[:, None]
-        labels = (batch.targets >= 0).sum(1).to(device) - 1
-        frames = torch.bincount(row, minlength=len(sizes))
-        memory = self.writer.memory(source[row], hidden)
-        is_open = moment < frames[row] - 1
-        logits = self.taed.logits(self.writer, memory, hidden, inputs[row], is_open)
-        said, once = inputs[:, 1:], torch.ones(len(row), dtype=torch.long)
-        blank, label = emissions(logits[:, None], said[row], once, labels[row], Tokenizer.end)
-        early = frames[row] / 2 - moment
-        label = label + self.config.delay_penalty * early[:, None, None]
-        shape = len(sizes), int(frames.max())
-        whole = [x.new_zeros(*shape, x.shape[2]).index_put((row, moment), x[:, 0]) for x in (blank, label)]
-        loss = lattice_loss(whole[0], whole[1], frames, labels).sum() / (labels + 1).sum()
-        return loss, {"moments": float(len(row)) / len(sizes)}
+        return reading_loss(self.taed, self.writer, batch, stride, self.config.delay_penalty)
 
     def validate(self) -> dict[str, float]:
         """BLEU of reading token by token, and the share of the source that was read when a target token was said."""
@@ -92,22 +70,9 @@ class TaedTask:
             "average proportion": sum(shares) / max(1, len(shares)),
         }
 
-    @torch.no_grad()
     def simulate(self, tokens: list[int], blank_penalty: float = 0.0) -> tuple[list[int], list[int]]:
-        """Target tokens said while `tokens` are read one by one, and how many were read at each."""
-        said: list[int] = []
-        read: list[int] = []
-        device = self.writer.target.weight.device
-        for size in range(1, len(tokens) + 2):
-            closed = size == len(tokens) + 1
-            ids = torch.tensor([[Tokenizer.begin, *tokens[:size], *([Tokenizer.end] if closed else [])]], device=device)
-            memory = self.writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool))
-            newest = memory[:, -1]
-            gate = None if closed else (lambda x, newest=newest: self.taed(newest, x) - blank_penalty)
-            found = self.writer.greedy(memory, said, 2 * len(tokens) + 8 - len(said), ending=gate)
-            said += found.tokens
-            read += [min(size, len(tokens))] * len(found.tokens)
-        return said, read
+        """See `read_and_said`."""
+        return read_and_said(self.taed, self.writer, tokens, blank_penalty)
 
     def export(self, directory: Path) -> None:
         """Write the whole translator, with the gate and the writer."""
@@ -120,6 +85,60 @@ class TaedTask:
             heads.to(old.device), old.search,
         )  # fmt: skip
         save(made, directory)
+
+
+def reading_loss(
+    taed: Taed, writer: Writer, batch: TextBatch, stride: int, delay_penalty: float
+) -> tuple[Tensor, dict[str, float]]:
+    """Negative log-likelihood of the target over every way to take turns at reading and saying, a target token.
+
+    stride: source tokens read at a time; delay_penalty: see `TaedLossConfig`.
+    """
+    device = writer.target.weight.device
+    sizes = (~batch.hidden).sum(1).tolist()  # <begin>, tokens, <end>
+    rows, moments, known = [], [], []
+    for row, size in enumerate(sizes):
+        points = [*range(1 + stride, size - 1, stride), size - 1, size]
+        rows += [row] * len(points)
+        moments += list(range(len(points)))
+        known += points
+    row, moment, read = (torch.tensor(x, device=device) for x in (rows, moments, known))
+    source, inputs = batch.source.to(device), batch.inputs.to(device)
+    hidden = torch.arange(source.shape[1], device=device)[None] >= read[:, None]
+    labels = (batch.targets >= 0).sum(1).to(device) - 1
+    frames = torch.bincount(row, minlength=len(sizes))
+    memory = writer.memory(source[row], hidden)
+    is_open = moment < frames[row] - 1
+    logits = taed.logits(writer, memory, hidden, inputs[row], is_open, source[row])
+    said, once = inputs[:, 1:], torch.ones(len(row), dtype=torch.long)
+    blank, label = emissions(logits[:, None], said[row], once, labels[row], Tokenizer.end)
+    early = frames[row] / 2 - moment
+    label = label + delay_penalty * early[:, None, None]
+    shape = len(sizes), int(frames.max())
+    whole = [x.new_zeros(*shape, x.shape[2]).index_put((row, moment), x[:, 0]) for x in (blank, label)]
+    loss = lattice_loss(whole[0], whole[1], frames, labels).sum() / (labels + 1).sum()
+    return loss, {"moments": float(len(row)) / len(sizes)}
+
+
+@torch.no_grad()
+def read_and_said(
+    taed: Taed, writer: Writer, tokens: list[int], blank_penalty: float = 0.0
+) -> tuple[list[int], list[int]]:
+    """Target tokens said while `tokens` are read one by one, and how many were read at each."""
+    said: list[int] = []
+    read: list[int] = []
+    device = writer.target.weight.device
+    for size in range(1, len(tokens) + 2):
+        closed = size == len(tokens) + 1
+        ids = torch.tensor([[Tokenizer.begin, *tokens[:size], *([Tokenizer.end] if closed else [])]], device=device)
+        memory = writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool))
+        newest = memory[:, -1]
+        gate = None if closed else (lambda x, newest=newest: taed(newest, x) - blank_penalty)
+        limit = max(0, 2 * len(tokens) + 8 - len(said))
+        found = writer.greedy(memory, said, limit, ending=gate, lexical=writer.lexical(ids[0]))
+        said += found.tokens
+        read += [min(size, len(tokens))] * len(found.tokens)
+    return said, read
 
 
 def task(recipe: dict[str, object], device: str) -> Task:

@@ -85,8 +85,6 @@ class RegistersTask:
         draw = random.Random(seed)
         learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
         self.alignment.learn([(row[draw.random() < data.heard], row[2]) for row in learned])
-        if model.lexicon is not None:
-            model.lexicon.fill(self.alignment.table.view(tokenizer.size, tokenizer.size))
         self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
 
     def batches(self, step: int) -> Iterator[TextBatch]:
@@ -254,4 +252,7 @@ def task(recipe: dict[str, Any], device: str) -> Task:
         lines = [text for p in pairs for text in (p.english, p.heard, p.german, p.german)]
         tokenizer = train_tokenizer(lines, config.target_tokens, path, digits=True, fallback=True)
     torch.manual_seed(1)
-    return RegistersTask(Writer(config), tokenizer, pairs, data, seed=1)
+    made = RegistersTask(Writer(config), tokenizer, pairs, data, seed=1)
+    if made.module.lexicon is not None:
+        made.module.lexicon.fill(made.alignment.table.view(tokenizer.size, tokenizer.size))
+    return made

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import nn
+
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import CheckpointError, ConfigError
 from streamst.text import Tokenizer, plain_marks
 
 from .network import Writer, WriterConfig
+from .taed import Taed, TaedConfig
 from .writer import WordWriter
 
 KIND, TOKENS = "text-writer", "tokens.model"
@@ -23,11 +26,13 @@ class TextWriterConfig:
     writer: WriterConfig = field(default_factory=WriterConfig)
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
+    taed: TaedConfig | None = None  # the gate, where it has one
 
 
-def save(folder: Path, network: Writer, tokenizer: Tokenizer) -> None:
-    """Write a network and its vocabulary to `folder`."""
-    checkpoint.save(folder, KIND, to_dict(TextWriterConfig(network.config)), network)
+def save(folder: Path, network: Writer, tokenizer: Tokenizer, taed: Taed | None = None) -> None:
+    """Write a network, its vocabulary, and its gate where it has one, to `folder`."""
+    config = TextWriterConfig(network.config, taed=None if taed is None else taed.config)
+    checkpoint.save(folder, KIND, to_dict(config), _together(network, taed))
     (folder / TOKENS).write_bytes(tokenizer.model.read_bytes())
 
 
@@ -45,10 +50,14 @@ def load(folder: Path, device: str = "cpu") -> WordWriter:
         raise CheckpointError(
             f"{tokenizer.model} has {tokenizer.size} tokens; the writer beside it has {config.writer.target_tokens}"
         )
-    network = Writer(config.writer).eval().requires_grad_(False)
-    checkpoint.load_weights(folder, network)
-    spoken = (config.source, config.targets)
-    return WordWriter(network.to(device), tokenizer, tokenizer, spoken, spelling=plain_marks)
+    network = Writer(config.writer)
+    taed = None if config.taed is None else Taed(config.taed)
+    checkpoint.load_weights(folder, _together(network, taed).eval().requires_grad_(False).to(device))
+    return WordWriter(network, tokenizer, tokenizer, (config.source, config.targets), taed, plain_marks)
+
+
+def _together(network: Writer, taed: Taed | None) -> nn.Module:
+    return network if taed is None else nn.ModuleDict({"writer": network, "taed": taed})
 
 
 def _config(folder: Path) -> TextWriterConfig:

@@ -43,23 +43,30 @@ class Taed(nn.Module):
         """newest: (B, dim) the memory's last vector; said: (B, U, dim) decoder states; (B, U)."""
         return self.out(torch.tanh(self.newest(newest)[:, None] + self.said(said)))[..., 0]
 
-    def logits(self, writer: Writer, memory: Tensor, hidden: Tensor, inputs: Tensor, open_source: Tensor) -> Tensor:
+    def logits(
+        self, writer: Writer, memory: Tensor, hidden: Tensor, inputs: Tensor, open_source: Tensor, source: Tensor
+    ) -> Tensor:
         """Teacher-forced logits (B, U + 1, target_tokens), `<end>` being blank where `open_source` (B,) is True.
 
-        memory: (B, S, dim) and hidden: (B, S) as for the writer; inputs: (B, U + 1) from `<begin>` on.
+        memory: (B, S, dim), hidden: (B, S) as for the writer, source: (B, S) its tokens; inputs: (B, U + 1) from
+        `<begin>` on.
         """
-        said, _ = writer.decoder_states(memory, hidden, inputs)
+        said, attention = writer.decoder_states(memory, hidden, inputs)
         rows = torch.arange(len(memory), device=memory.device)
         newest = memory[rows, (~hidden).sum(1) - 1]
         gate = self(newest, said) * open_source[:, None]
-        return F.linear(said, writer.target.weight) + F.pad(
-            gate[..., None], (Tokenizer.end, writer.config.target_tokens - Tokenizer.end - 1)
-        )
+        logits = F.linear(said, writer.target.weight)
+        if writer.lexicon is not None:
+            logits = logits + writer.lexicon(attention, writer.lexicon.of(source))
+        return logits + F.pad(gate[..., None], (Tokenizer.end, writer.config.target_tokens - Tokenizer.end - 1))
 
-    def write_probability(self, writer: Writer, memory: Tensor, prefix: list[int]) -> list[float]:
-        """How probable it is to say, not to read on, before each of the tokens `prefix` and after the last."""
+    def write_probability(self, writer: Writer, memory: Tensor, prefix: list[int], source: Tensor) -> list[float]:
+        """How probable it is to say, not to read on, before each of the tokens `prefix` and after the last.
+
+        memory: (1, S, dim) of the tokens `source` (S,).
+        """
         inputs = torch.tensor([[Tokenizer.begin, *prefix]], device=memory.device)
         hidden = torch.zeros(1, memory.shape[1], dtype=torch.bool, device=memory.device)
         everywhere = torch.ones(1, dtype=torch.bool, device=memory.device)
-        blank = self.logits(writer, memory, hidden, inputs, everywhere).softmax(-1)[0, :, Tokenizer.end]
+        blank = self.logits(writer, memory, hidden, inputs, everywhere, source[None]).softmax(-1)[0, :, Tokenizer.end]
         return (1 - blank).tolist()

@@ -124,8 +124,11 @@ class WordWriter:
             for one, row, length, tokens_of in zip(sources, memory, lengths, tokens, strict=True)
         ]
         written = write(self.network, memory, hidden, drafts)
-        rows = zip(sources, memory, lengths, drafts, written, strict=True)
-        return [self._hypothesis(one, row[None, : int(n)], draft, found) for one, row, n, draft, found in rows]
+        rows = zip(sources, memory, ids, drafts, written, strict=True)
+        return [
+            self._hypothesis(one, row[None, : len(tokens_of)], tokens_of.to(self.device), draft, found)
+            for one, row, tokens_of, draft, found in rows
+        ]
 
     def _draft(self, source: Source, newest: Tensor, tokens: Tensor) -> Draft:
         """What the policy, the glossary and what was said wish of a decode.
@@ -146,8 +149,8 @@ class WordWriter:
             _steering(source),
         )
 
-    def _hypothesis(self, source: Source, memory: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
-        """What was found, with where each token was read from."""
+    def _hypothesis(self, source: Source, memory: Tensor, ids: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
+        """What was found, with where each token was read from. memory: (1, S, D) of the tokens `ids` (S,)."""
         work, tokens = source.work, found.tokens
         inner = found.attention[:, 1 : len(source.tokens) + 1]
         alignment = tuple(source.tokens[i].last for i in inner.argmax(1).tolist()) if tokens else ()
@@ -156,7 +159,8 @@ class WordWriter:
         ends = self.target_tokenizer.word_ends(tokens, finished)
         writes: tuple[tuple[float, ...], ...] = ()
         if self.taed is not None and work.decoding.writes and not work.final:
-            chances = self.taed.write_probability(self.network, memory, [*work.prefix, *tokens])[len(work.prefix) : -1]
+            chances = self.taed.write_probability(self.network, memory, [*work.prefix, *tokens], ids)
+            chances = chances[len(work.prefix) : -1]
             writes = tuple((chance,) for chance in chances)
         attention = _over_frames(inner, source) if work.decoding.attention and tokens else ()
         return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
