@@ -43,8 +43,9 @@ class _Projected(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None, Tensor | None]:  # type: ignore[override]
-        states, weight, bias = (None if g is None else g * slope.to(g.dtype) for g in ctx.saved_tensors)
-        return states, weight, None, None, bias
+        states_grad, weight_grad, bias_grad = ctx.saved_tensors
+        bias = None if bias_grad is None else bias_grad * slope
+        return states_grad * slope.to(states_grad.dtype), weight_grad * slope.to(weight_grad.dtype), None, None, bias
 
 
 def projected_cross_entropy(
