@@ -21,7 +21,7 @@ from streamst.train.human import load
 from streamst.train.listener import ListenerLossConfig, ListenerTask, ValidationConfig
 from streamst.train.manifest import read_manifest
 from streamst.train.speech import PHONEMES, SpeechBatches, SpeechDataConfig
-from streamst.train.synthesis import Take, plan, read_pairs, speak
+from streamst.train.synthesis import Take, plan, read_pairs, speak, spoken_set
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*DynamicBucketingSampler.*:UserWarning")
 
@@ -215,3 +215,18 @@ def test_the_shipped_test_set_has_two_hundred_sentences_of_one_german_each() -> 
 def test_a_voice_that_festival_lacks_is_named_with_the_package_that_has_one() -> None:
     with pytest.raises(UnavailableError, match=r"festival has no voice 'nobody': apt-get install festvox"):
         speak(Take("nobody-1", "Good morning.", "Guten Morgen.", "festival", "nobody"))
+
+
+FESTIVAL = Path("/usr/share/festival/voices/us/cmu_us_slt_arctic_hts")
+
+
+@pytest.mark.skipif(not FESTIVAL.is_dir(), reason="festival's voice festvox-us-slt-hts is not installed")
+def test_the_test_set_is_spoken_by_festival_and_its_manifest_says_how_long_each_sentence_is(tmp_path: Path) -> None:
+    pairs = read_pairs(prepare.SHIPPED / "testset.tsv")[:2]
+    manifest = spoken_set(pairs, tmp_path, workers=1)
+    head, *rows = (line.split("\t") for line in manifest.read_text(encoding="utf-8").splitlines())
+    assert [(row[head.index("text")], row[head.index("translation")]) for row in rows] == list(pairs)
+    for row in rows:
+        pcm = read_audio(manifest.parent / row[head.index("path")])
+        assert abs(pcm).max() > 0.05
+        assert len(pcm) / 16_000 == pytest.approx(float(row[head.index("duration_s")]), abs=0.01)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .cases import ending
+from .cases import DETERMINERS, ending
 from .measures import measured
-from .nouns import MONTHS_SHORT, gender
+from .nouns import MONTHS_SHORT, gender, month
 from .place import Place, Said
 from .spelling import spelled
 
@@ -37,7 +37,15 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "dipl.-ing": "Diplom-Ingenieur", "dipl.-kfm": "Diplom-Kaufmann", "dipl.-psych": "Diplom-Psychologe",
     "dipl.-inf": "Diplom-Informatiker", "dipl.-phys": "Diplom-Physiker", "dipl.-chem": "Diplom-Chemiker",
     "dipl.-volksw": "Diplom-Volkswirt", "dipl.-betriebsw": "Diplom-Betriebswirt", "dr.-ing": "Doktor-Ingenieur",
-    "b.a": "beh-ah", "m.a": "emm-ah",
+    "b.a": "beh-ah", "m.a": "emm-ah", "m.sc": "Master of Science", "b.sc": "Bachelor of Science",
+    "ph.d": "peh-hah-deh", "ll.m": "Master of Laws", "ll.b": "Bachelor of Laws", "inh": "Inhaber", "fam": "Familie",
+    "kto": "Konto", "z.h": "zu Händen", "i.s.d": "im Sinne des", "i.v.m": "in Verbindung mit", "bsp": "Beispiel",
+    "bspe": "Beispiele", "zit": "zitiert", "übers": "Übersetzer", "ltg": "Leitung", "gegr": "gegründet",
+    "ggü": "gegenüber", "ausschl": "ausschließlich", "ausg": "Ausgabe", "vors": "Vorsitzender", "hptst": "Hauptstadt",
+    "i.b": "im Breisgau", "i.br": "im Breisgau", "i.g": "in Gründung", 
+    "mult": "multiplex", "dres": "Doktores", "i.d.f": "in der Fassung",
+    "az": "Aktenzeichen",
+    "drs": "Drucksache", "bgbl": "Bundesgesetzblatt",
 }  # fmt: skip
 CLOSING = {  # a sentence may end with these
     "o.k": "okay", "u.e": "unseres Erachtens", "d.j": "dieses Jahres", "d.m": "dieses Monats", "a.m": "am Main",
@@ -67,7 +75,15 @@ CLOSING = {  # a sentence may end with these
     "mill": "Millionen", "tägl": "täglich", "monatl": "monatlich", "jährl": "jährlich", "wöchentl": "wöchentlich",
     "stündl": "stündlich", "ver": "Version", "whg": "Wohnung", "temp": "Temperatur", "fa": "Firma", "jg": "Jahrgang",
     "abt": "Abteilung", "bj": "Baujahr", "anz": "Anzahl", "pkt": "Punkte", "pers": "Personen", "einw": "Einwohner",
-    "univ": "Universität", "o.b": "ohne Befund",
+    "univ": "Universität", "o.b": "ohne Befund", "d.ä": "der Ältere", "nachf": "Nachfolger", "m.ü.m": "Meter über Meer",
+    "m.ü.nn": "Meter über Normalnull", "nachm": "nachmittags", "sen": "senior", "v.l": "von links", "v.r": "von rechts",
+    "zzt": "zurzeit", "ztr": "Zentner", "o.j": "ohne Jahr", "o.o": "ohne Ort", "u.ä.m": "und ähnliches mehr",
+    "k.a": "keine Angabe", "e.k": "eingetragener Kaufmann", "b.a.w": "bis auf Weiteres",
+    "r.k": "römisch-katholisch", "verst": "verstorben", "gesch": "geschieden", "led": "ledig", "abf": "Abfahrt",
+    "ank": "Ankunft", "mtl": "monatlich", "jhrl": "jährlich", "p.p": "pro Person", "p.m": "pro Monat",
+    "mitgl": "Mitglieder", "tgl": "täglich", "spez": "speziell", "jhs": "Jahrhunderts", "pck": "Päckchen",
+    "o.b.d.a": "ohne Beschränkung der Allgemeinheit", "q.e.d": "was zu beweisen war", "i.allg": "im Allgemeinen",
+    "n.j": "nächsten Jahres", "s.e": "seines Erachtens", "zz": "zurzeit",
 }  # fmt: skip
 ADJECTIVES = {  # end as their place asks
     "sog": "sogenannt", "o.g": "oben genannt", "s.g": "so genannt", "ehem": "ehemalig", "allg": "allgemein",
@@ -75,12 +91,16 @@ ADJECTIVES = {  # end as their place asks
     "städt": "städtisch", "röm": "römisch", "hl": "heilig", "entspr": "entsprechend", "kgl": "königlich", "dt":
     "deutsch", "engl": "englisch", "franz": "französisch", "ital": "italienisch", "amerik": "amerikanisch",
     "europ": "europäisch", "österr": "österreichisch", "schweiz": "schweizerisch", "tägl": "täglich",
+    "lfd": "laufend", "stv": "stellvertretend", "stellv": "stellvertretend", "nördl": "nördlich", "südl": "südlich",
+    "östl": "östlich", "westl": "westlich", "öffentl": "öffentlich", "wiss": "wissenschaftlich", "gesetzl":
+    "gesetzlich", "männl": "männlich", "weibl": "weiblich", "unbek": "unbekannt", "zusätzl": "zusätzlich", "gew":
+    "gewöhnlich", "durchschnittl": "durchschnittlich", "wirtsch": "wirtschaftlich",
 }  # fmt: skip
 ABBREVIATIONS = LEADING | CLOSING | ADJECTIVES
 _NUMBERING = frozenset({"art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"})  # numbers
 _ALSO_WORDS_TEXT = """
 art max fr st hg med nat co verf gem ver zus jur phil bes mill temp ing lt wg fa bio hl rer pl zw tab abt geb anz allg
-gest f abs
+gest f abs sen gesch led inh fam ausg vors übers zit spez gew
 """
 _ALSO_WORDS = frozenset(_ALSO_WORDS_TEXT.split())  # "Das ist Max.": only abbreviations where something follows them
 _NAMES = frozenset({"Max", "Bio", "Med", "Nat", "Jur", "Phil", "Rer"})  # written so they are no abbreviations
@@ -91,6 +111,9 @@ _WITHOUT_DOT = frozenset(_WITHOUT_DOT_TEXT.split())
 _ENUMERATION = frozenset({"usw", "etc", "u.s.w", "u.v.m", "u.v.a", "u.a.m", "u.v.a.m", "o.ä", "u.ä", "u.dgl"})
 # after these a capital begins a sentence, a noun's as well
 _PARTED = tuple(key for key in ABBREVIATIONS if "." in key and "-" not in key)
+_SEE = frozenset(
+    {"s", "abb", "kap", "tab", "anm", "abschn", "oben", "unten", "dort", "hierzu", "dazu", "anlage", "auch"}
+)
 _LAW = frozenset({"abs", "absatz", "§", "§§", "art", "artikel"})
 
 
@@ -106,14 +129,16 @@ def abbreviation(place: Place) -> Said | None:
     low = re.sub(r"\s", "", place.low)
     if re.fullmatch("ff?", low) and place.nearest[-1:].isdigit():
         return "folgende", not place.dotted or place.sentence_follows
+    if low == "m/w/d":
+        return "männlich weiblich divers", True
     if not (place.dotted or "." in low):
         return (ABBREVIATIONS[low], True) if low in _WITHOUT_DOT else None
-    return _by_neighbours(place, low) or _compound(place, low) or _listed(place, low)
+    return _by_neighbours(place, low) or _of_people(place, low) or _compound(place, low) or _listed(place, low)
 
 
 def _by_neighbours(place: Place, low: str) -> Said | None:
     """Of those that mean one thing or another, or nothing, by the words beside them."""
-    if low in MONTHS_SHORT and not place.last and (place.nearest.isdigit() or re.fullmatch("[0-9]{4}", place.after)):
+    if low in MONTHS_SHORT and _dated(place):
         return MONTHS_SHORT[low], place.sentence_follows
     if low == "s" and place.after[:1].isdigit():
         return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
@@ -121,11 +146,52 @@ def _by_neighbours(place: Place, low: str) -> Said | None:
         return "Franken", place.sentence_follows
     if low == "min" and place.after[:1].isdigit() and not measured(place.nearest):
         return "mindestens", False
+    if low == "s" and place.dotted and place.after.lower() in _SEE:
+        return "siehe", False
+    if low == "v" and place.dotted and re.fullmatch(r"[0-9]{1,2}\.\S*", place.following or ""):
+        return "vom", False
+    if low == "allg" and place.nearest == "im":
+        return "Allgemeinen", place.sentence_follows
     if place.core == "u" and place.dotted and not place.last:
         return "und", False
     if place.core.replace(" ", "") == "a.d" and place.noun_follows:
         return "an der", False
     return None
+
+
+def _dated(place: Place) -> bool:
+    """A month in short after its day or before its year: 5. Dez., Dez. 2020."""
+    day = place.written[-1] if place.written else ""
+    if place.last:
+        return re.fullmatch(r"[0-9]{1,2}\.", day) is not None
+    return place.nearest.isdigit() or re.fullmatch("[0-9]{4}", place.after) is not None
+
+
+def _of_people(place: Place, low: str) -> Said | None:
+    """What stands beside names, and means something else elsewhere."""
+    named = bool(place.written) and place.written[-1][:1].isupper()
+    if low in {"hrsg", "hg"} and place.after == "von":
+        return "herausgegeben", False
+    if low == "pp" and place.nearest == "etc":
+        return "peh peh", True
+    if low == "em" and place.dotted and place.nearest in {"prof", "professor"}:
+        return "emeritus", place.sentence_follows
+    if low == "geb" and place.noun_follows and not month(place.after) and place.nearest not in {"am", "ist", "wurde"}:
+        return "geborene", False
+    if low == "vorm" and (place.nearest == "uhr" or place.nearest[-1:].isdigit()):
+        return "vormittags", place.sentence_follows
+    if low in {"jun", "sen"} and place.dotted and named:
+        return {"jun": "junior", "sen": "senior"}[low], place.sentence_follows
+    if low == "d.j" and named and not _in_a_year(place.nearest):
+        return "der Jüngere", place.sentence_follows
+    return None
+
+
+def _in_a_year(word: str) -> bool:
+    """What "d. J." may belong to when it says a year: Ende Mai d. J."""
+    return (
+        bool(month(word)) or re.search("jahr|sommer|herbst|winter|frühling|quartal|anfang|ende|mitte", word) is not None
+    )
 
 
 def _compound(place: Place, low: str) -> Said | None:
@@ -140,6 +206,8 @@ def _compound(place: Place, low: str) -> Said | None:
 def _listed(place: Place, low: str) -> Said | None:
     if low in ADJECTIVES and place.noun_follows and not place.sentence_follows:
         found = ending(place.before, place.after.lower(), True)
+        if re.fullmatch(".+(?:ender|neter)", place.after) and place.nearest not in DETERMINERS:
+            return f"{ADJECTIVES[low]}er", False  # stellvertretender Vorsitzender
         return ADJECTIVES[low] + (found if place.before or gender(place.after) else "e"), False
     if low in ABBREVIATIONS and _meant(place, low):
         return ABBREVIATIONS[low], place.last or (low in CLOSING and _ends(place, low))
@@ -151,7 +219,7 @@ def _listed(place: Place, low: str) -> Said | None:
 def _known(text: str) -> bool:
     """Whether "u. v. m." is an abbreviation or begins one. Initials of people have capitals: U. A. Müller."""
     compact = re.sub(r"\s|[^\w.]+$", "", text).rstrip(".")
-    if compact[:1].isupper() and compact[2:3].isupper() and compact != "Z.B":
+    if compact[:1].isupper() and compact[2:3].isupper() and compact not in {"Z.B", "M.Sc", "B.Sc"}:
         return False
     low = compact.lower()
     return any(key == low or key.startswith(f"{low}.") for key in _PARTED)

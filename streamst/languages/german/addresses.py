@@ -5,12 +5,24 @@ from __future__ import annotations
 import re
 
 from .dates import NOT_DATED
+from .groups import TELEPHONE
 from .numbers import cardinal
 from .place import Place, Said
+from .spelling import spelled
 
 _VERSIONED = NOT_DATED | {
     "windows", "python", "android", "ios", "web", "industrie", "software", "usb", "release", "bluetooth",
 }  # fmt: skip
+_TOWNS_TEXT = """
+berlin hamburg münchen köln frankfurt stuttgart düsseldorf leipzig dortmund essen bremen dresden hannover nürnberg
+duisburg bochum wuppertal bielefeld bonn münster mannheim karlsruhe augsburg wiesbaden gelsenkirchen mönchengladbach
+braunschweig aachen chemnitz kiel halle magdeburg krefeld freiburg mainz lübeck erfurt oberhausen rostock kassel hagen
+saarbrücken potsdam hamm ludwigshafen oldenburg osnabrück leverkusen darmstadt heidelberg solingen regensburg paderborn
+ingolstadt würzburg fürth wolfsburg ulm heilbronn pforzheim göttingen bottrop koblenz trier jena erlangen cottbus gera
+schwerin weimar bamberg bayreuth passau konstanz tübingen marburg gießen fulda
+"""
+_TOWNS = frozenset(_TOWNS_TEXT.split())
+_WINDS = {"N": "Nord", "S": "Süd", "O": "Ost", "E": "Ost", "W": "West"}
 _SCHEME = re.compile("(?:https?|ftp|wss?)://", re.IGNORECASE)
 _NAMES = {".": "Punkt", "/": "Schrägstrich", "@": "ät", "_": "Unterstrich", "?": "Fragezeichen", "=": "gleich",
           "&": "und", "#": "Raute", "~": "Tilde", ":": "Doppelpunkt", "%": "Prozent", "+": "plus"}  # fmt: skip
@@ -27,6 +39,25 @@ def address(place: Place) -> Said | None:
         return core.replace(".", " "), True  # two sentences without a blank between them
     parts = re.findall(r"[0-9]+|[^\W\d_]+(?:-[^\W\d_]+)*|.", core.rstrip("/"))
     return " ".join(_part(part) for part in parts), True
+
+
+def postcode(place: Place) -> Said | None:
+    """D-10115, 01067 Dresden and 10115 Berlin: digit by digit."""
+    found = re.fullmatch("(?:(D|DE|A|AT|CH)-)?([0-9]{4,5})", place.core)
+    if found is None or place.nearest in TELEPHONE:
+        return None
+    country, digits = found.groups()
+    if not (country or (len(digits) == 5 and place.after.lower() in _TOWNS)):
+        return None
+    return " ".join([*([spelled(country)] if country else []), *(cardinal(int(digit)) for digit in digits)]), True
+
+
+def coordinate(place: Place) -> Said | None:
+    """52° 31' N: minutes and winds, no newtons."""
+    before = place.written[-1] if place.written else ""
+    if place.core in _WINDS and re.search("[0-9](?:°|['\"]+)$", before):
+        return _WINDS[place.core], True
+    return (f"{_number(place.core)} Minuten", True) if place.core.isdigit() and before.endswith("°") else None
 
 
 def dotted_number(place: Place) -> Said | None:

@@ -62,7 +62,7 @@ def ending(before: tuple[str, ...], after: str, noun_follows: bool, dated: bool 
     kind = "m" if dated else gender(after) if noun_follows else ""
     if not noun_follows and not dated and (copied := _adjective_ending(after)):
         return copied
-    if nearest in WEAK_N:
+    if nearest in WEAK_N or nearest == "v":  # v. 5. bis 7. Mai
         return "en"
     if noun_follows and ((nearest in _DIE and plural(after)) or (nearest in DER and surely_plural(after))):
         return "en"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from .cases import DETERMINERS, PREPOSITIONS, ending
-from .nouns import DAYS, MONTHS
-from .numbers import cardinal, counted, ordinal, year
+from .nouns import DAYS, MONTHS, month
+from .numbers import NUMBER, amount, cardinal, counted, ordinal, year
 from .place import Place, Said
 from .units import unit
 
@@ -59,8 +59,23 @@ def date(place: Place) -> Said | None:
     return said, bool(found.group(3)) or place.sentence_follows
 
 
+def months(place: Place) -> Said | None:
+    """Mai-Juni and Jan.-März -> "Januar bis März"."""
+    first, sign, second = re.sub(r"\.", "", place.core).replace("–", "-").partition("-")
+    if not sign or not (month(first) and month(second)):
+        return None
+    return f"{month(first)} bis {month(second)}", not place.dotted or place.last
+
+
+def months_around(place: Place) -> bool:
+    """True for the stroke of "2. Mai - 3. Juni"."""
+    return bool(month(place.nearest)) and (bool(month(place.after)) or place.after[:1].isdigit())
+
+
 def month_and_year(place: Place) -> Said | None:
     """12/2024 and 12.2024 -> "Dezember zweitausendvierundzwanzig"; 2023/24 and 1990-95 as years."""
+    if place.nearest in NOT_DATED:
+        return None
     if found := re.fullmatch(rf"{_MONTH}[/.]((?:19|20)[0-9]{{2}})", place.low):
         return f"{MONTHS[int(found.group(1)) - 1]} {year(int(found.group(2)))}", True
     if found := re.fullmatch("((?:1[1-9]|20)[0-9]{2})([-–/])([0-9]{2}|(?:1[1-9]|20)[0-9]{2})", place.low):
@@ -74,21 +89,29 @@ def time(place: Place) -> Said | None:
     if place.nearest in _PROPORTION:
         return None
     if lasts := lasting(place.low, place.after.lower()):
-        first, second = (int(part) for part in place.low.split(":"))
-        return f"{'eine' if first == 1 else cardinal(first)} {lasts[first != 1]} {cardinal(second)}", True
-    times = [_time(part, place.after.lower()) for part in re.split("[-–]", place.low.removesuffix("h"))]
+        whole, second = place.low.split(":")
+        first = int(whole)
+        rest = amount(second) if "," in second else cardinal(int(second))
+        return f"{'eine' if first == 1 else cardinal(first)} {lasts[first != 1]} {rest}", True
+    text = re.sub("(?<=[0-9])h(?=[0-5][0-9])", ":", place.low.removesuffix("h"))  # 8h30
+    if place.low.endswith("h"):
+        text = re.sub(r"([0-9]{1,2})\.(?=[0-5][0-9]$)", r"\1:", text)  # 20.15h
+    times = [_time(part, place.after.lower()) for part in re.split("[-–]", text)]
     return (" bis ".join(times), True) if all(times) else None
 
 
 def score(place: Place) -> Said | None:
-    """3:2 -> "drei zu zwei"."""
-    found = re.fullmatch("([0-9]+):([0-9]+)", place.low)
-    return (f"{cardinal(int(found.group(1)))} zu {cardinal(int(found.group(2)))}", True) if found else None
+    """3:2 -> "drei zu zwei", 1:25.000."""
+    found = re.fullmatch(rf"([0-9]+):({NUMBER})", place.low)
+    if found is None or re.fullmatch("[0-5][0-9],[0-9]+", found.group(2)):  # minutes and seconds: 1:59,3
+        return None
+    second = found.group(2)
+    return f"{cardinal(int(found.group(1)))} zu {cardinal(int(second)) if second.isdigit() else amount(second)}", True
 
 
 def lasting(word: str, after: str) -> tuple[str, str, str] | None:
     """Of 2:30 before "Std." or "Min.": what one and several of the first are called, and what the second counts."""
-    if not re.fullmatch("[0-9]{1,3}:[0-5][0-9]", word):
+    if not re.fullmatch("[0-9]{1,3}:[0-5][0-9](?:,[0-9]+)?", word):
         return None
     return _LASTING.get(after)
 
@@ -107,6 +130,8 @@ def _dated(place: Place) -> bool:
     """Whether d.m. without a year is a date here, and not the number before a sentence's end."""
     nearest = place.nearest
     if nearest in DETERMINERS | PREPOSITIONS | DAYS | {"und", "oder"}:
+        return True
+    if place.last and not place.before:
         return True
     return " " not in place.core and not place.last and not place.sentence_follows and unit(place.after) is None
 

@@ -77,12 +77,14 @@ def _goes_on(unit: str, word: str, before: str) -> bool:
     """True when `word` belongs to `unit`, which follows `before`."""
     count = len(re.sub("[^0-9]", "", unit + word))
     if re.fullmatch(rf"{_OPEN}(?:{MONEY_BEFORE})", unit):
-        return re.fullmatch(rf"[+-]?(?:{NUMBER}){_CLOSE}", word) is not None and not _amounts(before)
+        return re.fullmatch(rf"[+-]?(?:{NUMBER})(?:[.,][-–—]+)?{_CLOSE}", word) is not None and not _amounts(before)
     first = unit.split()[0]
     calls = re.sub(r"\W+$", "", before.split()[-1] if before else "").lower() in TELEPHONE
-    if calls or re.fullmatch(rf"{_OPEN}(?:\+[1-9][0-9]{{0,2}}|0[0-9]{{2,}}\)?[/–-]?)", first):
+    if calls or re.fullmatch(rf"{_OPEN}(?:\+[1-9][0-9]{{0,2}}|0[0-9]{{2,}}\)?(?:[/–-][0-9]{{0,3}})?)", first):
         open_end = re.fullmatch(rf"{_OPEN}\+?[0-9][0-9()/ –-]*", unit)
-        more = re.fullmatch(rf"[/–-]|\(0\)|(?!{_ISO_DATE})\(?[0-9]{{2,}}\)?(?:[/-][0-9]+)*[/–-]?{_CLOSE}", word)
+        more = re.fullmatch(
+            rf"[/–-]|\(0\)|(?!{_ISO_DATE})(?:\(0\))?\(?[0-9]{{2,}}\)?(?:[/-][0-9]+)*[/–-]?{_CLOSE}", word
+        )
         return bool(open_end and more) and count <= TELEPHONE_DIGITS
     if re.fullmatch(rf"{_OPEN}{_DAY}", unit) and re.fullmatch(rf"{_MONTH}{_CLOSE}", word):
         return True

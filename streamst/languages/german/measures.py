@@ -25,6 +25,7 @@ _SIGNED = re.compile(rf"({'|'.join(map(re.escape, sorted(_SIGN, key=len, reverse
 _QUANTITY = re.compile(
     rf"(?:[+±~≈<>≤≥=-]*)(?:(?:{NUMBER})?[{_PARTS}]|(?:{NUMBER})(?:\^-?[0-9]|[²³])?|(?:[0-9]+ )?[0-9]+/[0-9]+)"
 )
+_SHORT = re.compile("std|min|sek|sec|stk|mio|mrd|bio|tsd|pkt|pers|mon|wo|mill|pckg?|msp|dtzd|pfd")  # with a point
 _BEFORE_COUNTS = PREPOSITIONS | {
     "nur",
     "noch",
@@ -37,9 +38,10 @@ _MONEY_NAMES = frozenset({"Euro", "Dollar", "US-Dollar", "Franken", "Pfund", "Ma
 
 def measured(word: str) -> bool:
     """True when `word` is an amount that a unit may follow: 5, -3,5, 10-20, 2x3, ½, l/100."""
-    parts = re.split("(?<=[0-9])[-–x×/](?=[0-9])", word)
+    parts = re.split("(?<=[0-9])[-–x×/·⋅*](?=[0-9])", word)
     return bool(parts) and (
-        all(_QUANTITY.fullmatch(part) for part in parts) or re.fullmatch("[a-zµ]+/100", word) is not None
+        all(_QUANTITY.fullmatch(part) for part in parts)
+        or re.fullmatch("[A-Za-zµ]+/[0-9]+(?:,[0-9]+)?", word) is not None
     )
 
 
@@ -58,7 +60,9 @@ def unit_name(place: Place) -> Said | None:
     if place.low in {"f", "ff", "x"} or (found := unit(place.core)) is None:
         return None
     said = found.one if re.fullmatch("[^0-9]*1|1/2|½", place.nearest) else found.many
-    short = re.fullmatch("(?:std|min|sek|sec|stk|mio|mrd|bio|tsd|pkt|pers|mon|wo|mill)", place.low) is not None
+    if priced(place.nearest) and _money_each(place.core):  # 1,29 €/l: the amount says its currency
+        said = "pro " + said.partition(" pro ")[2]
+    short = _SHORT.fullmatch(place.low.rpartition("/")[2]) is not None
     return said, not place.dotted or not short or place.sentence_follows
 
 
@@ -123,13 +127,21 @@ def times(place: Place) -> Said | None:
     if len(parts) < 2 or not all(re.fullmatch(NUMBER, part) for part in parts[:-1]):
         return None
     last = Place(parts[-1], place.end, place.dotted, (), (), place.following, place.after)
-    rest = arithmetic.power(last) or measure(last)
+    rest = arithmetic.power(last) or measure(last) or compound(last)
     return (" mal ".join([*(amount(part) for part in parts[:-1]), rest[0]]), True) if rest else None
 
 
+def pressure(place: Place) -> Said | None:
+    """120/80 of blood: "einhundertzwanzig zu achtzig"."""
+    found = re.fullmatch("([0-9]{2,3})/([0-9]{2,3})", place.core)
+    if found is None or not (place.after == "mmHg" or place.nearest in {"blutdruck", "druck"}):
+        return None
+    return f"{amount(found.group(1))} zu {amount(found.group(2))}", True
+
+
 def decade(place: Place) -> Said | None:
-    """1990er, 80er-Jahre."""
-    found = re.fullmatch("'?([0-9]+)er(n?)(-.*)?", place.low)
+    """1990er, 80er-Jahre, 2.000er."""
+    found = re.fullmatch(r"'?([0-9]+(?:\.[0-9]{3})*)er(n?)(-.*)?", place.low)
     return (f"{amount(found.group(1))}er{found.group(2)}{found.group(3) or ''}", True) if found else None
 
 
@@ -137,11 +149,19 @@ def compound(place: Place) -> Said | None:
     """100-Meter-Lauf, 5-kg-Sack, 18-jährig, 10%ig, 3-mal: the number and what it is composed with."""
     if found := re.fullmatch(rf"({NUMBER})\s?(?:%-?|-?prozent)(ig\w*)", place.low):
         return f"{amount(found.group(1))}prozent{found.group(2)}", True
-    found = re.fullmatch(rf"({NUMBER}|[1-9]/[0-9]+)(?:[-–]({NUMBER}))?[-–]([^0-9].*|[0-9]+[^0-9].*)", place.core)
+    if found := re.fullmatch(rf"({NUMBER})((?:fach|mal)[a-zäöüß]*)", place.core):
+        return f"{'ein' if found.group(1) == '1' else amount(found.group(1))}{found.group(2)}", True
+    if rows := re.fullmatch("([0-9]+(?:[-–][0-9]+){2,})((?:-[^0-9].*)?)", place.core):  # 4-4-2, 4-4-2-System
+        return " ".join(amount(part) for part in re.split("[-–]", rows.group(1))) + rows.group(2).replace(
+            "-", " "
+        ), True
+    found = re.fullmatch(
+        rf"({NUMBER}|[1-9]/[0-9]+|[0-9]+:[0-9]+)(?:[-–]({NUMBER}))?[-–]([^0-9].*|[0-9]+[^0-9].*)", place.core
+    )
     if found is None:
         return None
     first, second, rest = found.groups()
-    number = "ein" if first == "1" else fraction(first) or amount(first)
+    number = "ein" if first == "1" else fraction(first) or " zu ".join(amount(part) for part in first.split(":"))
     if second:
         number = f"{number} bis {amount(second)}"
     joined = rest[0].islower() and unit(rest.split("-")[0]) is None
@@ -153,6 +173,8 @@ def compound(place: Place) -> Said | None:
 def _inner(part: str) -> str:
     if part in MONEY_SIGNS:
         return CURRENCIES[part]
+    if re.search("[0-9]", part):
+        return " ".join(amount(piece) if piece[0].isdigit() else piece for piece in re.findall("[0-9]+|[^0-9]+", part))
     found = unit(part) if len(part) < 5 else None
     return found.many.replace(" ", "-") if found else part
 
@@ -229,6 +251,27 @@ def measure(place: Place) -> Said | None:
     if number == "1":
         return f"{name}{'eine' if attached.feminine else 'ein'} {attached.one}", True
     return f"{name}{amount(number)} {attached.many}", True
+
+
+def price_each(place: Place) -> Said | None:
+    """1,29€/l, and the 1,29 of 1,29 €/l: "ein Euro neunundzwanzig (pro Liter)"."""
+    found = re.fullmatch(rf"([+-]?)({NUMBER})([^0-9.,\s-][^\s]*)?", place.core)
+    if found is None or not priced(found.group(2)):
+        return None
+    minus, number, symbol = found.groups()
+    name = _money_each(symbol or place.after)
+    each = unit(symbol) if symbol else None
+    if not name:
+        return None
+    per = f" pro {each.many.partition(' pro ')[2]}" if each else ""
+    return {"-": "minus ", "+": "plus "}.get(minus, "") + _money(number, name, True) + per, True
+
+
+def _money_each(symbol: str) -> str:
+    """The currency of €/l and €/Std, in which small change is said as such; "" for others."""
+    above, slash, _ = symbol.partition("/")
+    name = CURRENCIES.get(above.lower(), "") if slash and unit(symbol) else ""
+    return name if name in _MONEY_NAMES else ""
 
 
 def priced(before: str) -> bool:

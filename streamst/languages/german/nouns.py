@@ -24,7 +24,7 @@ besucher betrag bezirk blick brief bruder buchstabe bund bus cent cup dezember d
 durchlauf eindruck eingang einsatz elfmeter enkel entwurf erfolg esslöffel euro faktor fall fc februar fehler film
 finger flug flur fluss freitag freund frühling fsv fuß fünftel gang gast gedanke gewinner gipfel grad grund halt
 handel herbst herr himmel hof hund jahrgang januar juli juni kaiser kandidat kanzler kauf kerl kongress kontinent
-kopf kreis krieg kunde kurs könig lauf lehrer lehrgang liter lockdown lohn läufer löffel mai mann markt meister
+kopf kreis krieg kunde kurs könig lauf lehrer lehrgang leiter liter lockdown lohn läufer löffel mai mann markt meister
 mensch meter minister mittwoch monat mond montag morgen märz nachbar nachmittag nachteil name november nutzer
 oktober onkel ort papst paragraf paragraph parteitag patient planet platz pokal preis präsident punkt rang raum
 regen rekord ring roman rücktritt saal sack samstag satz sc schlag schluss schnee schritt schuss schüler see
@@ -44,7 +44,7 @@ nation niederlage note novelle nummer olympiade oma operation option ordnung pac
 person phase polizei portion position potenz prise prüfung quelle rakete rate regel reihe reise republik revolution
 rolle runde sache saison scheibe schicht schule schwangerschaft schwester seite sekunde sendung serie sinfonie sitzung
 sonne sorte spalte sprache spritze spur stadt staffel stelle stimme straße strophe studie stufe stunde symphonie szene
-tablette tante steuer mauer feier leiter feder oper faser ader schulter trauer dauer leber butter klammer tasse taste
+tablette tante steuer mauer feier feder oper faser ader schulter trauer dauer leber butter klammer tasse taste
 therapie tochter tonne tour tür tüte uhr umfrage universität untersuchung variante version violine waffe wahl welle
 welt weltmeisterschaft wende wm woche wurzel zahl zeile zeit zeitung ziffer übung
 """
@@ -60,7 +60,7 @@ training treffen trimester turnier unternehmen urteil viertel werk wochenende wo
 """
 _GENDERS = {
     noun: gender for gender, nouns in (("m", _MASCULINE), ("f", _FEMININE), ("n", _NEUTER)) for noun in nouns.split()
-} | {"jh": "n", "jhd": "n", "jhdt": "n"}
+} | {"aufl": "f", "ausg": "f", "abt": "f", "jg": "m", "jh": "n", "jhd": "n", "jhdt": "n"}
 _BY_ENDING = (
     ("f", "(?:ung|heit|keit|schaft|tion|sion|tät|enz|anz|erin|ik|ie)"),
     ("n", "(?:chen|lein|ment|tum)"),

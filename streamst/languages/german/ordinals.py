@@ -11,7 +11,7 @@ from .place import Place, Said
 
 _NUMBERED_WORDS = """
 kapitel seite seiten s nr nummer band abschnitt stufe phase artikel art akt buch typ teil lektion zimmer gleis haus
-version windows ziffer punkt aufgabe übung frage abs absatz paragraf § §§ abb abbildung tabelle tab bild station
+version windows ziffer punkt aufgabe übung frage abs absatz paragraf § §§ abb abbildung bgbl tabelle tab bild station
 linie platz rang raum klasse modell serie folge größe level agent kap vers satz zeile spalte grad schritt block tor
 ausgabe regel gruppe runde option variante
 """
@@ -23,15 +23,15 @@ _NO_ORDINAL_AFTER = frozenset(_NO_ORDINAL_AFTER_WORDS.split())
 _LARGEST_DAY = 31
 _LARGEST_RANK = 200
 _FIRST_YEAR = 1000  # numbers from here on are years, unless an article shows otherwise
-_JOINED = re.compile(r"[0-9]{1,3}\.,?(?: (?:und|oder|bis|sowie|/|[-–])| [0-9]{1,3}\.,?)*")
-_RANGE = re.compile(r"([0-9]{1,3})\.?([-–/])([0-9]{1,3})")
+_JOINED = re.compile(r"[0-9]{1,3}\.,?(?: (?:und|oder|bis|sowie|/|[-–&+])| [0-9]{1,3}\.,?)*")
+_RANGE = re.compile(r"([0-9]{1,3})\.?([-–/+&])([0-9]{1,3})")
 
 
 def goes_on(unit: str, word: str) -> bool:
     """True when `word` goes on a row of ordinals: "1. und" + "2.", "1.," + "2."."""
     if not _JOINED.fullmatch(unit):
         return False
-    if re.fullmatch("und|oder|bis|sowie|/|[-–]", word):
+    if re.fullmatch("und|oder|bis|sowie|/|[-–&+]", word):
         return unit.endswith(".")
     return not unit.endswith(".") and re.fullmatch(r"[0-9]{1,3}\.,?[^\w.]*", word) is not None
 
@@ -55,7 +55,7 @@ def row(place: Place) -> Said | None:
     if (span := _RANGE.fullmatch(place.core)) and place.dotted and "." in place.core:
         first, sign, second = span.groups()
         end = inflection(place)
-        link = "und" if sign == "/" else "bis"
+        link = "bis" if sign in "-–" else "und"
         return f"{ordinal(int(first), end)} {link} {ordinal(int(second), end)}", place.sentence_follows
     return None
 
@@ -123,4 +123,4 @@ def _cardinals(parts: list[str]) -> str:
 
 
 def _link(word: str) -> str:
-    return {"/": "und", "-": "bis", "–": "bis"}.get(word, word)
+    return {"/": "und", "&": "und", "+": "und", "-": "bis", "–": "bis"}.get(word, word)

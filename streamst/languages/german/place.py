@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cases import DETERMINERS, PREPOSITIONS
-from .units import MONEY_BEFORE, MONEY_SIGNS
+from .units import CURRENCIES, MONEY_BEFORE, MONEY_SIGNS
 
-CONTEXT = 3  # units before a word that may decide how it is said
+CONTEXT = 4  # units before a word that may decide how it is said
 Said = tuple[str, bool]  # the words, and whether the punctuation behind the written one still stands
 SIGNS = {
     **MONEY_SIGNS, "%": "Prozent", "&": "und", "+": "plus", "=": "gleich", "@": "ät", "§": "Paragraf",
@@ -83,6 +83,8 @@ class Place:
 def place(word: str, written: Sequence[str], following: str | None) -> Place:
     """`word` after the `written` units and before `following`."""
     folded = fold(word)
+    if re.fullmatch(r"[0-9.']*[0-9]\.[-–—]+", folded) and bare(following).lower() in CURRENCIES:  # 5.- €
+        folded = folded.rstrip("-–—.")
     core, end = (ALONE[word], " ") if word in ALONE else take_end(folded, following is None)
     parts = [part for unit in written for part in _parts(unit)][-CONTEXT:]
     before = tuple(ungrouped(bare(part)).lower() for part in parts)
@@ -99,8 +101,8 @@ def fold(word: str) -> str:
 
 def take_end(word: str, last: bool) -> tuple[str, str]:
     """The word without its outer punctuation, and the symbol that follows it. `last`: the phrase ends here."""
-    if money := re.fullmatch(r"(.*[0-9]),(?:-+|[–—]+)(.*)", word):  # 5,- €
-        word = money.group(1) + money.group(2)
+    if money := re.fullmatch(rf"(.*[0-9]),(?:-+|[–—]+)(.*)|((?:{MONEY_BEFORE}) ?[0-9.']*[0-9])\.[-–—]+(.*)", word):
+        word = "".join(part for part in money.groups() if part)  # 5,- €, CHF 5.-
     match = re.fullmatch(rf"[^\w{_KEPT}-]*(.*?)([^\w{_KEPT}]*)", word, re.DOTALL)
     core, tail = (match.group(1), match.group(2)) if match else (word, "")
     if core.count("(") > core.count(")") and tail.startswith(")"):  # dB(A)

@@ -13,20 +13,21 @@ from dataclasses import replace
 
 from . import addresses, arithmetic, dates, measures, ordinals
 from .abbreviations import ABBREVIATIONS, abbreviation
-from .cases import DETERMINERS
 from .groups import telephone, together
 from .nouns import MONTHS_SHORT
-from .numbers import NUMBER, VULGAR, amount, cardinal, ordinal, roman
+from .numbers import NUMBER, VULGAR, amount, roman
 from .place import ALONE, CONTEXT, SIGNS, Place, Said, fold, place, take_end, ungrouped
+from .romans import roman_numeral
 from .spelling import spelled
 from .symbols import ENDS, LETTERS
 from .units import ALONE as ALONE_UNITS
 from .units import CURRENCIES, unit
-from .weekdays import weekday, weekdays
+from .weekdays import WEEKDAYS, weekday, weekdays, weekdays_around
 
 DIGITS = "0123456789"
 LONGEST = 64  # letters in one spoken word; longer ones are spoken in pieces
-_PEOPLE = frozenset({"herr", "herrn", "frau", "familie", "firma", "fall"})  # before an initial
+_EACH = "Monat|Jahr|Tag|Stunde|Woche|Person|Nacht|Stück|Kopf|Minute|Sekunde"
+_PER = re.compile(rf"^((?!(?:{_EACH})/)[^\W\d]+)/({_EACH})$")  # brutto/Monat; not Tag/Nacht
 _HOLDS_DIGITS = re.compile(f"[0-9{''.join(VULGAR)}]")
 
 
@@ -71,6 +72,7 @@ def leans(word: str) -> bool:
         or core in SIGNS
         or ("." in word and (len(low) < 3 or low in ABBREVIATIONS or low in MONTHS_SHORT or roman(core) > 0))
         or (end == "." and low.endswith("str"))
+        or (core in WEEKDAYS and (end == "," or core not in {"So", "Do"}))
     )
 
 
@@ -102,7 +104,7 @@ def _sign(here: Place) -> Said | None:
         return {"·": "mal", ":": "geteilt durch", "/": "geteilt durch"}[here.core] if between else "", True
     if full := re.fullmatch("%(ig[a-z]*)", here.core):
         return f"prozent{full.group(1)}", True
-    if here.core == "-" and between:
+    if here.core in {"-", "–"} and (between or weekdays_around(here) or dates.months_around(here)):
         return "bis", True
     if name := measures.sign_word(here.core):
         return ("" if here.core in CURRENCIES and measures.priced(here.nearest) else name), True
@@ -131,23 +133,6 @@ def _unit_alone(here: Place) -> Said | None:
     return (found.many, True) if found else None
 
 
-def _roman(here: Place) -> Said | None:
-    """A Roman numeral: an ordinal where it has a point, unless it numbers what is said before it."""
-    if not (value := roman(here.core)) or not (len(here.core) > 1 or _numbers(here)):
-        return None
-    if not here.dotted or here.nearest in ordinals.NUMBERED or (here.last and not here.before):
-        return cardinal(value), True
-    if not here.before or here.nearest in DETERMINERS:
-        return ordinal(value, ordinals.inflection(here)), here.sentence_follows
-    return f"der {ordinal(value)}", here.sentence_follows
-
-
-def _numbers(here: Place) -> bool:
-    """A single letter is a numeral: die V. Sinfonie, Karl V. starb."""
-    named = bool(here.written) and here.written[-1][:1].isupper() and here.nearest not in ordinals.NUMBERED | _PEOPLE
-    return here.nearest in DETERMINERS or (named and here.dotted and (here.last or here.after[:1].islower()))
-
-
 def _initial(here: Place) -> Said | None:
     """The A. of A. Müller."""
     if not here.dotted or not re.fullmatch("[A-ZÄÖÜ]", here.core) or here.sentence_follows:
@@ -159,21 +144,23 @@ Rule = Callable[[Place], Said | None]
 WHOLE: tuple[Rule, ...] = (
     arithmetic.calculation,
     measures.counted_noun,
+    addresses.coordinate,
     measures.unit_name,
     measures.large,
     telephone,
+    addresses.postcode,
     dates.date,
     ordinals.row,
 )
 WORDS: tuple[Rule, ...] = (
-    weekdays, weekday, abbreviation, _roman, _initial, arithmetic.power, _sign, _currency, _hour, _unit_alone,
-    addresses.address,
+    dates.months, weekdays, weekday, abbreviation, roman_numeral, _initial, arithmetic.power, _sign, _currency,
+    _hour, _unit_alone, addresses.address,
 )  # fmt: skip
 NUMBERS: tuple[Rule, ...] = (
     arithmetic.scientific,
     dates.month_and_year, addresses.dotted_number, dates.time, dates.score, measures.decade, ordinals.one,
-    measures.parted, measures.times, arithmetic.power, measures.span, measures.measure, measures.compound,
-    addresses.address,
+    measures.pressure, measures.parted, measures.times, arithmetic.power, measures.span, measures.price_each,
+    measures.measure, measures.compound, addresses.address,
 )  # fmt: skip
 
 
@@ -187,6 +174,7 @@ def _plain(core: str) -> str:
     """Words without digits: signs are named, initials spelled."""
     for sign, name in SIGNS.items():
         core = core.replace(sign, f" {name} ")
+    core = re.sub(_PER, r"\1 pro \2", core)
     words = (word.split("-") for word in re.split(r"[^\w'-]+|_", core) if word)
     return " ".join("-".join(_part(part, len(parts) > 1) for part in parts) for parts in words)
 

@@ -42,6 +42,7 @@ _SAME = {  # what does not change in the plural
     "ppb": "Teile pro Milliarde", "px": "Pixel", "MP": "Megapixel", "dpi": "Punkt pro Zoll", "kn": "Knoten",
     "fps": "Bilder pro Sekunde", "ft": "Fuß", "mmHg": "Millimeter Quecksilbersäule", "rpm": "Umdrehungen pro Minute",
     "lb": "Pfund", "Stk": "Stück", "Stck": "Stück", "EL": "Esslöffel", "TL": "Teelöffel", "Pf": "Pfennig",
+    "Bft": "Beaufort", "Pck": "Päckchen", "Pckg": "Packungen", "Dtzd": "Dutzend", "Pfd": "Pfund",
     "Å": "Ångström", "T€": "Tausend Euro", "TEUR": "Tausend Euro",
 }  # fmt: skip
 _COUNTED = {  # one of it is feminine and takes an "n" or "en" in the plural
@@ -50,6 +51,7 @@ _COUNTED = {  # one of it is feminine and takes an "n" or "en" in the plural
     "mio": "Million", "mrd": "Milliarde", "std": "Stunde", "min": "Minute", "sek": "Sekunde", "Wo": "Woche",
 }  # fmt: skip
 _OTHERS = {
+    "Msp": Unit("Messerspitzen", "Messerspitze", True),
     "mph": Unit("Meilen pro Stunde", "Meile pro Stunde", True), "Tsd": Unit("tausend", "tausend"),
     "tsd": Unit("tausend", "tausend"), "Mon": Unit("Monate", "Monat"), "Pkt": Unit("Punkte", "Punkt"),
 }  # fmt: skip
