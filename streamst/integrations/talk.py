@@ -1,7 +1,7 @@
 """One speaker's talk with a server, for frameworks that hand audio over when there is some, and read when they can.
 
-It lasts as long as the speaker wants: where the server would end a session, since nobody spoke for long or it is old, it
-is ended here before, and the next audio begins another one. Times and segments go on.
+It lasts as long as the speaker wants: where the server would end a session, since nobody spoke for long or it is old,
+it is ended here before, and the next audio begins another one. Times and segments go on.
 """
 
 from __future__ import annotations
@@ -123,15 +123,21 @@ class Talk:
                 return
             try:
                 async with asyncio.timeout(left_s):
-                    while await self._more() and self._samples < size and self._all_audio() and not self._ended:
-                        self._changed.clear()
-                        await self._changed.wait()
+                    await self._enough(size)
             except TimeoutError:
+                if self._limits is None:
+                    continue
                 if not self._samples:
                     return
             if not self._waiting or isinstance(self._waiting[0], Settings):
                 return
             yield self._take()
+
+    async def _enough(self, samples: int) -> None:
+        """Wait for so much audio, or for what makes it wait no longer."""
+        while not self._ended and self._samples < samples and self._all_audio():
+            self._changed.clear()
+            await self._changed.wait()
 
     def _left_s(self, began_s: float) -> float:
         if self._limits is None:
@@ -191,9 +197,11 @@ class Phrases:
 
     def said(self, caption: Caption) -> int:
         """A final caption of the target's; how many segments' speech has ended with it."""
-        self._said += len(caption.stable.split())
-        self._ends.append(self._said)
-        return self._over() if caption.stable.strip() else self._ends.pop() * 0
+        words = len(caption.stable.split())
+        if words:
+            self._said += words
+            self._ends.append(self._said)
+        return self._over()
 
     def heard(self, text: str) -> int:
         """Speech with these words; how many segments' speech has ended with it."""

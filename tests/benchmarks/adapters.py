@@ -42,7 +42,7 @@ SENTENCES = (
     "She has read this book three times.", "Thank you very much for your help.",
 )  # fmt: skip
 PIECE = 320  # samples: 20 ms, as frameworks send them
-ADAPTERS = ("wyoming",)
+ADAPTERS = ("wyoming", "livekit")
 
 
 @dataclass
@@ -113,6 +113,35 @@ async def wyoming(context: Any, pcm: Pcm, speed: float) -> Told:
     return told
 
 
+async def livekit(context: str, pcm: Pcm, speed: float) -> Told:
+    """By a translation model of LiveKit's."""
+    from livekit import rtc
+    from livekit.agents.beta.translation import TranslatedAudioFrame
+
+    from streamst.integrations.livekit import StreamstTranslation
+
+    told, began_s = Told(), time.perf_counter()
+    async with StreamstTranslation(context) as model:
+        session = model.session()
+
+        def said(event: Any) -> None:
+            told.words += [(time.perf_counter() - began_s, word) for word in event.text.split()]
+
+        session.on("output_transcript", said)
+
+        async def send() -> None:
+            async for piece in paced(pcm, speed):
+                session.push_audio(rtc.AudioFrame(to_pcm16(piece), 16_000, 1, len(piece)))
+            session.end_input()
+
+        sending = asyncio.create_task(send())
+        async for item in session.audio_stream:
+            if isinstance(item, TranslatedAudioFrame):
+                told.speech.append(from_pcm16(bytes(item.frame.data.cast("B"))))
+        await sending
+    return told
+
+
 def memory_kb() -> int:
     """Resident."""
     gc.collect()
@@ -173,6 +202,11 @@ async def run_wyoming(pipeline: Any, address: str, pcm: Pcm) -> None:
     async with clients.serving(house) as uri:
         await measure("wyoming", wyoming, uri, address, pcm)
     house.close()
+
+
+async def run_livekit(_: Any, address: str, pcm: Pcm) -> None:
+    """A model in this process."""
+    await measure("livekit", livekit, address, address, pcm)
 
 
 def main() -> None:
