@@ -25,9 +25,10 @@ MARKS := $(if $(LEFT_OUT),-m "not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))"
 serve: $(VENV)/.serve
 	$(BIN)/streamst serve --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.pipecat
 	@$(if $(BROWSER),,echo "No Chromium here: the browser's tests are left out.")
 	$(BIN)/python -m pytest -q $(MARKS)
+	$(VENV)/pipecat/bin/python -m pytest -q tests/test_integrations_pipecat.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -54,4 +55,13 @@ $(VENV)/.serve: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) for development: some minutes, once."
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Pipecat holds packages down that we do not: an environment of its own, which sees the other one behind its own packages.
+SITE := import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))
+OF_PIPECAT := import sysconfig; print(sysconfig.get_path("purelib"))
+$(VENV)/.pipecat: $(VENV)/.dev
+	$(BIN)/python -m venv --without-pip $(VENV)/pipecat
+	$(BIN)/python -c '$(SITE)' > "$$($(VENV)/pipecat/bin/python -c '$(OF_PIPECAT)')/behind.pth"
+	$(BIN)/python -m pip --disable-pip-version-check --python $(VENV)/pipecat/bin/python install --quiet pipecat-ai==1.14.0
 	@touch $@
