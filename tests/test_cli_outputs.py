@@ -89,6 +89,56 @@ def test_figures_do_not_replace_the_log_they_are_of(
     assert log.read_text() == "{}"
 
 
+def test_figures_do_not_replace_the_references(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("a.log", "references.txt"):
+        (tmp_path / name).write_text("{}")
+    references = str(tmp_path / "references.txt")
+    command = ("bench", "score", str(tmp_path / "a.log"), "--references", references, "--json", references)
+    assert "is what is read" in refused(capsys, *command)
+
+
+@pytest.mark.parametrize("command", ["compare", "codec"])
+def test_a_picture_does_not_replace_what_it_shows(
+    capsys: pytest.CaptureFixture[str], noise: Path, tmp_path: Path, command: str
+) -> None:
+    picture = tmp_path / "recording.png"
+    picture.write_bytes(noise.read_bytes())
+    manifest = tmp_path / "list.tsv"
+    manifest.write_text(f"path\tduration_s\tspeaker\ttext\n{picture.name}\t6\tx\tHello.\n")
+    words = ("codec", "compare", str(picture)) if command == "compare" else ("bench", "codec", str(manifest))
+    assert "is what is read" in refused(capsys, *words, "--picture", str(picture))
+    assert picture.read_bytes() == noise.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.html", "segments.jsonl", "events.jsonl", "speech/000000.wav"])
+def test_a_run_replaces_nothing_that_is_no_runs(
+    capsys: pytest.CaptureFixture[str], noise: Path, tiny_model: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "out"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(noise.read_bytes())
+    manifest = tmp_path / "list.tsv"
+    manifest.write_text(f"path\tduration_s\tspeaker\ttext\nout/{name}\t6\tx\tHello.\n")
+    for command in ("run", "sweep") if name.startswith("report") else ("run",):
+        told = refused(capsys, "bench", command, str(manifest), "--out", str(folder), "--model", str(tiny_model))
+        assert f"out holds {name.partition('/')[0]} of something else, which would be overwritten" in told
+    assert [path.name for path in folder.iterdir()] == [name.partition("/")[0]]
+    assert (folder / name).read_bytes() == noise.read_bytes()
+
+
+def test_a_run_goes_into_no_file_and_an_export_into_no_folder_that_is_used(
+    capsys: pytest.CaptureFixture[str], noise: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "list.tsv"
+    manifest.write_text("path\tduration_s\tspeaker\ttext\nnoise.wav\t6\tx\tHello.\n")
+    told = refused(capsys, "bench", "run", str(manifest), "--out", str(noise), "--model", str(tiny_model))
+    assert "noise.wav is a file, not a folder" in told
+    log = Path(__file__).parent / "data" / "logs"
+    one = next(path for path in sorted(log.rglob("instances.log")))
+    told = refused(capsys, "bench", "export", str(one), "--format", "simuleval", "--out", str(tmp_path))
+    assert f"{tmp_path} is there already: the log goes to a new folder" in told
+
+
 def test_two_outputs_are_two_files(capsys: pytest.CaptureFixture[str], noise: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.srt"
     assert "is to be written twice" in refused(capsys, "translate", str(noise), "--srt", str(target), "-o", str(target))
@@ -146,6 +196,42 @@ def test_several_recordings_are_translated_one_after_another(
     assert twice == f"{noise}:\n{once}" * 2
     told = refused(capfd, "translate", str(noise), str(noise), "-o", str(noise.with_name("x.wav")))
     assert "-o and --srt are for one recording; 2 were given" in told
+
+
+def test_the_recordings_of_a_folder_are_translated_by_name_and_other_files_left(
+    capfd: pytest.CaptureFixture[str], noise: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    once, _ = run(capfd, "translate", str(noise), "--model", str(tiny_model))
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    for name in ("b.WAV", "a.wav", ".hidden.wav", "notes.txt"):
+        (folder / name).write_bytes(noise.read_bytes())
+    (folder / "c.wav").mkdir()
+    told, _ = run(capfd, "translate", str(folder), "--model", str(tiny_model))
+    assert told == "".join(f"{folder / name}:\n{once}" for name in ("a.wav", "b.WAV"))
+    assert "2 were given" in refused(capfd, "translate", str(folder), "--srt", str(tmp_path / "x.srt"))
+    (folder / "b.WAV").unlink()
+    assert "is what is read" in refused(capfd, "translate", str(folder), "-o", str(folder / "a.wav"))
+
+
+def test_a_folder_without_a_recording_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    told = refused(capsys, "translate", str(tmp_path))
+    assert f"{tmp_path} is a folder without a recording: none of its files ends in .wav, .flac" in told
+
+
+def test_of_several_recordings_the_whole_ones_are_heard_and_the_others_told(
+    capfd: pytest.CaptureFixture[str], noise: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    once, _ = run(capfd, "translate", str(noise), "--model", str(tiny_model))
+    (tmp_path / "letter.wav").write_text("Dear Sir or Madam, " * 40)
+    with pytest.raises(SystemExit) as ended:
+        main(["translate", str(tmp_path / "letter.wav"), str(noise), "--model", str(tiny_model)])
+    printed = capfd.readouterr()
+    assert ended.value.code == 2
+    assert printed.out.endswith(f"{noise}:\n{once}")
+    assert f"streamst: {tmp_path / 'letter.wav'} is not audio" in printed.err
+    assert "1 of 2 recordings could not be read whole" in printed.err
 
 
 @pytest.mark.parametrize("form", ["txt", "srt", "vtt", "json", "jsonl"])

@@ -391,7 +391,7 @@ def test_another_run_does_not_go_into_a_directory_that_holds_one(
         run(nothing, options(tiny_model), tmp_path)
     (tmp_path / "run.json").unlink()
     (tmp_path / "events.jsonl").touch()
-    with pytest.raises(InputError, match=r"has events\.jsonl but no run\.json"):
+    with pytest.raises(InputError, match=r"holds events\.jsonl of something else"):
         run(nothing, options(tiny_model), tmp_path)
     (tmp_path / "run.json").write_text('{"format": 99}')
     with pytest.raises(InputError, match=rf"run\.json: not format {FORMAT} of a run"):

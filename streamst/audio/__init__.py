@@ -1,6 +1,6 @@
 """Audio: files in blocks, PCM, resampling in streams, WAV files that grow while they are written."""
 
-from .files import AudioInfo, known_length_s, length_s, probe, read_audio, read_blocks
+from .files import AudioInfo, known_length_s, length_s, probe, read_audio, read_blocks, recordings
 from .pcm import SAMPLE_RATE_HZ, Pcm, Resampler, from_pcm16, resample, to_pcm16
 from .wav import WavWriter, write_wav
 
@@ -16,6 +16,7 @@ __all__ = [
     "probe",
     "read_audio",
     "read_blocks",
+    "recordings",
     "resample",
     "to_pcm16",
     "write_wav",

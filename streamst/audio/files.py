@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,28 @@ from .pcm import SAMPLE_RATE_HZ, Pcm, Resampler
 from .source import Source, is_pipe
 
 _BLOCK_S = 0.25  # handed out at once: what stands before a damaged place is kept to this much
+
+
+_ENDINGS_TEXT = """
+.wav .w64 .rf64 .flac .ogg .oga .opus .mp3 .m4a .mp4 .m4b .aac .aif .aiff .aifc .au .snd .caf .webm .mkv .mka .mov .avi
+.wma .amr .ac3 .ts .3gp
+"""
+ENDINGS = frozenset(_ENDINGS_TEXT.split())  # of recordings in a folder
+
+
+def recordings(path: str | os.PathLike[str]) -> list[Path]:
+    """`path` itself, or of a folder the recordings in it, by the endings of their names, in their order.
+
+    InputError for a folder that holds none.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return [folder]
+    found = sorted(one for one in folder.iterdir() if one.suffix.lower() in ENDINGS and one.is_file())
+    found = [one for one in found if not one.name.startswith(".")]
+    if not found:
+        raise InputError(f"{path} is a folder without a recording: none of its files ends in .wav, .flac, .mp3, ...")
+    return found
 
 
 @dataclass(frozen=True)

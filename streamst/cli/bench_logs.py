@@ -48,7 +48,7 @@ def score(
     from streamst.evaluate.report.score import score as score_log
     from streamst.evaluate.report.write import metrics_table
 
-    check_outputs([log], [json_file])
+    check_outputs([path for path in (log, references, segments) if path], [json_file])
     judges = Judges(judge, comet)
     found = score_log(_read(log, format, references, segments), ScoreOptions(source, target, resamples))
     found = judged(found, judges, target)
@@ -76,7 +76,7 @@ def compare(
     from streamst.evaluate.report.score import score as score_log
     from streamst.evaluate.report.write import comparison_table, verdict
 
-    check_outputs([a, b], [json_file])
+    check_outputs([path for path in (a, b, references, segments) if path], [json_file])
     options = ScoreOptions(source, target, resamples)
     scores = [score_log(_read(path, None, references, segments), options) for path in (a, b)]
     found = compare_scores(scores[0], scores[1], options)

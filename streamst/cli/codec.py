@@ -124,6 +124,7 @@ def compare(
     picture: PictureOption = None,
 ) -> None:
     """Put one recording through several codecs: quality, rate, speed."""
+    check_outputs([source], [picture])
     _show(_measured([(_read(source), "")], codec or USUAL, False, picture))
 
 
@@ -138,10 +139,9 @@ def bench_codec(
     """PESQ, STOI, SI-SDR, mel distance, WER, kbit/s, real-time factor and latency of codecs on recordings."""
     from streamst.evaluate.log.manifest import read_manifest
 
-    clips = [
-        (_read(clip.path), " ".join(r.text or "" for r in clip.references).strip())
-        for clip in read_manifest(manifest, limit, split).clips
-    ]
+    listed = read_manifest(manifest, limit, split).clips
+    check_outputs([manifest, *(clip.path for clip in listed)], [picture])
+    clips = [(_read(clip.path), " ".join(r.text or "" for r in clip.references).strip()) for clip in listed]
     _show(_measured(clips, codec or USUAL, recognise, picture))
 
 

@@ -98,6 +98,7 @@ def mic(
     """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
     from streamst.sound import Microphone
 
+    check_outputs([glossary] if glossary else [], [srt])
     settings = _settings(to, policy, latency, codec, bitrate, speech=speak)
     terms = read_terms(glossary)
     settings = dataclasses.replace(settings, glossary=terms)

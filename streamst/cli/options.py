@@ -16,7 +16,7 @@ _MODEL, _SERVER = "Model", "Server"
 
 _AUDIO = 'Audio or video: WAV, FLAC, Ogg, MP3, M4A, MP4, WebM, Matroska, ...; "-" is standard input.'
 File = Annotated[Path, typer.Argument(help=_AUDIO, show_default=False)]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help=_AUDIO, show_default=False)]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help=f"{_AUDIO} Or a folder.", show_default=False)]
 Format = Annotated[
     str | None, typer.Option("--format", help="For programs, on standard output: txt, srt, vtt, json or jsonl.")
 ]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from streamst.audio import Pcm, known_length_s, read_blocks
+from streamst.audio import Pcm, known_length_s, read_blocks, recordings
 from streamst.errors import InputError
 
 from . import options as opt
 from .outputs import check_outputs
 from .sinks import Sinks, Wanted, read_terms
-from .view import shown
+from .view import err, shown
 
 if TYPE_CHECKING:
     from streamst.session import Session
@@ -48,13 +48,15 @@ def translate(
 ) -> None:
     """Translate recordings one after another, showing the captions while they are heard; "-" is standard input.
 
-    A damaged file is translated up to the damage; what was written until then stays, and the error is told.
+    Of a folder the recordings in it, by name. A damaged file is translated up to the damage; what was written until
+    then stays, the error is told, and the next file is begun.
     """
+    files = [one for path in files for one in recordings(path)]
     if len(files) > 1 and (output is not None or srt is not None):
         raise InputError(f"-o and --srt are for one recording; {len(files)} were given")
     check_outputs([*files, *([glossary] if glossary else [])], [output, srt])
     wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
-    lengths_s = [known_length_s(file) for file in files]
+    lengths_s = [_length_s(file, len(files) > 1) for file in files]
     terms = read_terms(glossary)
     with shown("Loading the model"):
         from streamst.pipeline import load
@@ -67,6 +69,7 @@ def translate(
         session = new_session()
     if output is not None and pipeline.voice is None:
         raise InputError(f"there is no voice for {pipeline.targets[0]!r}: name one with --voice, or leave out -o")
+    damaged: list[InputError] = []
     for place, (file, length_s) in enumerate(zip(files, lengths_s, strict=True)):
         session = session if place == 0 else new_session()
         sinks = Sinks(wanted, length_s)
@@ -76,8 +79,26 @@ def translate(
         with sinks:
             if pipeline.voice is not None:
                 sinks.voice_is_known(pipeline.voice.sample_rate_hz)
-            _hear(file, session, sinks, realtime)
+            try:
+                _hear(file, session, sinks, realtime)
+            except InputError as error:
+                if len(files) == 1:
+                    raise
+                damaged.append(error)
+                err.print(f"streamst: {error}", style="red", soft_wrap=True, markup=False)
         sinks.summary()
+    if damaged:
+        raise InputError(f"{len(damaged)} of {len(files)} recordings could not be read whole")
+
+
+def _length_s(file: Path, several: bool) -> float | None:
+    """Length [s], where it is known; what is no recording is told first, or, among several, when it comes to it."""
+    try:
+        return known_length_s(file)
+    except InputError:
+        if several and file.is_file():
+            return None
+        raise
 
 
 def _hear(file: Path, session: Session[Any, Any], sinks: Sinks, realtime: bool) -> None:

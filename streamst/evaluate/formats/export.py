@@ -24,6 +24,8 @@ def export(log: Log, format: str, out: Path) -> list[Path]:
     """
     if format not in EXPORTS:
         raise InputError(f"unknown format {format!r}; allowed: {', '.join(EXPORTS)}")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} is there already: the log goes to a new folder; use another --out")
     recordings = log.recordings
     texts = [recording for recording in recordings if recording.output != "speech"]
     if format == "simulstream":

@@ -27,6 +27,8 @@ from streamst.events import Caption, Event, Finished, Speech, Words
 
 FORMAT = 1
 SWEEP = "sweep.json"  # in the directory of several runs
+REPORTS = ("report.json", "report.html")
+RUN_FILES = (*REPORTS, "events.jsonl", "segments.jsonl", "transcripts", "speech")
 Line = dict[str, Any]
 
 
@@ -139,16 +141,16 @@ class RunDirectory:
         """
         if (path / SWEEP).exists():
             raise InputError(f"{path} holds a sweep, whose reports a run would overwrite; use another --out")
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "speech").mkdir(exist_ok=True)
-        events = path / "events.jsonl"
         known = path / "run.json"
         new = not known.exists()
         if not new:
             _check_same(known, config)
-        elif events.exists():
-            raise InputError(f"{path} has events.jsonl but no run.json: it is not a run's directory; use another --out")
         else:
+            refuse_to_overwrite(path, RUN_FILES)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "speech").mkdir(exist_ok=True)
+        events = path / "events.jsonl"
+        if new:
             write_json(known, config)
         log = read_events(events)
         if log.cut_lines:
@@ -174,6 +176,16 @@ class RunDirectory:
             file.write(block.encode())
             file.flush()
             os.fsync(file.fileno())
+
+
+def refuse_to_overwrite(path: Path, names: Iterable[str]) -> None:
+    """InputError where `path` is a file, or a folder that holds one of `names` with something in it."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, not a folder; use another --out")
+    for name in names:
+        there = path / name
+        if there.is_file() or (there.is_dir() and any(there.iterdir())):
+            raise InputError(f"{path} holds {name} of something else, which would be overwritten; use another --out")
 
 
 def read_config(directory: Path) -> Line:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamst.errors import InputError, StreamstError
 from streamst.evaluate.log.manifest import Manifest, check_audio
-from streamst.evaluate.log.runlog import SWEEP, RunDirectory, write_json
+from streamst.evaluate.log.runlog import REPORTS, SWEEP, RunDirectory, refuse_to_overwrite, write_json
 from streamst.evaluate.report.write import Member, score_run, write_report
 from streamst.policies.base import Need, missing_needs
 from streamst.policies.catalog import LADDERS, LATENCY_NAMES, make_policy, parse_policy
@@ -93,6 +93,8 @@ def sweep(
     """
     if (out / "run.json").exists():
         raise InputError(f"{out} holds a run, whose reports a sweep would overwrite; use another --out")
+    if not (out / SWEEP).exists():
+        refuse_to_overwrite(out, REPORTS)
     out.mkdir(parents=True, exist_ok=True)
     write_json(
         out / SWEEP,
