@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamst.models.seam import Hear
-from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
+from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder, likeliest
 from streamst.models.whisper.encoder import FRAME_SAMPLES, EncoderConfig, WhisperEncoder
 from streamst.models.whisper.features import WhisperMel
 from streamst.models.whisper.recogniser import Ear, WhisperConfig, WhisperRecogniser
@@ -138,21 +138,29 @@ def test_a_place_beyond_the_last_is_refused(encoder: WhisperEncoder) -> None:
 def test_the_decoder_step_by_step_and_in_a_batch_equals_one_reading() -> None:
     torch.manual_seed(3)
     decoder = WhisperDecoder(WRITER).eval()
-    memory = decoder.heard(torch.randn(2, 9, 32))
-    unheard = torch.zeros(2, 9, dtype=torch.bool)
-    unheard[1, 6:] = True
+    memory = [decoder.heard(torch.randn(1, size, 32))[0] for size in (9, 6)]
     rows = [[1, 2, 3, 4], [5, 6]]
     nothing = decoder.nothing_said()
     with torch.no_grad():
-        y, _, weights = decoder.step(rows, [nothing, nothing], memory, unheard)
+        y, _, weights = decoder.step(rows, [nothing, nothing], memory)
         for row, tokens in enumerate(rows):
-            said, own = nothing, memory[row : row + 1, :, :, : 9 - 3 * row]
-            alone, looked = torch.zeros(0), torch.zeros(0)
-            for token in tokens:
-                alone, (said,), looked = decoder.step([[token]], [said], own, unheard[row : row + 1, : own.shape[3]])
-            torch.testing.assert_close(y[row, len(tokens) - 1], alone[0, -1], atol=1e-5, rtol=1e-5)
-            last = weights[row, len(tokens) - 1, : own.shape[3]]
-            torch.testing.assert_close(last, looked[0, -1], atol=1e-5, rtol=1e-5)
+            said = nothing
+            for place, piece in enumerate(([tokens[0]], tokens[1:])):
+                alone, (said,), looked = decoder.step([piece], [said], [memory[row]])
+                span = slice(1, None) if place else slice(0, 1)
+                torch.testing.assert_close(y[row][span], alone[0], atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(weights[row][span], looked[0], atol=1e-5, rtol=1e-5)
+        assert said.first(1).count == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=st.integers(1, 3), columns=st.integers(1, 40), count=st.integers(1, 16), seed=st.integers(0, 99))
+def test_the_likeliest_are_found_in_the_table(rows: int, columns: int, count: int, seed: int) -> None:
+    scores = torch.randn(rows, 24 * columns, generator=torch.Generator().manual_seed(seed))
+    scores[:, ::3] = float("-inf")
+    found = likeliest(scores, min(count, 8 * columns))
+    wanted = scores.topk(found.shape[1], -1).values
+    torch.testing.assert_close(scores.gather(-1, found).sort(-1, descending=True).values, wanted)
 
 
 def heard(ear: WhisperRecogniser, pcm: torch.Tensor, chunk: int) -> list[tuple[list[str], int]]:
@@ -221,6 +229,7 @@ def test_a_word_is_certain_when_it_is_likely_or_written_twice_far_from_the_end_a
 
 
 @pytest.mark.parametrize("chunks", [3, 31])
+@torch.inference_mode()
 def test_a_session_that_was_written_down_goes_on_to_the_same_words(ear: WhisperRecogniser, chunks: int) -> None:
     pieces = [piece.numpy() for piece in speech(24.0, 7).split(10_240)]
     kept = ear.init_state()
@@ -232,7 +241,7 @@ def test_a_session_that_was_written_down_goes_on_to_the_same_words(ear: WhisperR
     for piece in pieces[chunks:]:
         kept, back = ear.hear_all([Hear(piece, kept), Hear(piece, back)])
         assert ear.listening(kept) == ear.listening(back)
-        assert torch.equal(kept.memory, back.memory)
+        assert torch.equal(kept.memory.whole(ear.silent[:, :, :5]), back.memory.whole(ear.silent[:, :, :5]))
     assert ear.listening(kept).words
 
 

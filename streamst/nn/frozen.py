@@ -17,18 +17,22 @@ from streamst.nn.state import State
 
 
 def frozen(
-    module: nn.Module, step: Callable[..., tuple[Any, ...]], *example: Tensor, state: State
+    module: nn.Module, step: Callable[..., tuple[Any, ...]], *example: Tensor, state: State | None = None
 ) -> Callable[..., tuple[Any, ...]]:
     """`step(*inputs, state)`, which gives tensors and the state after it, as one graph; making it takes a second or so.
+    Without a state: `step(*inputs)`, which gives tensors.
 
     module: whose weights `step` uses. example, state: of any sizes; the graph takes others as well.
     """
     with quietly():
         flat = _Flat(module, step, state).eval()
-        traced = torch.jit.trace(flat, (*example, *state.tensors()), check_trace=False)
+        held = [] if state is None else state.tensors()
+        traced = torch.jit.trace(flat, (*example, *held), check_trace=False)
         graph = torch.jit.freeze(cast(torch.jit.ScriptModule, traced))
         for _ in range(3):  # the first runs of a graph compile it
-            graph(*example, *state.tensors())
+            graph(*example, *held)
+    if state is None:
+        return graph
 
     def run(*arguments: Any) -> tuple[Any, ...]:
         *inputs, before = arguments
@@ -49,14 +53,16 @@ def quietly() -> Iterator[None]:
 
 
 class _Flat(nn.Module):
-    """A step between plain tensors, the state's among them; `layout` is any state."""
+    """A step between plain tensors, the state's among them; `layout` is any state, or None where there is none."""
 
-    def __init__(self, module: nn.Module, step: Callable[..., tuple[Any, ...]], layout: State) -> None:
+    def __init__(self, module: nn.Module, step: Callable[..., tuple[Any, ...]], layout: State | None) -> None:
         super().__init__()
         self.module, self._step, self._layout = module, step, layout
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Inputs and the state's tensors -> outputs and those of the state after it."""
+        if self._layout is None:
+            return self._step(*tensors)
         count = len(self._layout.tensors())
         before = iter(tensors[-count:])
         *found, after = self._step(*tensors[:-count], self._layout.map(lambda _: next(before)))

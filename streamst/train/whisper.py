@@ -94,7 +94,7 @@ class WhisperTask:
                 continue
             at = int(draw.integers(c.margin, lengths[place]))
             shown[place] = min(lengths[place], max(1, at // max(chunk, 1)) * chunk if chunk > 0 else at)
-            read = weights[place, len(prompt) - 1 :, : lengths[place]].argmax(-1).cummax(0).values.tolist()
+            read = weights[place][len(prompt) - 1 :, : lengths[place]].argmax(-1).cummax(0).values.tolist()
             kept = self._kept(body, read, shown[place] - c.margin)
             texts[place], cut[place] = [*prompt, *body[:kept], end], True
         fills = draw.integers(*c.fill, size=len(rows)).tolist()
@@ -103,11 +103,11 @@ class WhisperTask:
         for place, text in enumerate(texts):
             span = slice(len(prompt) - 1, len(text) - 1)
             target = F.one_hot(torch.tensor(text[len(prompt) :]), self.student.decoder.config.tokens).float()
-            soft = self.teacher.decoder.logits(states[place, span]).float().softmax(-1)
+            soft = self.teacher.decoder.logits(states[place][span]).float().softmax(-1)
             if cut[place] or len(text) == len(prompt) + 1:  # only the end of what was cut, and of noise, is known
                 soft[-1] = target[-1]
             soft = (1 - c.transcript) * soft + c.transcript * target
-            logits = self.student.decoder.logits(ours[place, span]).float().log_softmax(-1)
+            logits = self.student.decoder.logits(ours[place][span]).float().log_softmax(-1)
             losses.append((soft * (soft.clamp_min(1e-9).log() - logits)).sum(-1))
         return torch.cat(losses).mean()
 
@@ -138,15 +138,10 @@ class WhisperTask:
         save(self.student, directory)
 
 
-def _read(ear: WhisperRecogniser, texts: list[list[int]], memory: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Teacher-forced: the decoder's states (B, T, D) and alignment weights (B, T, S), rows left-aligned."""
-    longest, size = max(map(len, texts)), max(map(len, memory))
-    padded = [[*text, *([ear.vocabulary.end] * (longest - len(text)))] for text in texts]
-    whole = torch.stack([F.pad(one, (0, 0, 0, size - len(one))) for one in memory])
-    unheard = torch.arange(size) >= torch.tensor([len(one) for one in memory])[:, None]
-    states, _, weights = ear.decoder.step(
-        padded, [ear.decoder.nothing_said()] * len(texts), ear.decoder.heard(whole), unheard
-    )
+def _read(ear: WhisperRecogniser, texts: list[list[int]], memory: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Teacher-forced: the decoder's states (T, D) and alignment weights (T, S) of each text."""
+    nothing, heard = ear.decoder.nothing_said(), [ear.decoder.heard(one[None])[0] for one in memory]
+    states, _, weights = ear.decoder.step(texts, [nothing] * len(texts), heard)
     return states, weights
 
 

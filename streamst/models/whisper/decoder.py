@@ -6,19 +6,20 @@ decoder that learned on clips of 30 s begins the sentence anew where its memory 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamst.nn.eight_bits import in_rows_of_8_bits
+from streamst.nn.eight_bits import RowLinear, in_rows_of_8_bits
 from streamst.nn.frozen import frozen
-from streamst.nn.state import State, stacked
 
 LIKELY = 16  # tokens that are looked at again
+TABLE = 24  # rows of the table in which they are sought
+NO_MORE: Mapping[int, Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,24 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
-class Said(State):
-    """keys, values: (B, layers, H, T, D / H) of the tokens that each speaker's decoder has read."""
+class Said:
+    """parts: keys and values (2, H, T, D / H), of each layer, of the tokens that a speaker's decoder has read."""
 
-    keys: Tensor
-    values: Tensor
+    parts: tuple[Tensor, ...]
+
+    @property
+    def count(self) -> int:
+        """Of tokens."""
+        return self.parts[0].shape[2]
 
     def first(self, count: int) -> Said:
         """As it was after the first `count` tokens."""
-        return self.map(lambda held: held[:, :, :, :count])
+        return Said(tuple(part[:, :, :count] for part in self.parts))
 
 
 class ReadingBlock(nn.Module):
-    """Causal self-attention, attention over the memory, feed-forward; residual each."""
+    """Causal self-attention, attention over the memory, feed-forward; residual each. What lies between the attentions
+    knows nothing of rows: x is (N, D), the tokens of all speakers."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -61,22 +67,34 @@ class ReadingBlock(nn.Module):
         keys, values = self.key_value(states).unflatten(-1, (2, self.heads, -1)).unbind(2)
         return keys.transpose(1, 2), values.transpose(1, 2)
 
-    def forward(
-        self, x: Tensor, said: tuple[Tensor, Tensor], unsaid: Tensor, memory: tuple[Tensor, Tensor], unheard: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x: (B, T, D); said: keys and values before it; unsaid: (B, 1, T, P + T) and unheard: (B, 1, 1, S), True where
-        nobody may look. Returns x, all keys and values said, and weights over the memory (B, H, T, S)."""
-        query, key, value = self.project(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        keys, values = torch.cat([said[0], key.transpose(1, 2)], 2), torch.cat([said[1], value.transpose(1, 2)], 2)
-        y = F.scaled_dot_product_attention(
-            query.transpose(1, 2), keys, values, attn_mask=None if unsaid is None else ~unsaid
-        )
-        x = x + self.out(y.transpose(1, 2).flatten(2))
-        query = self.query(self.cross_norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        scores = query @ memory[0].transpose(-1, -2) * query.shape[-1] ** -0.5
-        weights = scores.masked_fill(unheard, float("-inf")).softmax(-1)
-        x = x + self.cross_out((weights @ memory[1]).transpose(1, 2).flatten(2))
-        return x + self.narrow(F.gelu(self.wide(self.norm(x)))), keys, values, weights
+    def ask(self, x: Tensor) -> Tensor:
+        """Query, key and value (N, 3 * D) over what was said."""
+        return self.project(self.attention_norm(x))
+
+    def look(self, x: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        """x with what was found there, and the scaled query (N, D) over the memory."""
+        x = x + self.out(found)
+        return x, self.query(self.cross_norm(x)) * (x.shape[-1] // self.heads) ** -0.5
+
+    def think(self, x: Tensor, found: Tensor) -> Tensor:
+        """x with what was found in the memory, and thought over."""
+        x = x + self.cross_out(found)
+        return x + self.narrow(F.gelu(self.wide(self.norm(x))))
+
+    def over_said(self, asked: Tensor, said: Tensor, later: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Attention of one speaker's T tokens, asked (T, 3 * D), over those before them, said (2, H, P, D / H), and
+        themselves; later: (T, P + T) True at what a token must not look at. Returns (T, D), and `said` with them."""
+        parts = asked.unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
+        after = torch.cat([said, parts[1:]], 2)
+        scores = parts[0] @ after[0].transpose(1, 2) * parts.shape[-1] ** -0.5
+        weights = (scores if later is None else scores.masked_fill(later, float("-inf"))).softmax(-1)
+        return (weights @ after[1]).transpose(0, 1).flatten(1), after
+
+    def over_memory(self, query: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention of one speaker's T tokens, query (T, D), over a memory (H, S, D / H). Returns (T, D) and the
+        weights (H, T, S)."""
+        weights = (query.unflatten(-1, (self.heads, -1)).transpose(0, 1) @ keys.transpose(1, 2)).softmax(-1)
+        return (weights @ values).transpose(0, 1).flatten(1), weights
 
 
 class WhisperDecoder(nn.Module):
@@ -89,8 +107,9 @@ class WhisperDecoder(nn.Module):
         self.places = nn.Parameter(torch.zeros(c.places, c.dim))
         self.blocks = nn.ModuleList(ReadingBlock(c.dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.dim)
-        self._readout: tuple[Tensor, Tensor] | None = None
-        self._graph: Callable[..., tuple[Tensor, Tensor, Said]] | None = None
+        self._readout: RowLinear | None = None
+        self._graphs: dict[tuple[int, bool], Callable[..., tuple[Tensor, ...]]] = {}
+        self._looked = [[head for layer, head in c.alignment if layer == number] for number in range(c.layers)]
 
     def heard(self, states: Tensor) -> Tensor:
         """States (B, S, D) as (B, 2 * layers, H, S, D / H): keys and values of each layer in turn."""
@@ -100,93 +119,124 @@ class WhisperDecoder(nn.Module):
     def nothing_said(self) -> Said:
         """One speaker, before the first token."""
         c = self.config
-        empty = torch.zeros(1, c.layers, c.heads, 0, c.dim // c.heads, device=self.places.device)
-        return Said(empty, empty)
+        return Said((torch.zeros(2, c.heads, 0, c.dim // c.heads, device=self.places.device),) * c.layers)
 
     def step(
-        self, tokens: Sequence[Sequence[int]], said: Sequence[Said], memory: Tensor, unheard: Tensor
-    ) -> tuple[Tensor, list[Said], Tensor]:
-        """Read each row's next tokens, one at least. memory: (B, 2 * layers, H, S, D / H); unheard: (B, S) True at
-        padding. Returns the states (B, T, D), what was said with the tokens, and the weights of the alignment heads
-        (B, T, S); of the T places of a row its tokens are the first ones."""
-        device, before, news = memory.device, [one.keys.shape[3] for one in said], [len(row) for row in tokens]
-        longest, count = max(before), max(news)
-        rows = torch.tensor([[*row, *([0] * (count - len(row)))] for row in tokens], device=device)
-        past, inside = torch.tensor(before, device=device)[:, None], torch.arange(count, device=device)
-        places = (past + inside).clamp(max=len(self.places) - 1)
-        at = torch.arange(longest + count, device=device)
-        missing = (at >= past) & (at < longest)
-        unsaid = (missing[:, None] | (at > (longest + inside)[:, None]))[:, None]
-        filled = [one.map(lambda held: F.pad(held, (0, 0, 0, longest - held.shape[3]))) for one in said]
-        read = self._graph or self._read
-        y, weights, after = read(rows, places, unsaid, memory, unheard[:, None, None], stacked(filled))
-        grown = []
-        for row, (n, new) in enumerate(zip(before, news, strict=True)):
-            own = after.map(lambda held, row=row: held[row : row + 1]) if len(before) > 1 else after
-            if n < longest:
-                own = own.map(lambda held, n=n: torch.cat([held[:, :, :, :n], held[:, :, :, longest:]], 3))
-            grown.append(own.first(n + new))
-        return y, grown, weights
+        self, tokens: Sequence[Sequence[int]], said: Sequence[Said], memory: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Said], list[Tensor]]:
+        """Read each speaker's next tokens, one at least. memory: (2 * layers, H, S, D / H) of each, which may differ in
+        S. Returns the states (T, D) of each, what was said with the tokens, and the weights of the alignment heads
+        (T, S).
 
-    def _read(
-        self, rows: Tensor, places: Tensor, unsaid: Tensor, memory: Tensor, unheard: Tensor, said: Said
-    ) -> tuple[Tensor, Tensor, Said]:
-        """Tokens and their places (B, T) to states, alignment weights, and what was said with them."""
-        x = self.tokens(rows) + self.places[places]
-        keys, values, weights = [], [], []
+        Weights are read once for all speakers; each looks over what it said and heard by itself, so nothing is padded.
+        """
+        device, counts = self.places.device, [len(row) for row in tokens]
+        last = len(self.places) - 1
+        places = [min(one.count + n, last) for one, count in zip(said, counts, strict=True) for n in range(count)]
+        rows = torch.tensor([token for row in tokens for token in row], device=device)
+        x = self.tokens(rows) + self.places[torch.tensor(places, device=device)]
+        later = [_later(one.count, count, device) for one, count in zip(said, counts, strict=True)]
+        (asked,) = self._between(0, True, x)
+        grown: list[list[Tensor]] = [[] for _ in said]
+        looked: list[list[Tensor]] = [[] for _ in said]
         for number, block in enumerate(self._blocks()):
-            x, key, value, looked = block(
-                x, (said.keys[:, number], said.values[:, number]), unsaid,
-                (memory[:, 2 * number], memory[:, 2 * number + 1]), unheard,
-            )  # fmt: skip
-            keys.append(key)
-            values.append(value)
-            weights += [looked[:, head] for layer, head in self.config.alignment if layer == number]
-        return self.norm(x), torch.stack(weights).mean(0), Said(torch.stack(keys, 1), torch.stack(values, 1))
+            found = []
+            for row, part in enumerate(asked.split(counts)):
+                y, after = block.over_said(part, said[row].parts[number], later[row])
+                found.append(y)
+                grown[row].append(after)
+            x, query = self._between(number, False, x, _joined(found))
+            found = []
+            for row, part in enumerate(query.split(counts)):
+                y, weights = block.over_memory(part, memory[row][2 * number], memory[row][2 * number + 1])
+                found.append(y)
+                looked[row] += [weights[head] for head in self._looked[number]]
+            x, asked = self._between(number + 1, True, x, _joined(found))
+        means = [torch.stack(weights).mean(0) for weights in looked]
+        return list(x.split(counts)), [Said(tuple(parts)) for parts in grown], means
+
+    def _between(self, number: int, asks: bool, *x: Tensor) -> tuple[Tensor, ...]:
+        """What lies between two attentions: before the one of block `number` over what was said where `asks`, over the
+        memory where not."""
+        graph = self._graphs.get((number, asks))
+        return graph(*x) if graph is not None else self._part(number, asks, *x)
+
+    def _part(self, number: int, asks: bool, *x: Tensor) -> tuple[Tensor, ...]:
+        blocks = self._blocks()
+        if not asks:
+            return blocks[number].look(*x)
+        if not number:
+            return (blocks[0].ask(*x),)
+        after = blocks[number - 1].think(*x)
+        return (self.norm(after), after) if number == len(blocks) else (after, blocks[number].ask(after))
 
     def logits(self, states: Tensor) -> Tensor:
         """(..., D) to (..., tokens)."""
         return F.linear(states, self.tokens.weight)
 
     def quicken(self) -> None:
-        """Compute in 8 bits and by one graph, for a CPU: a token costs the reading of all weights, a quarter of what it
+        """Compute in 8 bits and by graphs, for a CPU: a token costs the reading of all weights, a quarter of what it
         was."""
-        weight = self.tokens.weight.detach()
-        scale = weight.abs().amax(1).clamp_min(1e-8) / 127
-        self._readout = ((weight / scale[:, None]).round().to(torch.int8), scale.bfloat16())
-        in_rows_of_8_bits(self)
         c = self.config
-        said = Said(*(torch.zeros(2, c.layers, c.heads, 3, c.dim // c.heads) for _ in range(2)))
-        memory = torch.zeros(2, 2 * c.layers, c.heads, 5, c.dim // c.heads)
-        rows, unsaid, unheard = torch.zeros(2, 2).long(), torch.zeros(2, 1, 2, 5).bool(), torch.zeros(2, 1, 1, 5).bool()
-        self._graph = cast(Any, frozen(self, self._read, rows, rows, unsaid, memory, unheard, state=said))
+        readout = nn.Linear(c.dim, c.tokens, bias=False, device="meta")
+        readout.weight = self.tokens.weight
+        in_rows_of_8_bits(self)
+        self._readout = RowLinear(readout)
+        x = torch.zeros(3, c.dim)
+        for number in range(c.layers + 1):
+            for asks, inputs in ((True, (x, x) if number else (x,)), (False, (x, x))):
+                if asks or number < c.layers:
+                    self._graphs[number, asks] = frozen(self, partial(self._part, number, asks), *inputs)
 
-    def best(self, states: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-        """The likeliest token of states (N, D), and the logarithm of its probability; allowed: (N, tokens) 0, or -inf
-        for what may not be written.
+    def best(self, states: Tensor, allowed: Tensor, more: Mapping[int, Tensor] = NO_MORE) -> tuple[Tensor, Tensor]:
+        """The likeliest token of states (N, D), and the logarithm of its probability; allowed: (tokens,) 0, or -inf
+        for what may not be written; more: likewise, of single states.
 
         With a readout in 8 bits the likeliest few are looked at again exactly.
         """
+        scores = self._scores(states) + allowed
+        for place, forbidden in more.items():
+            scores[place] += forbidden
         if self._readout is None:
-            scores = (self.logits(states) + allowed).log_softmax(-1)
-            found = scores.max(-1)
+            found = scores.log_softmax(-1).max(-1)
             return found.indices, found.values
-        rough = self._rough(states) + allowed
-        few = rough.topk(LIKELY, -1).indices
-        exact = torch.einsum("nkd,nd->nk", self.tokens.weight[few], states) + allowed.gather(-1, few)
+        few = likeliest(scores, LIKELY)
+        rough = scores.gather(-1, few)
+        exact = torch.einsum("nkd,nd->nk", self.tokens.weight[few], states).masked_fill(rough.isneginf(), float("-inf"))
         top = exact.max(-1, keepdim=True)
-        return few.gather(-1, top.indices)[:, 0], top.values[:, 0] - rough.logsumexp(-1)
+        return few.gather(-1, top.indices)[:, 0], top.values[:, 0] - scores.logsumexp(-1)
 
     def likelihoods(self, states: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logarithm of the probability of a token after each of the states (N, D), as (N,)."""
-        scores = self.logits(states) if self._readout is None else self._rough(states)
         exact = (self.tokens.weight[list(tokens)] * states).sum(-1)
-        return exact - scores.logsumexp(-1)
+        return exact - self._scores(states).logsumexp(-1)
 
-    def _rough(self, states: Tensor) -> Tensor:
-        """Logits by the readout in 8 bits."""
-        assert self._readout is not None
-        return torch.ops.aten._weight_int8pack_mm(states.bfloat16(), *self._readout).float()
+    def _scores(self, states: Tensor) -> Tensor:
+        """Logits, by the readout in 8 bits where there is one."""
+        return self.logits(states) if self._readout is None else self._readout(states)
 
     def _blocks(self) -> list[ReadingBlock]:
         return [block for block in self.blocks if isinstance(block, ReadingBlock)]
+
+
+def likeliest(scores: Tensor, count: int) -> Tensor:
+    """The places (N, count) of the largest of scores (N, V), in any order: they stand in those columns of a table
+    whose largest are the largest."""
+    rows, whole = scores.shape[-1] // TABLE, scores.shape[-1] // TABLE * TABLE
+    if rows < count or whole < scores.shape[-1]:
+        return scores.topk(count, -1).indices
+    table = scores.unflatten(-1, (TABLE, rows))
+    columns = table.amax(1).topk(count, -1).indices
+    inside = table.gather(2, columns[:, None].expand(-1, TABLE, -1)).flatten(1).topk(count, -1).indices
+    return inside // count * rows + columns.gather(-1, inside % count)
+
+
+def _later(before: int, count: int, device: torch.device) -> Tensor | None:
+    """(count, before + count) True at the tokens after each of `count`; None of one."""
+    if count == 1:
+        return None
+    return torch.ones(count, before + count, dtype=torch.bool, device=device).triu(before + 1)
+
+
+def _joined(rows: list[Tensor]) -> Tensor:
+    return rows[0] if len(rows) == 1 else torch.cat(rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -44,7 +44,7 @@ class EncoderConfig:
 class EncoderState(State):
     """mel: of the features; frames: (B, 2, 80) the last two; inner: (B, 1, D) the last of the first convolution;
     open: (B, again, D) what goes into the blocks once more; keys, values: (B, layers, H, left, D / H) of what came
-    before it; all right-aligned; place: (B,) frames encoded so far."""
+    before it, maybe in 16 bits; all right-aligned; place: (B,) frames encoded so far."""
 
     mel: MelState
     frames: Tensor
@@ -119,7 +119,7 @@ class WhisperEncoder(nn.Module):
     def quicken(self) -> None:
         """Compute in 8 bits and by one graph, for a CPU."""
         in_rows_of_8_bits(self)
-        x, state = torch.zeros(2, 8 * FRAME_SAMPLES), self.init_state(2)
+        x, state = torch.zeros(1, 8 * FRAME_SAMPLES), narrow(self.init_state(1))
         self._graph = cast(Any, frozen(self, self._step, x, state=state))
 
     def _step(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
@@ -135,10 +135,10 @@ class WhisperEncoder(nn.Module):
         keys, values = [], []
         for number, block in enumerate(self.blocks):
             y, key, value = block(y, (state.keys[:, number], state.values[:, number]), hidden)
-            keys.append(key[:, :, count : count + left])
-            values.append(value[:, :, count : count + left])
+            keys.append(key[:, :, left : left + count])
+            values.append(value[:, :, left : left + count])
         after = EncoderState(
-            features, mel[:, -2:], inner[:, -1:], opened, torch.stack(keys, 1), torch.stack(values, 1),
+            features, mel[:, -2:], inner[:, -1:], opened, _moved(state.keys, keys), _moved(state.values, values),
             state.place + count,
         )  # fmt: skip
         return self.norm(y), after
@@ -162,6 +162,18 @@ class WhisperEncoder(nn.Module):
         for block in self.blocks:
             y, _, _ = block(y, past, ~visible[:, None])
         return self.norm(y)
+
+
+def narrow(state: EncoderState) -> EncoderState:
+    """As it is kept: keys and values in 16 bits."""
+    return replace(state, keys=state.keys.half(), values=state.values.half())
+
+
+def _moved(past: Tensor, new: list[Tensor]) -> Tensor:
+    """The last frames of `past` (B, layers, H, left, d), and of each layer's `new` (B, H, T, d), as many as before."""
+    more = torch.stack(new, 1).to(past.dtype)
+    left = past.shape[3]
+    return torch.cat([past[:, :, :, more.shape[3] :], more[:, :, :, -left:]], 3)
 
 
 def _after(last: Tensor, frames: Tensor) -> Tensor:

@@ -23,7 +23,16 @@ from streamst.models.glossary import Glossary
 from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening
 from streamst.models.segment import SegmentConfig
 from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
-from streamst.models.whisper.encoder import FRAME_MS, FRAME_SAMPLES, PLACES, EncoderConfig, EncoderState, WhisperEncoder
+from streamst.models.whisper.encoder import (
+    FRAME_MS,
+    FRAME_SAMPLES,
+    PLACES,
+    EncoderConfig,
+    EncoderState,
+    WhisperEncoder,
+    narrow,
+)
+from streamst.models.whisper.memory import Memory
 from streamst.models.whisper.terms import Terms
 from streamst.models.whisper.vocabulary import Vocabulary
 from streamst.models.whisper.writing import Token, Writing
@@ -76,7 +85,7 @@ class Ear:
 
     encoder: EncoderState  # one row, keys and values in 16 bits
     states: Tensor  # (T, D) of the utterance, in 16 bits
-    memory: Tensor = field(metadata={"packed": False})  # (2 * layers, H, T, D / H) of them, or of none as yet
+    memory: Memory = field(metadata={"packed": False})  # of them, or of none as yet
     terms: Terms | None = field(default=None, metadata={"packed": False})
     certain: tuple[Token, ...] = ()
     draft: tuple[Token, ...] = ()
@@ -93,7 +102,7 @@ class WhisperRecogniser(nn.Module):
     """Implements `Recogniser` (models/seam.py)."""
 
     silence: Tensor
-    inner: Tensor
+    allowed: Tensor
 
     def __init__(self, config: WhisperConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -103,7 +112,7 @@ class WhisperRecogniser(nn.Module):
         self.language, self.sample_rate_hz, self.frame_ms = config.language, 16_000, FRAME_MS
         self.provides: frozenset[Need] = frozenset()
         self.segments = SegmentConfig(longest=MOST_WORDS)
-        self.register_buffer("inner", ~torch.tensor(vocabulary.starts_word), persistent=False)  # pieces within words
+        self.register_buffer("allowed", _allowed(config, vocabulary), persistent=False)
         self._silence: Tensor | None = None
         self._terms = lru_cache(maxsize=8)(Terms)  # sessions of one customer bring the same glossary
 
@@ -123,10 +132,10 @@ class WhisperRecogniser(nn.Module):
         """Nothing heard. What is spelled like a term of `glossary` may be it."""
         device = self.silence.device
         c = self.config.decoder
-        memory = torch.zeros(2 * c.layers, c.heads, 0, c.dim // c.heads, device=device)
+        memory = Memory.nothing(2 * c.layers, c.heads, c.dim // c.heads, device)
         nothing = torch.zeros(0, self.config.encoder.dim, device=device, dtype=torch.half)
         terms = self._terms(glossary, self.vocabulary) if glossary else None
-        return Ear(_narrow(self.encoder.init_state(1, device)), nothing, memory, terms)
+        return Ear(narrow(self.encoder.init_state(1, device)), nothing, memory, terms)
 
     def chunk_samples(self, chunk_ms: int) -> int:
         """The samples of a chunk; InputError names the allowed chunks."""
@@ -162,9 +171,12 @@ class WhisperRecogniser(nn.Module):
         return F.pad(pcm, (0, tail + -(len(pcm) + tail) % FRAME_SAMPLES))
 
     def _encode(self, chunks: Sequence[Tensor], states: Sequence[Ear]) -> list[Ear]:
-        """Chunks of one size through the encoder, together."""
-        y, encoder = self.encoder.step(torch.stack(list(chunks)), _wide(stacked([state.encoder for state in states])))
-        y, encoder = y.half(), _narrow(encoder)
+        """Chunks of one size through the encoder: together, but on a CPU one by one, whose frames fill it, and whose
+        caches then lie still."""
+        if len(states) > 1 and self.silence.device.type == "cpu":
+            return [self._encode([one], [state])[0] for one, state in zip(chunks, states, strict=True)]
+        y, encoder = self.encoder.step(torch.stack(list(chunks)), stacked([state.encoder for state in states]))
+        y = y.half()
         memory = self.decoder.heard(y.float())
         after = []
         for row, (state, chunk) in enumerate(zip(states, chunks, strict=True)):
@@ -172,10 +184,10 @@ class WhisperRecogniser(nn.Module):
             count = len(chunk) // FRAME_SAMPLES
             frames, new = state.frames + count, count + min(self.config.encoder.again, len(state.states))
             kept = len(state.states) + count - new
-            before = state.memory[:, :, :kept]
-            if before.shape[2] < kept:  # of a snapshot
-                before = self.decoder.heard(state.states[None, :kept].float())[0]
-            grown = torch.cat([before, memory[row][:, :, -new:]], 2)
+            before = state.memory
+            if len(before) < kept:  # of a snapshot
+                before = before.grown(0, self.decoder.heard(state.states[None, :kept].float())[0])
+            grown = before.grown(kept, memory[row][:, :, -new:])
             seen = torch.cat([state.states[:kept], y[row, -new:]])
             rms = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt()
             loudest = max(state.loudest, float(rms.max()))
@@ -278,11 +290,12 @@ class WhisperRecogniser(nn.Module):
         return tuple(words)
 
 
-def _narrow(state: EncoderState) -> EncoderState:
-    """As it is kept: keys and values in 16 bits."""
-    return replace(state, keys=state.keys.half(), values=state.values.half())
-
-
-def _wide(state: EncoderState) -> EncoderState:
-    """As it is computed with."""
-    return replace(state, keys=state.keys.float(), values=state.values.float())
+def _allowed(config: WhisperConfig, vocabulary: Vocabulary) -> Tensor:
+    """(3, tokens) 0, or -inf for what is never written, never first, and never after what is certain: that stays, and a
+    new word comes after it, not a piece that would change it."""
+    found = torch.zeros(3, config.decoder.tokens)
+    found[0, vocabulary.end + 1 :] = float("-inf")
+    found[0, list(config.suppressed)] = float("-inf")
+    found[1, list(config.suppressed_first)] = float("-inf")
+    found[2, : vocabulary.end].masked_fill_(~torch.tensor(vocabulary.starts_word), float("-inf"))
+    return found

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from streamst.models.whisper.encoder import FRAME_MS
 from streamst.models.whisper.terms import spans
@@ -41,20 +40,11 @@ class Writing:
     def __init__(self, ear: WhisperRecogniser, states: Sequence[Ear]) -> None:
         self.ear, self.states, self.config = ear, states, ear.config
         self.heard = [len(state.states) for state in states]
-        whole = [
-            torch.cat([s.memory, ear.silent[:, :, n : n + self.config.fill]], 2)
-            for s, n in zip(states, self.heard, strict=True)
+        self.memory = [
+            state.memory.whole(ear.silent[:, :, n : n + self.config.fill])
+            for state, n in zip(states, self.heard, strict=True)
         ]
-        longest = max(one.shape[2] for one in whole)
-        padded = [F.pad(one, (0, 0, 0, longest - one.shape[2])) for one in whole]
-        self.memory = torch.stack(padded) if len(padded) > 1 else whole[0][None]
-        lengths = torch.tensor([one.shape[2] for one in whole], device=self.memory.device)
-        self.unheard = torch.arange(longest, device=self.memory.device) >= lengths[:, None]
         self.tokens: list[list[Token]] = [[] for _ in states]
-        words = torch.zeros(ear.decoder.config.tokens, device=self.memory.device)
-        words[ear.vocabulary.end + 1 :] = float("-inf")
-        words[list(self.config.suppressed)] = float("-inf")
-        self._words = words
 
     @torch.inference_mode()
     def run(self) -> list[tuple[Token, ...]]:
@@ -66,15 +56,15 @@ class Writing:
         said = [decoder.nothing_said() for _ in self.states]
         weighed = [0] * len(self.states)  # tokens of the draft that no term can replace any more
         while open_rows:
-            everyone = len(open_rows) == len(self.states)
-            memory, unheard = (x if everyone else x[open_rows] for x in (self.memory, self.unheard))
             y, grown, weights = decoder.step(
-                [tokens[r] for r in open_rows], [said[r] for r in open_rows], memory, unheard
+                [tokens[r] for r in open_rows], [said[r] for r in open_rows], [self.memory[r] for r in open_rows]
             )
+            counts = [len(after[row]) + 1 for row in open_rows]
+            found = self._best(open_rows, [one[-count:] for one, count in zip(y, counts, strict=True)])
             going = []
-            for place, row in enumerate(open_rows):
-                count, size = len(after[row]) + 1, len(tokens[row])
-                if self._take(row, after[row], y[place, size - count : size], weights[place, size - count : size]):
+            for place, (row, best) in enumerate(zip(open_rows, found, strict=True)):
+                frames = weights[place][-counts[place] :, : self.heard[row]].argmax(-1).tolist()
+                if self._take(row, after[row], best, frames):
                     going.append(row)
                     tokens[row], after[row] = [self.tokens[row][-1].number], []
                     said[row] = grown[place].first(len(known[row]) + len(self.tokens[row]) - 1)
@@ -90,28 +80,31 @@ class Writing:
         rows = zip(self.states, self.tokens, strict=True)
         return [tuple(tokens) if state.certain or is_said(tokens, self.config) else () for state, tokens in rows]
 
-    def _take(self, row: int, trusted: Sequence[int], states: Tensor, weights: Tensor) -> bool:
-        """Write the likeliest tokens after each of the places (T, D) as long as they are the `trusted` ones; False at
-        the end."""
+    def _best(self, rows: Sequence[int], states: Sequence[Tensor]) -> list[list[tuple[int, float]]]:
+        """The likeliest token, and how likely it is, after each of the places (T, D) of each row."""
+        allowed, at = self.ear.allowed, 0
+        more: dict[int, Tensor] = {}
+        for row, own in zip(rows, states, strict=True):
+            if not self.tokens[row]:
+                more[at] = allowed[2 if self.states[row].certain else 1]
+            at += len(own)
+        tokens, likely = self.ear.decoder.best(torch.cat(list(states)), allowed[0], more)
+        found = zip(tokens.tolist(), likely.tolist(), strict=True)
+        return [[next(found) for _ in own] for own in states]
+
+    def _take(
+        self, row: int, trusted: Sequence[int], found: Sequence[tuple[int, float]], frames: Sequence[int]
+    ) -> bool:
+        """Write the likeliest tokens as long as they are the `trusted` ones; False at the end."""
         fresh = not self.states[row].certain and not self.tokens[row]
-        allowed = self._words.repeat(len(states), 1)
-        if fresh:
-            allowed[0, list(self.config.suppressed_first)] = float("-inf")
-        elif not self.tokens[
-            row
-        ]:  # what is certain stays: a new word comes after it, never a piece that would change it
-            allowed[0, : self.ear.vocabulary.end].masked_fill_(self.ear.inner, float("-inf"))
-        found, likely = self.ear.decoder.best(states, allowed)
-        best, likely = found.tolist(), likely.tolist()
-        frames = weights[:, : self.heard[row]].argmax(-1).tolist()
-        if fresh and self._nobody(Token(best[0], frames[0], likely[0])):
+        if fresh and self._nobody(Token(found[0][0], frames[0], found[0][1])):
             return False
-        for place, (token, frame) in enumerate(zip(best, frames, strict=True)):
+        for place, ((token, likely), frame) in enumerate(zip(found, frames, strict=True)):
             if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token):
                 return False
             kept = place < len(trusted) and token == trusted[place]
             passes = self.states[row].draft[place].passes + 1 if kept else 1
-            self.tokens[row].append(Token(token, frame, likely[place], passes))
+            self.tokens[row].append(Token(token, frame, likely, passes))
             if place == len(trusted) or token != trusted[place]:
                 break
         return True
@@ -141,15 +134,12 @@ class Writing:
     def _read(self, row: int, before: Sequence[int], texts: Sequence[Sequence[int]]) -> list[list[Token]]:
         """Each of `texts` after the tokens `before`, with how likely it is."""
         count, decoder = len(texts), self.ear.decoder
-        memory = self.memory[row : row + 1].expand(count, -1, -1, -1, -1)
-        unheard = self.unheard[row : row + 1].expand(count, -1)
         rows = [[*before, *text[:-1]] for text in texts]
-        y, _, weights = decoder.step(rows, [decoder.nothing_said()] * count, memory, unheard)
+        y, _, weights = decoder.step(rows, [decoder.nothing_said()] * count, [self.memory[row]] * count)
         found = []
         for place, text in enumerate(texts):
-            span = slice(len(before) - 1, len(before) - 1 + len(text))
-            likely = decoder.likelihoods(y[place, span], text).tolist()
-            frames = weights[place, span, : self.heard[row]].argmax(-1).tolist()
+            likely = decoder.likelihoods(y[place][len(before) - 1 :], text).tolist()
+            frames = weights[place][len(before) - 1 :, : self.heard[row]].argmax(-1).tolist()
             found.append([Token(*one) for one in zip(text, frames, likely, strict=True)])
         return found
 
