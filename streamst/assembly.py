@@ -38,6 +38,32 @@ class Plan:
         return sorted({part for part in used if isinstance(part, Path)})
 
 
+@dataclass(frozen=True)
+class VoicePlan:
+    """A voice on its own: no recogniser and no writer say what it has to speak."""
+
+    model: Model
+    voice: Path | Other
+    language: str
+
+
+def plan_voice(name: str = "en-de", voice: str | None = None, target: str | None = None) -> VoicePlan:
+    """What `load_voice` loads; raises as `plan`."""
+    model = model_named(name)
+    voice = voice or model.file.defaults.voice
+    speaker, speaks = _speaker(model, voice)
+    language = _shared(speaks, speaks, target, model.file.targets)
+    return VoicePlan(model, speaker or model.at(model.file.voices[language]), language)
+
+
+def _speaker(model: Model, voice: str) -> tuple[Other | None, _Side]:
+    """Another's voice, None for the model's own, and what it speaks."""
+    speaker = None if voice == "own" else chosen("voice", voice, VOICES)
+    if speaker is None and not model.file.voices:
+        raise InputError(f"model {model.file.name!r} has no voice of its own; allowed: {names(VOICES)}")
+    return speaker, _Side("voice", voice, "speaks", speaker.languages.targets if speaker else tuple(model.file.voices))
+
+
 def plan(
     name: str = "en-de",
     recogniser: str | None = None,
@@ -59,23 +85,19 @@ def plan(
     kept = voice is None and file.defaults.voice == "own"  # its silence about a language is no error
     recogniser, writer = recogniser or file.defaults.recogniser, writer or file.defaults.writer
     voice = voice or file.defaults.voice
-    ear = pen = speaker = None
+    ear = pen = None
     if recogniser not in file.recognisers:
         ear = chosen("recogniser", recogniser, RECOGNISERS, tuple(file.recognisers))
     if writer not in file.writers:
         pen = chosen("writer", writer, WRITERS, tuple(file.writers))
-    if voice != "own":
-        speaker = chosen("voice", voice, VOICES)
+    speaker, speaks = (None, None) if kept else _speaker(model, voice)
     hears = _Side("recogniser", recogniser, "hears", ear.languages.source if ear else (file.source,))
     reads = _Side("writer", writer, "reads", pen.languages.source if pen else (file.source,))
     spoken = _shared(hears, reads, source, (file.source,))
     written = pen.languages.targets if pen else file.targets  # of many languages, all but the one that it reads
     others = tuple(one for one in written if one != spoken) or written
     writes = _Side("writer", writer, "writes", others)
-    speaks = _Side("voice", voice, "speaks", speaker.languages.targets if speaker else tuple(file.voices))
-    if voice == "own" and not kept and not file.voices:
-        raise InputError(f"model {file.name!r} has no voice of its own; allowed: {names(VOICES)}")
-    written = _shared(writes, writes if kept else speaks, target, file.targets)
+    written = _shared(writes, speaks or writes, target, file.targets)
     return Plan(
         model=model,
         recogniser=ear or model.at(file.recognisers[recogniser]),
@@ -114,7 +136,7 @@ def _shared(one: _Side, other: _Side, wanted: str | None, usual: tuple[str, ...]
     both = [lang for lang in one.languages or other.languages if not other.languages or lang in other.languages]
     if one.languages and not both:
         raise InputError(f"{one}, {other}: they share no language")
-    found = next((lang for lang in usual if lang in both or not both), both[0])
+    found = next((lang for lang in usual if lang in both or not both), "") or both[0]
     if found not in usual and len(both) > 1:
         named = "source (--from)" if one.kind == "recogniser" else "target (--to)"
         raise InputError(f"{one}: which of these? name {named}")

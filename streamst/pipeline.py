@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from streamst.assembly import Plan, plan
+from streamst.assembly import Plan, plan, plan_voice
 from streamst.backends.parts import Chosen
 from streamst.codecs.neural import NeuralCodec
 from streamst.codecs.neural_stream import NeuralSpeechCodec
@@ -153,13 +153,8 @@ def load(
     codec = None if file.codec is None else NeuralCodec.load(parts.model.at(file.codec)).to(device)
     translator = cache(lambda folder: prepare(SpeechTranslator.load(folder, device), precise))
     hearing, writing = _recogniser(parts, translator, device), _writer(parts, translator, device, precise)
-    speaker = parts.voice
     usual = parts.target
-    speaking: Voice[Any] | None = None
-    if isinstance(speaker, Chosen):
-        speaking = speaker.backend.make(speaker.argument, usual, device)
-    elif speaker is not None and codec is not None:
-        speaking = GermanVoice.load(speaker, codec, device)
+    speaking = None if parts.voice is None else _voice(parts.voice, usual, codec, device)
     models: Models[Any, Any] = Models(hearing, writing, speaking)
     wire = None if codec is None else NeuralSpeechCodec(codec)
     return Pipeline(file.name, models, wire, dial, usual, file.defaults.latency, parts.names)
@@ -172,6 +167,22 @@ def _dial(parts: Plan) -> Dial:
         return read_dial(parts.model.at(file.dial)) if file.dial else {}
     path = parts.model.at(file.writers[writer]) / DIAL if writer in file.writers else None
     return read_dial(path) if path is not None and path.is_file() else {}
+
+
+def load_voice(
+    name: str = "en-de", device: str = "auto", voice: str | None = None, target: str | None = None
+) -> Voice[Any]:
+    """The voice of the model `name`, or another's, alone: of any language. Raises as `load`."""
+    device, part = _device(device), plan_voice(name, voice, target)
+    keep_small()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    folder = part.model.file.codec if isinstance(part.voice, Path) else None
+    codec = None if folder is None else NeuralCodec.load(part.model.at(folder)).to(device)
+    found = _voice(part.voice, part.language, codec, device)
+    if found is None:
+        raise InputError(f"model {part.model.file.name!r} has no codec, which its voice speaks through")
+    return found
 
 
 def _device(device: str) -> str:
@@ -190,6 +201,15 @@ def _recogniser(parts: Plan, translator: Callable[[Path], SpeechTranslator], dev
     if isinstance(part, Chosen):
         return part.backend.make(part.argument, parts.source)
     return ear_store.load(part, device) if kind_of(part) == ear_store.KIND else translator(part).recogniser
+
+
+def _voice(
+    part: Path | Chosen[Callable[..., Any]], language: str, codec: NeuralCodec | None, device: str
+) -> Voice[Any] | None:  # fmt: skip
+    """None for a voice of ours without the codec through which it speaks."""
+    if isinstance(part, Chosen):
+        return part.backend.make(part.argument, language, device)
+    return None if codec is None else GermanVoice.load(part, codec, device)
 
 
 def _writer(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from streamst import checkpoint
+from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.codecs.neural import NeuralCodec, NeuralCodecConfig
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.config import to_dict
@@ -24,6 +25,8 @@ from streamst.pipeline import Pipeline
 from streamst.text import train_tokenizer
 
 torch.set_num_threads(1)
+
+SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 
 ENGLISH = ("the cat is on the mat and a dog is in my box", "we go to it as you do if so be he or she", "no way up") * 3
 GERMAN = ("ja wir sind da und du bist am See, ich bin so froh", "es war ein Tag im Mai. Wo ist er nun?", "na gut") * 3
@@ -65,6 +68,19 @@ def tiny_pipeline(tiny_translator: SpeechTranslator) -> Pipeline:
     voice = TtsNetwork(speaker)
     models = Models(tiny_translator.recogniser, tiny_translator.pen, GermanVoice(voice.eval(), codec.decoder))
     return Pipeline("tiny", models, NeuralSpeechCodec(codec))
+
+
+@pytest.fixture(scope="session")
+def tiny_codec(tiny_pipeline: Pipeline) -> NeuralSpeechCodec:
+    """Its codec."""
+    assert tiny_pipeline.codec is not None
+    return tiny_pipeline.codec
+
+
+@pytest.fixture(scope="session")
+def speech() -> Pcm:
+    """Three seconds of real English, as 16-bit samples can say it."""
+    return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 4]))
 
 
 @pytest.fixture(scope="session")

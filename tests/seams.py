@@ -1,4 +1,4 @@
-"""One piece of work at a time, for tests that look at a part by itself."""
+"""One piece of work at a time, for tests that look at a part by itself, and the text of a session."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from streamst.audio import Pcm
 from streamst.backends.parts import chosen
 from streamst.backends.voices import VOICES
+from streamst.events import Event, Words
 from streamst.models.seam import Speak, Voice
 
 
@@ -20,3 +21,8 @@ def voice_named(name: str, language: str) -> Voice[Any]:
     """Another's voice."""
     found = chosen("voice", name, VOICES)
     return found.backend.make(found.argument, language, "cpu")
+
+
+def text(events: Sequence[Event]) -> str:
+    """All committed words."""
+    return " ".join(word for event in events if isinstance(event, Words) for word in event.words)

@@ -18,13 +18,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm
-from streamst.events import Caption, Speech, Words
+from streamst.client import stream
+from streamst.events import Caption, Event, Speech, Words
 from streamst.pipeline import Pipeline
 from streamst.server.app import prepare
 from streamst.server.operator.options import ServerOptions
 from streamst.server.session.link import Farewell, Lost
 from streamst.server.wire.native import SUBPROTOCOL, pack_audio
-from streamst.server.wire.seam import Message
+from streamst.server.wire.seam import Message, Settings
 
 PATIENCE_S = 120.0
 CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
@@ -47,6 +48,17 @@ def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
 
 def pieces(pcm: Pcm, samples: int = 1600) -> list[Pcm]:
     return [pcm[at : at + samples] for at in range(0, len(pcm), samples)]
+
+
+async def translated(address: str, pcm: Pcm, settings: Settings | None = None, **options: Any) -> list[Any]:
+    """All events of a stream."""
+    return [event async for event in stream(address, pieces(pcm), settings, **options)]
+
+
+def alone(pipeline: Pipeline, pcm: Pcm, latency: str = "medium") -> list[Event]:
+    """What a session on this computer says, without any server."""
+    session = pipeline.session(latency=latency)
+    return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
 
 
 def words_of(events: list[Any]) -> list[tuple[float, int, tuple[str, ...]]]:

@@ -11,7 +11,7 @@ import ct2_models
 import peers
 import pytest
 
-from streamst.assembly import plan
+from streamst.assembly import plan, plan_voice
 from streamst.backends.parts import Chosen
 from streamst.errors import CheckpointError, InputError, StreamstError, UnavailableError
 from streamst.pipeline import load
@@ -63,6 +63,18 @@ def test_others_parts_are_chosen_by_name_and_named_without_their_folders(model: 
     assert made.recogniser.languages.source == ("en",)
     assert isinstance(made.voice, Chosen)
     assert made.names == {"recogniser": "whisper", "writer": "own", "voice": "espeak-ng"}
+
+
+def test_a_voice_alone_speaks_what_it_speaks_whatever_is_written(model: str) -> None:
+    own, joe = plan_voice(model), plan_voice(model, JOE)
+    assert (own.voice, own.language) == (Path(model) / "voice-de", "de")
+    assert isinstance(joe.voice, Chosen)
+    assert joe.language == plan_voice(model, JOE, "en").language == "en"
+    assert plan_voice(model, "espeak-ng").language == "de"
+    assert plan_voice(model, "espeak-ng", "fr").language == "fr"
+    for voice, target, told in (("own", "fr", "speaks de, not 'fr'; allowed: de"), (JOE, "de", "allowed: en")):
+        with pytest.raises(InputError, match=told):
+            plan_voice(model, voice, target)
 
 
 def test_of_many_languages_the_models_is_the_usual_one_and_none_goes_into_itself(model: str, many: str) -> None:

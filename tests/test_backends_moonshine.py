@@ -6,18 +6,14 @@ import shutil
 import sys
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import peers
 import pytest
 
-from streamst import Caption, Words, load
 from streamst.backends.moonshine import MoonshineRecogniser, agreed, following, languages_of, shares
 from streamst.backends.parts import Languages
-from streamst.backends.window import FRAME, WindowState
 from streamst.errors import CheckpointError, InputError, UnavailableError
-from streamst.models.seam import Hear, HeardWord
-from streamst.nn.packing import from_bytes, to_bytes
+from streamst.models.seam import HeardWord
 
 
 @pytest.fixture(scope="module")
@@ -29,80 +25,11 @@ def words(text: str) -> tuple[HeardWord, ...]:
     return tuple(HeardWord(word, n, n) for n, word in enumerate(text.split()))
 
 
-def test_speech_is_heard_with_case_and_marks_and_what_is_certain_stays_with_its_times(
-    moonshine: MoonshineRecogniser,
-) -> None:
-    before, last = (), None
-    for heard in peers.hear(moonshine, peers.two_cities()[: 24 * 16_000]):
-        assert heard.words[: len(before)] == before
-        before, last = heard.words[: heard.certain], heard
-    assert last is not None
-    assert last.certain == len(last.words)
-    assert jiwer.wer(peers.CITIES, peers.text(last)) < 0.12
-    assert [word.text for word in last.words[:5]] == ["It", "was", "the", "best", "of"]
-    for a, b in zip(last.words, last.words[1:], strict=False):
-        assert a.first_frame <= a.last_frame < b.first_frame
-    assert 30 < last.words[0].first_frame < 60  # he begins to speak after 0.9 s
-    assert last.words[-1].last_frame < last.frames
-
-
-def test_the_model_hears_only_a_bounded_window_however_long_nobody_pauses(moonshine: MoonshineRecogniser) -> None:
-    speech = peers.two_cities()[16_000 : 3 * 16_000]
-    state = moonshine.init_state()
-    for _ in range(10):
-        (state,) = moonshine.hear_all([Hear(speech, state)])
-        assert len(state.window) <= (moonshine.bounds.most + 100) * FRAME
-    assert state.start > 0
-
-
-@pytest.mark.parametrize("loudness", [0.0, 1e-4, 1e-2, 0.1])
-def test_nothing_is_invented_in_silence_and_noise(moonshine: MoonshineRecogniser, loudness: float) -> None:
-    noise = np.random.default_rng(3).normal(0, 1, 20 * 16_000).astype(np.float32) * loudness
-    for heard in peers.hear(moonshine, noise):
-        assert heard.words == ()
-
-
 def test_bursts_of_noise_after_speech_bring_no_word(moonshine: MoonshineRecogniser) -> None:
     draw, speech = np.random.default_rng(4), peers.two_cities()[: 3 * 16_000]
     bursts = np.tile(np.concatenate([np.zeros(8_000), draw.normal(0, 0.1, 4_000)]), 10).astype(np.float32)
     *_, heard = peers.hear(moonshine, np.concatenate([speech, bursts]))
     assert peers.text(heard) == "it was the best of times"
-
-
-def test_a_forgotten_word_is_not_heard_again(moonshine: MoonshineRecogniser) -> None:
-    speech, state = peers.two_cities(), moonshine.init_state()
-    for at in range(0, 90_000, 10_000):
-        (state,) = moonshine.hear_all([Hear(speech[at : at + 10_000], state)])
-    heard = moonshine.listening(state).words
-    state = moonshine.forget(state, 4, heard[3].last_frame + 1)
-    assert moonshine.listening(state).words == heard[4:]
-    (state,) = moonshine.hear_all([Hear(speech[90_000:100_000], state)])
-    assert moonshine.listening(state).words[0].text == heard[4].text
-
-
-def test_two_speakers_in_turn_are_two_apart_and_a_state_survives_a_snapshot(moonshine: MoonshineRecogniser) -> None:
-    speech = peers.two_cities()
-    pieces = [(speech[at : at + 16_000], speech[at + 80_000 : at + 96_000]) for at in range(0, 64_000, 16_000)]
-    apart = [moonshine.init_state(), moonshine.init_state()]
-    turns = [moonshine.init_state(), moonshine.init_state()]
-    for pair in (0, 1):
-        for both in pieces:
-            (apart[pair],) = moonshine.hear_all([Hear(both[pair], apart[pair])])
-    for both in pieces:
-        turns = moonshine.hear_all([Hear(pcm, state) for pcm, state in zip(both, turns, strict=True)])
-        turns = [from_bytes(WindowState, to_bytes(state), moonshine.init_state()) for state in turns]
-    for a, b in zip(apart, turns, strict=True):
-        assert [word.text for word in moonshine.listening(a).words] == [w.text for w in moonshine.listening(b).words]
-    assert moonshine.listening(apart[0]).words != moonshine.listening(apart[1]).words
-
-
-def test_a_session_captions_and_translates_what_moonshine_hears() -> None:
-    pipeline = load(recogniser=f"moonshine:{peers.moonshine()}")
-    session = pipeline.session(policy="local-agreement", chunk_ms=640, speech=False)
-    events = [*session.push(peers.two_cities()[: 5 * 16_000]), *session.finish()]
-    captions = [event for event in events if isinstance(event, Caption) and event.lang == "en"]
-    assert "It was the best of times" in " ".join(caption.stable for caption in captions)
-    assert any(isinstance(event, Words) for event in events)
 
 
 def test_passes_agree_but_for_marks_and_not_on_the_word_at_the_end() -> None:

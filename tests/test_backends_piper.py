@@ -10,12 +10,14 @@ import jiwer
 import numpy as np
 import peers
 import pytest
+import soundfile
 from seams import spoken_by, voice_named
 
 from streamst.audio import resample
 from streamst.backends.phrases import PhraseVoice
 from streamst.backends.piper import piper_voice
 from streamst.backends.whisper import WhisperRecogniser
+from streamst.cli import main
 from streamst.errors import CheckpointError, InputError, UnavailableError
 
 SENTENCE = "The old man walked slowly to the little house near the river."
@@ -39,6 +41,16 @@ def test_a_higher_rate_is_shorter_and_marks_alone_are_silent(joe: PhraseVoice) -
     lengths = [len(spoken_by(joe, SENTENCE.split(), joe.init_state(), final=True, rate=r)[0]) for r in (0.8, 1.25)]
     assert lengths[1] < 0.8 * lengths[0]
     assert len(spoken_by(joe, ["…", "?"], joe.init_state(), final=True)[0]) == 0
+
+
+def test_the_command_line_says_english_though_our_writer_writes_german(tiny_model: Path, tmp_path: Path) -> None:
+    wav, voice = tmp_path / "said.wav", f"piper:{peers.joe()}"
+    with pytest.raises(SystemExit) as ended:
+        main(["say", SENTENCE, "-o", str(wav), "--voice", voice, "--model", str(tiny_model)])
+    assert ended.value.code in (0, None)
+    found = soundfile.info(wav)
+    assert found.samplerate == 22_050
+    assert found.duration > 2
 
 
 def test_a_voice_of_another_language_than_what_is_written_is_refused() -> None:

@@ -6,13 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import peers
 import pytest
 import torch
 
-from streamst import Caption, Words, load
 from streamst.backends.level import Level, listen
 from streamst.backends.parts import chosen
 from streamst.backends.recognisers import RECOGNISERS
@@ -21,46 +19,11 @@ from streamst.backends.whisper_model import mel_filters
 from streamst.backends.window import FRAME, WindowState, without_loop
 from streamst.errors import CheckpointError, InputError, UnavailableError
 from streamst.models.seam import Hear, HeardWord
-from streamst.nn.packing import from_bytes, to_bytes
 
 
 @pytest.fixture(scope="module")
 def whisper() -> WhisperRecogniser:
     return WhisperRecogniser(peers.tiny_whisper())
-
-
-def test_speech_is_heard_with_case_and_marks_and_what_is_certain_stays_with_its_times(
-    whisper: WhisperRecogniser,
-) -> None:
-    before, last = (), None
-    for heard in peers.hear(whisper, peers.two_cities()[: 24 * 16_000]):
-        assert heard.words[: len(before)] == before
-        before, last = heard.words[: heard.certain], heard
-    assert last is not None
-    assert last.certain == len(last.words)
-    assert jiwer.wer(peers.CITIES, peers.text(last)) < 0.1
-    assert [word.text for word in last.words[:6]] == ["It", "was", "the", "best", "of", "times."]
-    for a, b in zip(last.words, last.words[1:], strict=False):
-        assert a.first_frame <= a.last_frame < b.first_frame
-        assert b.last_frame - b.first_frame < 50  # a word of a second at most
-    assert last.words[0].first_frame > 10  # he begins to speak after 0.5 s
-    assert last.words[-1].last_frame < last.frames
-
-
-def test_the_model_hears_only_a_bounded_window_however_long_nobody_pauses(whisper: WhisperRecogniser) -> None:
-    speech = peers.two_cities()[16_000 : 3 * 16_000]
-    state = whisper.init_state()
-    for _ in range(12):
-        (state,) = whisper.hear_all([Hear(speech, state)])
-        assert len(state.window) <= (whisper.bounds.most + 100) * FRAME
-    assert state.start > 0
-
-
-@pytest.mark.parametrize("loudness", [0.0, 1e-4, 1e-2, 0.1])
-def test_nothing_is_invented_in_silence_and_noise(whisper: WhisperRecogniser, loudness: float) -> None:
-    noise = np.random.default_rng(3).normal(0, 1, 20 * 16_000).astype(np.float32) * loudness
-    for heard in peers.hear(whisper, noise):
-        assert heard.words == ()
 
 
 def test_in_silence_after_speech_everything_becomes_certain_and_the_window_is_let_go(
@@ -77,17 +40,6 @@ def test_in_silence_after_speech_everything_becomes_certain_and_the_window_is_le
     assert len(state.window) <= 20 * FRAME
 
 
-def test_a_forgotten_word_is_not_heard_again(whisper: WhisperRecogniser) -> None:
-    speech, state = peers.two_cities(), whisper.init_state()
-    for at in range(0, 90_000, 10_000):
-        (state,) = whisper.hear_all([Hear(speech[at : at + 10_000], state)])
-    words = whisper.listening(state).words
-    state = whisper.forget(state, 4, words[3].last_frame + 1)
-    assert whisper.listening(state).words == words[4:]
-    (state,) = whisper.hear_all([Hear(speech[90_000:100_000], state)])
-    assert whisper.listening(state).words[0].text == words[4].text
-
-
 def test_words_at_the_very_end_of_what_was_heard_are_forgotten_too(whisper: WhisperRecogniser) -> None:
     words = tuple(HeardWord(text, 9, 10) for text in ["it", "was", "so"])
     state = WindowState(window=torch.zeros(3200), samples=3200, given=words[:1], words=words[:1], guess=words[1:])
@@ -95,29 +47,6 @@ def test_words_at_the_very_end_of_what_was_heard_are_forgotten_too(whisper: Whis
     after = whisper.forget(state, 2, 10)
     assert [word.text for word in whisper.listening(after).words] == ["so"]
     assert whisper.listening(whisper.forget(state, 3, 10)).words == ()
-
-
-def test_two_speakers_in_turn_are_two_apart_and_a_state_survives_a_snapshot(whisper: WhisperRecogniser) -> None:
-    speech = peers.two_cities()
-    pieces = [(speech[at : at + 16_000], speech[at + 80_000 : at + 96_000]) for at in range(0, 64_000, 16_000)]
-    apart = [whisper.init_state(), whisper.init_state()]
-    turns = [whisper.init_state(), whisper.init_state()]
-    for both in pieces:
-        apart = [whisper.hear_all([Hear(pcm, state)])[0] for pcm, state in zip(both, apart, strict=True)]
-        turns = whisper.hear_all([Hear(pcm, state) for pcm, state in zip(both, turns, strict=True)])
-        turns = [from_bytes(WindowState, to_bytes(state), whisper.init_state()) for state in turns]
-    for a, b in zip(apart, turns, strict=True):
-        assert whisper.listening(a) == whisper.listening(b)
-    assert whisper.listening(apart[0]).words != whisper.listening(apart[1]).words
-
-
-def test_a_session_captions_and_translates_what_whisper_hears() -> None:
-    pipeline = load(recogniser=f"whisper:{peers.tiny_whisper()}")
-    session = pipeline.session(policy="local-agreement", chunk_ms=640, speech=False)
-    events = [*session.push(peers.two_cities()[: 5 * 16_000]), *session.finish()]
-    captions = [event for event in events if isinstance(event, Caption) and event.lang == "en"]
-    assert "It was the best of times." in " ".join(caption.stable for caption in captions)
-    assert any(isinstance(event, Words) for event in events)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.txt"])

@@ -7,26 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from benching import bench
 
 from streamst.audio import read_audio, write_wav
-from streamst.cli.bench import bench_app
-from streamst.errors import InputError, StreamstError
+from streamst.errors import InputError
 from streamst.evaluate.formats.detect import read_log
 
 DATA = Path(__file__).parent / "data"
 LOGS = DATA / "logs"
 LONG = LOGS / "longform"
 WITH_REFERENCES = ["--references", str(LONG / "references.txt"), "--segments", str(LONG / "ref_segments.yaml")]
-
-
-def bench(*words: object) -> str:
-    """What `streamst bench WORDS` prints; its error is raised."""
-    done = CliRunner().invoke(bench_app, [str(word) for word in words])
-    if isinstance(done.exception, StreamstError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return " ".join(done.output.split())
 
 
 @pytest.fixture(scope="module")

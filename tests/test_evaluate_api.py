@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from benching import bench
 
 import streamst.evaluate as evaluate
-from streamst.cli.bench import bench_app
-from streamst.errors import InputError, StreamstError, UnavailableError
+from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.formats.detect import Log
 from streamst.evaluate.formats.table import COLUMNS, events_of, write_table
 from streamst.evaluate.log.clock import Step
@@ -116,14 +115,6 @@ def test_without_pyarrow_the_error_names_it_and_leaves_nothing(tmp_path: Path, m
     with pytest.raises(UnavailableError, match=r"needs pyarrow: pip install 'streamst\[parquet\]'"):
         bench("export", LOGS / "degeneracy" / "case0", "--to", tmp_path / "events.parquet")
     assert list(tmp_path.iterdir()) == []
-
-
-def bench(*words: object) -> str:
-    done = CliRunner().invoke(bench_app, [str(word) for word in words])
-    if isinstance(done.exception, StreamstError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.output
 
 
 def test_the_command_writes_the_table(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from benching import bench
 
 from streamst.audio import read_audio, write_wav
-from streamst.cli.bench import bench_app
-from streamst.errors import InputError, StreamstError
+from streamst.errors import InputError
 from streamst.evaluate.api import score
 from streamst.evaluate.formats.detect import Log, read_log
 from streamst.evaluate.log.clock import Step
@@ -34,14 +33,6 @@ def talk_list(folder: Path, entries=ENTRIES, references: list[str] | None = None
     if words:
         (folder / "references.txt").write_text("\n".join(words) + "\n")
     return folder
-
-
-def bench(*words: object) -> str:
-    done = CliRunner().invoke(bench_app, [str(word) for word in words])
-    if isinstance(done.exception, StreamstError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return " ".join(done.output.split())
 
 
 def test_segments_of_a_recording_are_one_talk_with_its_references_in_order(tmp_path: Path) -> None:

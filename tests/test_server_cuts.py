@@ -10,22 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import captions_of, heard_of, pieces, running, words_of
+from serving import alone, captions_of, heard_of, pieces, running, words_of
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.client import stream
 from streamst.client.audio import Exchange
 from streamst.errors import UnavailableError
-from streamst.events import Event, Finished
+from streamst.events import Finished
 from streamst.pipeline import Pipeline
 from streamst.server.wire.seam import Acknowledged, Settings, Welcome
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-
-
-@pytest.fixture(scope="module")
-def pipeline(tiny_pipeline: Pipeline) -> Pipeline:
-    return tiny_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +30,9 @@ def speech() -> Pcm:
 
 
 @pytest.fixture(scope="module")
-def server(pipeline: Pipeline) -> Iterator[str]:
-    with running(pipeline) as address:
+def server(tiny_pipeline: Pipeline) -> Iterator[str]:
+    with running(tiny_pipeline) as address:
         yield address
-
-
-def alone(pipeline: Pipeline, pcm: Pcm) -> list[Event]:
-    """What a session on this computer says, without any server."""
-    session = pipeline.session(latency="medium")
-    return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
 
 
 class CuttingProxy:
@@ -104,10 +93,10 @@ async def through_cuts(address: str, pcm: Pcm, seed: int, cuts: int, most_bytes:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_stream_that_is_cut_many_times_says_what_it_says_uncut(
-    server: str, pipeline: Pipeline, speech: Pcm, seed: int
+    server: str, tiny_pipeline: Pipeline, speech: Pcm, seed: int
 ) -> None:
     events, cuts = asyncio.run(through_cuts(server, speech, seed, cuts=20, most_bytes=60_000))
-    local = alone(pipeline, speech)
+    local = alone(tiny_pipeline, speech)
     assert cuts >= 3
     assert words_of(local)
     assert words_of(events) == words_of(local)
@@ -120,20 +109,20 @@ def test_a_stream_that_is_cut_many_times_says_what_it_says_uncut(
     assert events[-1].samples == len(speech)
 
 
-def test_a_client_whose_session_is_gone_says_so(pipeline: Pipeline, speech: Pcm) -> None:
+def test_a_client_whose_session_is_gone_says_so(tiny_pipeline: Pipeline, speech: Pcm) -> None:
     async def listen(address: str) -> None:
         async with CuttingProxy(address, 1, cuts=10, most_bytes=30_000) as proxy:
             async for _ in stream(proxy.address, pieces(speech), realtime=True):
                 pass
 
     with (
-        running(pipeline, park_s=0.0) as address,
+        running(tiny_pipeline, park_s=0.0) as address,
         pytest.raises(UnavailableError, match="dropped"),
     ):
         asyncio.run(listen(address))
 
 
-def test_the_client_keeps_to_its_credit(pipeline: Pipeline) -> None:
+def test_the_client_keeps_to_its_credit(tiny_pipeline: Pipeline) -> None:
     async def most_on_way(address: str) -> float:
         sent_ms, most = 0.0, 0.0
         exchange = Exchange()
@@ -143,5 +132,5 @@ def test_the_client_keeps_to_its_credit(pipeline: Pipeline) -> None:
                 most = max(most, sent_ms - event.samples / 16)
         return most
 
-    with running(pipeline, credit_s=0.5) as address:
+    with running(tiny_pipeline, credit_s=0.5) as address:
         assert asyncio.run(most_on_way(address)) <= 600  # the message that was just acknowledged makes room for one

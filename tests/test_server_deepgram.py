@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from deepgram import WELCOME, heard, protocol, told
 
 from streamst.errors import ProtocolError
 from streamst.events import Caption
@@ -21,41 +22,15 @@ from streamst.server.wire.seam import (
     End,
     Failure,
     LeftOut,
-    Offer,
     Reply,
     Settings,
-    Welcome,
 )
-
-WELCOME = Welcome("abcd", Offer(source="en", targets=("de",)), {})
-
-
-def protocol(**wishes: Any) -> DeepgramProtocol:
-    asked = Wishes(**{"encoding": "linear16", "sample_rate_hz": 16_000, **wishes})
-    made = DeepgramProtocol(asked, Settings(target="de", latency="medium"), 1000, now=lambda: 0.0)
-    made.render(WELCOME, 0.0)
-    made.render(Configured(made.settings, 320), 0.0)
-    return made
-
-
-def told(made: DeepgramProtocol, *answers: Any) -> list[dict[str, Any]]:
-    return [json.loads(message) for answer in answers for message in made.render(answer, 0.0)]
 
 
 def reply(made: DeepgramProtocol, message: str) -> dict[str, Any]:
     (command,) = made.receive(message)
     assert isinstance(command, Reply)
     return json.loads(command.messages[0])
-
-
-def heard(segment: int, stable: str, unstable: str = "", final: bool = False, lang: str = "en") -> Caption:
-    count = len(stable.split()) + len(unstable.split())
-    spans = tuple((1000.0 * segment + 100.0 * at, 1000.0 * segment + 100.0 * at + 90.0) for at in range(count))
-    return Caption(
-        source_ms=1000.0 * segment + 900, compute_ms=0.0, lang=lang, segment=segment, revision=0, stable=stable,
-        unstable=unstable, start_ms=1000.0 * segment, end_ms=1000.0 * segment + 100.0 * count - 10, final=final,
-        spans_ms=spans if lang == "en" else (),
-    )  # fmt: skip
 
 
 def acknowledged(ms: float) -> Acknowledged:

@@ -29,12 +29,6 @@ END = '{"type":"end"}'
 
 
 @pytest.fixture(scope="module")
-def codec(tiny_pipeline: Pipeline) -> NeuralSpeechCodec:
-    assert tiny_pipeline.codec is not None
-    return tiny_pipeline.codec
-
-
-@pytest.fixture(scope="module")
 def speech() -> Pcm:
     """Some seconds of real English, as 16-bit samples can say it."""
     return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 4]))
@@ -68,9 +62,9 @@ def told(said: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def test_damage_in_the_midst_is_concealed_and_the_next_good_packet_heard(
-    server: str, codec: NeuralSpeechCodec, speech: Pcm
+    server: str, tiny_codec: NeuralSpeechCodec, speech: Pcm
 ) -> None:
-    for announced, sender in (("neural", codec.encoder(1500)), ("opus", OpusCodec().encoder(6000))):
+    for announced, sender in (("neural", tiny_codec.encoder(1500)), ("opus", OpusCodec().encoder(6000))):
         name: AudioCodec = "opus" if announced == "opus" else "neural"
         sent = [sender.push(piece) for piece in speech[:16_000].reshape(10, -1)]
         sent[2] = sent[2][:-1] + bytes([sent[2][-1] ^ 1])

@@ -9,7 +9,6 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 from serving import (
     END,
     PATIENCE_S,
+    alone,
     audio,
     get,
     hear_out,
@@ -25,6 +25,7 @@ from serving import (
     running,
     talk,
     told,
+    translated,
     wait_until_empty,
     words_of,
     ws,
@@ -32,61 +33,36 @@ from serving import (
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
-from streamst.client import stream
+from streamst.audio import Pcm, from_pcm16, to_pcm16
 from streamst.errors import UnavailableError
 from streamst.events import Event, Finished
 from streamst.pipeline import Pipeline
 from streamst.server.room.live import LiveStream
 from streamst.server.wire.native import SUBPROTOCOL, pack_audio
-from streamst.server.wire.seam import Answer, Settings
+from streamst.server.wire.seam import Answer
 from streamst.session import Steps
 
-SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-
 
 @pytest.fixture(scope="module")
-def pipeline(tiny_pipeline: Pipeline) -> Pipeline:
-    return tiny_pipeline
-
-
-@pytest.fixture(scope="module")
-def speech() -> Pcm:
-    """Some seconds of real English, as 16-bit samples can say it."""
-    return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 4]))
-
-
-@pytest.fixture(scope="module")
-def server(pipeline: Pipeline) -> Iterator[str]:
-    with running(pipeline, max_sessions=4) as address:
+def server(tiny_pipeline: Pipeline) -> Iterator[str]:
+    with running(tiny_pipeline, max_sessions=4) as address:
         yield address
 
 
-async def translated(address: str, pcm: Pcm, settings: Settings | None = None, **options: Any) -> list[Any]:
-    """All events of a stream."""
-    return [event async for event in stream(address, pieces(pcm), settings, **options)]
-
-
-def alone(pipeline: Pipeline, pcm: Pcm, latency: str = "medium") -> list[Event]:
-    """What a session on this computer says, without any server."""
-    session = pipeline.session(latency=latency)
-    return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
-
-
-def test_a_client_that_vanishes_frees_its_place(pipeline: Pipeline, speech: Pcm) -> None:
+def test_a_client_that_vanishes_frees_its_place(tiny_pipeline: Pipeline, speech: Pcm) -> None:
     async def vanish(address: str) -> None:
         async with opened(address) as socket:
             await socket.send(pack_audio("pcm16", 0, 0, to_pcm16(speech)))
             await socket.recv()
             socket.transport.abort()
 
-    with running(pipeline, max_sessions=1) as address:
+    with running(tiny_pipeline, max_sessions=1) as address:
         asyncio.run(vanish(address))
         wait_until_empty(address)
-        assert words_of(asyncio.run(translated(address, speech))) == words_of(alone(pipeline, speech))
+        assert words_of(asyncio.run(translated(address, speech))) == words_of(alone(tiny_pipeline, speech))
 
 
-def test_a_full_server_says_so_on_the_socket_and_on_post(pipeline: Pipeline, speech: Pcm) -> None:
+def test_a_full_server_says_so_on_the_socket_and_on_post(tiny_pipeline: Pipeline, speech: Pcm) -> None:
     async def second(address: str) -> tuple[list[dict[str, Any]], int | None, tuple[int, dict[str, str], bytes]]:
         async with opened(address) as first:
             await first.recv()
@@ -96,7 +72,7 @@ def test_a_full_server_says_so_on_the_socket_and_on_post(pipeline: Pipeline, spe
                 await translated(address, speech)
             return said, code, posted
 
-    with running(pipeline, max_sessions=1) as address:
+    with running(tiny_pipeline, max_sessions=1) as address:
         said, code, (status, headers, body) = asyncio.run(second(address))
         assert code == 1013
         (error,) = said
@@ -109,7 +85,7 @@ def test_a_full_server_says_so_on_the_socket_and_on_post(pipeline: Pipeline, spe
         assert get(f"{address}/v1/sessions", b"{}")[0] == 201
 
 
-def test_a_reserved_place_waits_for_its_token_with_its_settings(pipeline: Pipeline) -> None:
+def test_a_reserved_place_waits_for_its_token_with_its_settings(tiny_pipeline: Pipeline) -> None:
     async def claim(address: str, token: str) -> tuple[list[dict[str, Any]], int | None]:
         async with opened(address, subprotocols=(SUBPROTOCOL, f"token.{token}")) as socket:
             assert socket.subprotocol == SUBPROTOCOL
@@ -117,7 +93,7 @@ def test_a_reserved_place_waits_for_its_token_with_its_settings(pipeline: Pipeli
                 await socket.send(END)
             return await hear_out(socket)
 
-    with running(pipeline, max_sessions=1) as address:
+    with running(tiny_pipeline, max_sessions=1) as address:
         status, _, body = get(f"{address}/v1/sessions", b'{"latency":"low","output":["captions"]}')
         assert status == 201
         kept = json.loads(body)
@@ -129,31 +105,31 @@ def test_a_reserved_place_waits_for_its_token_with_its_settings(pipeline: Pipeli
         assert asyncio.run(claim(address, kept["token"]))[1] == 4401
 
 
-def test_audio_faster_than_allowed_is_refused(pipeline: Pipeline) -> None:
-    with running(pipeline, burst_s=1.0, speed_limit=2.0) as address:
+def test_audio_faster_than_allowed_is_refused(tiny_pipeline: Pipeline) -> None:
+    with running(tiny_pipeline, burst_s=1.0, speed_limit=2.0) as address:
         said, code = asyncio.run(talk(address, *[audio(i) for i in range(100)]))
         assert code == 4413
         assert "faster than allowed" in told(said, "error")[0]["message"]
         assert isinstance(asyncio.run(translated(address, np.zeros(48_000, np.float32)))[-1], Finished)
 
 
-def test_without_a_speed_limit_a_file_comes_as_fast_as_the_model_hears(pipeline: Pipeline) -> None:
-    with running(pipeline, speed_limit=0.0, queue_bytes=16_000) as address:
+def test_without_a_speed_limit_a_file_comes_as_fast_as_the_model_hears(tiny_pipeline: Pipeline) -> None:
+    with running(tiny_pipeline, speed_limit=0.0, queue_bytes=16_000) as address:
         events = asyncio.run(translated(address, np.zeros(16_000 * 8, np.float32)))
         assert events[-1].samples == 16_000 * 8
 
 
-def test_an_idle_client_is_flushed_and_closed(pipeline: Pipeline, speech: Pcm) -> None:
+def test_an_idle_client_is_flushed_and_closed(tiny_pipeline: Pipeline, speech: Pcm) -> None:
     payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech))]
-    with running(pipeline, idle_s=1.0) as address:
+    with running(tiny_pipeline, idle_s=1.0) as address:
         said, code = asyncio.run(talk(address, *payloads))
     assert code == 4408
     assert [message["type"] for message in said[-2:]] == ["closed", "error"]
-    expected = [word for _, _, words in words_of(alone(pipeline, speech)) for word in words]
+    expected = [word for _, _, words in words_of(alone(tiny_pipeline, speech)) for word in words]
     assert [word for message in told(said, "words") for word in message["words"]] == expected
 
 
-def test_who_waits_to_be_heard_is_not_idle(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_to_be_heard_is_not_idle(tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     step = LiveStream.step
     asked = threading.Event()
 
@@ -171,19 +147,19 @@ def test_who_waits_to_be_heard_is_not_idle(pipeline: Pipeline, monkeypatch: pyte
             return (await hear_out(socket))[1]
 
     monkeypatch.setattr(LiveStream, "step", slow)
-    with running(pipeline, idle_s=1.0) as address:
+    with running(tiny_pipeline, idle_s=1.0) as address:
         assert asyncio.run(wait(address)) == 1000
 
 
-def test_a_session_ends_at_its_longest_duration(pipeline: Pipeline) -> None:
-    with running(pipeline, max_duration_s=2.0) as address:
+def test_a_session_ends_at_its_longest_duration(tiny_pipeline: Pipeline) -> None:
+    with running(tiny_pipeline, max_duration_s=2.0) as address:
         said, code = asyncio.run(talk(address, *[audio(i, 16_000) for i in range(3)]))
     assert code == 1001
     assert "a session may last 2 s" in told(said, "error")[0]["message"]
     assert told(said, "closed")
 
 
-def test_a_client_that_never_reads_is_dropped_and_others_go_on(pipeline: Pipeline, speech: Pcm) -> None:
+def test_a_client_that_never_reads_is_dropped_and_others_go_on(tiny_pipeline: Pipeline, speech: Pcm) -> None:
     def deaf(address: str) -> socket.socket:
         host, port = address.removeprefix("http://").split(":")
         client = socket.socket()
@@ -197,17 +173,19 @@ def test_a_client_that_never_reads_is_dropped_and_others_go_on(pipeline: Pipelin
 
     ping = b'{"type":"ping","id":"' + b"x" * 60 + b'"}'
     frame = bytes([0x81, 0x80 | len(ping), 0, 0, 0, 0]) + ping  # a text frame with the mask 0
-    with running(pipeline, send_timeout_s=1.0) as address:
+    with running(tiny_pipeline, send_timeout_s=1.0) as address:
         client = deaf(address)
         client.settimeout(PATIENCE_S)
         with client, contextlib.suppress(OSError):
             while True:  # until the server, whose answers find no room, stops reading and then gives up
                 client.sendall(frame * 100)
         wait_until_empty(address)
-        assert words_of(asyncio.run(translated(address, speech))) == words_of(alone(pipeline, speech))
+        assert words_of(asyncio.run(translated(address, speech))) == words_of(alone(tiny_pipeline, speech))
 
 
-def test_a_failure_in_one_session_is_its_own(pipeline: Pipeline, speech: Pcm, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_in_one_session_is_its_own(
+    tiny_pipeline: Pipeline, speech: Pcm, caplog: pytest.LogCaptureFixture
+) -> None:
     class Explosive(Pipeline):
         """The pipeline, but a full-scale click breaks a session from within."""
 
@@ -223,7 +201,9 @@ def test_a_failure_in_one_session_is_its_own(pipeline: Pipeline, speech: Pcm, ca
             session.hearing = hearing
             return session
 
-    explosive = Explosive(**{field.name: getattr(pipeline, field.name) for field in dataclasses.fields(pipeline)})
+    explosive = Explosive(
+        **{field.name: getattr(tiny_pipeline, field.name) for field in dataclasses.fields(tiny_pipeline)}
+    )
     click = pack_audio("pcm16", 0, 0, to_pcm16(np.ones(1600, np.float32)))
 
     async def both(address: str) -> tuple[tuple[list[dict[str, Any]], int | None], list[Any]]:
@@ -233,7 +213,7 @@ def test_a_failure_in_one_session_is_its_own(pipeline: Pipeline, speech: Pcm, ca
         (said, code), events = asyncio.run(both(address))
     assert code == 1011
     assert told(said, "error")[0]["message"] == "the server failed; the session cannot go on"
-    assert words_of(events) == words_of(alone(pipeline, from_pcm16(to_pcm16(0.5 * speech))))
+    assert words_of(events) == words_of(alone(tiny_pipeline, from_pcm16(to_pcm16(0.5 * speech))))
     assert "broken from within" in caplog.text
 
 
@@ -254,12 +234,12 @@ def test_a_page_from_elsewhere_is_refused_at_the_handshake(
     assert [record.name for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-def test_our_own_page_and_an_allowed_one_connect(pipeline: Pipeline) -> None:
+def test_our_own_page_and_an_allowed_one_connect(tiny_pipeline: Pipeline) -> None:
     async def welcome(address: str, origin: str) -> str:
         async with opened(address, origin=origin) as socket:
             return json.loads(await socket.recv())["type"]
 
-    with running(pipeline, allowed_origins=("https://talks.example.org",)) as address:
+    with running(tiny_pipeline, allowed_origins=("https://talks.example.org",)) as address:
         for origin in (address, "https://talks.example.org"):
             assert asyncio.run(welcome(address, origin)) == "welcome"
 

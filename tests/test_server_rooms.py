@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -12,88 +11,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import PATIENCE_S, captions_of, get, hear_out, heard_of, pieces, running, talk, told
+from rooming import LOW, heard, link, opened_room, room_socket, spoken, text_of, three_times, with_listeners
+from serving import PATIENCE_S, captions_of, get, hear_out, heard_of, pieces, running, told
 from test_server_cuts import CuttingProxy
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, read_audio
 from streamst.cli import main
-from streamst.client import Jump, listen, room_url, stream
-from streamst.client.room import RoomEvent
+from streamst.client import Jump, stream
 from streamst.codecs.neural_stream import NeuralSpeechCodec
-from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.events import Caption, Finished, Speech
 from streamst.pipeline import Pipeline
 from streamst.server import listening
 from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 from streamst.server.wire.seam import Closed, Settings, Welcome
 
-SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-LOW = Settings(target="de", latency="low")
-
 
 @pytest.fixture(scope="module")
 def speech() -> Pcm:
-    """A sentence, three times, with pauses."""
-    sentence = read_audio(SAMPLE)[16_000 : 16_000 * 4]
-    return np.concatenate([sentence, np.zeros(16_000, np.float32)] * 3)
+    return three_times()
 
 
 @pytest.fixture(scope="module")
 def server(tiny_pipeline: Pipeline) -> Iterator[str]:
     with running(tiny_pipeline, max_sessions=60, address_connections=0, address_rate=0) as address:
         yield address
-
-
-def opened_room(address: str) -> tuple[str, dict[str, str]]:
-    """A speaker's token, and the room."""
-    status, _, body = get(f"{address}/v1/sessions", b'{"room": true, "target": "de", "latency": "low"}')
-    assert status == 201
-    answer = json.loads(body)
-    return answer["token"], answer["room"]
-
-
-def link(address: str, room: dict[str, str]) -> str:
-    return f"{address}{room['url']}"
-
-
-def room_socket(address: str, room: dict[str, str], query: str = "", token: str | None = None, **more: Any) -> connect:
-    url = f"{address.replace('http', 'ws', 1)}/v1/rooms/{room['id']}/stream?token={token or room['token']}{query}"
-    return connect(url, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None, **more)
-
-
-async def heard(url: str, there: asyncio.Event | None = None, **wishes: Any) -> list[RoomEvent]:
-    """All that a listener gets; `there` is set when it is in."""
-    events: list[RoomEvent] = []
-    async for event in listen(url, **wishes):
-        events.append(event)
-        if there is not None and isinstance(event, Welcome):
-            there.set()
-    return events
-
-
-async def spoken(address: str, pcm: Pcm, token: str, settings: Settings = LOW, **more: Any) -> list[Any]:
-    return [event async for event in stream(address, pieces(pcm), settings, token=token, **more)]
-
-
-async def with_listeners(address: str, pcm: Pcm, *wishes: dict[str, Any], settings: Settings = LOW) -> list[list[Any]]:
-    """What the speaker gets, then what each listener does, who was there before the first word."""
-    token, room = opened_room(address)
-    there = [asyncio.Event() for _ in wishes]
-    listeners = [
-        asyncio.create_task(heard(link(address, room), inside, **wish))
-        for inside, wish in zip(there, wishes, strict=True)
-    ]
-    async with asyncio.timeout(PATIENCE_S):
-        await asyncio.gather(*(inside.wait() for inside in there))
-        speaker = await spoken(address, pcm, token, settings)
-        return [speaker, *await asyncio.gather(*listeners)]
-
-
-def text_of(events: list[Any], lang: str = "de") -> list[str]:
-    newest = {event.segment: event.stable for event in events if isinstance(event, Caption) and event.lang == lang}
-    return [newest[segment] for segment in sorted(newest)]
 
 
 def test_a_listener_gets_what_the_speaker_gets_and_the_end(server: str, speech: Pcm) -> None:
@@ -285,125 +228,6 @@ def test_a_room_can_be_opened_in_the_midst_of_a_talk(server: str, speech: Pcm) -
     assert len(heard_of(listener)) > 0
 
 
-@pytest.mark.parametrize(
-    ("query", "code", "words"),
-    [
-        ("&codec=mp3", 4400, "pcm16, opus, neural"),
-        ("&audio=1&codec=opus&bitrate_bps=1", 4400, "output_bitrate_bps"),
-        ("&after=99999", 4400, "after: 99999 was never said"),
-    ],
-)
-def test_what_cannot_be_had_is_refused_in_words(server: str, query: str, code: int, words: str) -> None:
-    async def scene() -> Any:
-        _, room = opened_room(server)
-        async with room_socket(server, room, query) as listener:
-            return await hear_out(listener)
-
-    said, closed = asyncio.run(scene())
-    assert closed == said[-1]["code"] == code
-    assert words in said[-1]["message"]
-
-
-def test_a_guessed_room_and_a_wrong_token_are_refused_alike(server: str) -> None:
-    async def scene() -> list[Any]:
-        _, room = opened_room(server)
-        found: list[Any] = []
-        for id, token in (("0123456789ab", room["token"]), (room["id"], "guess"), (room["id"], "ü")):
-            async with room_socket(server, {"id": id, "token": "none"}, token=token) as listener:
-                found.append(await hear_out(listener))
-        return found
-
-    refusals = asyncio.run(scene())
-    assert all(closed == 4401 for _, closed in refusals)
-    assert {said[-1]["message"] for said, _ in refusals} == {"no room of this name opens with this token"}
-    status, _, body = get(f"{server}/v1/rooms/0123456789ab/captions.vtt?token=x")
-    assert (status, json.loads(body)["code"]) == (401, 4401)
-
-
-def test_a_listeners_token_speaks_nowhere(server: str) -> None:
-    async def scene() -> tuple[Any, Any]:
-        _, room = opened_room(server)
-        url = f"{server.replace('http', 'ws', 1)}/v1/stream"
-        offered = [Subprotocol(SUBPROTOCOL), Subprotocol(f"token.{room['token']}")]
-        async with connect(url, subprotocols=offered, proxy=None) as speaker:
-            refused = await hear_out(speaker)
-        async with room_socket(server, room) as listener:
-            await listener.send(pack_audio("pcm16", 0, 0, bytes(320)))
-            return refused, await hear_out(listener)
-
-    (spoke, at_door), (said, inside) = asyncio.run(scene())
-    assert at_door == 4401
-    assert "for listening in a room" in spoke[-1]["message"]
-    assert inside == 1003
-    assert "cannot speak" in said[-1]["message"]
-
-
-def test_after_the_end_the_captions_are_there_and_the_talk_is_over(server: str, speech: Pcm) -> None:
-    async def scene() -> dict[str, str]:
-        token, room = opened_room(server)
-        await spoken(server, speech, token)
-        with pytest.raises(ProtocolError, match=r"the talk is over; its captions: /v1/rooms/.*/captions.vtt") as caught:
-            await heard(link(server, room))
-        assert caught.value.code == 4410
-        async with room_socket(server, room, "&after=1") as back:
-            said, closed = await hear_out(back)
-        assert (said[-1]["type"], closed) == ("closed", 1000)
-        return room
-
-    room = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
-    where = f"{server}/v1/rooms/{room['id']}/captions"
-    status, headers, srt = get(f"{where}.srt?lang=en,de", authorization=f"Bearer {room['token']}")
-    assert (status, headers["content-type"]) == (200, "application/x-subrip; charset=utf-8")
-    assert srt.startswith(b"1\n00:00:")
-    status, _, body = get(f"{where}.vtt?lang=fr&token={room['token']}")
-    assert (status, json.loads(body)["message"]) == (400, "lang: 'fr'; allowed: en, de")
-
-
-def test_there_are_as_many_listeners_as_there_may_be(tiny_pipeline: Pipeline) -> None:
-    async def scene(address: str) -> list[str]:
-        _, room = opened_room(address)
-        async with contextlib.AsyncExitStack() as stack:
-            for _ in range(2):
-                await (await stack.enter_async_context(room_socket(address, room))).recv()
-            with pytest.raises(UnavailableError) as caught:
-                await heard(link(address, room))
-            full = str(caught.value)
-        async with room_socket(address, room) as again:
-            return [full, json.loads(await again.recv())["type"]]
-
-    for options, words in (
-        ({"room_listeners": 2}, "the room is full: it holds 2 listeners"),
-        ({"max_listeners": 2}, "all 2 listeners' places are taken"),
-        ({"address_listeners": 2}, "2 listeners are allowed from one address"),
-    ):
-        with running(tiny_pipeline, **options) as address:
-            full, again = asyncio.run(asyncio.wait_for(scene(address), PATIENCE_S))
-        assert words in full
-        assert again == "welcome"
-
-
-def test_a_server_may_have_no_rooms(tiny_pipeline: Pipeline) -> None:
-    with running(tiny_pipeline, max_listeners=0) as address:
-        status, _, body = get(f"{address}/v1/sessions", b'{"room": true}')
-        said, closed = asyncio.run(talk(address, '{"type":"config","room":true}'))
-    assert (status, closed) == (403, 1008)
-    assert "rooms are turned off" in json.loads(body)["message"] == said[-1]["message"]
-
-
-def test_a_room_is_over_when_its_speaker_never_comes(tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamst.server.session import routes
-
-    async def scene(address: str) -> Any:
-        _, room = opened_room(address)
-        async with room_socket(address, room) as listener:
-            return await hear_out(listener)
-
-    monkeypatch.setattr(routes, "BEGIN_S", 0.1)
-    with running(tiny_pipeline, reservation_s=0.2) as address:
-        said, closed = asyncio.run(asyncio.wait_for(scene(address), PATIENCE_S))
-    assert (said[-1]["summary"]["reason"], closed) == ("expired", 1000)
-
-
 def test_the_command_line_listens_until_the_end(
     server: str, speech: Pcm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -431,23 +255,3 @@ def main_exits(arguments: list[str]) -> int | str | None:
     except SystemExit as ended:
         return ended.code
     return None
-
-
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("http://127.0.0.1:8000/listen/ab#t", "ws://127.0.0.1:8000/v1/rooms/ab/stream"),
-        ("https://talks.example.org/de/overlay/ab?lang=de#t", "wss://talks.example.org/de/v1/rooms/ab/stream"),
-        ("ws://h:1/v1/rooms/ab/stream?token=t", "ws://h:1/v1/rooms/ab/stream"),
-    ],
-)
-def test_a_rooms_link_is_read_as_people_copy_it(url: str, address: str) -> None:
-    assert room_url(url) == (address, "t")
-
-
-@pytest.mark.parametrize(
-    "url", ["", "http://h:1/listen/ab", "http://h:1/#t", "ftp://h/listen/ab#t", "http://[::1/listen/a#t"]
-)
-def test_what_is_no_rooms_link_is_told(url: str) -> None:
-    with pytest.raises(InputError, match="is not a room's link; use one like"):
-        room_url(url)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from serving import (
     END,
+    alone,
     audio,
     captions_of,
     heard_of,
@@ -18,57 +18,27 @@ from serving import (
     running,
     talk,
     told,
+    translated,
     words_of,
 )
 
-from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
-from streamst.client import stream
+from streamst.audio import Pcm, to_pcm16
 from streamst.codecs.neural_stream import NeuralSpeechCodec
-from streamst.events import Event, Finished, Words
+from streamst.events import Finished, Words
 from streamst.pipeline import Pipeline
 from streamst.server.wire.native import pack_audio
 from streamst.server.wire.seam import Closed, Configured, Latency, Settings, Welcome
 
-SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
-
 
 @pytest.fixture(scope="module")
-def pipeline(tiny_pipeline: Pipeline) -> Pipeline:
-    return tiny_pipeline
-
-
-@pytest.fixture(scope="module")
-def codec(pipeline: Pipeline) -> NeuralSpeechCodec:
-    assert pipeline.codec is not None
-    return pipeline.codec
-
-
-@pytest.fixture(scope="module")
-def speech() -> Pcm:
-    """Some seconds of real English, as 16-bit samples can say it."""
-    return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 4]))
-
-
-@pytest.fixture(scope="module")
-def server(pipeline: Pipeline) -> Iterator[str]:
-    with running(pipeline, max_sessions=4) as address:
+def server(tiny_pipeline: Pipeline) -> Iterator[str]:
+    with running(tiny_pipeline, max_sessions=4) as address:
         yield address
 
 
-async def translated(address: str, pcm: Pcm, settings: Settings | None = None, **options: Any) -> list[Any]:
-    """All events of a stream."""
-    return [event async for event in stream(address, pieces(pcm), settings, **options)]
-
-
-def alone(pipeline: Pipeline, pcm: Pcm, latency: str = "medium") -> list[Event]:
-    """What a session on this computer says, without any server."""
-    session = pipeline.session(latency=latency)
-    return [*[event for piece in pieces(pcm) for event in session.push(piece)], *session.finish()]
-
-
-def test_a_client_gets_what_a_session_on_this_computer_says(server: str, pipeline: Pipeline, speech: Pcm) -> None:
+def test_a_client_gets_what_a_session_on_this_computer_says(server: str, tiny_pipeline: Pipeline, speech: Pcm) -> None:
     events = asyncio.run(translated(server, speech))
-    local = alone(pipeline, speech)
+    local = alone(tiny_pipeline, speech)
     assert words_of(events)
     assert words_of(events) == words_of(local)
     assert captions_of(events) == captions_of(local)
@@ -81,12 +51,14 @@ def test_a_client_gets_what_a_session_on_this_computer_says(server: str, pipelin
     assert events[-1].samples == len(speech)
 
 
-def test_everything_is_said_before_closed_and_the_code_is_1000(server: str, pipeline: Pipeline, speech: Pcm) -> None:
+def test_everything_is_said_before_closed_and_the_code_is_1000(
+    server: str, tiny_pipeline: Pipeline, speech: Pcm
+) -> None:
     payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech))]
     said, code = asyncio.run(talk(server, '{"type":"config","latency":"high"}', *payloads, END))
     assert code == 1000
     assert said[-1]["type"] == "closed"
-    expected = [word for _, _, words in words_of(alone(pipeline, speech, "high")) for word in words]
+    expected = [word for _, _, words in words_of(alone(tiny_pipeline, speech, "high")) for word in words]
     assert [word for message in told(said, "words") for word in message["words"]] == expected
     summary = said[-1]["summary"]
     assert summary["words"] == len(expected)
@@ -114,13 +86,13 @@ def test_the_live_meter_ends_at_what_the_words_say(server: str, speech: Pcm) -> 
     assert last.split["buffer"] is not None
 
 
-def test_settings_in_the_midst_finish_what_was_begun(server: str, pipeline: Pipeline, speech: Pcm) -> None:
+def test_settings_in_the_midst_finish_what_was_begun(server: str, tiny_pipeline: Pipeline, speech: Pcm) -> None:
     payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech) * 2)]
     half = len(payloads) // 2
     other = '{"type":"config","latency":"high","output":["captions"]}'
     said, code = asyncio.run(talk(server, *payloads[:half], other, *payloads[half:], END))
     assert code == 1000
-    first, second = alone(pipeline, speech), alone(pipeline, speech, "high")
+    first, second = alone(tiny_pipeline, speech), alone(tiny_pipeline, speech, "high")
     words = [tuple(message["words"]) for message in told(said, "words")]
     assert words == [words for _, _, words in words_of(first) + words_of(second)]
     at_ms = [message["source_ms"] for message in told(said, "words")]
@@ -131,15 +103,15 @@ def test_settings_in_the_midst_finish_what_was_begun(server: str, pipeline: Pipe
     assert said[-1]["summary"]["samples"] == 2 * len(speech)
 
 
-def test_another_latency_takes_over_in_mid_sentence(server: str, pipeline: Pipeline, speech: Pcm) -> None:
+def test_another_latency_takes_over_in_mid_sentence(server: str, tiny_pipeline: Pipeline, speech: Pcm) -> None:
     payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech) * 2)]
     half = len(payloads) // 2
     dial = '{"type":"config","latency":"high"}'
     said, code = asyncio.run(talk(server, '{"type":"config"}', *payloads[:half], dial, *payloads[half:], END))
     assert code == 1000
-    session = pipeline.session(latency="medium")
+    session = tiny_pipeline.session(latency="medium")
     events = [event for piece in pieces(speech) for event in session.push(piece)]
-    high = pipeline.session(latency="high")
+    high = tiny_pipeline.session(latency="high")
     session.reconfigure(high.policy, high.chunk_ms)
     events += [event for piece in pieces(speech) for event in session.push(piece)]
     words = [tuple(message["words"]) for message in told(said, "words")]
@@ -167,13 +139,13 @@ def test_other_sample_rates_are_resampled(server: str, speech: Pcm) -> None:
 
 
 def test_the_neural_codec_carries_both_ways(
-    server: str, pipeline: Pipeline, codec: NeuralSpeechCodec, speech: Pcm
+    server: str, tiny_pipeline: Pipeline, tiny_codec: NeuralSpeechCodec, speech: Pcm
 ) -> None:
     settings = Settings(codec="neural", output_codec="neural")
-    events = asyncio.run(translated(server, speech, settings, codec=codec))
-    encoder, decoder = codec.encoder(), codec.decoder()
+    events = asyncio.run(translated(server, speech, settings, codec=tiny_codec))
+    encoder, decoder = tiny_codec.encoder(), tiny_codec.decoder()
     uplinked = np.concatenate([*[decoder.push(encoder.push(p)) for p in pieces(speech)], decoder.push(encoder.flush())])
-    local = alone(pipeline, uplinked)
+    local = alone(tiny_pipeline, uplinked)
     assert words_of(events) == words_of(local)
     assert len(heard_of(events)) == pytest.approx(len(heard_of(local)), abs=640)
     said = sum(event.summary.bytes_in for event in events if isinstance(event, Closed))
@@ -193,30 +165,26 @@ def test_a_ping_is_answered_while_the_model_works(server: str) -> None:
     assert (split["network"], split["playback"]) == (10.0, 7.0)
 
 
-def test_two_speakers_at_once_get_what_each_gets_alone(server: str, pipeline: Pipeline, speech: Pcm) -> None:
+def test_two_speakers_at_once_get_what_each_gets_alone(server: str, tiny_pipeline: Pipeline, speech: Pcm) -> None:
     other = np.ascontiguousarray(speech[::-1])
 
     async def both() -> tuple[list[Any], list[Any]]:
         return await asyncio.gather(translated(server, speech), translated(server, other))
 
     first, second = asyncio.run(both())
-    assert words_of(first) == words_of(alone(pipeline, speech))
-    assert words_of(second) == words_of(alone(pipeline, other))
+    assert words_of(first) == words_of(alone(tiny_pipeline, speech))
+    assert words_of(second) == words_of(alone(tiny_pipeline, other))
 
 
 def test_a_glossary_of_ten_thousand_terms_is_taken_and_what_cannot_be_used_of_it_is_told(
-    pipeline: Pipeline, speech: Pcm
+    tiny_pipeline: Pipeline, speech: Pcm
 ) -> None:
     letters = "abcdefghij"
     names = ["".join(letters[int(digit)] for digit in f"{n:04}") for n in range(10_000)]
     glossary = (*((f"cat {name}", "Tag") for name in names), ("!?", "See"), ("dog", "\N{SNOWMAN}"), ("mat", ""))
     settings = Settings(target="de", latency="low", glossary=glossary)
-    with running(pipeline) as address:
-
-        async def heard() -> list[Any]:
-            return [event async for event in stream(address, pieces(speech[:16_000]), settings)]
-
-        events = asyncio.run(heard())
+    with running(tiny_pipeline) as address:
+        events = asyncio.run(translated(address, speech[:16_000], settings))
     (configured,) = [event for event in events if isinstance(event, Configured)]
     assert configured.terms == 10_002
     assert [(one.entry, one.source) for one in configured.left_out] == [(10_001, "!?"), (10_002, "dog")]

@@ -60,11 +60,7 @@ class Metrics:
             "streamst_audio_concealed_seconds", "Source audio that was lost on its way, and filled", registry=r
         )
         self._of_sessions = [
-            (
-                Histogram(f"streamst_session_{name}", f"{about}, of sessions", buckets=buckets, registry=r),
-                of,
-                unit,
-            )
+            (Histogram(f"streamst_session_{name}", f"{about}, of sessions", buckets=buckets, registry=r), of, unit)
             for name, about, of, unit, buckets in _OF_SESSIONS
         ]
         self.sessions = Gauge("streamst_sessions", "Sessions that are open now", registry=r)
@@ -86,6 +82,10 @@ class Metrics:
         self.underruns = Counter("streamst_speech_underruns", "Gaps where speech should have gone on", registry=r)
         self.rate_changes = Counter("streamst_speech_rate_changes", "Times the voice changed its pace", registry=r)
         self.lag_s = Lags(r)
+        self._count_listeners(r)
+
+    def _count_listeners(self, r: CollectorRegistry) -> None:
+        """What is known of rooms."""
         self.rooms = Gauge("streamst_rooms", "Rooms of speakers who are there or awaited", registry=r)
         self.listeners = Gauge("streamst_listeners", "Listeners in all rooms", registry=r)
         self.listeners_refused = Counter("streamst_listeners_refused", "Listeners not let in", ["why"], registry=r)

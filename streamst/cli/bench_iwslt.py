@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,9 @@ from .bench_options import (
     say_notes,
 )
 from .view import out
+
+if TYPE_CHECKING:
+    from streamst.evaluate.log.manifest import Manifest
 
 
 def iwslt(
@@ -57,9 +60,7 @@ def iwslt(
     """
     from dataclasses import replace
 
-    from streamst.evaluate.formats.detect import read_log
-    from streamst.evaluate.report.write import metrics_table, score_run, write_report
-    from streamst.evaluate.run.iwslt import SUBMISSION, read_talks, write_submission
+    from streamst.evaluate.run.iwslt import read_talks
     from streamst.evaluate.run.runner import RunOptions
     from streamst.evaluate.run.runner import run as run_all
 
@@ -73,6 +74,15 @@ def iwslt(
     )  # fmt: skip
     with counted(["playing"], len(talks.clips)) as count:
         run_all(talks, options, out_dir, workers, lambda *_: count("playing"))
+    _write(talks, out_dir, resamples, everything)
+
+
+def _write(talks: Manifest, out_dir: Path, resamples: int, everything: bool) -> None:
+    """The submission, and where there are references a report, on the screen too."""
+    from streamst.evaluate.formats.detect import read_log
+    from streamst.evaluate.report.write import metrics_table, score_run, write_report
+    from streamst.evaluate.run.iwslt import SUBMISSION, write_submission
+
     for path in write_submission(read_log(out_dir, "streamst"), out_dir / SUBMISSION):
         out.print(str(path), soft_wrap=True)
     if any(reference.translation is None for clip in talks.clips for reference in clip.references):

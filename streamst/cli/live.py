@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -25,7 +25,10 @@ from .view import err, shown
 
 if TYPE_CHECKING:
     from streamst.codecs.base import Codec
+    from streamst.pipeline import Pipeline
     from streamst.server.wire.seam import AudioCodec, Settings
+    from streamst.session import Session
+    from streamst.sound import Microphone
 
 CODECS = ("pcm16", "opus", "neural")
 
@@ -96,16 +99,13 @@ def mic(
     quiet: opt.Quiet = False,
 ) -> None:
     """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
-    from streamst.sound import Microphone
-
     check_outputs([glossary] if glossary else [], [srt])
     settings = _settings(to, policy, latency, codec, bitrate, speech=speak)
     terms = read_terms(glossary)
     settings = dataclasses.replace(settings, glossary=terms)
-    number = microphone is not None and microphone.isdecimal()
-    recorder = Microphone(int(microphone) if microphone and number else microphone, settings.sample_rate_hz)
+    recorder = _microphone(microphone, settings.sample_rate_hz)
     sinks = Sinks(Wanted(srt, bilingual, form=form, quiet=quiet))
-    with played(sinks, speak) as voice_is_known:
+    with played(sinks, speak) as known:
         session = None
         if url is None:
             with shown("Loading the model"):
@@ -113,22 +113,15 @@ def mic(
 
                 pipeline = load(model, device, precision, recogniser, writer, voice, spoken, to)
                 session = pipeline.session(to, policy, latency, chunk_ms, speak, terms)
-            sinks.begin(pipeline.source, session.options.target)
-            if speak and pipeline.voice is None:
-                raise InputError(f"there is no voice for {session.options.target!r}: name one with --voice")
-            if pipeline.voice is not None:
-                voice_is_known(pipeline.voice.sample_rate_hz)
+            _introduce(pipeline, session, sinks, known)
         err.print(f"Listening to {recorder.name}. Ctrl-C ends.", style="dim", soft_wrap=True)
         with sinks, recorder, _ctrl_c_calls(recorder.stop):
             blocks = _counted(recorder, sinks, settings.sample_rate_hz)
             if session is not None:
-                for block in blocks:
-                    sinks.take(session.push(block))
-                sinks.take(session.finish())
+                _hear(blocks, session, sinks)
             elif url is not None:
-                heard = _in_thread(blocks)
-                speech = converse(url, heard, settings, sinks, voice_is_known, bitrate, token=token, insecure=insecure)
-                asyncio.run(speech)
+                speech = _in_thread(blocks)
+                asyncio.run(converse(url, speech, settings, sinks, known, bitrate, token=token, insecure=insecure))
     sinks.summary()
 
 
@@ -149,6 +142,30 @@ def played(sinks: Sinks, speak: bool) -> Iterator[Callable[[int], None]]:
         for loudspeaker in playing:
             while loudspeaker.waiting_s() > 0:
                 time.sleep(0.05)
+
+
+def _microphone(name: str | None, rate_hz: int) -> Microphone:
+    """By its number, or a part of its name."""
+    from streamst.sound import Microphone
+
+    return Microphone(int(name) if name is not None and name.isdecimal() else name, rate_hz)
+
+
+def _introduce(
+    pipeline: Pipeline, session: Session[Any, Any], sinks: Sinks, voice_is_known: Callable[[int], None]
+) -> None:
+    """Tell languages and voice; InputError where speech is wanted and there is none."""
+    sinks.begin(pipeline.source, session.options.target)
+    if session.options.speech and pipeline.voice is None:
+        raise InputError(f"there is no voice for {session.options.target!r}: name one with --voice")
+    if pipeline.voice is not None:
+        voice_is_known(pipeline.voice.sample_rate_hz)
+
+
+def _hear(blocks: Iterable[Pcm], session: Session[Any, Any], sinks: Sinks) -> None:
+    for block in blocks:
+        sinks.take(session.push(block))
+    sinks.take(session.finish())
 
 
 def _counted(blocks: Iterable[Pcm], sinks: Sinks, rate_hz: int) -> Iterator[Pcm]:

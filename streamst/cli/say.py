@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -16,6 +17,9 @@ from streamst.errors import InputError, UnavailableError
 from . import options as opt
 from .outputs import STANDARD_OUTPUT, check_outputs, open_speech, speech_format
 from .view import err, out, shown
+
+if TYPE_CHECKING:
+    from streamst.models.seam import Voice
 
 
 def say(
@@ -44,13 +48,43 @@ def say(
         speech_format(output)
     if not words:
         raise InputError("there is nothing to say: TEXT has no words")
-    from streamst.models.speak.aloud import Aloud
-    from streamst.pipeline import load
-
     with shown("Loading the model"):
-        speaker = load(model, device, voice=voice, target=to).voice
-    if speaker is None:
-        raise InputError(f"model {model!r} has no voice")
+        from streamst.pipeline import load_voice
+
+        speaker = load_voice(model, device, voice, to)
+    said = _say(speaker, words, rate)
+    if output is None:
+        _play(said.pcm, speaker.sample_rate_hz)
+    else:
+        with open_speech(output, speaker.sample_rate_hz) as file:
+            file.write(said.pcm)
+    if report is not None:
+        figures = {"first_audio_ms": round(said.first_audio_s * 1000, 1), "rtf": round(said.rtf, 4)}
+        report.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+    console = err if output == STANDARD_OUTPUT else out
+    console.print(
+        f"{output or 'said'}: {said.length_s:.1f} s of speech; first audio after {said.first_audio_s * 1000:.0f} ms, "
+        f"real-time factor {said.rtf:.3f}",
+        soft_wrap=True,
+    )
+
+
+@dataclass(frozen=True)
+class _Said:
+    pcm: Pcm
+    length_s: float
+    first_audio_s: float
+    spent_s: float
+
+    @property
+    def rtf(self) -> float:
+        return self.spent_s / self.length_s
+
+
+def _say(speaker: Voice[Any], words: list[str], rate: float) -> _Said:
+    """What a voice that has spoken before makes of the words, one by one; InputError where it is nothing."""
+    from streamst.models.speak.aloud import Aloud
+
     warm = Aloud(speaker)
     warm.push(words[0])
     warm.finish()
@@ -65,23 +99,9 @@ def say(
         pieces.append(pcm)
     spent_s = time.perf_counter() - started
     if first_audio_s is None:
-        raise InputError(f"the voice finds nothing to say in {text!r}")
+        raise InputError(f"the voice finds nothing to say in {' '.join(words)!r}")
     pcm = np.concatenate(pieces)
-    length_s = len(pcm) / speaker.sample_rate_hz
-    if output is None:
-        _play(pcm, speaker.sample_rate_hz)
-    else:
-        with open_speech(output, speaker.sample_rate_hz) as file:
-            file.write(pcm)
-    if report is not None:
-        figures = {"first_audio_ms": round(first_audio_s * 1000, 1), "rtf": round(spent_s / length_s, 4)}
-        report.write_text(json.dumps(figures) + "\n", encoding="utf-8")
-    console = err if output == STANDARD_OUTPUT else out
-    console.print(
-        f"{output or 'said'}: {length_s:.1f} s of speech; first audio after {first_audio_s * 1000:.0f} ms, "
-        f"real-time factor {spent_s / length_s:.3f}",
-        soft_wrap=True,
-    )
+    return _Said(pcm, len(pcm) / speaker.sample_rate_hz, first_audio_s, spent_s)
 
 
 def _play(pcm: Pcm, sample_rate_hz: int) -> None:

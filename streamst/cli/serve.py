@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as opt
+from . import serve_options as wanted
 from .view import out, shown
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def serve(
     config: Annotated[
         Path | None, typer.Option("--config", help="A TOML file with these settings and more; flags go before it.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one and prints it.")] = 8000,
+    host: wanted.Host = "127.0.0.1",
+    port: wanted.Port = 8000,
     model: opt.Model = "en-de",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
@@ -35,32 +36,17 @@ def serve(
     target: opt.To = None,
     policy: opt.Policy = None,
     latency: opt.Latency = None,
-    max_sessions: Annotated[int, typer.Option(help="Speakers at once, as far as the machine carries them.")] = 64,
-    workers: Annotated[int, typer.Option(help="Processes that translate; more than one only helps many speakers.")] = 1,
-    origin: Annotated[
-        list[str] | None, typer.Option(help="A web origin whose pages may connect, beside our own. May be repeated.")
-    ] = None,
-    tls_cert: Annotated[str | None, typer.Option(help="Certificate, a PEM file.", rich_help_panel="TLS")] = None,
-    tls_key: Annotated[str | None, typer.Option(help="Its key, a PEM file.", rich_help_panel="TLS")] = None,
-    tls_self_signed: Annotated[
-        bool,
-        typer.Option(
-            "--tls-self-signed",
-            help="Make a certificate: other devices' microphones need https.",
-            rich_help_panel="TLS",
-        ),
-    ] = False,
-    log_format: Annotated[
-        str, typer.Option("--log-format", help="text, or json: one object a line.", rich_help_panel="Logs")
-    ] = "text",
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log every session.", rich_help_panel="Logs")
-    ] = False,
+    max_sessions: wanted.MaxSessions = 64,
+    workers: wanted.Workers = 1,
+    origin: wanted.Origin = None,
+    tls_cert: wanted.TlsCert = None,
+    tls_key: wanted.TlsKey = None,
+    tls_self_signed: wanted.TlsSelfSigned = False,
+    log_format: wanted.LogFormat = "text",
+    verbose: wanted.Verbose = False,
 ) -> None:
     """Serve the page and the websocket: open it in a browser and speak."""
-    from streamst.server.listening import bind
     from streamst.server.operator.config_file import read_config
-    from streamst.server.operator.logs import configure_logging
 
     flags = {
         "host": host, "port": port, "model": model, "device": device, "precision": precision,
@@ -74,6 +60,14 @@ def serve(
         config,
         {name: value for name, value in flags.items() if _was_given(context, parameters.get(name, name))},
     )
+    _serve(options)
+
+
+def _serve(options: ServeConfig) -> None:
+    """Until it is stopped."""
+    from streamst.server.listening import bind
+    from streamst.server.operator.logs import configure_logging
+
     configure_logging(options.log_format, options.verbose)
     with ExitStack() as stack:
         bound = stack.enter_context(bind(options))  # a taken port is told before the model is loaded

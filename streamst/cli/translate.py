@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ from .sinks import Sinks, Wanted, read_terms
 from .view import err, shown
 
 if TYPE_CHECKING:
+    from streamst.pipeline import Pipeline
     from streamst.session import Session
 
 BLOCK_MS = 80  # of audio that is pushed at once
@@ -51,10 +54,7 @@ def translate(
     Of a folder the recordings in it, by name. A damaged file is translated up to the damage; what was written until
     then stays, the error is told, and the next file is begun.
     """
-    files = [one for path in files for one in recordings(path)]
-    if len(files) > 1 and (output is not None or srt is not None):
-        raise InputError(f"-o and --srt are for one recording; {len(files)} were given")
-    check_outputs([*files, *([glossary] if glossary else [])], [output, srt])
+    files = _recordings(files, glossary, output, srt)
     wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
     lengths_s = [_length_s(file, len(files) > 1) for file in files]
     terms = read_terms(glossary)
@@ -62,33 +62,46 @@ def translate(
         from streamst.pipeline import load
 
         pipeline = load(model, device, precision, recogniser, writer, voice, spoken, to)
-
-        def new_session() -> Session[Any, Any]:
-            return pipeline.session(to, policy, latency, chunk_ms, speech=output is not None, glossary=terms)
-
-        session = new_session()
+        new_session = partial(pipeline.session, to, policy, latency, chunk_ms, output is not None, terms)
+        sessions = chain([new_session()], iter(new_session, None))  # the first is made before anything is heard
     if output is not None and pipeline.voice is None:
         raise InputError(f"there is no voice for {pipeline.targets[0]!r}: name one with --voice, or leave out -o")
-    damaged: list[InputError] = []
-    for place, (file, length_s) in enumerate(zip(files, lengths_s, strict=True)):
-        session = session if place == 0 else new_session()
-        sinks = Sinks(wanted, length_s)
-        sinks.begin(pipeline.source, session.options.target)
-        if len(files) > 1:
-            sinks.tell(f"{file}:")
-        with sinks:
-            if pipeline.voice is not None:
-                sinks.voice_is_known(pipeline.voice.sample_rate_hz)
-            try:
-                _hear(file, session, sinks, realtime)
-            except InputError as error:
-                if len(files) == 1:
-                    raise
-                damaged.append(error)
-                err.print(f"streamst: {error}", style="red", soft_wrap=True, markup=False)
-        sinks.summary()
+    damaged = 0
+    for file, length_s, session in zip(files, lengths_s, sessions, strict=False):
+        damaged += not _translated(file, session, Sinks(wanted, length_s), pipeline, realtime, len(files) > 1)
     if damaged:
-        raise InputError(f"{len(damaged)} of {len(files)} recordings could not be read whole")
+        raise InputError(f"{damaged} of {len(files)} recordings could not be read whole")
+
+
+def _recordings(paths: list[Path], glossary: Path | None, output: Path | None, srt: Path | None) -> list[Path]:
+    """The files, and those of folders; InputError where two wishes cannot be."""
+    files = [one for path in paths for one in recordings(path)]
+    if len(files) > 1 and (output is not None or srt is not None):
+        raise InputError(f"-o and --srt are for one recording; {len(files)} were given")
+    check_outputs([*files, *([glossary] if glossary else [])], [output, srt])
+    return files
+
+
+def _translated(
+    file: Path, session: Session[Any, Any], sinks: Sinks, pipeline: Pipeline, realtime: bool, several: bool
+) -> bool:  # fmt: skip
+    """Whether it could be read whole; of one file alone, InputError where it could not."""
+    whole = True
+    sinks.begin(pipeline.source, session.options.target)
+    if several:
+        sinks.tell(f"{file}:")
+    with sinks:
+        if pipeline.voice is not None:
+            sinks.voice_is_known(pipeline.voice.sample_rate_hz)
+        try:
+            _hear(file, session, sinks, realtime)
+        except InputError as error:
+            if not several:
+                raise
+            whole = False
+            err.print(f"streamst: {error}", style="red", soft_wrap=True, markup=False)
+    sinks.summary()
+    return whole
 
 
 def _length_s(file: Path, several: bool) -> float | None:

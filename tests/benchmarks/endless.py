@@ -157,13 +157,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--chunk-ms", type=int)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--model", default="en-de")
+    parser.add_argument("--recogniser", help="else the model's: own, whisper:DIR, moonshine:DIR")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parsed()
     torch.set_num_threads(1)
-    pipeline = load(arguments.model, "cpu")
+    pipeline = load(arguments.model, "cpu", recogniser=arguments.recogniser)
     rate = pipeline.sample_rate_hz
     options = {"policy": arguments.policy, "latency": arguments.latency, "chunk_ms": arguments.chunk_ms}
     manifest = read_manifest(arguments.manifest, arguments.limit)

@@ -1,13 +1,14 @@
 """Errors, lag, erasure, cost and memory of captions, recogniser by recogniser, on the same recordings.
 
-    python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--model DIR …] [--recogniser NAME …]
-                                           [--chunk-ms N] [--no-peer]
+    python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--every N] [--model DIR …]
+                                           [--recogniser NAME …] [--chunk-ms N] [--no-peer] [--keep FILE]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
 RTF is its processor time over the audio's. LAAL: of words that will not change; erasure: words taken back of those
 shown, over the words in the end; memory: the process' peak so far, so that one recogniser a call tells its own. "whole"
 is the same model on whole recordings, where it can (Whisper, Moonshine). pocketsphinx (`pip install pocketsphinx`, its
-own English model) runs where it is installed. Differences are paired bootstrap tests against the first model.
+own English model) runs where it is installed. Differences are paired bootstrap tests against the first model. With
+--keep, what was heard is a line of FILE and is not heard again by a later run.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.util
+import json
 import resource
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,12 @@ class Heard:
     text: str
     delays_ms: tuple[float, ...] = ()
     erased: int = 0  # words that were shown and taken back
+    spent_s: float = 0.0  # of the processor
+    peak_mb: float = 0.0  # of the process, so far
 
 
 Recognise = Callable[[Pcm], Heard]
+System = tuple[tuple[str, ...], Callable[[], list[Recognise]]]  # its ways of hearing by name, "" in chunks; all of them
 
 
 def ours(recogniser: Recogniser[Any], chunk_ms: int) -> Recognise:
@@ -70,6 +75,9 @@ def ours(recogniser: Recogniser[Any], chunk_ms: int) -> Recognise:
         return Heard(" ".join(shown), tuple(delays_ms), erased)
 
     return recognise
+
+
+WHOLE = ("whisper:", "moonshine:")  # names of those that can hear whole recordings
 
 
 def offline(recogniser: Recogniser[Any]) -> Recognise | None:
@@ -98,12 +106,42 @@ def sphinx() -> Recognise:
     return recognise
 
 
-def clips(manifest: Path, split: str, count: int | None) -> list[tuple[Path, str]]:
-    """(audio, text) of the manifest's rows, those of `split` where it has splits."""
+class Kept:
+    """What was heard before, in a file of a JSON object a line; nothing is kept without a file."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file, self.known = file, dict[tuple[str, str, str], Heard]()
+        if file is not None and file.exists():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                system, way, clip, heard = json.loads(line)
+                self.known[system, way, clip] = Heard(**heard)
+
+    def hear(self, system: str, way: str, clip: str, recognise: Callable[[], Recognise], pcm: Pcm) -> Heard:
+        """What `system` hears of a clip, now or before; `recognise` is called for where it is now."""
+        key = (system, way, clip)
+        if key not in self.known:
+            heard = timed(recognise(), pcm)
+            self.known[key] = heard
+            if self.file is not None:
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([*key, asdict(heard)]) + "\n")
+        return self.known[key]
+
+
+def timed(recognise: Recognise, pcm: Pcm) -> Heard:
+    """With processor time and memory."""
+    begun_s = time.process_time()
+    heard = recognise(pcm)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return replace(heard, spent_s=time.process_time() - begun_s, peak_mb=peak_mb)
+
+
+def clips(manifest: Path, split: str, count: int | None, every: int) -> list[tuple[Path, str]]:
+    """(audio, text) of the manifest's rows, those of `split` where it has splits, one of `every`, `count` at most."""
     with manifest.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     wanted = [row for row in rows if not split or row.get("split", split) == split]
-    return [(manifest.parent / row["path"], row["text"]) for row in wanted][:count]
+    return [(manifest.parent / row["path"], row["text"]) for row in wanted[::every]][:count]
 
 
 def errors(found: Sequence[str], references: Sequence[str]) -> list[float]:
@@ -113,23 +151,25 @@ def errors(found: Sequence[str], references: Sequence[str]) -> list[float]:
     return [100 * edits / words for edits, _ in counts]
 
 
-def compare(manifest: Path, systems: dict[str, Callable[[], list[Recognise]]], split: str, count: int | None) -> None:
+def compare(manifest: Path, systems: dict[str, System], options: argparse.Namespace, kept: Kept) -> None:
     """Print one line a system, and one for the same on whole recordings."""
-    chosen = clips(manifest, split, count)
+    chosen = clips(manifest, options.split, options.count, options.every)
     audio = [read_audio(path) for path, _ in chosen]
     references = [text for _, text in chosen]
     seconds = sum(map(len, audio)) / SAMPLE_RATE_HZ
     print(f"\n{manifest.parent.name}: {len(chosen)} clips, {seconds / 60:.1f} minutes")
     first: list[float] = []
-    for name, load in systems.items():
-        for ways, recognise in zip((name, "  whole"), load(), strict=False):
-            begun_s = time.process_time()
-            found = [recognise(pcm) for pcm in audio]
-            rtf = (time.process_time() - begun_s) / seconds
+    for name, (ways, load) in systems.items():
+        for number, way in enumerate(ways):
+            found = [
+                kept.hear(name, way, path.name, lambda load=load, number=number: load()[number], pcm)
+                for (path, _), pcm in zip(chosen, audio, strict=True)
+            ]
+            rtf = sum(heard.spent_s for heard in found) / seconds
             rates = errors([heard.text for heard in found], references)
             wer = mean_interval(rates)
             assert wer is not None
-            line = f"  {ways:30} WER {wer.value:5.1f} ({wer.low:.1f} to {wer.high:.1f})   RTF {rtf:.3f}"
+            line = f"  {way or name:30} WER {wer.value:5.1f} ({wer.low:.1f} to {wer.high:.1f})   RTF {rtf:.3f}"
             line += captions(found, audio, references)
             change = paired_difference(rates, first) if first else None
             if change is not None:
@@ -141,7 +181,7 @@ def compare(manifest: Path, systems: dict[str, Callable[[], list[Recognise]]], s
 
 def captions(found: Sequence[Heard], audio: Sequence[Pcm], references: Sequence[str]) -> str:
     """LAAL and erasure of what came in chunks, and memory."""
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = max(heard.peak_mb for heard in found)
     utterances = [
         Utterance(heard.delays_ms, 1000 * len(pcm) / SAMPLE_RATE_HZ, len(text.split()))
         for heard, pcm, text in zip(found, audio, references, strict=True)
@@ -161,6 +201,8 @@ def main() -> None:
     parser.add_argument("manifest", nargs="+", type=Path)
     parser.add_argument("--split", default="")
     parser.add_argument("--count", type=int)
+    parser.add_argument("--every", type=int, default=1, help="one clip of so many")
+    parser.add_argument("--keep", type=Path, help="a file of what was heard, to go on with")
     parser.add_argument("--model", action="append", default=None, help="en-de, or a directory; several to compare")
     parser.add_argument(
         "--recogniser", action="append", default=None, help="own, ear, moonshine:DIR; several to compare"
@@ -170,20 +212,25 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
 
-    def loaded(model: str, name: str) -> list[Recognise]:
-        recogniser = pipeline.load(model, "cpu", recogniser=name).recogniser
-        whole = offline(recogniser)
-        return [ours(recogniser, options.chunk_ms), *([whole] if whole else [])]
+    def system(model: str, name: str) -> System:
+        @cache
+        def load() -> list[Recognise]:
+            recogniser = pipeline.load(model, "cpu", recogniser=name).recogniser
+            whole = offline(recogniser)
+            return [ours(recogniser, options.chunk_ms), *([whole] if whole else [])]
 
-    systems: dict[str, Callable[[], list[Recognise]]] = {
-        f"{model} {name}": partial(loaded, model, name)
+        return ("", "  whole") if name.startswith(WHOLE) else ("",), load
+
+    systems: dict[str, System] = {
+        f"{model} {name}": system(model, name)
         for model in options.model or ["en-de"]
         for name in options.recogniser or ["own"]
     }
     if options.peer and importlib.util.find_spec("pocketsphinx"):
-        systems["pocketsphinx"] = lambda: [sphinx()]
+        systems["pocketsphinx"] = ("",), cache(lambda: [sphinx()])
+    kept = Kept(options.keep)
     for manifest in options.manifest:
-        compare(manifest, systems, options.split, options.count)
+        compare(manifest, systems, options, kept)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
     python tests/benchmarks/streams.py MANIFEST [--counts 1 2 4 8 16] [--seconds 60] [--workers 2] [--captions]
                                        [--peer processes|simulstream] [--overload 3] [--limit-ms 500] [--admit-all]
+                                       [--recogniser NAME]
 
 The clients take turns at four talks made of the manifest's clips. Lag is from when a client has sent an audio message
 until the server says that it was heard (`ack`), so it has the network and every wait in it. The words that each client
-got are compared with those of the same talk translated alone. `--peer` measures something else in the server's place
-(`stream_peers.py`). `--overload 3` lets three times as many come as the last count that held.
+got are compared with those of the same talk translated alone. Processor time is that of all the server's processes.
+`--peer` measures something else in the server's place (`stream_peers.py`). `--overload 3` lets three times as many come
+as the last count that held.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def talks(manifest: Path, seconds: float) -> list[np.ndarray]:
     return made
 
 
-def alone(talk: np.ndarray, latency: str) -> list[str]:
+def alone(talk: np.ndarray, latency: str, recogniser: str | None) -> list[str]:
     """The words of a talk that has the machine for itself, and chunks as the server gets them."""
     import torch
 
@@ -78,7 +80,7 @@ def alone(talk: np.ndarray, latency: str) -> list[str]:
     from streamst.pipeline import load
 
     torch.set_num_threads(1)
-    session = load(device="cpu").session(latency=latency, speech=False)
+    session = load(device="cpu", recogniser=recogniser).session(latency=latency, speech=False)
     pcm = talk.astype(np.float32) / np.float32(32768)
     events = [*session.push(pcm), *session.finish()]
     return [word for event in events if isinstance(event, Words) for word in event.words]
@@ -154,6 +156,7 @@ def server(options: argparse.Namespace, places: int) -> tuple[subprocess.Popen[s
         sys.executable, "-m", "streamst", "serve", "--port", "0", "--device", options.device,
         "--max-sessions", str(places), "--workers", str(options.workers),
     ]  # fmt: skip
+    command += ["--recogniser", options.recogniser] if options.recogniser else []
     config = Path(tempfile.mkdtemp()) / "streamst.toml"
     admitting = "refuse_when_busy = false\nrelieve_when_busy = false\n" if options.admit_all else ""
     config.write_text(f"address_sessions = 0\naddress_connections = 0\n{admitting}")
@@ -166,15 +169,25 @@ def server(options: argparse.Namespace, places: int) -> tuple[subprocess.Popen[s
     raise SystemExit("the server did not start")
 
 
+def family(process: subprocess.Popen[str]) -> list[Path]:
+    """The server and its worker processes, in /proc (Linux)."""
+    found = [Path("/proc") / str(process.pid)]
+    for root in found:
+        children = [child for path in root.glob("task/*/children") for child in path.read_text().split()]
+        found += [root.parent / child for child in children]
+    return found
+
+
 def memory_mb(process: subprocess.Popen[str]) -> float:
-    """Resident memory of the server with its worker processes (Linux)."""
-    total, family = 0.0, [process.pid]
-    for pid in family:
-        root = Path("/proc") / str(pid)
-        for line in (root / "status").read_text().splitlines():
-            total += float(line.split()[1]) / 1024 if line.startswith("VmRSS") else 0.0
-        family += [int(child) for path in root.glob("task/*/children") for child in path.read_text().split()]
-    return total
+    """Resident memory of the server with its worker processes."""
+    lines = [line for root in family(process) for line in (root / "status").read_text().splitlines()]
+    return sum(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def spent_s(process: subprocess.Popen[str]) -> float:
+    """Processor time of the server with its worker processes."""
+    fields = [(root / "stat").read_text().rpartition(")")[2].split() for root in family(process)]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -185,6 +198,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--latency", default="low")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--recogniser", help="else the model's: own, ear, whisper:DIR, moonshine:DIR")
     parser.add_argument("--captions", action="store_true", help="no speech")
     parser.add_argument("--peer", choices=sorted(PEERS))
     parser.add_argument("--overload", type=int, default=0)
@@ -202,14 +216,18 @@ def main() -> None:
             if p95 > options.limit_ms:
                 return
         return
-    expected = [alone(talk, options.latency) for talk in made]
+    expected = [alone(talk, options.latency, options.recogniser) for talk in made]
     config = {"latency": options.latency, "output": ["captions"] if options.captions else ["captions", "audio"]}
     held = 0
     process, url = server(options, max(options.counts) * max(1, options.overload))
     try:
         for count in options.counts:
+            before_s = spent_s(process)
             speakers = asyncio.run(crowd(count, made, url, config))
             p95 = report(f"{count:3d} speakers", speakers, expected, process)
+            talked_s = options.seconds * sum(not speaker.refused for speaker in speakers)
+            cost = (spent_s(process) - before_s) / talked_s if talked_s else float("nan")
+            print(f"  {cost:.4f} s of processor time for a second of talk", flush=True)
             if p95 > options.limit_ms:
                 break
             held = max(held, sum(not speaker.refused for speaker in speakers))

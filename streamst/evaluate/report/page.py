@@ -1,6 +1,6 @@
 """One HTML file with all that a run tells: figures, curves, distributions, recordings in time. Needs no network.
 
-The parts that can be explored are drawn by `assets/report/report.js` from JSON that stands in the page; the figures and
+The parts that can be explored are drawn by `assets/report/*.js` from JSON that stands in the page; the figures and
 their signatures are plain HTML and need no script.
 """
 
@@ -29,6 +29,7 @@ from .regimes import RANKED_BY, REGIMES
 from .rows import Row
 from .score import Score
 
+SCRIPTS = ("drawing", "curves", "histograms", "recordings", "timeline", "report")  # in this order
 LATENCY_AXES = (
     "LongYAAL", "YAAL", "LAAL", "LAAL_CA_queue", "LAAL_CA_wallclock", "AL", "DAL", "ATD", "StartOffset", "EndOffset",
     "EndOffset_speech_CA_queue", "StreamLAAL_simulstream", "StreamLAAL_simulstream_CA_queue", "LongYAAL_CA_queue",
@@ -75,7 +76,7 @@ def write_html(
         "BODY": _head(title, points),
         "TABLES": _tables(points, config),
         "DATA": _embed(page_data(points, audio_root)),
-        "JS": (folder / "report.js").read_text(encoding="utf-8"),
+        "JS": "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
     }
     for key, text in parts.items():
         before, _, after = page.partition(f"%{key}%")
