@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from benching import bench
 
-from streamst import Session, load
+from streamst import Caption, Session, load
 from streamst.audio import read_audio
 from streamst.backends import recognisers
 from streamst.backends.recognisers import RECOGNISERS
@@ -45,7 +45,7 @@ def test_a_session_of_it_says_ticks_and_goes_on_after_a_snapshot(tiny_model: Pat
     events = session.push(pcm[:20_000])
     session = Session.restore(session.snapshot(), pipeline.models)
     events += [*session.push(pcm[20_000:]), *session.finish()]
-    heard = [event.stable for event in events if getattr(event, "lang", "") == "en" and getattr(event, "final", False)]
+    heard = [event.stable for event in events if isinstance(event, Caption) and event.lang == "en" and event.final]
     assert {word for line in heard for word in line.split()} == {"tick"}
 
 
