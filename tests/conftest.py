@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from streamst import checkpoint
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
@@ -25,6 +26,8 @@ from streamst.pipeline import Pipeline
 from streamst.text import train_tokenizer
 
 torch.set_num_threads(1)
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # a busy one is no fault of the code
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 
