@@ -43,9 +43,11 @@ from streamst.server.room.processes import Loader, Processes
 from streamst.server.room.worker import Worker
 from streamst.server.room.workers import Workers
 from streamst.server.session.entrance import Entrance
+from streamst.server.session.nodes import Node, durable
 from streamst.server.session.reception import Reception
 from streamst.server.session.routes import NativeRoutes
 from streamst.server.session.sessions import Sessions
+from streamst.server.store.seam import SessionStore
 from streamst.server.wire.audio import codecs_offered
 from streamst.server.wire.seam import Choice, Offer, Settings
 
@@ -62,7 +64,13 @@ DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to
 class Service:
     """What the routes share: one pipeline, its workers, the sessions."""
 
-    def __init__(self, pipeline: Pipeline, options: ServerOptions, loader: Loader | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        options: ServerOptions,
+        loader: Loader | None = None,
+        store: SessionStore | None = None,
+    ) -> None:
         self.pipeline, self.options = pipeline, options
         self.metrics = Metrics()
         self.workers: Workers
@@ -72,11 +80,15 @@ class Service:
             self.workers = Processes(loader, pipeline, self.metrics, options.workers)
         else:
             raise InputError(f"{options.workers} worker processes need a loader that makes the model in each")
-        self.sessions = Sessions(options, self.metrics, room=lambda: not options.refuse_when_busy or self.workers.room)
+        self.sessions = Sessions(options, self.metrics, room=self._has_room)
         latency = options.latency or pipeline.latency
         self.defaults = Settings(target=pipeline.targets[0], policy=options.policy, latency=latency)
         self.rooms = Rooms(options, self.metrics, self.offer, lambda: self.workers.codec)
-        reception = Reception(self.workers, self.sessions, options, self.metrics, self.defaults, self.offer, self.rooms)
+        self.durable = durable(pipeline, options, self.metrics, store)
+        self.node = None if self.durable is None else Node(self.durable, self.sessions, self._has_room, self.metrics)
+        reception = Reception(
+            self.workers, self.sessions, options, self.metrics, self.defaults, self.offer, self.rooms, self.durable
+        )
         self.entrance = Entrance(self.sessions, options)
         self.routes: list[BaseRoute] = [
             Route("/healthz", self._by_name(self.healthz)),
@@ -89,6 +101,9 @@ class Service:
             Mount("/", StaticFiles(directory=WEB, html=True)),
         ]
         self.metrics.max_sessions.set(options.max_sessions)
+
+    def _has_room(self) -> bool:
+        return not self.options.refuse_when_busy or self.workers.room
 
     def warm_up(self) -> None:
         """Hear a second of silence, so that the first client need not wait; InputError for impossible defaults."""
@@ -161,17 +176,29 @@ class Service:
         return Response(self.metrics.exposition(), media_type=self.metrics.content_type)
 
 
-def create_app(pipeline: Pipeline, options: ServerOptions | None = None, loader: Loader | None = None) -> Starlette:
+def create_app(
+    pipeline: Pipeline,
+    options: ServerOptions | None = None,
+    loader: Loader | None = None,
+    store: SessionStore | None = None,
+) -> Starlette:
     """The ASGI application. The connections' `drain` is `app.state.service.sessions.drain`.
 
-    loader: makes `pipeline` again in each of `options.workers` processes; picklable.
+    loader: makes `pipeline` again in each of `options.workers` processes; picklable. store: instead of the one at
+    `options.store`.
     """
-    service = Service(pipeline, options or ServerOptions(), loader)
+    service = Service(pipeline, options or ServerOptions(), loader, store)
     mimetypes.add_type("text/javascript", ".js")  # some systems call it something that browsers do not run
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        node = service.node
+        life = None if node is None else asyncio.create_task(node.live())
         yield
+        if life is not None and node is not None:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+            await node.leave()
         service.workers.close()
         service.rooms.close()
 

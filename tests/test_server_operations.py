@@ -145,7 +145,7 @@ def test_the_example_file_is_read_and_its_comments_tell_the_defaults(tmp_path: P
     }
     defaults = {field.name: field.default for field in dataclasses.fields(ServeConfig)}
     parts = {"recogniser", "writer", "voice", "source", "target", "latency"}  # the model's where they are None,
-    free = {"tls_cert", "tls_key", "policy", "api_keys", *parts}  # which cannot be written in TOML
+    free = {"tls_cert", "tls_key", "policy", "api_keys", "store", "node_url", *parts}  # which cannot be written in TOML
     assert {name: shown[name] for name in shown if name not in free} == {
         name: defaults[name] for name in shown if name not in free
     }

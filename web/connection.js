@@ -1,7 +1,7 @@
 /**
  * One talk to the server, from opening to its last word, over as many websockets (streamst.v1) as that takes.
  *
- * A websocket that drops is followed by another one of the same session. A session that ends before the talk does (it
+ * A websocket that drops is followed by another one of the same session, be it of another server. A session that ends before the talk does (it
  * lasted too long, or the server was restarted) is followed by another session, which gets what this one did not hear.
  */
 
@@ -126,7 +126,7 @@ export class Connection {
       case "ack":
         this.processedMs = message.processed_ms;
         this.fruitless = 0;
-        this.outgoing.heard(message.sequence);
+        this.outgoing.heard(message.sequence, message.kept ?? undefined);
         this.pump();
         break;
       case "error":
@@ -290,8 +290,8 @@ export class Connection {
     if (code === DROPPED && this.error) code = this.error.code; // its close frame was lost, or there was no websocket
     const first = this.back.sinceMs === null;
     const pauseMs = this.passes(code) ? this.back.pause(performance.now()) : null;
-    const over = this.closed || this.back.token === null || [...ENDED, ...FORGOTTEN].includes(code); // the session
-    if (pauseMs === null || (over && this.ending && this.outgoing.heldMs === 0)) {
+    const over = this.closed || this.back.token === null || FORGOTTEN.includes(code); // the session
+    if (pauseMs === null || (over && this.ending && this.outgoing.audioMs(this.outgoing.heardCount) === 0)) {
       this.finish(code, reason);
       return;
     }
@@ -314,7 +314,7 @@ export class Connection {
 
   /** Begin another session where this one ended; it gets the settings, and all that this one has not heard. */
   renew() {
-    const rest = this.outgoing.items.filter(({ kind }) => kind !== "config");
+    const rest = this.outgoing.unheard.filter(({ kind }) => kind !== "config");
     const outgoing = new Outgoing();
     outgoing.put("config", JSON.stringify({ type: "config", ...this.config }));
     let mediaTime = 0;

@@ -1,4 +1,7 @@
-/** What the page says to the server, kept until it was heard, so that a dropped connection loses nothing. No I/O. */
+/**
+ * What the page says to the server, held until it is safe there, so that neither a dropped connection nor a dead server
+ * loses anything. Safe is what was heard or, where a server keeps its sessions in a store, what is kept there. No I/O.
+ */
 
 const HELD_MS = 120_000; // of audio that is kept at most: more than a server waits
 const BURST_SHARE = 0.8; // of what the server allows, to be on the safe side of its clock
@@ -7,15 +10,16 @@ const FIRST_PAUSE_MS = 100; // before the second attempt to come back; then twic
 const LONGEST_PAUSE_MS = 3000;
 const PATIENCE_MS = 120_000; // without a server: what is said meanwhile would be lost from then on
 
-/** Messages in their order: heard ones are forgotten, sent ones are sent again where a connection was lost. */
+/** Messages in their order: safe ones are forgotten, others are sent again where a connection or a server was lost. */
 export class Outgoing {
   constructor() {
     this.items = []; // { kind: "config" | "audio" | "end", number, message, audioMs }
     this.sentCount = 0; // of `items`
+    this.heardCount = 0; // of those that were sent
     this.counts = { config: 0, audio: 0, end: 0 };
     this.creditMs = Infinity; // audio that may be on its way unheard
     this.heldMs = 0; // audio in `items`
-    this.onWayMs = 0; // audio in those that were sent
+    this.onWayMs = 0; // audio in those that were sent and not heard
     this.full = false; // whether the newest message was not kept
   }
 
@@ -43,20 +47,41 @@ export class Outgoing {
     this.sentCount += 1;
   }
 
-  /** Audio that was not sent. */
-  get waitingMs() {
-    return this.heldMs - this.onWayMs;
+  /** Audio in the items from one to another. */
+  audioMs(from, to = this.items.length) {
+    return this.items.slice(from, to).reduce((sum, { audioMs }) => sum + audioMs, 0);
   }
 
-  /** The server has heard everything up to and with audio message `sequence`, modulo 2**32. */
-  heard(sequence) {
-    const at = this.items.findIndex(({ kind, number }) => kind === "audio" && number % 2 ** 32 === sequence);
-    if (at < 0 || at >= this.sentCount) return;
-    for (const { audioMs } of this.items.splice(0, at + 1)) {
-      this.heldMs -= audioMs;
-      this.onWayMs -= audioMs;
+  /** Audio that was not sent. */
+  get waitingMs() {
+    return this.audioMs(this.sentCount);
+  }
+
+  /** What the server has not heard. */
+  get unheard() {
+    return this.items.slice(this.heardCount);
+  }
+
+  /** How many of the items are those up to and with audio message `sequence`, 0 where it is not among them. */
+  upTo(sequence) {
+    return this.items.findIndex(({ kind, number }) => kind === "audio" && number % 2 ** 32 === sequence) + 1;
+  }
+
+  /**
+   * The server has heard everything up to and with audio message `sequence`, and `kept` is the last that is safe (both
+   * modulo 2**32; -1: none is; undefined: what is heard is safe).
+   */
+  heard(sequence, kept) {
+    const count = this.upTo(sequence);
+    if (count > this.heardCount && count <= this.sentCount) {
+      this.onWayMs -= this.audioMs(this.heardCount, count);
+      this.heardCount = count;
     }
-    this.sentCount -= at + 1;
+    const safe = kept === undefined ? this.heardCount : Math.min(this.heardCount, this.upTo(kept));
+    this.heldMs -= this.audioMs(0, safe);
+    this.items.splice(0, safe);
+    this.sentCount -= safe;
+    this.heardCount -= safe;
   }
 
   /** A new connection: the server has got so much of each kind, and is sent the rest. */
@@ -68,7 +93,8 @@ export class Outgoing {
     };
     const first = this.items.findIndex(missing);
     this.sentCount = first < 0 ? this.items.length : first;
-    this.onWayMs = this.items.slice(0, this.sentCount).reduce((sum, { audioMs }) => sum + audioMs, 0);
+    this.heardCount = Math.min(this.heardCount, this.sentCount);
+    this.onWayMs = this.audioMs(this.heardCount, this.sentCount);
   }
 }
 

@@ -24,7 +24,8 @@ from typing import Any, Literal
 from streamst.errors import ProtocolError
 from streamst.events import Caption
 from streamst.server.wire import codes
-from streamst.server.wire.native import TOLD_TERMS, read_object
+from streamst.server.wire.glossary import TOLD_TERMS
+from streamst.server.wire.native import read_object
 from streamst.server.wire.numbers import whole_number
 from streamst.server.wire.seam import (
     Acknowledged,

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from streamst.events import Caption
 from streamst.server.wire.g711 import alaw_to_pcm16, mulaw_to_pcm16
-from streamst.server.wire.native import TOLD_TERMS
+from streamst.server.wire.glossary import TOLD_TERMS
 from streamst.server.wire.seam import (
     Acknowledged,
     Answer,

@@ -99,6 +99,12 @@ class Metrics:
             "streamst_room_speech_uncoded_seconds", "Speech that listeners missed as coding it fell behind", registry=r
         )
 
+        self.snapshots = Counter("streamst_snapshots", "Times a session was written to the store", registry=r)
+        self.snapshot_bytes = Counter("streamst_snapshot_bytes", "What that wrote", registry=r)
+        self.store_errors = Counter("streamst_store_errors", "Times the store did not answer, or refused", registry=r)
+        self.restored = Counter("streamst_sessions_restored", "Sessions of other nodes that went on here", registry=r)
+        self.fenced = Counter("streamst_sessions_fenced", "Sessions that another node went on with", registry=r)
+
     def end(self, code: int, name: str, fault: bool) -> None:
         """A connection ended with this close code. fault: that is an error, and no mere going."""
         self.ended.labels(code=str(code), name=name).inc()
@@ -142,15 +148,21 @@ class Lags(Collector):
         with self._lock:
             self._recent.append(seconds)
 
+    def recent(self, quantile: float) -> float | None:
+        """A percentile of the latest ones, nearest rank; None before the first."""
+        with self._lock:
+            lags = sorted(self._recent)
+        return lags[max(0, -(-len(lags) * round(quantile * 100) // 100) - 1)] if lags else None
+
     def collect(self) -> Iterator[Metric]:
         """The percentiles, nearest rank."""
         found = GaugeMetricFamily(
             "streamst_lag_recent_seconds", f"Percentiles of the last {RECENT_WORDS} lags", labels=["quantile"]
         )
-        with self._lock:
-            lags = sorted(self._recent)
-        for quantile in QUANTILES if lags else ():
-            found.add_metric([str(quantile)], lags[max(0, -(-len(lags) * round(quantile * 100) // 100) - 1)])
+        for quantile in QUANTILES:
+            value = self.recent(quantile)
+            if value is not None:
+                found.add_metric([str(quantile)], value)
         yield found
 
 

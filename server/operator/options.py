@@ -12,7 +12,7 @@ _AT_LEAST_ONE = (
 )  # fmt: skip
 _ABOVE_ZERO = (
     "idle_s", "silence_s", "max_duration_s", "ping_s", "send_timeout_s", "reservation_s", "credit_s",
-    "listener_behind_s",
+    "listener_behind_s", "store_timeout_s", "snapshot_s",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "speed_limit", "burst_s", "drain_s", "park_s", "max_parked", "address_sessions", "address_connections",
@@ -60,6 +60,10 @@ class ServerOptions:
     room_kept_s: float = 600.0  # how long a room's captions can be had after its end; 0: not at all [s]
     listener_behind_s: float = 10.0  # a listener who falls so far behind jumps to the present [s]
     credit_s: float = 10.0  # audio that a client may have on its way, not yet heard [s]
+    store: str | None = None  # valkey://HOST:PORT/DB: sessions outlive this process, and any node goes on with them
+    store_timeout_s: float = 1.0  # that an answer of the store may take [s]
+    snapshot_s: float = 5.0  # a session is kept at each sentence's end, and at least so often [s]
+    node_url: str | None = None  # ws://HOST:PORT, under which clients and other nodes reach this one
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed: addresses or networks
 
     def __post_init__(self) -> None:
@@ -73,6 +77,8 @@ class ServerOptions:
             _require(getattr(self, name) > 0, name, getattr(self, name), "be above 0")
         for name in _NOT_NEGATIVE:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "not be negative")
+        if self.node_url is not None and not self.node_url.startswith(("ws://", "wss://")):
+            raise ConfigError(f"node_url is {self.node_url!r}; it must begin with ws:// or wss://")
         for proxy in self.trusted_proxies:
             _require_network(proxy)
         if 0 < self.speed_limit < 1:

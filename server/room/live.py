@@ -6,12 +6,16 @@ What takes time is in steps (`streamst.session.Steps`), which an engine runs, in
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from streamst.audio import Pcm
+from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.models.glossary import sift
@@ -21,14 +25,14 @@ from streamst.server.wire import codes
 from streamst.server.wire.audio import Downlink, Uplink
 from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, Failure, LeftOut, Settings, Spoken
 from streamst.server.wire.summary import Heard
-from streamst.session import Steps
+from streamst.session import Session, Steps
 
+from .kept import LiveKept
 from .meter import Meter
 from .pressure import CHEAPER_POLICY, RELAXED, RELIEF_CHUNK_MS, RELIEF_POLICY, WIDER_CHUNKS, Pressure, behind
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
-    from streamst.session import Session
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class LiveStream:
         self._concealed_ms = 0.0  # lost on the way here, and filled
         self._decoder_calls = 0
         self._held_text: list[str] = []  # of speech whose codec frame is not complete
+        self.steady = False  # asks less of the device only where it is kept: what is heard again is heard as before
+        self.restless = False  # would ask less, or more again, if it were kept
 
     @property
     def waiting(self) -> bool:
@@ -198,7 +204,6 @@ class LiveStream:
 
     def _relieve(self, audio_s: float, now_s: float) -> None:
         """Ask less of the device while it is under pressure, and what the client asked for again when it is not."""
-        running = self._require()
         if self._pressure is None:
             return
         if self._first_s is None:
@@ -206,13 +211,54 @@ class LiveStream:
         late_s = behind(now_s, self._arrived_s, self._first_s, self._heard_ms / 1000)
         self._pressure.heard(self, audio_s, late_s)
         level = self._pressure.level if self._relieves else RELAXED
-        if level == self._relieved:
-            return
-        self._relieved = level
+        self.restless = self.steady and level != self._relieved
+        if level != self._relieved and not self.steady:
+            self._give_way(level)
+
+    def _give_way(self, level: int) -> None:
+        """Ask so much less of the device, from the next chunk on."""
+        running = self._require()
+        self._relieved, self.restless = level, False
         setting = _setting(self.pipeline, self.settings)
         chunk_ms = max(setting.chunk_ms, RELIEF_CHUNK_MS) if level >= WIDER_CHUNKS else setting.chunk_ms
         cheap = level >= CHEAPER_POLICY and not setting.make().captions_only
         running.session.reconfigure(parse_policy(RELIEF_POLICY) if cheap else setting.make(), chunk_ms)
+
+    def keeping(self, relieve: bool = False) -> Steps[bytes]:
+        """All that it takes to go on elsewhere, between two messages; b"" where that is not to be had, as some codec's
+        state cannot be written down. relieve: first do what `restless` waits for. From now on it is `steady`."""
+        yield from ()
+        running = self._running
+        if running is None or self._pieces or not (running.uplink.plain and running.downlink.plain):
+            return b""
+        self.steady = True
+        if relieve and self.restless and self._pressure is not None:
+            self._give_way(self._pressure.level)
+        return LiveKept(
+            json.dumps(dataclasses.asdict(self.settings)),
+            np.frombuffer(running.session.snapshot(), np.uint8), running.base_samples, running.base_segment,
+            self._samples, self._segments, self._spoken_ms, self._concealed_ms, self._decoder_calls, self._relieved,
+            self.meter.keep(),
+        ).packed()  # fmt: skip
+
+    def restoring(self, data: bytes) -> Steps[list[Answer]]:
+        """Be where the stream was that `keeping` saw; InputError when `data` is not of one, or not of this model."""
+        yield from ()
+        kept = LiveKept.unpacked(data)
+        settings = from_dict(Settings, json.loads(kept.settings), "settings")
+        if settings.glossary:
+            self._sift(settings.glossary)
+        session = Session.restore(kept.session.tobytes(), self.pipeline.models)
+        codec = self.pipeline.codec
+        uplink = Uplink(settings, session.sample_rate_hz, codec)
+        downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps, self.output_sample_rate_hz)
+        self._running = _Running(session, uplink, downlink, kept.base_samples, kept.base_segment)
+        self.settings, self.steady, self._relieved = settings, True, kept.relieved
+        self._samples, self._segments, self._decoder_calls = kept.samples, kept.segments, kept.decoder_calls
+        self._spoken_ms, self._concealed_ms = kept.spoken_ms, kept.concealed_ms
+        self._first_s = time.perf_counter() - self._heard_ms / 1000
+        self.meter.go_on(kept.meter)
+        return []
 
     def finish(self) -> Steps[list[Answer]]:
         """Hear the end: everything that was held back. A `Failure` says what was wrong with a recording."""

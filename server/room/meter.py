@@ -19,7 +19,11 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streamst.codecs.rate import RoundTrips
 from streamst.evaluate.metrics.latency import running
@@ -29,6 +33,29 @@ from streamst.server.wire.summary import Lags, Lateness
 
 RECENT = 50  # words that the shares of the delay are averaged over
 REMEMBERED = 5000  # words whose lags the percentiles of the summary are taken from, and words of one segment
+
+
+Numbers = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MeterKept:
+    """What a meter knows of its stream, to be kept; not what it knows of a client's connection."""
+
+    source_ms: float
+    compute_ms: float
+    words: int
+    finish_ms: float
+    segment_number: int
+    segment_start_ms: float
+    segment_heard_ms: float
+    delays_ms: Numbers
+    segment_delays_ms: Numbers
+    segment_elapsed_ms: Numbers
+    lags_ms: Numbers
+    recent_compute_ms: Numbers
+    recent_policy_ms: Numbers
+    closed: tuple[Numbers, ...]  # of each metric
 
 
 @dataclass
@@ -150,6 +177,31 @@ class Meter:
             lag_ms=_percentiles(sorted(self._lags_ms)),
         )
 
+    def keep(self) -> MeterKept:
+        """What `go_on` takes."""
+        segment = self._segment or _Segment(0.0)
+        return MeterKept(
+            self.source_ms, self.compute_ms, self.words, self._finish_ms,
+            self._segment_number if self._segment else -1, segment.start_ms, segment.heard_ms,
+            _array(self._delays_ms), _array(segment.delays_ms), _array(segment.elapsed_ms), _array(self._lags_ms),
+            _array(self._compute_ms), _array(self._policy_ms), tuple(map(_array, self._closed.values())),
+        )  # fmt: skip
+
+    def go_on(self, kept: MeterKept) -> None:
+        """Know what another meter knew."""
+        self.source_ms, self.compute_ms, self.words = kept.source_ms, kept.compute_ms, kept.words
+        self._finish_ms, self._segment_number = kept.finish_ms, kept.segment_number
+        self._delays_ms = kept.delays_ms.tolist()
+        if kept.segment_number >= 0:
+            self._segment = _Segment(
+                kept.segment_start_ms, kept.segment_delays_ms.tolist(), kept.segment_elapsed_ms.tolist(),
+                kept.segment_heard_ms,
+            )  # fmt: skip
+        self._lags_ms.extend(kept.lags_ms.tolist())
+        self._compute_ms.extend(kept.recent_compute_ms.tolist())
+        self._policy_ms.extend(kept.recent_policy_ms.tolist())
+        self._closed = {name: values.tolist() for name, values in zip(self._closed, kept.closed, strict=True)}
+
     def _begin(self, words: Words) -> None:
         """Close the segment before and open that of `words`."""
         if self._segment is not None:
@@ -170,6 +222,10 @@ class Meter:
         """Over the closed segments and the one that is open."""
         values = self._closed[name] + ([] if self._segment is None else [*_only(self._values(self._segment), name)])
         return statistics.fmean(values) if values else None
+
+
+def _array(values: Iterable[float]) -> Numbers:
+    return np.fromiter(values, np.float32)
 
 
 def _only(values: dict[str, float], name: str) -> list[float]:

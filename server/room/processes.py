@@ -65,6 +65,8 @@ class Told:
     demand: float
     room: bool
     tally: list[tuple[str, str, dict[str, str], float]]
+    kept: bytes = b""  # what "keeping" came to
+    restless: bool = False
 
 
 class RemoteStream:
@@ -74,6 +76,7 @@ class RemoteStream:
         self.number, self.process = number, process
         self._processes, self._client = processes, client
         self._settings, self._waiting, self._summary = Settings(), False, Heard()
+        self._restless, self._kept = False, b""
         self._measured: deque[Measured] = deque(maxlen=UNTOLD_MEASUREMENTS)
 
     @property
@@ -102,6 +105,20 @@ class RemoteStream:
         """See `Stream`."""
         return await self._ask("finish")
 
+    @property
+    def restless(self) -> bool:
+        """See `Stream`."""
+        return self._restless
+
+    async def keep(self, relieve: bool = False) -> bytes:
+        """See `Stream`."""
+        await self._ask("keeping", relieve)
+        return self._kept
+
+    async def restore(self, kept: bytes) -> None:
+        """See `Stream`."""
+        await self._ask("restoring", kept)
+
     def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
         """See `Stream`."""
         self._measured.append((rtt_ms, playback_ms))
@@ -120,6 +137,7 @@ class RemoteStream:
         told = await self._processes.ask(self, Asked(self.number, method, arguments, measured, self._client))
         self._settings = told.settings or self._settings
         self._waiting, self._summary = told.waiting, told.summary
+        self._restless, self._kept = told.restless, told.kept
         if told.error is not None:
             raise told.error
         return told.answers
@@ -305,7 +323,7 @@ class _Inside:
         future = self.worker.submit(getattr(live, asked.method)(*asked.arguments), asked.stream, asked.client)
         future.add_done_callback(lambda done: self._tell(asked, done))
 
-    def _tell(self, asked: Asked, done: Future[list[Answer]]) -> None:
+    def _tell(self, asked: Asked, done: Future[list[Answer] | bytes]) -> None:
         live = self._streams.get(asked.stream)
         if live is None:  # released meanwhile: nobody waits for this
             return
@@ -314,13 +332,24 @@ class _Inside:
         if error is not None and told is None:
             log.error("a stream failed", exc_info=error)
             told = RuntimeError(repr(error))
-        answers = [] if error is not None else done.result()
+        result = [] if error is not None else done.result()
+        answers, kept = ([], result) if isinstance(result, bytes) else (result, b"")
         settings = None if self._told.get(asked.stream) is live.settings else live.settings
         self._told[asked.stream] = live.settings
         state = (settings, live.waiting, live.summary())
         with self._sending:
             self._pipe.send(
-                Told(asked.stream, answers, told, *state, self.worker.demand, self.worker.room, self._tally.take())
+                Told(
+                    asked.stream,
+                    answers,
+                    told,
+                    *state,
+                    self.worker.demand,
+                    self.worker.room,
+                    self._tally.take(),
+                    kept,
+                    live.restless,
+                )
             )
 
 

@@ -119,6 +119,19 @@ class LocalStream:
         """See `Stream`."""
         return await self._run(self._live.finish())
 
+    @property
+    def restless(self) -> bool:
+        """See `Stream`."""
+        return self._live.restless
+
+    async def keep(self, relieve: bool = False) -> bytes:
+        """See `Stream`."""
+        return await self._run(self._live.keeping(relieve))
+
+    async def restore(self, kept: bytes) -> None:
+        """See `Stream`."""
+        await self._run(self._live.restoring(kept))
+
     def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
         """See `Stream`."""
         self._live.meter.measured(rtt_ms, playback_ms)
@@ -131,5 +144,5 @@ class LocalStream:
         """See `Stream`."""
         self._worker.end(self._live)
 
-    async def _run(self, steps: Steps[list[Answer]]) -> list[Answer]:
+    async def _run(self, steps: Steps[T]) -> T:
         return await asyncio.wrap_future(self._worker.submit(steps, self._session, self._client))

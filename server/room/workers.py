@@ -39,6 +39,19 @@ class Stream(Protocol):
         """Hear the end: everything that was held back."""
         ...
 
+    @property
+    def restless(self) -> bool:
+        """Whether it would ask less of the device, or more again, when it is kept the next time."""
+        ...
+
+    async def keep(self, relieve: bool = False) -> bytes:
+        """All that `restore` takes, between two messages; b"" where that is not to be had. See `LiveStream.keeping`."""
+        ...
+
+    async def restore(self, kept: bytes) -> None:
+        """Be where the stream was that was kept; InputError when `kept` is none, or of another model."""
+        ...
+
     def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
         """Learn what only the client can measure."""
         ...

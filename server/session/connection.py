@@ -190,6 +190,8 @@ class Connection:
                 left_s = options.max_duration_s - max(now_s - served.began_s, served.audio_ms / 1000)
                 if self._draining.is_set():
                     self._answer(GoAway(options.drain_s * 1000, "the server is being stopped"))
+                    if await served.hand_over():
+                        break
                     await asyncio.sleep(options.drain_s)
                     served.finish(Ending(codes.GOING_AWAY, "the server is being stopped"))
                 elif idle_s <= 0:

@@ -38,6 +38,11 @@ class Inbox(Generic[T]):
         self._bytes += size
         self._filled.set()
 
+    def put_first(self, item: T) -> None:
+        """The next to be got, whatever waits."""
+        self._items.appendleft((item, 0))
+        self._filled.set()
+
     async def get(self) -> T:
         """The oldest item; waits for one."""
         while not self._items:

@@ -11,6 +11,8 @@ a little before it begins, and so has fewer gaps and a longer delay.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from streamst.events import Words
 from streamst.server.wire.seam import Answer, Spoken
 from streamst.server.wire.summary import Gaps, Listened
@@ -18,24 +20,28 @@ from streamst.server.wire.summary import Gaps, Listened
 LEAST_GAP_MS = 20.0  # shorter ones nobody hears
 
 
+@dataclass
 class Listener:
     """Hears a session's answers as they are said."""
 
-    def __init__(self) -> None:
-        self.first_word_ms: float | None = None
-        self.first_audio_ms: float | None = None
-        self.gaps = self.underruns = self.rate_changes = 0
-        self.gap_ms = self.longest_gap_ms = 0.0
-        self.fastest_rate = 1.0
-        self._played_ms = 0.0  # when all that was said will have been played
-        self._segment = self._spoken_segment = -1
-        self._rate = 1.0
+    first_word_ms: float | None = None
+    first_audio_ms: float | None = None
+    gaps: int = 0
+    underruns: int = 0
+    rate_changes: int = 0
+    gap_ms: float = 0.0
+    longest_gap_ms: float = 0.0
+    fastest_rate: float = 1.0
+    played_ms: float = 0.0  # when all that was said will have been played
+    segment: int = -1  # of the last words
+    spoken_segment: int = -1  # of the last speech
+    rate: float = 1.0
 
     def hear(self, answer: Answer, emit_ms: float) -> None:
         """An answer was said `emit_ms` after the first audio came."""
         match answer:
             case Words():
-                self._segment = answer.segment
+                self.segment = answer.segment
                 if self.first_word_ms is None:
                     self.first_word_ms = emit_ms
             case Spoken():
@@ -46,16 +52,16 @@ class Listener:
     def _play(self, speech: Spoken, emit_ms: float) -> None:
         if self.first_audio_ms is None:
             self.first_audio_ms = emit_ms
-        elif emit_ms - self._played_ms >= LEAST_GAP_MS:
-            gap_ms = emit_ms - self._played_ms
+        elif emit_ms - self.played_ms >= LEAST_GAP_MS:
+            gap_ms = emit_ms - self.played_ms
             self.gaps += 1
             self.gap_ms += gap_ms
             self.longest_gap_ms = max(self.longest_gap_ms, gap_ms)
-            self.underruns += self._spoken_segment == self._segment
-        self._played_ms = max(self._played_ms, emit_ms) + 1000 * speech.samples / speech.sample_rate_hz
-        self._spoken_segment = self._segment
-        self.rate_changes += speech.rate != self._rate
-        self._rate = speech.rate
+            self.underruns += self.spoken_segment == self.segment
+        self.played_ms = max(self.played_ms, emit_ms) + 1000 * speech.samples / speech.sample_rate_hz
+        self.spoken_segment = self.segment
+        self.rate_changes += speech.rate != self.rate
+        self.rate = speech.rate
         self.fastest_rate = max(self.fastest_rate, speech.rate)
 
     def summary(self) -> Listened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from streamst.server.wire.seam import Message
 
@@ -13,7 +14,7 @@ class Replay:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.newest = 0  # number of the last answer
-        self.sent = 0  # up to here it was given to a socket
+        self.sent = 0  # up to here it was given to a socket, be it by another node that had said more
         self.bytes = 0
         self._kept: deque[tuple[list[Message], int]] = deque()  # ends with number `newest`
 
@@ -25,7 +26,26 @@ class Replay:
     @property
     def unsent(self) -> int:
         """Answers that wait for a socket."""
-        return self.newest - self.sent
+        return max(0, self.newest - self.sent)
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether the client has answers that are still to be said again here."""
+        return self.sent > self.newest
+
+    @property
+    def kept(self) -> tuple[list[Message], ...]:
+        """The messages of the answers that are kept, up to `newest`."""
+        return tuple(messages for messages, _ in self._kept)
+
+    def go_on(self, newest: int, kept: Iterable[list[Message]], client_has: int) -> bool:
+        """Be where another node was: its last answer was `newest`, the client has those up to `client_has`, be they
+        later ones; False when some that the client lacks are not among the `kept`."""
+        for messages in kept:
+            self.append(messages)
+        self.newest = newest
+        self.sent = client_has
+        return client_has + 1 >= self.oldest
 
     def append(self, messages: list[Message]) -> int:
         """Keep the next answer; returns its number."""
@@ -33,6 +53,7 @@ class Replay:
         self._kept.append((messages, size))
         self.bytes += size
         self.newest += 1
+        self._make_room()
         return self.newest
 
     def next(self) -> list[Message] | None:
@@ -42,24 +63,30 @@ class Replay:
     def advance(self) -> None:
         """One more answer was sent; make room if there is none."""
         self.sent += 1
-        while self.bytes > self.max_bytes and self.oldest <= self.sent:
-            self._forget_oldest()
+        self._make_room()
 
     def reached(self, number: int) -> None:
         """The client has got everything up to `number`; ValueError when that was never said."""
-        if not 0 <= number <= self.newest:
-            raise ValueError(f"answer {number} was never said; the last one is {self.newest}")
-        while self.oldest <= min(number, self.sent):
+        self._require_said(number)
+        while self._kept and self.oldest <= min(number, self.sent):
             self._forget_oldest()
 
     def rewind(self, number: int) -> bool:
         """Send again what follows `number`; False when some of it is no longer kept. ValueError as in `reached`."""
-        if not 0 <= number <= self.newest:
-            raise ValueError(f"answer {number} was never said; the last one is {self.newest}")
+        self._require_said(number)
         if number + 1 < self.oldest:
             return False
         self.sent = number
         return True
+
+    def _require_said(self, number: int) -> None:
+        last = max(self.newest, self.sent)
+        if not 0 <= number <= last:
+            raise ValueError(f"answer {number} was never said; the last one is {last}")
+
+    def _make_room(self) -> None:
+        while self._kept and self.bytes > self.max_bytes and self.oldest <= self.sent:
+            self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         self.bytes -= self._kept.popleft()[1]

@@ -8,6 +8,9 @@ GET        /v1/sessions/ID/report   what it was like
 from __future__ import annotations
 
 import dataclasses
+import logging
+import secrets
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,15 +20,21 @@ from starlette.websockets import WebSocket
 from streamst.errors import ProtocolError
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
+from streamst.server.store.seam import StoreError
 from streamst.server.wire import codes
 from streamst.server.wire.bodies import read_json
 from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol, read_settings, rounded
+from streamst.server.wire.seam import Settings
 from streamst.server.wire.summary import Summary
 
+from .durable import PLACE, Durable, Offered
 from .entrance import Entrance, address_of, bearer
 from .link import WebSocketLink
 from .reception import Reception
 from .reports import among
+from .sessions import new_id
+
+log = logging.getLogger("streamst.server")
 
 BEGIN_S = 30.0  # that a session may take from its place to its first word, before its room is over
 
@@ -48,22 +57,46 @@ class NativeRoutes:
 
     async def new_session(self, request: Request) -> Response:
         """Keep a place for a client; a refusal here is one that a browser can read."""
+        durable = self._reception.durable
         try:
             self._entrance.knock(request)
             settings = read_settings(await read_json(request, self._options.max_text_bytes))
             owner = self._entrance.admit(request, bearer(request))
+            if durable is not None and not settings.room:
+                return JSONResponse(await self._place(durable, settings, owner, address_of(request)), 201)
             token, kept = self._sessions.reserve(settings, owner, address_of(request))
             room = self._room(kept.session_id) if settings.room else None
         except ProtocolError as error:
             return self._entrance.refusal(error)
-        told = {
-            "url": "/v1/stream",
-            "token": token,
-            "session_id": kept.session_id,
-            "expires_in_ms": round(self._options.reservation_s * 1000),
-            "limits": self._options.limits(),
-        }
+        told = self._told("", token, kept.session_id)
         return JSONResponse(told if room is None else {**told, "room": room}, 201)
+
+    def _told(self, url: str, token: str, session_id: str) -> dict[str, Any]:
+        expires_ms = round(self._options.reservation_s * 1000)
+        limits = self._options.limits()
+        return {
+            "url": f"{url}/v1/stream", "token": token, "session_id": session_id, "expires_in_ms": expires_ms,
+            "limits": limits,
+        }  # fmt: skip
+
+    async def _place(
+        self, durable: Durable, settings: Settings, owner: str | None, address: str | None
+    ) -> dict[str, Any]:
+        """A place that any node gives, kept here unless another one has more room."""
+        url = durable.table.roomier(self._sessions.free if self._sessions.ready else 0)
+        if url is None:
+            token, kept = self._sessions.reserve(settings, owner, address, PLACE)
+            session_id, url = kept.session_id, ""
+        else:
+            token, session_id = PLACE + secrets.token_urlsafe(24), new_id()
+        try:
+            await durable.offer(token, Offered(session_id, settings, owner))
+        except StoreError as error:
+            if url:  # nobody else could know of it
+                token, kept = self._sessions.reserve(settings, owner, address, PLACE)
+                session_id, url = kept.session_id, ""
+            log.debug("%s", error)
+        return self._told(url or (self._options.node_url or ""), token, session_id)
 
     def _room(self, session_id: str) -> dict[str, str]:
         """What listeners are to be given of a new room, which is over where its session does not begin."""
@@ -89,7 +122,7 @@ class NativeRoutes:
         protocol = NativeProtocol(self._options.max_text_bytes)
         link = WebSocketLink(websocket)
         try:
-            token = self._token(websocket, link, _shown(websocket, offered))
+            token = await self._token(websocket, link, _shown(websocket, offered))
         except ProtocolError as error:
             await self._reception.refuse(link, protocol, error)
             return
@@ -119,13 +152,15 @@ class NativeRoutes:
         assert kept is not None
         return kept.report
 
-    def _token(self, websocket: WebSocket, link: WebSocketLink, shown: str | None) -> str | None:
+    async def _token(self, websocket: WebSocket, link: WebSocketLink, shown: str | None) -> str | None:
         """What a client shows, where it is a token of a session or of a place; None once it is let in otherwise, and
         the link knows with whose key.
 
         ProtocolError 4401 for what is neither that nor a good API key, 4429 where there are too many.
         """
-        if shown is not None and (self._sessions.resumable(shown) or self._sessions.reserved(shown)):
+        if shown is not None and (self._sessions.reserved(shown) or await self._reception.resumable(shown)):
+            return shown
+        if shown is not None and shown.startswith(PLACE) and self._reception.durable is not None:
             return shown
         if shown is not None and self._reception.audiences is not None and self._reception.audiences.knows(shown):
             reason = "this token is for listening in a room: nobody can speak with it"

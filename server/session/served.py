@@ -21,12 +21,14 @@ from streamst.server.operator.options import ServerOptions
 from streamst.server.room.workers import Stream, Workers
 from streamst.server.wire import codes
 from streamst.server.wire.audio import duration_ms
+from streamst.server.wire.native import Mark, NativeProtocol
 from streamst.server.wire.seam import Alive, Answer, Audio, Closed, Configure, End, Failure, Settings, WireProtocol
 from streamst.server.wire.summary import Summary
 from streamst.server.wire.traffic import Traffic
 
 from .audience import Audience, Audiences
 from .inbox import Inbox
+from .keeping import Keeping
 from .qoe import Listener
 from .replay import Replay
 from .reports import digest
@@ -36,6 +38,7 @@ log = logging.getLogger("streamst.server")
 LEAST_CREDIT_MS = 1000.0
 UNSENT_ANSWERS = 64  # that may wait for a socket that is there
 GONE = 1006  # nobody is there to be told
+MOVED = "this node is being stopped: another one goes on with the session"
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,23 @@ class Arrived:
 
     audio: Audio
     at_s: float
+    mark: Mark | None = None  # how much has come with it, of a client that may come back
 
 
-Waiting = Arrived | Configure | Ending  # what the inbox holds; an Ending flushes the stream first
+@dataclass(frozen=True)
+class Changed:
+    """Other settings, and how much has come with them."""
+
+    configure: Configure
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Hear nothing more here: be kept, for another node."""
+
+
+Waiting = Arrived | Changed | Ending | Leave  # what the inbox holds; an Ending flushes the stream first
 
 
 class Served:
@@ -100,15 +117,16 @@ class Served:
         self.last_audio_s = self.began_s
         self._spoke_s = self.began_s  # when audio came last, whatever else did
         self.audio_ms = 0.0
-        self._first_audio_s: float | None = None
+        self.first_audio_s: float | None = None
         self._tokens: list[bytes] = []  # digests of the tokens that are good, newest first
-        self._settings = self.stream.settings  # as read from the socket, ahead of what the stream has applied
+        self.settings = self.stream.settings  # as read from the socket, ahead of what the stream has applied
         self._workers, self._audiences = workers, audiences
         self.audience: Audience | None = None if audiences is None else audiences.of(session_id)
         self._inbox: Inbox[Waiting] = Inbox(options.queue_bytes)
         self._gate = SpeedGate(options.speed_limit, options.burst_s * 1000)
         self._busy = False  # something of it is being heard
         self._space = asyncio.Event()  # for `_hear`: answers may have been sent
+        self.keeping: Keeping | None = None  # where it is to outlive this node
         self._task = asyncio.create_task(self._hear(), name=f"session {session_id}")
 
     # --- what a client says
@@ -136,17 +154,17 @@ class Served:
         match command:
             case Audio():
                 now_s = time.perf_counter()
-                audio_ms = duration_ms(command, self._settings, self._workers.codec)
+                audio_ms = duration_ms(command, self.settings, self._workers.codec)
                 if self.protocol.patient:
                     rest_s = self._gate.delay_s(audio_ms, now_s)
                 else:
                     self._gate.take(audio_ms, now_s)
                 self.audio_ms += audio_ms
-                if self._first_audio_s is None:
-                    self._first_audio_s = now_s
+                if self.first_audio_s is None:
+                    self.first_audio_s = now_s
                 self.last_audio_s = now_s + rest_s
                 self._spoke_s = now_s
-                self._inbox.put(Arrived(command, now_s), size)
+                self._inbox.put(Arrived(command, now_s, self._mark), size)
             case Configure():
                 self.configure(command.settings, size, command.flush)
             case End():
@@ -159,10 +177,10 @@ class Served:
 
     def configure(self, settings: Settings, size: int = 0, flush: bool = False) -> None:
         """Translate with `settings` from what comes next on. flush: see `Configure`."""
-        self._settings = settings = replace(settings, room=settings.room or self.audience is not None)
+        self.settings = settings = replace(settings, room=settings.room or self.audience is not None)
         if settings.room and self.audience is None and self._audiences is not None:
             self.audience = self._audiences.open(self.session_id)
-        self._inbox.put(Configure(settings, flush), size)
+        self._inbox.put(Changed(Configure(settings, flush), self._mark), size)
 
     def finish(self, ending: Ending) -> None:
         """Hear nothing more, say everything that is held, and end so."""
@@ -170,16 +188,29 @@ class Served:
             self.ending = True
             self._inbox.put(ending)
 
+    @property
+    def _mark(self) -> Mark | None:
+        return self.protocol.mark if isinstance(self.protocol, NativeProtocol) else None
+
+    async def hand_over(self) -> bool:
+        """Let another node go on: hear nothing more, and be kept as it is; False where that cannot be."""
+        if self.keeping is None or self.ending:
+            return False
+        self._inbox.put_first(Leave())
+        return await self.keeping.left()
+
     # --- what it answers
 
     @property
     def emit_ms(self) -> float:
         """Wall time since the first audio came [ms]."""
-        return 0.0 if self._first_audio_s is None else (time.perf_counter() - self._first_audio_s) * 1000
+        return 0.0 if self.first_audio_s is None else (time.perf_counter() - self.first_audio_s) * 1000
 
     def say(self, *answers: Answer) -> None:
         """Keep answers about the session for whichever connection sends them."""
         for answer in answers:
+            if self.keeping is not None:
+                answer = self.keeping.told(answer)
             if self.audience is not None:
                 self.audience.hear(answer, self.emit_ms)
             if isinstance(answer, Speech):
@@ -223,7 +254,7 @@ class Served:
     def new_token(self, shown: str | None = None) -> str:
         """A token for the next return; the one that was shown stays good until `confirm`: who shows it may never get to
         see the new one."""
-        token = secrets.token_urlsafe(24)
+        token = secrets.token_urlsafe(24) if self.keeping is None else self.keeping.new_token()
         self._tokens = [digest(token), *([] if shown is None else [digest(shown)])]
         return token
 
@@ -300,27 +331,44 @@ class Served:
             item = await self._inbox.get()
             self._busy = True
             match item:
-                case Configure():
-                    answers = await stream.configure(item.settings, item.flush)
+                case Changed():
+                    answers = await stream.configure(item.configure.settings, item.configure.flush)
                 case Arrived():
-                    answers = await stream.hear(item.audio, item.at_s)
-                    while stream.waiting:
-                        await self._said(answers)
-                        answers = await stream.step()
-                    if contained := item.audio.codec == "container":
-                        await self._rest()
+                    contained = item.audio.codec == "container"
+                    answers = await self._hear_message(item)
+                case Leave():
+                    if self.keeping is not None and await self.keeping.leave():
+                        return Ending(codes.GOING_AWAY, MOVED)
+                    answers = []
                 case Ending():
-                    answers = await stream.finish()
-                    faults = [answer for answer in answers if isinstance(answer, Failure)]
-                    await self._said([answer for answer in answers if not isinstance(answer, Failure)])
-                    if contained:  # its end may have held much back
-                        await self._rest()
-                    self.say(Closed(self.summary(item)))
-                    return Ending(faults[0].code, faults[0].message) if faults else item
+                    return await self._flush(item, contained)
             await self._said(answers)
+            if self.keeping is not None and isinstance(item, Arrived | Changed):
+                await self.keeping.after(item.mark, answers)
             self._busy = False
             if isinstance(item, Arrived):
                 self.last_audio_s = max(self.last_audio_s, time.perf_counter())
+
+    async def _hear_message(self, arrived: Arrived) -> list[Answer]:
+        """Hear a message, piece by piece; the last answers."""
+        stream = self.stream
+        answers = await stream.hear(arrived.audio, arrived.at_s)
+        while stream.waiting:
+            await self._said(answers)
+            answers = await stream.step()
+        if arrived.audio.codec == "container":
+            await self._rest()
+        return answers
+
+    async def _flush(self, ending: Ending, contained: bool) -> Ending:
+        """Say everything that is held; how it ended."""
+        answers = await self.stream.finish()
+        faults = [answer for answer in answers if isinstance(answer, Failure)]
+        await self._said([answer for answer in answers if not isinstance(answer, Failure)])
+        if contained:  # its end may have held much back
+            await self._rest()
+        self.say(Closed(self.summary(ending)))
+        return Ending(faults[0].code, faults[0].message) if faults else ending
 
     async def _rest(self) -> None:
         """Wait as long as what was heard came too early: how long a container is, only hearing tells."""

@@ -14,6 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.auth import Admission, load_keys
@@ -23,8 +24,10 @@ from streamst.server.operator.options import ServerOptions
 from streamst.server.wire import codes
 from streamst.server.wire.seam import Hello, Settings
 
+from .durable import Keeper
 from .reports import Reports, among, digest
 from .served import GONE, Ending, Served
+from .table import folded
 
 RETRY_MS = 5000.0  # what a refused client is told to wait where nothing is known
 USUAL_S = 60.0  # how long sessions last, before any has ended
@@ -41,6 +44,18 @@ class Reservation:
     expires_s: float
     owner: str | None = None  # name of the API key that it was asked for with
     address: str | None = None  # whose share of the places it counts for
+
+
+class Elsewhere(Protocol):
+    """What other nodes count."""
+
+    def of_key(self, name: str) -> int:
+        """Sessions of a key."""
+        ...
+
+    def of_address(self, share: str) -> int:
+        """Sessions of an address."""
+        ...
 
 
 class Sessions:
@@ -63,6 +78,7 @@ class Sessions:
         self._reserved: dict[str, Reservation] = {}  # by token
         self.reports = Reports(now=now)
         self.admission = Admission(load_keys(options.api_keys), options.address_sessions, options.address_rate, now)
+        self.elsewhere: Elsewhere | None = None  # what other nodes count
         self._served: dict[str, Served] = {}  # open, parked and finished ones, by id
         self._waiting: dict[str, asyncio.TimerHandle] = {}  # parked and finished ones, the oldest first
         self._closing: set[asyncio.Task[None]] = set()
@@ -96,6 +112,11 @@ class Sessions:
         """The name of the API key that another session of `address` belongs to; ProtocolError as in `Admission`."""
         return self.admission.admit(secret, address, self._of_key, self._of_address(address))
 
+    @property
+    def ready(self) -> bool:
+        """Whether another session could be served."""
+        return not self.draining.is_set() and self.free > 0 and self._room()
+
     def require_place(self) -> None:
         """ProtocolError 1013 where another session could not be served, 1001 where the server is being stopped."""
         if self.draining.is_set():
@@ -114,23 +135,26 @@ class Sessions:
         return self.admission.readmit(owner, address, self._of_key, self._of_address(address))
 
     def reserve(
-        self, settings: Settings, owner: str | None = None, address: str | None = None
+        self, settings: Settings, owner: str | None = None, address: str | None = None, prefix: str = ""
     ) -> tuple[str, Reservation]:
-        """A token, good once, and what it keeps; ProtocolError 1013 or 1001 when no place is free."""
+        """A token, good once, and what it keeps; ProtocolError 1013 or 1001 when no place is free. prefix: of it."""
         self.require_place()
-        token = secrets.token_urlsafe(24)
+        token = prefix + secrets.token_urlsafe(24)
         kept = Reservation(new_id(), settings, self._now() + self.options.reservation_s, owner, address)
         self._reserved[token] = kept
         return token, kept
 
-    def enter(self, token: str | None, address: str | None = None) -> Reservation:
-        """Take a place, the reserved one where a token is shown; ProtocolError 4401, 4429, 1013 or 1001 without one."""
+    def enter(self, token: str | None, address: str | None = None, session_id: str | None = None) -> Reservation:
+        """Take a place, the reserved one where a token is shown; ProtocolError 4401, 4429, 1013 or 1001 without one.
+
+        session_id: of a session that another node has let in.
+        """
         if token is not None:
             kept = self._claim(token)
         else:
             self.admission.require_share(address, self._of_address(address))  # others may have come since `admit`
             self.require_place()
-            kept = Reservation(new_id(), Settings(), self._now())
+            kept = Reservation(session_id or new_id(), Settings(), self._now())
         self._enter(kept.session_id)
         return kept
 
@@ -160,7 +184,11 @@ class Sessions:
 
         Only a client that vanished, or was not there to hear the last word, is waited for.
         """
-        self.leave(served.session_id)
+        if self._served.get(served.session_id) is served:
+            self.leave(served.session_id)
+        if served.keeping is not None and (served.keeping.handed_over or served.keeping.keeper.lost):
+            self._close(served, ending)
+            return
         waited_for = (ending.code == GONE and not ending.left) or ending == served.ended
         parks = served.protocol.resumable and self.options.park_s and self.options.max_parked
         if not (waited_for and parks and served.audio_ms):  # of what heard nothing, nothing is lost
@@ -208,6 +236,32 @@ class Sessions:
         self.metrics.resumed.inc()
         return served, served.new_token(token)
 
+    def lost(self, served: Served) -> None:
+        """Another node goes on with the session: end it here, as its client has left."""
+        if served.attached is not None:
+            served.attached(Ending(codes.SUPERSEDED, "another node goes on with this session"))
+        elif not served.over:
+            self.leave(served.session_id)
+            self._close(served, Ending(GONE, left=True))
+
+    def here(self, token: str) -> Served | None:
+        """The session, not over, that `token` belongs to."""
+        found = next((one for one in self._served.values() if among(token, one.tokens)), None)
+        return None if found is None or found.over else found
+
+    def take_over(self, session_id: str) -> None:
+        """Take a place for a session of another node; ProtocolError 1013 or 1001 without one."""
+        stale = self._served.pop(session_id, None)
+        if stale is not None:
+            self.lost(stale)
+        self.require_place()
+        self._enter(session_id)
+
+    @property
+    def keepers(self) -> dict[str, Keeper]:
+        """Of the sessions that are to outlive this node."""
+        return {name: one.keeping.keeper for name, one in self._served.items() if one.keeping is not None}
+
     def find(self, session_id: str) -> Served | None:
         """The session, while it is not over."""
         return self._served.get(session_id)
@@ -218,7 +272,8 @@ class Sessions:
 
     def _close(self, served: Served, ending: Ending) -> None:
         """The session is over: finish it, keep its report."""
-        timer = self._waiting.pop(served.session_id, None)
+        known = self._served.get(served.session_id, served) is served  # or it came back from another node meanwhile
+        timer = self._waiting.pop(served.session_id, None) if known else None
         if timer is not None:
             timer.cancel()
         served.over = True
@@ -234,7 +289,10 @@ class Sessions:
             summary = served.summary(served.ended or ending)
             self.metrics.report(summary)
             self.reports.keep(served.session_id, summary, served.tokens, served.owner)
-            self._served.pop(served.session_id, None)
+            if self._served.get(served.session_id) is served:
+                del self._served[served.session_id]
+            if served.keeping is not None and not served.keeping.handed_over:
+                await served.keeping.keeper.forget()
             if served.audience is not None:
                 served.audience.end(summary.reason)
             served.release()
@@ -257,7 +315,15 @@ class Sessions:
         share = share_of(address)
         theirs = [served.client for name, served in self._served.items() if name in self._open]
         theirs += [kept.address for kept in self._reserved.values()]
-        return sum(one is not None and share_of(one) == share for one in theirs)
+        here = sum(one is not None and share_of(one) == share for one in theirs)
+        return here if self.elsewhere is None else here + self.elsewhere.of_address(share)
+
+    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Sessions by the name of their key, and by folded address."""
+        open_ones = [served for name, served in self._served.items() if name in self._open]
+        keys = Counter(one.owner for one in open_ones if one.owner is not None)
+        addresses = Counter(folded(share_of(one.client)) for one in open_ones if one.client is not None)
+        return dict(keys), dict(addresses)
 
     def _make_room(self) -> bool:
         """Take the place of a client that has said nothing for a while, of whoever has most of those; whether there was
@@ -281,7 +347,9 @@ class Sessions:
         """How many sessions of a key are open, and their audio so far [ms]."""
         theirs = [served for served in self._served.values() if served.owner == owner]
         kept = sum(kept.owner == owner for kept in self._reserved.values())
-        return sum(one.session_id in self._open for one in theirs) + kept, sum(one.audio_ms for one in theirs)
+        others = 0 if self.elsewhere is None else self.elsewhere.of_key(owner)
+        here = sum(one.session_id in self._open for one in theirs) + kept
+        return here + others, sum(one.audio_ms for one in theirs)
 
     async def drain(self, timeout_s: float) -> None:
         """Let nobody in, ask everybody to go, and wait until they went or `timeout_s` is over."""

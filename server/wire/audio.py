@@ -170,6 +170,12 @@ class Uplink:
         """Whether what comes next cannot be understood without what came before: it goes on in another session."""
         return self._unpacking is not None
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is held between two messages."""
+        rates = self._resampler.source_hz, self._resampler.target_hz
+        return self._receiver is None and self._unpacking is None and rates[0] == rates[1]
+
     def close(self) -> None:
         """Nobody needs it any more."""
         if self._unpacking is not None:
@@ -219,6 +225,11 @@ class Downlink:
             self._frame_samples = round(found.sample_rate_hz / found.frame_hz)
             self.sample_rate_hz = found.sample_rate_hz
             self._resampler = Resampler(voice_hz, found.sample_rate_hz)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is held between two pieces of speech."""
+        return self._encoder is None
 
     def follow(self, queue_ms: float, now_s: float) -> None:
         """Choose the rate of what is encoded next: `queue_ms` of the connection's traffic waits to be delivered."""

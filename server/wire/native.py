@@ -34,6 +34,11 @@ and says `hello {resume_token, last_sequence}`, `last_sequence` being the last `
 has a new token and tells what came (`next_sequence`, `samples`, `configs`, `ended`); the client repeats what did not,
 with the sequence numbers it first had, and the server says again what the client did not get. Audio that comes twice
 is heard once.
+
+Where sessions are kept in a store, `ack` has `kept`: the number of the last audio message that is safe, -1 before the
+first. A client keeps what follows it, though it was heard: the server may be lost, and another one that goes on from
+what was kept asks for it (`next_sequence`), and says nothing again that the client has (`last_sequence`). A close with
+1001 and without `closed` before it means: go on elsewhere, at once.
 """
 
 from __future__ import annotations
@@ -49,6 +54,7 @@ from streamst.errors import ConfigError, ProtocolError
 from streamst.events import Caption, Words
 
 from . import codes
+from .glossary import read_glossary, told_of_glossary
 from .seam import (
     Acknowledged,
     Answer,
@@ -83,8 +89,8 @@ HEADER = struct.Struct("<BBHII")
 AUDIO = 1  # header type
 CODEC_NUMBERS: dict[AudioCodec, int] = {"pcm16": 0, "opus": 1, "neural": 2, "container": 3}
 CODEC_NAMES: dict[int, AudioCodec] = {number: name for name, number in CODEC_NUMBERS.items()}
+CODECS: dict[str, AudioCodec] = {name: name for name in CODEC_NUMBERS}
 SEQUENCES = 1 << 32
-TOLD_TERMS, TOLD_CHARACTERS = 20, 100  # of a glossary's terms that are left out
 KINDS: dict[type[Answer], str] = {
     Configured: "configured", Acknowledged: "ack", Caption: "caption", Words: "words", Latency: "latency", Pong: "pong",
     Flow: "flow", RoomState: "room", GoAway: "goaway", Failure: "error", Closed: "closed",
@@ -138,22 +144,14 @@ def read_settings(fields: dict[str, Any]) -> Settings:
     return settings
 
 
-def read_glossary(given: Any, where: str) -> tuple[tuple[str, str], ...]:
-    """Terms from an object {source: target} or a list of sources and [source, target] pairs, in which a target that is
-    null or "" has its source heard only; ProtocolError 4400 for another shape."""
-    entries = list(given.items()) if isinstance(given, dict) else given
-    if not isinstance(entries, list):
-        _refuse(codes.BAD_PARAMETER, f"{where}: {type(given).__name__} is no list of [source, target] pairs")
-    terms: list[tuple[str, str]] = []
-    for number, entry in enumerate(entries):
-        pair = (entry, None) if isinstance(entry, str) else entry
-        if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-            _refuse(codes.BAD_PARAMETER, f"{where}[{number}]: {entry!r:.80} is no [source, target] pair")
-        source, target = pair
-        if not isinstance(target, str | None):
-            _refuse(codes.BAD_PARAMETER, f"{where}[{number}]: the target {target!r:.80} is no text")
-        terms.append((source, target or ""))
-    return tuple(terms)
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """How much came of a client's messages."""
+
+    codec: str = "pcm16"
+    expected: int = -1  # sequence of the next audio message, -1 before the first
+    configs: int = 0
+    end_samples: int = -1  # media time after the last audio, -1 where the client does not count it
 
 
 class NativeProtocol:
@@ -235,6 +233,26 @@ class NativeProtocol:
         came = (self._expected or 0, self._end_samples or 0, self._configs)
         return Resumption(token, resumed, park_ms, *came, ended)
 
+    @property
+    def mark(self) -> Mark:
+        """How much has come."""
+        none = -1
+        expected, end = self._expected, self._end_samples
+        return Mark(self._codec, none if expected is None else expected, self._configs, none if end is None else end)
+
+    @property
+    def spoken(self) -> int:
+        """Audio messages sent."""
+        return self._spoken
+
+    def go_on(self, mark: Mark, said: int, spoken: int) -> None:
+        """Be where the session was when it was kept: of the client's messages those up to `mark` had been heard, and
+        `said` answers, `spoken` of them audio, been given."""
+        self._codec = CODECS[mark.codec]
+        self._expected = None if mark.expected < 0 else mark.expected
+        self._end_samples = None if mark.end_samples < 0 else mark.end_samples
+        self._configs, self._said, self._spoken = mark.configs, said, spoken
+
     def render(self, answer: Answer, emit_ms: float, /) -> list[Message]:
         """See `WireProtocol.render`."""
         number: dict[str, Any] = {}
@@ -281,8 +299,11 @@ def _fields(answer: Answer, emit_ms: float) -> dict[str, Any]:
         case Configured():
             settings = told["settings"]
             given = settings.pop("glossary")
-            used = {"glossary": _of_glossary(answer)} if given else {}
+            used = {"glossary": told_of_glossary(answer)} if given else {}
             return {**settings, "chunk_ms": answer.chunk_ms, **used}
+        case Acknowledged(kept=None):
+            del told["kept"]
+            return told
         case Caption():
             del told["spans_ms"]
             return {**told, "emit_ms": emit_ms}
@@ -293,14 +314,6 @@ def _fields(answer: Answer, emit_ms: float) -> dict[str, Any]:
             return {**told, "name": known.name, "retryable": known.retryable}
         case _:
             return told
-
-
-def _of_glossary(configured: Configured) -> dict[str, Any]:
-    """How many terms are used, and which are not."""
-    left_out = [dataclasses.asdict(one) for one in configured.left_out[:TOLD_TERMS]]
-    for one in left_out:
-        one["source"] = one["source"][:TOLD_CHARACTERS]
-    return {"used": configured.terms, "left_out": len(configured.left_out), "reasons": left_out}
 
 
 def _of_welcome(welcome: Welcome) -> dict[str, Any]:

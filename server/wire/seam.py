@@ -168,6 +168,7 @@ class Acknowledged:
     sequence: int
     samples: int  # at the session's rate, since the stream's start
     processed_ms: float
+    kept: int | None = None  # number of the last message that is safe, -1: none is; None: nothing is kept anywhere
 
 
 @dataclass(frozen=True)

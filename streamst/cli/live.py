@@ -35,7 +35,7 @@ CODECS = ("pcm16", "opus", "neural")
 
 def stream(
     file: opt.File,
-    url: opt.Url,
+    url: opt.Urls,
     to: opt.To = None,
     output: opt.Output = None,
     srt: opt.Subtitles = None,
@@ -175,7 +175,7 @@ def _counted(blocks: Iterable[Pcm], sinks: Sinks, rate_hz: int) -> Iterator[Pcm]
 
 
 async def converse(
-    url: str,
+    url: str | list[str],
     blocks: Iterable[Pcm] | AsyncIterable[Pcm],
     settings: Settings,
     sinks: Sinks,

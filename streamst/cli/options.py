@@ -63,7 +63,12 @@ Voice = Annotated[
 ]
 
 _URL = "ws://HOST:PORT or wss://HOST:PORT."
-Url = Annotated[str, typer.Option("--url", help=_URL, rich_help_panel=_SERVER)]
+Urls = Annotated[
+    list[str],
+    typer.Option(
+        "--url", help=f"{_URL} Several that share a store: the next where one is lost.", rich_help_panel=_SERVER
+    ),
+]
 MaybeUrl = Annotated[str | None, typer.Option("--url", help=f"A server: {_URL}", rich_help_panel=_SERVER)]
 Codec = Annotated[
     str,

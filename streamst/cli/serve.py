@@ -38,6 +38,8 @@ def serve(
     latency: opt.Latency = None,
     max_sessions: wanted.MaxSessions = 64,
     workers: wanted.Workers = 1,
+    store: wanted.Store = None,
+    node_url: wanted.NodeUrl = None,
     origin: wanted.Origin = None,
     tls_cert: wanted.TlsCert = None,
     tls_key: wanted.TlsKey = None,
@@ -53,7 +55,8 @@ def serve(
         "recogniser": recogniser, "writer": writer, "voice": voice, "source": source, "target": target,
         "policy": policy, "latency": latency, "max_sessions": max_sessions, "workers": workers,
         "allowed_origins": tuple(origin or ()), "tls_cert": tls_cert, "tls_key": tls_key,
-        "tls_self_signed": tls_self_signed, "log_format": log_format, "verbose": verbose,
+        "tls_self_signed": tls_self_signed, "store": store, "node_url": node_url,
+        "log_format": log_format, "verbose": verbose,
     }  # fmt: skip
     parameters = {"allowed_origins": "origin"}
     options = read_config(

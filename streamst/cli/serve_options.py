@@ -6,12 +6,23 @@ from typing import Annotated
 
 import typer
 
-_TLS, _LOGS = "TLS", "Logs"
+_TLS, _LOGS, _NODES = "TLS", "Logs", "Nodes"
 
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")]
 Port = Annotated[int, typer.Option(help="0 takes a free one and prints it.")]
 MaxSessions = Annotated[int, typer.Option(help="Speakers at once, as far as the machine carries them.")]
 Workers = Annotated[int, typer.Option(help="Processes that translate; more than one only helps many speakers.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="valkey://HOST:PORT/DB, of several nodes: what one leaves off, another goes on with.",
+        rich_help_panel=_NODES,
+    ),
+]
+NodeUrl = Annotated[
+    str | None,
+    typer.Option("--node-url", help="ws://HOST:PORT under which clients reach this node.", rich_help_panel=_NODES),
+]
 Origin = Annotated[
     list[str] | None, typer.Option(help="A web origin whose pages may connect, beside our own. May be repeated.")
 ]

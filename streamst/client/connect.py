@@ -49,8 +49,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port
 
 
-async def connect(address: str, offered: list[str], tls: ssl.SSLContext | None) -> ClientConnection:
-    """An open websocket that offers the subprotocols `offered`; UnavailableError says why there is none.
+async def connect(
+    address: str, offered: list[str], tls: ssl.SSLContext | None, wait_s: float = 10.0
+) -> ClientConnection:
+    """An open websocket that offers the subprotocols `offered`, made within `wait_s`; UnavailableError says why not.
 
     A key among them is sent to nobody else than `address`, and a warning tells where it goes unencrypted.
     """
@@ -65,6 +67,7 @@ async def connect(address: str, offered: list[str], tls: ssl.SSLContext | None) 
             ssl=(tls or ssl.create_default_context()) if parts.scheme == "wss" else None,
             proxy=None if parts.hostname in LOOPBACK else True,
             max_size=MAX_MESSAGE_BYTES,
+            open_timeout=wait_s,
             compression=None,
         )
     except InvalidStatus as error:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,13 @@ from .outgoing import Allowance, Outgoing, Return
 from .reader import Link, Reader, ServerEvent, finished
 
 PING_S = 2.0
+STALE_S = 10.0  # without an answer to a ping, after which one of several servers is given up
+OPEN_S, OPEN_ONE_OF_MANY_S = 10.0, 3.0  # that a connection may take to be made
+MOVED = (1001, 1012)  # close codes of a server that goes, and has not said its last word: another one goes on
 
 
 def stream(
-    url: str,
+    url: str | Sequence[str],
     pcm_chunks: Iterable[Pcm] | AsyncIterable[Pcm],
     settings: Settings | None = None,
     *,
@@ -45,6 +49,7 @@ def stream(
 ) -> AsyncGenerator[ServerEvent]:
     """Send audio, (samples,) float32 pieces at `settings.sample_rate_hz`, and yield what the server says until its end.
 
+    url: of a server, or of several that share a store: where one is lost the next one goes on.
     realtime: no piece is sent before it could have been spoken; else as fast as the server's limits allow. What comes
     from a microphone paces itself: then either is right. codec: needed where `settings` say "neural". tls: for a
     certificate that the system does not trust. token: an API key, or from POST /v1/sessions. bitrate_bps: of the codec
@@ -61,7 +66,10 @@ def stream(
     live = realtime or isinstance(pcm_chunks, AsyncIterable)
     sending = Sending(settings, codec, bitrate_bps, live, exchange)
     source = Source(pcm_chunks, settings, realtime, sending, exchange)
-    return Conversation(stream_url(url), source, Listening(settings, codec, exchange), tls, token).events()
+    addresses = [stream_url(one) for one in ([url] if isinstance(url, str) else url)]
+    if not addresses:
+        raise InputError("no server's address was given; use ws://HOST:PORT or wss://HOST:PORT")
+    return Conversation(addresses, source, Listening(settings, codec, exchange), tls, token).events()
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,18 @@ class Conversation:
     """One session with a server, over as many connections as it takes."""
 
     def __init__(
-        self, address: str, source: Source, listening: Listening, tls: ssl.SSLContext | None, token: str | None
+        self, addresses: list[str], source: Source, listening: Listening, tls: ssl.SSLContext | None, token: str | None
     ) -> None:
-        self._address, self._source, self._listening, self._tls, self._token = address, source, listening, tls, token
+        self._addresses, self._source, self._listening, self._tls, self._token = (
+            addresses,
+            source,
+            listening,
+            tls,
+            token,
+        )
+        self._turn = 0  # whose of the servers it is
         self._exchange = source.exchange
-        self._exchange.up.tls = self._exchange.down.tls = address.startswith("wss")
+        self._exchange.up.tls = self._exchange.down.tls = addresses[0].startswith("wss")
         self._outgoing, self._back = Outgoing(), Return()
         self._reader = Reader(listening, self._outgoing, self._back)
         self._producer: asyncio.Task[None] | None = None
@@ -101,11 +116,14 @@ class Conversation:
                         async for message in _messages(socket, reader.hello()):
                             for event in self._read(message, socket, beside):
                                 yield event
-                        on_purpose = socket.protocol.close_rcvd is not None
+                        on_purpose = socket.protocol.close_rcvd is not None and socket.close_code not in MOVED
                         closing = f"code {socket.close_code}"
                 except UnavailableError:
-                    if back.token is None:
+                    if back.token is None and self._turn >= len(self._addresses) - 1:
                         raise
+                    if back.token is None:
+                        self._turn += 1
+                        continue
                 finally:
                     await _cancel(beside)
                 if reader.closed is not None or reader.settled():
@@ -115,13 +133,20 @@ class Conversation:
                         f"the connection to {self._address} dropped before the stream's end ({closing})"
                     )
                 self._exchange.reconnects += 1
+                self._turn += 1
             yield self._finished()
         finally:
             await _cancel([self._producer] if self._producer is not None else [])
 
+    @property
+    def _address(self) -> str:
+        return self._addresses[self._turn % len(self._addresses)]
+
     async def _connect(self) -> ClientConnection:
         known = self._back.token or self._token
-        return await connect(self._address, [SUBPROTOCOL, *([f"token.{known}"] if known else [])], self._tls)
+        offered = [SUBPROTOCOL, *([f"token.{known}"] if known else [])]
+        wait_s = OPEN_S if len(self._addresses) == 1 else OPEN_ONE_OF_MANY_S
+        return await connect(self._address, offered, self._tls, wait_s)
 
     def _read(
         self, message: str | bytes, socket: ClientConnection, beside: list[asyncio.Task[None]]
@@ -150,7 +175,7 @@ class Conversation:
             self._producer = asyncio.create_task(_speak(self._source, self._outgoing))
         link = self._reader.link = Link()
         send = _send(socket, self._outgoing, self._allowance, self._source.sending, self._exchange, link)
-        ping = _ping(socket, self._exchange, self._reader)
+        ping = _ping(socket, self._exchange, self._reader, STALE_S if len(self._addresses) > 1 else None)
         return [asyncio.create_task(_guarded(socket, work, self._reader)) for work in (send, ping)]
 
 
@@ -246,9 +271,12 @@ async def _send(
             sending.follow(item.message, socket, begun_s, link.queue_ms)
 
 
-async def _ping(socket: ClientConnection, exchange: Exchange, reader: Reader) -> None:
+async def _ping(socket: ClientConnection, exchange: Exchange, reader: Reader, stale_s: float | None) -> None:
     number, link = 0, reader.link
     while True:
+        if stale_s is not None and time.monotonic() - min(link.sent_s.values(), default=math.inf) > stale_s:
+            socket.transport.abort()  # it hangs, though its machine may live
+            return
         number += 1
         link.sent_s[number] = time.monotonic()
         known: dict[str, Any] = {} if link.rtt_ms is None else {"rtt_ms": link.rtt_ms}

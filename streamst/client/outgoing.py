@@ -1,4 +1,5 @@
-"""What a client says to a server: kept until the server has heard it, so that a dropped connection loses nothing."""
+"""What a client says to a server: held until it is safe there, so that neither a dropped connection nor a dead server
+loses anything. Safe is what the server has heard or, where it keeps sessions in a store, what is kept there."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 HELD_MS = 120_000.0  # of audio that is kept at most: more than a server waits for a client's return
@@ -27,16 +29,17 @@ class Item:
 
 
 class Outgoing:
-    """Messages in their order: heard ones are forgotten, sent ones are sent again where a connection was lost."""
+    """Messages in their order: safe ones are forgotten, others are sent again where a connection or server was lost."""
 
     def __init__(self, held_ms: float = HELD_MS) -> None:
         self.held_ms = held_ms
         self.credit_ms: float | None = None  # audio that may be on its way; None is no limit
         self._items: deque[Item] = deque()
         self._sent = 0  # of `_items`
+        self._heard = 0  # of those that were sent
         self._counts: dict[Kind, int] = {"config": 0, "audio": 0, "end": 0}
         self._audio_ms = 0.0  # in `_items`
-        self._on_way_ms = 0.0  # in those that were sent
+        self._on_way_ms = 0.0  # in those that were sent and not heard
         self._changed = asyncio.Event()
 
     @property
@@ -64,13 +67,22 @@ class Outgoing:
         self._on_way_ms += self._items[self._sent].audio_ms
         self._sent += 1
 
-    def heard(self, sequence: int) -> None:
-        """The server has heard everything up to and with audio message `sequence` (modulo 2**32)."""
-        count = next((i for i, item in enumerate(self._items) if _is_audio(item, sequence)), None)
-        if count is not None and count < self._sent:
-            for _ in range(count + 1):
-                self._forget_first()
-            self._changed.set()
+    def heard(self, sequence: int, kept: int | None = None) -> None:
+        """The server has heard everything up to and with audio message `sequence`, and `kept` is the last that is safe
+        (both modulo 2**32; -1: none is; None: what is heard is safe)."""
+        count = self._upto(sequence)
+        if count <= self._sent:
+            self._on_way_ms -= sum(item.audio_ms for item in islice(self._items, self._heard, max(self._heard, count)))
+            self._heard = max(self._heard, count)
+        for _ in range(self._heard if kept is None else min(self._heard, self._upto(kept))):
+            self._forget_first()
+        if self._heard == self._sent:
+            self._on_way_ms = 0.0
+        self._changed.set()
+
+    def _upto(self, sequence: int) -> int:
+        """How many of the messages are those up to and with audio message `sequence`; 0 where it is not among them."""
+        return next((i + 1 for i, item in enumerate(self._items) if _is_audio(item, sequence)), 0)
 
     def resume(self, next_sequence: int, configs: int, ended: bool) -> None:
         """A new connection: the server has got so much of each kind, and is sent the rest."""
@@ -81,8 +93,8 @@ class Outgoing:
             if not 0 < behind < 1 << 31:
                 break
             got += 1
-        self._sent = got
-        self._on_way_ms = sum(item.audio_ms for _, item in zip(range(got), self._items, strict=False))
+        self._sent, self._heard = got, min(self._heard, got)
+        self._on_way_ms = sum(item.audio_ms for item in islice(self._items, self._heard, got))
         self._changed.set()
 
     def grant(self, credit_ms: float | None) -> None:
@@ -98,12 +110,10 @@ class Outgoing:
     def _forget_first(self) -> None:
         item = self._items.popleft()
         self._sent -= 1
+        self._heard -= 1
         self._audio_ms -= item.audio_ms
-        self._on_way_ms -= item.audio_ms
         if not self._items:
             self._audio_ms = 0.0
-        if not self._sent:
-            self._on_way_ms = 0.0
 
     async def _change(self) -> None:
         """Wait until something is appended, heard or granted."""

@@ -87,8 +87,11 @@ class Reader:
         return json.dumps({"type": "hello", "resume_token": self._back.token, "last_sequence": self.last})
 
     def settled(self) -> bool:
-        """Whether an error ended the stream; one that may pass, told to who comes back, did not."""
-        if self.failure is not None and self._back.returning and codes.meaning(self._code).retryable:
+        """Whether an error ended the stream; one that may pass, told to who comes back, did not, nor did the going of a
+        server that said no last word: another one goes on."""
+        passes = self._back.returning and codes.meaning(self._code).retryable
+        moved = self._code == codes.GOING_AWAY and self.closed is None and self._back.token is not None
+        if self.failure is not None and (passes or moved):
             self.failure = None
         return self.failure is not None
 
@@ -140,7 +143,7 @@ class Reader:
 
     def _acknowledged(self, fields: dict[str, Any]) -> Acknowledged:
         acknowledged = _known(Acknowledged, fields)
-        self._outgoing.heard(acknowledged.sequence)
+        self._outgoing.heard(acknowledged.sequence, acknowledged.kept)
         return acknowledged
 
     def _welcome(self, fields: dict[str, Any]) -> Welcome:

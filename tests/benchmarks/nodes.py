@@ -1,0 +1,126 @@
+"""A talk over nodes of which the one that holds it is killed again and again: what is lost, and how long nothing comes.
+
+python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--nodes 2] [--recogniser own] [--every S]
+
+Each node is a process, killed with SIGKILL and back at once; the store is Debian's valkey-server or redis-server. The
+client is ours, in real time. Compared with the same audio in one session on this computer: words lost, doubled and
+changed, speech samples. A gap is the time from a kill until the next word, caption or speech that the client had not.
+Needs a computer that is not busy: gaps are on the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import difflib
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests")]
+
+from killable import Nodes, killable  # noqa: E402
+from stores import free_port, store_server  # noqa: E402
+
+from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16  # noqa: E402
+from streamst.client import stream  # noqa: E402
+from streamst.events import Caption, Speech, Words  # noqa: E402
+from streamst.pipeline import load  # noqa: E402
+from streamst.server.wire.seam import Settings  # noqa: E402
+
+PIECE = 1600
+
+
+def main() -> None:
+    """Run and print one JSON object."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("file", nargs="?", default=str(ROOT / "web" / "sample.flac"))
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--recogniser", default="own")
+    parser.add_argument("--model", default="en-de")
+    asked = parser.parse_args()
+    once = read_audio(asked.file)
+    pcm = from_pcm16(to_pcm16(np.resize(once, round(16_000 * asked.seconds))))
+    session = load(asked.model, recogniser=asked.recogniser or None).session()
+    events = [*session.push(pcm), *session.finish()]
+    whole = [word for event in events if isinstance(event, Words) for word in event.words]
+    samples = sum(len(event.pcm) for event in events if isinstance(event, Speech))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        store_server(Path(folder)) as store,
+        killable(asked.model, asked.recogniser, store=store, relieve_when_busy=False, refuse_when_busy=False) as nodes,
+    ):
+        ports = [free_port() for _ in range(asked.nodes)]
+        told = asyncio.run(run(nodes, ports, pcm, asked.kills))
+    said: list[str] = told.pop("words")  # type: ignore[assignment]
+    heard = told.pop("samples")
+    changes = difflib.SequenceMatcher(None, whole, said, autojunk=False).get_opcodes()
+    lost = sum(i2 - i1 for kind, i1, i2, _, _ in changes if kind in ("delete", "replace"))
+    doubled = sum(j2 - j1 for kind, _, _, j1, j2 in changes if kind in ("insert", "replace"))
+    print(
+        json.dumps(
+            {
+                "words": len(whole), "lost": lost, "doubled": doubled, "text_equal": said == whole,
+                "speech_samples": samples, "speech_difference": heard - samples, **told,  # type: ignore[operator]
+            },
+            indent=1,
+        )
+    )  # fmt: skip
+
+
+async def run(nodes: Nodes, ports: list[int], pcm: Pcm, kills: int) -> dict[str, object]:
+    """What a client heard while nodes died."""
+    urls = [await asyncio.to_thread(nodes.start, port) for port in ports]
+    at_s: list[float] = []
+    gaps_s: list[float] = []
+    words: list[str] = []
+    samples = 0
+    killer = asyncio.create_task(kill(nodes, at_s, len(pcm) / 16_000 / (kills + 1), kills))
+    began_s, busy_s = time.perf_counter(), time.process_time()
+    async for event in stream(
+        urls, (pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE)), Settings(), realtime=True
+    ):
+        match event:
+            case Words():
+                words += event.words
+            case Speech():
+                samples += len(event.pcm)
+            case Caption():
+                pass
+            case _:
+                continue
+        if len(at_s) > len(gaps_s):
+            gaps_s.append(time.perf_counter() - at_s[-1])
+    killer.cancel()
+    await asyncio.gather(killer, return_exceptions=True)
+    ordered = sorted(gaps_s)
+    return {
+        "words": words, "samples": samples, "kills": len(at_s), "seconds": round(time.perf_counter() - began_s, 1),
+        "client_cpu_s": round(time.process_time() - busy_s, 1),
+        "gap_p50_s": round(ordered[len(ordered) // 2], 2) if ordered else None,
+        "gap_p95_s": round(ordered[-(-len(ordered) * 95 // 100) - 1], 2) if ordered else None,
+    }  # fmt: skip
+
+
+async def kill(nodes: Nodes, at_s: list[float], every_s: float, count: int) -> None:
+    """Kill whoever holds the talk, at times that nobody can foresee, and bring it back."""
+    chance = random.Random(19)
+    for _ in range(count):
+        await asyncio.sleep(every_s * chance.uniform(0.7, 1.2))
+        while (port := await asyncio.to_thread(nodes.holder)) is None:
+            await asyncio.sleep(0.05)
+        at_s.append(time.perf_counter())
+        nodes.kill(port)
+        await asyncio.to_thread(nodes.start, port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Several nodes: who has room, places that any of them gives, limits that count on all; and one that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killable import Nodes, killable
+from returning import opened
+from serving import CALM, get, heard_of, pieces, running, words_of
+from stores import free_port, store_server
+
+from streamst.audio import from_pcm16, read_audio, to_pcm16
+from streamst.client import stream
+from streamst.errors import InputError
+from streamst.events import Speech, Words
+from streamst.pipeline import Pipeline
+from streamst.server.session.table import Table, Told, folded
+from streamst.server.store.sealed import Seal
+from streamst.server.wire.seam import Settings
+
+SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with store_server(tmp_path_factory.mktemp("store")) as address:
+        yield address
+
+
+def told(*tables: tuple[str, Told]) -> dict[str, bytes]:
+    return {name: Table(name, Seal()).packed(one) for name, one in tables}
+
+
+def test_a_node_with_more_room_is_named_and_its_places_are_counted_down() -> None:
+    table = Table("me", Seal(), random.Random(1))
+    assert table.roomier(0) is None
+    others = told(
+        ("me", Told("ws://me", 99)), ("a", Told("ws://a", 3)), ("b", Told("ws://b", 2)), ("c", Told(None, 50)),
+        ("full", Told("ws://full", 0)),
+    )  # fmt: skip
+    assert table.read(others) == []
+    assert table.roomier(3) is None
+    assert table.roomier(2) == "ws://a"
+    assert table.roomier(2) is None
+    assert Counter(table.roomier(0) for _ in range(6)) == {"ws://a": 2, "ws://b": 2, None: 2}
+
+
+def test_many_who_ask_at_once_are_spread_over_the_nodes_by_their_room() -> None:
+    others = {str(n): Told(f"ws://{n}", 10 + 10 * (n % 2)) for n in range(20)}
+    named: Counter[str | None] = Counter()
+    for asked in range(300):  # each at a node that knows nothing of the others' asking
+        table = Table("me", Seal(), random.Random(asked))
+        table.know(others)
+        named[table.roomier(0)] += 1
+    assert all(named[told.url] <= 2.5 * told.free for told in others.values())
+    roomy = sum(named[told.url] for told in others.values() if told.free == 20)
+    assert 0.55 < roomy / 300 < 0.8
+
+
+def test_sessions_of_keys_and_addresses_add_up_over_nodes_and_nobody_is_told_an_address() -> None:
+    table, address = Table("me", Seal()), "192.0.2.7"
+    a = Told("ws://a", 1, None, {"talks": 2}, {folded(address): 3})
+    values = told(("a", a), ("b", Told("ws://b", 1, 12.5, {"talks": 1}, {folded(address): 1})))
+    assert address.encode() not in b"".join(values.values())
+    table.read(values)
+    assert (table.of_key("talks"), table.of_key("other"), table.of_address(address)) == (3, 0, 4)
+    table.read({})
+    assert (table.of_key("talks"), table.of_address(address)) == (0, 0)
+
+
+def test_what_cannot_be_read_of_a_node_is_left_out_and_told() -> None:
+    table = Table("me", Seal())
+    strange = Seal().close("node/odd", b'{"url": 7}')
+    wrong = table.read({"junk": b"\x80\x04", "odd": strange, **told(("a", Told("ws://a", 1)))})
+    assert len(wrong) == 2
+    assert len(table) == 1
+    with pytest.raises(InputError):
+        Seal().open("node/other", strange)
+
+
+def place(address: str) -> dict[str, str]:
+    status, _, body = get(f"{address}/v1/sessions", b"{}")
+    assert status == 201
+    return json.loads(body)
+
+
+async def serves(address: str, token: str) -> int | str:
+    """The session that a token opens, or the code of the refusal."""
+    async with opened(address, token) as socket:
+        first = json.loads(await socket.recv())
+        return first["session_id"] if first["type"] == "welcome" else first["code"]
+
+
+def test_a_place_is_given_by_any_node_and_once(tiny_pipeline: Pipeline, store: str) -> None:
+    with running(tiny_pipeline, store=store) as one, running(tiny_pipeline, store=store) as other:
+        offered = place(one)
+        assert offered["url"] == "/v1/stream"
+        assert asyncio.run(serves(other, offered["token"])) == offered["session_id"]
+        assert asyncio.run(serves(other, offered["token"])) == 4401
+        offered = place(one)
+        assert asyncio.run(serves(one, offered["token"])) == offered["session_id"]
+        assert asyncio.run(serves(other, offered["token"])) == 4401
+        assert asyncio.run(serves(other, "place.guessed")) == 4401
+
+
+def test_a_full_node_names_one_that_has_room(tiny_pipeline: Pipeline, store: str) -> None:
+    async def await_url(address: str, url: str) -> dict[str, str]:
+        async with asyncio.timeout(60):
+            while (offered := await asyncio.to_thread(place, address))["url"] != f"{url}/v1/stream":
+                await asyncio.sleep(0.2)
+            return offered
+
+    with (
+        running(tiny_pipeline, store=store, node_url="ws://big.example", max_sessions=40) as big,
+        running(tiny_pipeline, store=store, node_url="ws://small.example", max_sessions=1) as small,
+    ):
+        offered = asyncio.run(await_url(small, "ws://big.example"))
+        assert asyncio.run(serves(big, offered["token"])) == offered["session_id"]
+
+
+def test_a_node_that_is_killed_again_and_again_loses_no_word_and_doubles_none(
+    tiny_model: Path, tiny_pipeline: Pipeline, store: str
+) -> None:
+    speech = from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 7]))
+    session = tiny_pipeline.session(latency="medium")
+    alone = [*session.push(speech), *session.finish()]
+
+    async def talk(nodes: Nodes, urls: list[str]) -> list[Any]:
+        said: list[Any] = []
+        kills = 0
+        async for event in stream(urls, pieces(speech), Settings(latency="medium"), realtime=True):
+            said.append(event)
+            if isinstance(event, Words | Speech) and kills < 3 and len(said) >= 12 * (kills + 1):
+                port = await asyncio.to_thread(nodes.holder)
+                assert port is not None
+                nodes.kill(port)
+                await asyncio.to_thread(nodes.start, port)
+                kills += 1
+        assert kills == 3
+        return said
+
+    with killable(str(tiny_model), store=store, snapshot_s=0.5, **CALM) as nodes:
+        said = asyncio.run(talk(nodes, [nodes.start(free_port()) for _ in range(2)]))
+    assert [words for _, _, words in words_of(said)] == [words for _, _, words in words_of(alone)]
+    assert len(heard_of(said)) == len(heard_of(alone))
