@@ -7,7 +7,7 @@ from pathlib import Path
 from streamst.audio import read_audio, write_wav
 from streamst.evaluate.log.manifest import Manifest, read_manifest
 from streamst.evaluate.report.write import score_run
-from streamst.evaluate.run.runner import RunOptions
+from streamst.evaluate.run.options import RunOptions
 
 STATION = Path(__file__).parent / "data" / "station.flac"
 HEADER = "path\tduration_s\tspeaker\ttext\ttranslation\n"

@@ -72,6 +72,22 @@ def test_recognition_is_scored_without_a_translation(tiny_model: Path, manifest:
     assert "BLEU" not in metrics
 
 
+def test_several_runs_stand_on_one_page(finished: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(finished, tmp_path / "second")
+    printed = bench("report", finished, copied, "--out", tmp_path / "page", "--resamples", 100)
+    assert "second" in printed
+    points = json.loads((tmp_path / "page" / "report.json").read_text())["points"]
+    assert [point["name"] for point in points] == ["first", "second"]
+    assert points[0]["metrics"] == points[1]["metrics"]
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "2 runs, 3 rows each" in page
+    assert page.count("data:audio/ogg") >= 6, "of both, what was said and heard"
+    with pytest.raises(InputError, match="2 runs on one page need a directory for it: --out DIR"):
+        bench("report", finished, copied)
+    with pytest.raises(InputError, match="two runs are called second"):
+        bench("report", copied, copied, "--out", tmp_path / "page")
+
+
 def test_a_report_can_be_made_again_from_the_events_alone(finished: Path, tmp_path: Path) -> None:
     for name in ("run.json", "events.jsonl"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())

@@ -17,7 +17,8 @@ from streamst.cli.bench_remote import Heard, remote_player, steps_of
 from streamst.errors import InputError
 from streamst.evaluate.log.manifest import read_manifest
 from streamst.evaluate.report.write import score_run
-from streamst.evaluate.run.runner import RunOptions, run
+from streamst.evaluate.run.options import RunOptions
+from streamst.evaluate.run.runner import run
 from streamst.events import Finished, Speech, Words
 
 STATION = Path(__file__).parent / "data" / "station.flac"

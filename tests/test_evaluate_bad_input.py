@@ -19,7 +19,7 @@ from streamst.evaluate.log.clock import Step
 from streamst.evaluate.log.manifest import Reference
 from streamst.evaluate.log.recording import Recording, SpeechChunk
 from streamst.evaluate.metrics.recognise import CommandRecogniser
-from streamst.evaluate.metrics.speech_quality import arrange, speech_metrics
+from streamst.evaluate.metrics.speech_quality import arrange, speech_score
 
 WORDS = ("wo", "ist", "der", "Bahnhof")
 
@@ -135,8 +135,8 @@ def recogniser(folder: Path, code: str) -> CommandRecogniser:
 
 def test_a_dub_that_is_empty_counts_as_an_empty_transcript(tmp_path: Path) -> None:
     says = recogniser(tmp_path, f"print({' '.join(WORDS)!r})")
-    alone = speech_metrics([dub(tmp_path, 0, 500.0, 500.0)], says)
-    both = speech_metrics([dub(tmp_path, 0, 500.0, 500.0), dub(tmp_path, 1, 10.0, 0.0)], says)
+    alone = speech_score([dub(tmp_path, 0, 500.0, 500.0)], says).metrics
+    both = speech_score([dub(tmp_path, 0, 500.0, 500.0), dub(tmp_path, 1, 10.0, 0.0)], says).metrics
     assert alone["ASR-WER"].value == 0.0
     assert both["ASR-WER"].value == 50.0
 
@@ -144,12 +144,26 @@ def test_a_dub_that_is_empty_counts_as_an_empty_transcript(tmp_path: Path) -> No
 def test_a_dub_30_percent_longer_than_its_log_is_refused_with_both_lengths(tmp_path: Path) -> None:
     long = dub(tmp_path, 0, 1300.0, 1000.0)
     with pytest.raises(InputError, match=r"the speech is 1\.300 s long, but its log says 1\.000 s of chunks"):
-        speech_metrics([long], recogniser(tmp_path, "print('x')"))
+        speech_score([long], recogniser(tmp_path, "print('x')"))
     assert len(arrange(np.zeros(16_000, np.float32), [800.0], [1000.0], "removed")) == 16_000
 
 
-def test_a_recogniser_that_fails_on_one_clip_names_it_and_its_words(tmp_path: Path) -> None:
-    fails = recogniser(tmp_path, "import sys\nif sys.argv[1].endswith('1.wav'): sys.exit('no such sound')\nprint('x')")
-    recordings = [dub(tmp_path, index, 500.0, 500.0) for index in range(2)]
-    with pytest.raises(InputError, match=r"recogniser 'made up' failed on .*1\.wav: no such sound"):
-        speech_metrics(recordings, fails)
+def test_a_recogniser_that_fails_on_one_clip_counts_and_names_it(tmp_path: Path) -> None:
+    fails = recogniser(
+        tmp_path, f"import sys\nif sys.argv[1].endswith('1.wav'): sys.exit('no such sound')\nprint({' '.join(WORDS)!r})"
+    )
+    recordings = [dub(tmp_path, index, said_ms, said_ms) for index, said_ms in enumerate((500.0, 600.0))]
+    found = speech_score(recordings, fails, cache=tmp_path / "cache")
+    assert found.metrics["ASR-WER"].value == 50.0
+    (note,) = found.notes
+    assert note.startswith(
+        "the recogniser failed on the speech of 1 of 2 recordings, which count as not understood: 1.wav"
+    )
+    assert note.endswith("no such sound)")
+    assert len(list((tmp_path / "cache").iterdir())) == 1, "what failed is asked again the next time"
+
+
+def test_a_recogniser_that_fails_on_everything_is_an_error(tmp_path: Path) -> None:
+    fails = recogniser(tmp_path, "import sys\nsys.exit('no such sound')")
+    with pytest.raises(InputError, match=r"recogniser 'made up' failed on .*0\.wav: no such sound"):
+        speech_score([dub(tmp_path, index, 500.0, 500.0) for index in range(2)], fails)

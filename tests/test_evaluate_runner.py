@@ -19,7 +19,9 @@ from streamst.evaluate.formats.detect import read_log
 from streamst.evaluate.log.manifest import Manifest
 from streamst.evaluate.log.runlog import FORMAT, RunDirectory, read_events
 from streamst.evaluate.report.write import score_run
-from streamst.evaluate.run.runner import RunOptions, player, run
+from streamst.evaluate.run.options import RunOptions
+from streamst.evaluate.run.players import player
+from streamst.evaluate.run.runner import run
 from streamst.evaluate.run.sweep import expand, plan
 
 
@@ -62,7 +64,7 @@ def test_speech_that_went_through_a_codec_is_as_long_and_pcm_loses_nothing(
         run(manifest, options(tiny_model, codec=codec), tmp_path / str(codec))
         figures[codec] = without_computation(tmp_path / str(codec))
         log = read_events(tmp_path / str(codec) / "events.jsonl")
-        lengths = [lines[0]["source_ms"] for lines in log.recordings.values()]
+        lengths = [lines[0]["source_ms"] for _, lines in sorted(log.recordings.items())]
         assert lengths == pytest.approx([clip.duration_ms for clip in manifest.clips], abs=1)
     assert figures["pcm16"] == figures[None] != figures["neural:1500"]
 
@@ -91,7 +93,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from streamst.evaluate.log.manifest import read_manifest
-from streamst.evaluate.run.runner import RunOptions, player, run
+from streamst.evaluate.run.options import RunOptions
+from streamst.evaluate.run.players import player
+from streamst.evaluate.run.runner import run
 manifest, model, out = map(Path, sys.argv[1:])
 print("begun", flush=True)
 options = RunOptions(model=str(model), policy="wait-k:k=1", chunk_ms=320, speech=False)

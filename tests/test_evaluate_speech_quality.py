@@ -11,7 +11,7 @@ from streamst.audio import read_audio, write_wav
 from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.log.manifest import Reference
 from streamst.evaluate.log.recording import Recording, SpeechChunk
-from streamst.evaluate.metrics.speech_quality import RATE_HZ, arrange, speech_metrics
+from streamst.evaluate.metrics.speech_quality import RATE_HZ, arrange, speech_score
 
 WORDS = {"das": 400, "haus": 600, "ist": 800, "groß": 1000}
 WORD_MS = 250.0
@@ -71,7 +71,7 @@ def _recording(tmp_path, chunks, text, reference, index=0):
 def test_speech_is_scored_without_and_with_its_silences(tmp_path):
     chunks = [(1000.0, ["das", "haus"]), (2500.0, ["ist", "groß"])]
     recording = _recording(tmp_path, chunks, "das haus ist klein", "Das Haus ist groß.")
-    metrics = speech_metrics([recording], EAR)
+    metrics = speech_score([recording], EAR).metrics
     assert metrics["ASR-BLEU"].value == pytest.approx(100.0)
     assert metrics["ASR-chrF"].value == pytest.approx(100.0)
     assert metrics["ASR-BLEU_silences"].value < 50.0
@@ -84,7 +84,7 @@ def test_speech_is_scored_without_and_with_its_silences(tmp_path):
 def test_a_recording_without_speech_counts_as_unheard(tmp_path):
     spoken = _recording(tmp_path, [(1000.0, ["das", "haus"])], "das haus", "das haus")
     silent = _recording(tmp_path, [], "ist groß", "ist groß", index=1)
-    metrics = speech_metrics([spoken, silent], EAR, cache=tmp_path / "cache")
+    metrics = speech_score([spoken, silent], EAR, cache=tmp_path / "cache").metrics
     assert metrics["ASR-WER"].value == 50.0
     assert "n:2" in metrics["ASR-WER"].signature
 
@@ -92,13 +92,13 @@ def test_a_recording_without_speech_counts_as_unheard(tmp_path):
 def test_missing_audio_and_a_missing_recogniser_fail(tmp_path):
     recording = _recording(tmp_path, [(1000.0, ["das"])], "das", "das")
     with pytest.raises(UnavailableError, match="none is configured"):
-        speech_metrics([recording], None)
+        speech_score([recording], None)
     assert recording.speech_path is not None
     recording.speech_path.unlink()
     with pytest.raises(InputError, match="log:0: the audio of its speech is missing"):
-        speech_metrics([recording], EAR)
+        speech_score([recording], EAR)
     with pytest.raises(InputError, match="no recording"):
-        speech_metrics([], EAR)
+        speech_score([], EAR)
 
 
 CHUNKS = st.lists(st.tuples(st.integers(0, 900), st.integers(1, 600)), min_size=1, max_size=5)

@@ -10,7 +10,8 @@ from runs import options, short_clips, without_computation
 
 from streamst.evaluate.log.manifest import Clip, Manifest
 from streamst.evaluate.log.runlog import read_events
-from streamst.evaluate.run.runner import RunOptions, run
+from streamst.evaluate.run.options import RunOptions
+from streamst.evaluate.run.runner import run
 from streamst.evaluate.run.sharing import Shared
 from streamst.evaluate.run.sweep import every_policy, expand, plan, sweep
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamst.errors import InputError
+
 from . import options as opt
 from .bench_iwslt import iwslt
 from .bench_logs import compare, export, score
@@ -29,6 +31,7 @@ from .bench_options import (
     TargetOption,
     TaskOption,
     ThreadsOption,
+    TogetherOption,
     UrlOption,
     WorkersOption,
     counted,
@@ -41,7 +44,7 @@ from .view import err, out
 
 if TYPE_CHECKING:
     from streamst.evaluate.report.judge import Judges
-    from streamst.evaluate.run.runner import RunOptions
+    from streamst.evaluate.run.options import RunOptions
 
 bench_app = typer.Typer(
     name="bench",
@@ -67,6 +70,7 @@ def run(
     speech: SpeechOption = True,
     limit: LimitOption = None,
     workers: WorkersOption = 1,
+    together: TogetherOption = 16,
     threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
@@ -84,7 +88,7 @@ def run(
     A run that was stopped goes on where it was: finished recordings are not played again.
     """
     from streamst.evaluate.report.judge import Judges
-    from streamst.evaluate.run.runner import RunOptions
+    from streamst.evaluate.run.options import RunOptions
 
     judges, parts = Judges(judge, comet), planned(model, source, target, recogniser, writer, voice)
     options = RunOptions(
@@ -93,19 +97,22 @@ def run(
         task=task, speech=speech, realtime=realtime, url=url, threads=threads, recogniser=recogniser, writer=writer,
         voice=voice,
     )  # fmt: skip
-    _play(manifest, limit, options, out_dir, workers)
+    _play(manifest, limit, options, out_dir, workers, together)
     _report(out_dir, resamples, judges, everything)
     out.print(f"{out_dir / 'report.html'} shows every recording in time.", soft_wrap=True)
 
 
-def _play(manifest: Path, limit: int | None, options: RunOptions, out_dir: Path, workers: int) -> None:
+def _play(
+    manifest: Path, limit: int | None, options: RunOptions, out_dir: Path, workers: int, together: int
+) -> None:  # fmt: skip
     """Play what `out_dir` does not have yet."""
     from streamst.evaluate.log.manifest import read_manifest
     from streamst.evaluate.run.runner import run as run_all
 
     recordings = read_manifest(manifest, limit)
     with counted(["playing"], len(recordings.clips)) as count:
-        result = run_all(recordings, options, out_dir, workers, lambda *_: count("playing"), player_of(options.url))
+        told, player = lambda *_: count("playing"), player_of(options.url)
+        result = run_all(recordings, options, out_dir, workers, told, player, together)
     if result.resumed or result.cut_lines:
         err.print(
             f"Went on with {out_dir}: {result.resumed} recordings were finished"
@@ -151,7 +158,8 @@ def sweep(
     """Run every combination of policies, dial positions and chunk sizes, and draw quality against latency."""
     from streamst.evaluate.log.manifest import read_manifest
     from streamst.evaluate.report.write import sweep_table, write_sweep_report
-    from streamst.evaluate.run.runner import RunOptions, pipeline_of
+    from streamst.evaluate.run.options import RunOptions
+    from streamst.evaluate.run.players import pipeline_of
     from streamst.evaluate.run.sweep import every_policy, plan
     from streamst.evaluate.run.sweep import sweep as run_points
 
@@ -214,17 +222,28 @@ def text(
 
 @bench_app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(help="Of a run or a sweep.")],
+    directories: Annotated[list[Path], typer.Argument(help="Of a run or a sweep; of several runs with --out.")],
+    out_dir: Annotated[Path | None, typer.Option("--out", help="A new directory: several runs on one page.")] = None,
     judge: JudgeOption = None,
     comet: CometOption = None,
     resamples: ResamplesOption = 1000,
     everything: AllOption = False,
 ) -> None:
-    """Score a run or a sweep again and write its report.json and report.html."""
+    """Score a run or a sweep again and write its report.json and report.html; or several systems on one page."""
     from streamst.evaluate.log.runlog import SWEEP
     from streamst.evaluate.report.judge import Judges
-    from streamst.evaluate.report.write import read_sweep, sweep_table, write_sweep_report
+    from streamst.evaluate.report.write import read_runs, read_sweep, sweep_table, write_sweep_report
 
+    if out_dir is not None:
+        members = read_runs(directories, resamples, Judges(judge, comet))
+        out_dir.mkdir(parents=True, exist_ok=True)
+        write_sweep_report(out_dir, members, ", ".join(member.name for member in members))
+        out.print(sweep_table(members))
+        out.print(f"{out_dir / 'report.html'} has them side by side.", soft_wrap=True)
+        return
+    if len(directories) > 1:
+        raise InputError(f"{len(directories)} runs on one page need a directory for it: --out DIR")
+    (directory,) = directories
     if (directory / SWEEP).is_file():
         members = read_sweep(directory, resamples)
         write_sweep_report(directory, members, f"Sweep in {directory.name}")

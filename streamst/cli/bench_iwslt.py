@@ -61,7 +61,7 @@ def iwslt(
     from dataclasses import replace
 
     from streamst.evaluate.run.iwslt import read_talks
-    from streamst.evaluate.run.runner import RunOptions
+    from streamst.evaluate.run.options import RunOptions
     from streamst.evaluate.run.runner import run as run_all
 
     talks = read_talks(folder, segments, references)

@@ -14,7 +14,7 @@ from .view import err
 
 if TYPE_CHECKING:
     from streamst.assembly import Plan
-    from streamst.evaluate.run.runner import MakePlayer
+    from streamst.evaluate.run.players import MakePlayer
 
 ManifestArgument = Annotated[Path, typer.Argument(help="TSV: path, duration_s, speaker, text, translation.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Directory of the run; the same command goes on with it.")]
@@ -24,6 +24,9 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 TaskOption = Annotated[str, typer.Option(help="st: translations. asr: captions in the spoken language.")]
 LimitOption = Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)]
 WorkersOption = Annotated[int, typer.Option(help="Processes that play recordings at the same time.", min=1)]
+TogetherOption = Annotated[
+    int, typer.Option(help="Recordings that each process plays at once, their networks' work in batches; 1: by one.")
+]
 ThreadsOption = Annotated[int, typer.Option(help="Of the networks, in each process.", min=1)]
 SpeechOption = Annotated[bool, typer.Option("--speech/--no-speech", help="Speak the translations, too.")]
 RealtimeOption = Annotated[bool, typer.Option(help="Play at the speed of speech and measure the wall clock.")]
@@ -38,7 +41,9 @@ TargetOption = Annotated[str | None, typer.Option(help="Language of the translat
 LatencyOption = Annotated[str | None, typer.Option(help="minimal, low, medium, high or xhigh; else the model's.")]
 JudgeOption = Annotated[
     str | None,
-    typer.Option("--judge", help="Command with {wav} that prints a transcript: ASR-BLEU and ASR-WER of the speech."),
+    typer.Option(
+        "--judge", help="Who listens to the speech: whisper:DIR, or a command with {wav} that prints a transcript."
+    ),
 ]
 CometOption = Annotated[
     str | None, typer.Option(help="Command with {source}, {hypothesis}, {reference} that prints COMET.")

@@ -19,7 +19,7 @@ from streamst.errors import InputError
 from streamst.evaluate.log.manifest import Clip
 from streamst.evaluate.log.runlog import Line
 from streamst.evaluate.run.drive import record
-from streamst.evaluate.run.runner import RunOptions, labels
+from streamst.evaluate.run.options import RunOptions, labels
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.server.wire.seam import Output, Settings
 

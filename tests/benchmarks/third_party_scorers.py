@@ -1,16 +1,20 @@
 """Our exported logs, scored by the real SimulEval, OmniSTEval and simulstream, beside our own figures.
 
-    python tests/benchmarks/third_party_scorers.py [--run DIR ...] [--venvs DIR] [--json FILE]
+    python tests/benchmarks/third_party_scorers.py [--run DIR ...] [--seeds N] [--tool NAME ...] [--json FILE]
 
-Each tool is installed by name in a virtual environment of its own. Without --run, three runs are made up from a seed
-(short clips, talks in segments, speech): empty outputs, too long ones and waits of every kind are in them. Exits with 1
-when a figure differs by more than the tools' own rounding.
+Each tool is installed by name in a virtual environment of its own. Runs are made up from seeds (`--seeds` of each kind,
+10 unless given: short clips, talks in segments, speech, and policies that are hardly simultaneous: all at the end, a
+word early and the rest at the end, guesses at the beginning, whole sentences, nothing but for one clip); empty outputs,
+too long ones and waits of every kind are in them. `--run` adds the directories of real ones. Exits with 1 when a figure
+differs by more than the tools' own rounding.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import random
 import re
 import shutil
@@ -18,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +43,22 @@ TOOLS = {
     "simulstream": ["simulstream==1.0.0", "mweralign", "sacrebleu"],
 }
 WORDS = "ein Haus und der Hund heute nicht wir gehen schnell zur großen Stadt dort trinken".split()  # noqa: SIM905
+SIGNS = {
+    "Simultaneous Words Fraction (%)": "SWF", "Expected Simul. Words Fraction (%)": "EFSW",
+    "Degeneracy Test Value": "DSPTV",
+}  # fmt: skip
+DRIVER = """
+import contextlib, importlib, io, json, sys
+module, name = sys.argv[1].split(":")
+main, found = getattr(importlib.import_module(module), name), []
+for words in json.load(sys.stdin):
+    sys.argv = words
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        main()
+    found.append(printed.getvalue())
+json.dump(found, sys.stdout)
+"""
+Runs = dict[str, tuple[Log, Score]]  # by name
 LATENCIES = ("AL", "LAAL", "AP", "DAL", "ATD", "StartOffset", "EndOffset")
 
 
@@ -54,6 +75,8 @@ class Figure:
 
     @property
     def equal(self) -> bool:
+        if math.isnan(self.theirs) or math.isnan(self.ours):
+            return math.isnan(self.theirs) and math.isnan(self.ours)
         return abs(self.theirs - self.ours) <= self.slack + 1e-6 * max(abs(self.theirs), abs(self.ours))
 
 
@@ -75,10 +98,25 @@ def call(*words: object) -> str:
     return done.stdout
 
 
-def by_simuleval(name: str, log: Log, ours: Score, work: Path, tools: Path) -> list[Figure]:
+def calls(tools: Path, command: str, wanted: Sequence[Sequence[object]]) -> list[str]:
+    """What `command` ("module:function", a tool's entry point) prints for each list of arguments, in one process: most
+    of a tool's time is its start."""
+    words = [[command, *map(str, one)] for one in wanted]
+    done = subprocess.run(
+        [tools / "python", "-c", DRIVER, command], input=json.dumps(words), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{command} failed with {done.returncode}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def by_simuleval(runs: Runs, work: Path, tools: Path) -> list[Figure]:
     """Latency and BLEU of utterances; offsets of speech. It has no notion of a talk in segments."""
-    if any(recording.long_form for recording in log.recordings):
-        return []
+    short = [(name, *run) for name, run in runs.items() if not any(r.long_form for r in run[0].recordings)]
+    return [figure for name, log, ours in short for figure in _by_simuleval(name, log, ours, work / name, tools)]
+
+
+def _by_simuleval(name: str, log: Log, ours: Score, work: Path, tools: Path) -> list[Figure]:
     out = work / "simuleval"
     export(log, "simuleval", out)
     theirs: dict[str, float] = {}
@@ -108,26 +146,28 @@ def simuleval_table(tools: Path, folder: Path, *options: object) -> dict[str, fl
     return dict(zip(head.split(), map(float, line.split()[1:]), strict=True))
 
 
-def by_omnisteval(name: str, log: Log, ours: Score, work: Path, tools: Path) -> list[Figure]:
-    """shortform, or longform with its own segmenter."""
-    out = work / "omnisteval"
-    export(log, "omnisteval", out)
-    talks = any(recording.long_form for recording in log.recordings)
-    files = ["--hypothesis_file", out / "hypothesis.jsonl", "--ref_sentences_file", out / "references.txt"]
-    files.append("--word_level")
-    if talks:
-        files += ["--speech_segmentation", out / "segments.yaml"]
-    call(tools / "omnisteval", "longform" if talks else "shortform", *files, "--output_folder", out / "scores")
-    found = omnisteval_table(name, "OmniSTEval", ours, out / "scores", talks)
-    if talks:  # what `bench iwslt` writes, as the task reads it; computation counts there as simulstream counts it
-        task = work / "task"
-        write_submission(log, task)
-        files = ["--hypothesis_file", task / "metrics.jsonl", "--hypothesis_format", "simulstream", "--word_level"]
-        files += ["--simulstream_config_file", task / "cfg.yaml", "--speech_segmentation", task / "segments.yaml"]
-        files += ["--ref_sentences_file", task / "references.txt", "--output_folder", task / "scores"]
-        call(tools / "omnisteval", "longform", *files)
-        found += omnisteval_table(name, "IWSLT 2026", ours, task / "scores", talks, "simulstream")
-    return found
+def by_omnisteval(runs: Runs, work: Path, tools: Path) -> list[Figure]:
+    """shortform, or longform with its own segmenter; talks also as `bench iwslt` writes them for the task."""
+    wanted: list[list[object]] = []
+    read: list[tuple[str, str, Score, Path, bool, str]] = []
+    for name, (log, ours) in runs.items():
+        out, talks = work / name / "omnisteval", any(recording.long_form for recording in log.recordings)
+        export(log, "omnisteval", out)
+        files = ["--hypothesis_file", out / "hypothesis.jsonl", "--ref_sentences_file", out / "references.txt"]
+        place = ["--speech_segmentation", out / "segments.yaml"] if talks else []
+        kind = "longform" if talks else "shortform"
+        wanted.append([kind, *files, *place, "--word_level", "--output_folder", out / "scores"])
+        read.append((name, "OmniSTEval", ours, out / "scores", talks, "queue"))
+        if talks:  # computation counts there as simulstream counts it
+            task = work / name / "task"
+            write_submission(log, task)
+            files = ["--hypothesis_file", task / "metrics.jsonl", "--hypothesis_format", "simulstream", "--word_level"]
+            files += ["--simulstream_config_file", task / "cfg.yaml", "--speech_segmentation", task / "segments.yaml"]
+            files += ["--ref_sentences_file", task / "references.txt", "--output_folder", task / "scores"]
+            wanted.append(["longform", *files])
+            read.append((name, "IWSLT 2026", ours, task / "scores", talks, "simulstream"))
+    calls(tools, "omnisteval.cli:main", wanted)
+    return [figure for one in read for figure in omnisteval_table(*one)]
 
 
 def omnisteval_table(
@@ -141,40 +181,60 @@ def omnisteval_table(
         if match:
             base = match[1] + ("_omnisteval" if match[1] == "LongYAAL" else "")
             mine = base + (f"_CA_{clock}" if match[2] == "CA" else "")
+        elif key in SIGNS and not talks:
+            mine = SIGNS[key]
         elif key in ("BLEU", "chrF"):
             mine = f"{key}_soft" if talks else key
         else:
             continue
-        found.append(Figure(name, tool, mine, float(value), ours.metrics[mine].value, 5.1e-5))
+        found.append(Figure(name, tool, mine, float(value), value_of(ours, mine), 5.1e-5))
     return found
 
 
-def by_simulstream(name: str, log: Log, ours: Score, work: Path, tools: Path) -> list[Figure]:
+def value_of(ours: Score, name: str) -> float:
+    """nan where it is not defined, as the tools print it."""
+    return ours.metrics[name].value if name in ours.metrics else math.nan
+
+
+def by_simulstream(runs: Runs, work: Path, tools: Path) -> list[Figure]:
     """StreamLAAL (LAAL of one segment a recording), RTF and normalised erasure."""
-    out = work / "simulstream"
-    export(log, "simulstream", out)
-    files = ["--eval-config", out / "cfg.yaml", "--log-file", out / "metrics.jsonl"]
-    references = ["--reference", out / "references.txt", "--audio-definition", out / "segments.yaml"]
-    printed = call(tools / "simulstream_score_latency", *files, *references, "--scorer", "stream_laal")
-    plain, aware = map(float, re.findall(r"=([-\d.e]+)", printed.splitlines()[-1])[:2])
-    base = "StreamLAAL_simulstream" if any(r.long_form for r in log.recordings) else "LAAL"
-    stats = json.loads(call(tools / "simulstream_stats", *files).partition("Stats: ")[2])
-    pairs = [
-        (base, 1000 * plain),
-        (f"{base}_CA_simulstream", 1000 * aware),
-        ("NE", stats["normalized_erasure"]["value"]),
-        ("RTF", stats["real_time_factor"]["value"]),
-    ]
-    return [Figure(name, "simulstream", key, value, ours.metrics[key].value, 1e-6) for key, value in pairs]
+    lags, stats = [], []
+    for name, (log, _) in runs.items():
+        out = work / name / "simulstream"
+        export(log, "simulstream", out)
+        files = ["--eval-config", out / "cfg.yaml", "--log-file", out / "metrics.jsonl"]
+        references = ["--reference", out / "references.txt", "--audio-definition", out / "segments.yaml"]
+        lags.append([*files, *references, "--scorer", "stream_laal"])
+        stats.append(files)
+    found = []
+    printed = calls(tools, "simulstream.metrics.score_latency:cli_main", lags)
+    counted = calls(tools, "simulstream.metrics.stats:cli_main", stats)
+    for (name, (log, ours)), lag, told in zip(runs.items(), printed, counted, strict=True):
+        plain, aware = map(float, re.findall(r"=([-\d.e]+|nan)", lag.splitlines()[-1])[:2])
+        values = json.loads(told.partition("Stats: ")[2])
+        base = "StreamLAAL_simulstream" if any(r.long_form for r in log.recordings) else "LAAL"
+        pairs = [
+            (base, 1000 * plain),
+            (f"{base}_CA_simulstream", 1000 * aware),
+            ("NE", values["normalized_erasure"]["value"]),
+            ("RTF", values["real_time_factor"]["value"]),
+        ]
+        found += [Figure(name, "simulstream", key, value, value_of(ours, key), 1e-6) for key, value in pairs]
+    return found
 
 
 SCORERS = {"simuleval": by_simuleval, "omnisteval": by_omnisteval, "simulstream": by_simulstream}
 
 
-def made_up(kind: str, folder: Path) -> Log:
+KINDS = ("clips", "talks", "speech", "degenerate")
+POLICIES = ("end", "one-early", "beginning", "sentences", "nothing")
+
+
+def made_up(kind: str, seed: int, folder: Path) -> Log:
     """A run from a seed. clips: one reference each; talks: six segments each, words as the reference with mistakes."""
-    chance = random.Random(kind)
-    count = 4 if kind == "talks" else 30
+    chance = random.Random(f"{kind}{seed}")
+    policy = POLICIES[seed % len(POLICIES)] if kind == "degenerate" else ""
+    count = {"talks": 3, "degenerate": 6}.get(kind, 10)
     recordings = []
     for index in range(count):
         references: list[Reference] = []
@@ -198,6 +258,8 @@ def made_up(kind: str, folder: Path) -> Log:
         while heard_ms < source_ms:
             heard_ms = min(source_ms, heard_ms + 320.0)
             share = 1.0 if heard_ms == source_ms else max(0.0, (heard_ms - lag_ms) / source_ms)
+            if policy:
+                share = _share(policy, heard_ms / source_ms, len(said), index)
             new = said[len(standing) : round(share * len(said))]
             gone: list[str] = []
             if kind == "clips" and len(standing) > 2 and new and chance.random() < 0.2:
@@ -215,6 +277,15 @@ def made_up(kind: str, folder: Path) -> Log:
     return Log(folder, "streamst", tuple(recordings), 0)
 
 
+def _share(policy: str, heard: float, words: int, index: int) -> float:
+    """Of the words, that a policy has written when a share of the source was heard."""
+    if heard >= 1.0 or policy == "beginning":
+        return 0.0 if policy == "nothing" and index else 1.0
+    if policy == "one-early":
+        return 1.0 / max(1, words)
+    return 0.5 if policy == "sentences" and heard > 0.6 else 0.0
+
+
 def _spoken(recording: Recording, folder: Path) -> Recording:
     chunks = tuple(
         SpeechChunk(step.heard_ms, 330.0 * len(step.written), number, " ".join(step.written))
@@ -230,6 +301,8 @@ def main() -> None:
     """Make or read the runs, score them everywhere, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, action="append", default=[], help="a run's directory; may be repeated")
+    parser.add_argument("--seeds", type=int, default=10, help="made-up runs of each kind")
+    parser.add_argument("--tool", action="append", choices=sorted(SCORERS), help="may be repeated; all unless given")
     parser.add_argument("--venvs", type=Path, default=Path(tempfile.gettempdir()) / "streamst-scorers")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
@@ -237,13 +310,12 @@ def main() -> None:
     missing = 0
     with tempfile.TemporaryDirectory() as scratch:
         logs = {path.name: read_log(path) for path in chosen.run}
-        if not logs:
-            for kind in ("clips", "talks", "speech"):
-                folder = Path(scratch, f"made-{kind}")
-                folder.mkdir()
-                logs[kind] = made_up(kind, folder)
-        scores = {name: score(log, ScoreOptions(resamples=100)) for name, log in logs.items()}
-        for tool, compare in SCORERS.items():
+        for kind, seed in itertools.product(KINDS, range(chosen.seeds)):
+            folder = Path(scratch, f"made-{kind}-{seed}")
+            folder.mkdir()
+            logs[f"{kind}-{seed}"] = made_up(kind, seed, folder)
+        runs = {name: (log, score(log, ScoreOptions(resamples=100))) for name, log in logs.items()}
+        for tool in chosen.tool or SCORERS:
             try:
                 tools = install(tool, chosen.venvs)
             except subprocess.CalledProcessError as error:
@@ -251,18 +323,28 @@ def main() -> None:
                 shutil.rmtree(chosen.venvs / tool, ignore_errors=True)
                 missing += 1
                 continue
-            for name, log in logs.items():
-                work = Path(scratch, f"{tool}-{name}")
-                figures += compare(name, log, scores[name], work, tools)
-    for one in figures:
-        mark = "" if one.equal else "   DIFFERS"
-        print(f"{one.run:24} {one.tool:17} {one.name:34} {one.theirs:14.5f} {one.ours:14.5f}{mark}")
-    wrong = sum(not one.equal for one in figures)
-    print(f"{len(figures)} figures, {wrong} differ; {missing} tools could not be installed")
+            figures += SCORERS[tool](runs, Path(scratch, tool), tools)
+    report(figures, len(chosen.run), len(logs) - len(chosen.run), missing)
     if chosen.json:
         rows = [{**one.__dict__, "equal": one.equal} for one in figures]
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    raise SystemExit(1 if wrong or missing else 0)
+    raise SystemExit(1 if missing or not all(one.equal for one in figures) else 0)
+
+
+def report(figures: Sequence[Figure], real: int, made: int, missing: int) -> None:
+    """Every figure that differs, and how many of each are equal."""
+    for one in figures:
+        if not one.equal:
+            print(f"{one.run:24} {one.tool:17} {one.name:34} {one.theirs:14.5f} {one.ours:14.5f}   DIFFERS")
+    print(f"{real} real and {made} made-up logs\n{'tool':17} {'figure':36} equal  logs  undefined")
+    table: dict[tuple[str, str], list[Figure]] = {}
+    for one in figures:
+        table.setdefault((one.tool, one.name), []).append(one)
+    for (tool, name), column in table.items():
+        equal, undefined = sum(one.equal for one in column), sum(math.isnan(one.theirs) for one in column)
+        print(f"{tool:17} {name:36} {equal:5} {len(column):5} {undefined:10}")
+    wrong = sum(not one.equal for one in figures)
+    print(f"{len(figures)} figures, {wrong} differ; {missing} tools could not be installed")
 
 
 if __name__ == "__main__":

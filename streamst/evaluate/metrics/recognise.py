@@ -1,7 +1,7 @@
-"""Quality of speech output: recognise it with an ASR of your choice, then ASR-BLEU, ASR-chrF, ASR-WER or ASR-CER.
+"""Who listens to speech output: an ASR command, a recogniser of this package or of a backend, or any callable.
 
-A recogniser is a command, or any callable with a name; its transcripts are cached by the hash of the audio. Without
-one there is no score: the call fails, it never returns 0.
+Transcripts are cached by the hash of the audio. Without a recogniser there is no score: the call fails, it never
+returns 0. One that fails on a clip says so in that clip's transcript, which is empty.
 """
 
 from __future__ import annotations
@@ -11,17 +11,34 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
+import numpy as np
+
+from streamst.audio import read_audio
 from streamst.errors import InputError, UnavailableError
 
-from .normalise import normalise
-from .quality import error_rate, sacrebleu_score
-from .result import Metric
+CHUNK_MS = 1280  # that a streaming recogniser hears at a time
 
-Silences = Literal["kept", "removed"]
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word and when it is heard [ms from the begin of the audio]."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was understood. words: with their times, where the recogniser tells them. failed: why there is none."""
+
+    text: str
+    words: tuple[SpokenWord, ...] = ()
+    failed: str = ""
 
 
 class Recogniser(Protocol):
@@ -30,7 +47,7 @@ class Recogniser(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, wav: Path) -> str: ...
+    def __call__(self, wav: Path) -> str | Transcript: ...
 
 
 @dataclass(frozen=True)
@@ -50,64 +67,99 @@ class CommandRecogniser:
         return " ".join(done.stdout.split())
 
 
-def transcribe(recogniser: Recogniser | None, wavs: Sequence[Path | None], cache: Path | None = None) -> list[str]:
-    """The transcript of every wav, "" for None (no speech came out).
+@dataclass(frozen=True)
+class PartRecogniser:
+    """A streaming recogniser (models/seam.py), which tells when each word was heard."""
+
+    part: Any
+    name: str
+    _where: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def __call__(self, wav: Path) -> Transcript:
+        from streamst.models.seam import Hear
+
+        pcm = read_audio(wav, self.part.sample_rate_hz)
+        size, state = self.part.chunk_samples(CHUNK_MS), self.part.init_state()
+        for at in range(0, len(pcm), size):
+            piece = np.ascontiguousarray(pcm[at : at + size])
+            final = at + size >= len(pcm)
+            (state,) = self.part.hear_all([Hear(piece, state, final and len(piece) < size, size)])
+            if final and len(piece) == size:
+                (state,) = self.part.hear_all([Hear(piece[:0], state, True, size)])
+        heard = self.part.listening(state)
+        longest_ms = 1000.0 * len(pcm) / self.part.sample_rate_hz
+        words = tuple(
+            SpokenWord(
+                word.text,
+                min(longest_ms, word.first_frame * heard.frame_ms),
+                min(longest_ms, (word.last_frame + 1) * heard.frame_ms),
+            )
+            for word in heard.words
+        )
+        return Transcript(" ".join(word.text for word in words), words)
+
+
+def named_recogniser(name: str, language: str) -> Recogniser:
+    """The recogniser of speech in `language` that `name` means: "whisper:DIR", or one of the model's own.
+
+    InputError for one that is not known, or hears another language; the errors of its parts.
+    """
+    from streamst.backends.parts import chosen
+    from streamst.backends.recognisers import RECOGNISERS
+
+    if ":" not in name:
+        from streamst.pipeline import load
+
+        part = load(recogniser=name, voice=None).recogniser
+        if part.language != language:
+            raise InputError(f"recogniser {name!r} hears {part.language!r}, but the speech is {language!r}")
+        return PartRecogniser(part, name)
+    found = chosen("recogniser", name, RECOGNISERS, ("own", "ear"))
+    if found.languages.source and language not in found.languages.source:
+        heard = ", ".join(found.languages.source[:5])
+        raise InputError(f"recogniser {name!r} hears {heard}, but the speech is {language!r}")
+    return PartRecogniser(found.backend.make(found.argument, language), name)
+
+
+def transcribe(
+    recogniser: Recogniser | None, wavs: Sequence[Path | None], cache: Path | None = None
+) -> list[Transcript]:
+    """The transcript of every wav, an empty one for None (no speech came out) and where the recogniser fails.
 
     cache: a folder that keeps transcripts by audio and recogniser, so that scoring again costs nothing.
     Raises UnavailableError without a recogniser, InputError for a missing wav.
     """
     if recogniser is None:
         raise UnavailableError("speech output needs a recogniser: give an ASR command (none is configured)")
-    transcripts = []
+    found = []
     for wav in wavs:
         if wav is None:
-            transcripts.append("")
+            found.append(Transcript(""))
             continue
         if not wav.is_file():
             raise InputError(f"{wav}: no such file; the recogniser needs the speech output")
         entry = None if cache is None else cache / f"{_key(recogniser, wav)}.json"
         if entry is not None and entry.is_file():
-            transcripts.append(str(json.loads(entry.read_text(encoding="utf-8"))["text"]))
+            found.append(_remembered(entry))
             continue
-        text = recogniser(wav)
+        try:
+            said = recogniser(wav)
+        except InputError as error:
+            found.append(Transcript("", failed=str(error)))
+            continue
+        one = Transcript(said) if isinstance(said, str) else said
         if entry is not None:
             entry.parent.mkdir(parents=True, exist_ok=True)
             partial = entry.with_suffix(".partial")
-            partial.write_text(json.dumps({"recogniser": recogniser.name, "text": text}), encoding="utf-8")
+            partial.write_text(json.dumps({"recogniser": recogniser.name, **asdict(one)}), encoding="utf-8")
             partial.replace(entry)
-        transcripts.append(text)
-    return transcripts
+        found.append(one)
+    return found
 
 
-def asr_score(
-    name: str,
-    transcripts: Sequence[str],
-    references: Sequence[str],
-    recogniser: str,
-    normaliser: str,
-    *,
-    silences: Silences,
-    tokenize: str = "13a",
-) -> Metric:
-    """ASR-BLEU, ASR-chrF, ASR-WER or ASR-CER; both sides go through `normaliser`.
-
-    recogniser: its name. silences: whether the recognised audio had the pauses of real-time playback ("kept") or the
-    speech alone ("removed"); the two differ by up to five BLEU points, so the signature says which it was.
-    Raises InputError for another metric, and where all references are empty.
-    """
-    base = name.removeprefix("ASR-")
-    if base == name or base not in ("BLEU", "chrF", "WER", "CER"):
-        raise InputError(f"unknown metric {name!r}; allowed: ASR-BLEU, ASR-chrF, ASR-WER, ASR-CER")
-    if base in ("WER", "CER"):
-        result = error_rate(base, transcripts, references, normaliser)
-    else:
-        clean = ([normalise(t, normaliser) for t in texts] for texts in (transcripts, references))
-        result = sacrebleu_score(base, *clean, tokenize=tokenize)
-    if result is None:
-        raise InputError(f"{name}: all references are empty")
-    told = f"asr:{recogniser.replace('|', '/')}|silences:{silences}"
-    told += "" if base in ("WER", "CER") else f"|norm:{normaliser}"
-    return Metric(result.value, result.unit, f"{told}|{result.signature}")
+def _remembered(entry: Path) -> Transcript:
+    kept = json.loads(entry.read_text(encoding="utf-8"))
+    return Transcript(str(kept["text"]), tuple(SpokenWord(**word) for word in kept.get("words", ())))
 
 
 def _key(recogniser: Recogniser, wav: Path) -> str:

@@ -10,8 +10,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import numpy as np
-import soundfile
 
 from streamst.audio import Pcm, read_audio
 from streamst.errors import InputError
@@ -19,6 +19,7 @@ from streamst.evaluate.log.recording import Recording
 from streamst.evaluate.metrics.speech import Interval
 from streamst.evaluate.metrics.speech_quality import RATE_HZ, arrange
 
+BITRATE_BPS = 24_000  # of each ear
 LONGEST_MS = 60_000.0  # of what is embedded
 ORIGINAL, DUB, BOTH = "original", "dub, as heard live", "both: original left, dub right"
 
@@ -82,7 +83,16 @@ def _sample(ms: float) -> int:
 
 
 def _embedded(pcm: Pcm) -> str:
-    """(samples,) or (samples, 2) as an address."""
+    """(samples,) or (samples, 2) as an address, coded in the quickest way: a page has many of them."""
+    stereo = pcm.ndim == 2
+    layout = "stereo" if stereo else "mono"
+    samples = np.ascontiguousarray(np.clip(pcm, -1.0, 1.0).reshape(1, -1), np.float32)
     file = io.BytesIO()
-    soundfile.write(file, np.clip(pcm, -1.0, 1.0), RATE_HZ, format="OGG", subtype="OPUS")
+    with av.open(file, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=RATE_HZ, layout=layout, options={"compression_level": "0"})
+        stream.bit_rate = BITRATE_BPS * (1 + stereo)
+        frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+        frame.sample_rate = RATE_HZ
+        for part in (frame, None):
+            container.mux(stream.encode(part))
     return "data:audio/ogg;base64," + base64.b64encode(file.getvalue()).decode()

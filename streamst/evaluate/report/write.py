@@ -202,6 +202,22 @@ def read_sweep(folder: Path, resamples: int = 1000) -> list[Member]:
     return [Member(name, series, label, score_run(folder / at, resamples)) for name, series, label, at in points]
 
 
+def read_runs(folders: Sequence[Path], resamples: int = 1000, judges: Judges | None = None) -> list[Member]:
+    """Several runs, scored: each a series of its own, by the name of its folder. InputError for two of one name, and
+    for runs over other recordings than the first's."""
+    members = [Member(one.name, one.name, one.name, score_run(one, resamples, judges)) for one in folders]
+    names = [member.name for member in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two runs are called {name}; folders on one page need names of their own")
+    first = {row.recording.name for row in members[0].run.score.rows}
+    for member in members[1:]:
+        other = first ^ {row.recording.name for row in member.run.score.rows}
+        if other:
+            raise InputError(f"{member.name} is over other recordings than {names[0]}: {', '.join(sorted(other)[:3])}")
+    return members
+
+
 def write_sweep_report(folder: Path, members: Sequence[Member], title: str) -> None:
     """`report.json` and `report.html` of several runs together."""
     write_json(

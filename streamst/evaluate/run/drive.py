@@ -61,7 +61,7 @@ def drive(
     began = now()
     rate = session.sample_rate_hz
     heard = 0
-    for piece in _pieces(blocks, piece_samples):
+    for piece in pieces(blocks, piece_samples):
         heard += len(piece)
         audio_ms = 1000.0 * heard / rate
         if clock == "realtime":
@@ -70,57 +70,79 @@ def drive(
                 sleep(wait_s)
         start = now()
         events = session.push(piece)
-        yield _step("push", audio_ms, 1000 * (start - began), 1000 * (now() - began)), events
+        yield step("push", audio_ms, 1000 * (start - began), 1000 * (now() - began)), events
     start = now()
     events = session.finish()
-    yield _step("finish", 1000.0 * heard / rate, 1000 * (start - began), 1000 * (now() - began)), events
+    yield step("finish", 1000.0 * heard / rate, 1000 * (start - began), 1000 * (now() - began)), events
 
 
 def record(
     clip: Clip, steps: Iterable[tuple[Line, list[Event]]], labels: Labels, rate_hz: int, folder: Path
 ) -> list[Line]:
     """All lines of one recording, begin to end; what it said becomes a wav under `folder`, the run's directory."""
-    lines: list[Line] = []
-    wav = speech_path(folder, clip.index)
-    scratch = wav.with_suffix(".part.wav")
-    writer: WavWriter | None = None
-    audio_ms = 0.0
-    try:
+    with Tape(clip, labels, rate_hz, folder) as tape:
         for line, events in steps:
-            entries: list[Line] = []
-            for event in events:
-                said = writer.samples if writer else 0
-                if isinstance(event, Speech) and len(event.pcm):
-                    writer = writer or WavWriter(scratch, event.sample_rate_hz)
-                    writer.write(event.pcm)
-                entries.append(event_json(event, said))
-            lines.append({**line, "id": clip.index, "events": entries})
-            audio_ms = line["audio_ms"]
-    finally:
-        if writer:
-            writer.close()
-    if writer:
-        scratch.replace(wav)
-    begin: Line = {
-        "type": "begin",
-        "id": clip.index,
-        "path": clip.name,
-        "line": clip.line,
-        "speaker": clip.speaker,
-        "source_ms": audio_ms,
-        "sample_rate_hz": rate_hz,
-        **asdict(labels),
-        "references": [asdict(reference) for reference in clip.references],
-        "speech": str(wav.relative_to(folder)) if writer else None,
-    }
-    return [begin, *lines, {"type": "end", "id": clip.index, "steps": len(lines)}]
+            tape.add(line, events)
+    return tape.lines()
 
 
-def _step(kind: str, audio_ms: float, start_ms: float, end_ms: float) -> Line:
+class Tape:
+    """Writes down one recording, step by step; what it says becomes a wav under `folder` once the tape is closed."""
+
+    def __init__(self, clip: Clip, labels: Labels, rate_hz: int, folder: Path) -> None:
+        self._clip, self._labels, self._rate_hz, self._folder = clip, labels, rate_hz, folder
+        self._wav = speech_path(folder, clip.index)
+        self._writer: WavWriter | None = None
+        self._lines: list[Line] = []
+
+    def __enter__(self) -> Tape:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            if kind is None:
+                self._scratch.replace(self._wav)
+
+    @property
+    def _scratch(self) -> Path:
+        return self._wav.with_suffix(".part.wav")
+
+    def add(self, line: Line, events: Iterable[Event]) -> None:
+        """A step and what was said in it."""
+        entries: list[Line] = []
+        for event in events:
+            said = self._writer.samples if self._writer else 0
+            if isinstance(event, Speech) and len(event.pcm):
+                self._writer = self._writer or WavWriter(self._scratch, event.sample_rate_hz)
+                self._writer.write(event.pcm)
+            entries.append(event_json(event, said))
+        self._lines.append({**line, "id": self._clip.index, "events": entries})
+
+    def lines(self) -> list[Line]:
+        """All lines, begin to end."""
+        clip = self._clip
+        begin: Line = {
+            "type": "begin",
+            "id": clip.index,
+            "path": clip.name,
+            "line": clip.line,
+            "speaker": clip.speaker,
+            "source_ms": self._lines[-1]["audio_ms"] if self._lines else 0.0,
+            "sample_rate_hz": self._rate_hz,
+            **asdict(self._labels),
+            "references": [asdict(reference) for reference in clip.references],
+            "speech": str(self._wav.relative_to(self._folder)) if self._writer else None,
+        }
+        return [begin, *self._lines, {"type": "end", "id": clip.index, "steps": len(self._lines)}]
+
+
+def step(kind: str, audio_ms: float, start_ms: float, end_ms: float) -> Line:
+    """The line of a step, without its events."""
     return {"type": kind, "id": 0, "audio_ms": audio_ms, "arrival_ms": audio_ms, "start_ms": start_ms, "end_ms": end_ms}
 
 
-def _pieces(blocks: Iterable[Pcm], size: int) -> Iterator[Pcm]:
+def pieces(blocks: Iterable[Pcm], size: int) -> Iterator[Pcm]:
     """The same samples in pieces of `size`, the last one shorter."""
     held = np.zeros(0, np.float32)
     for block in blocks:

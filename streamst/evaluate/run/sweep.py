@@ -14,7 +14,9 @@ from streamst.evaluate.report.write import Member, score_run, write_report
 from streamst.policies.base import Need, missing_needs
 from streamst.policies.catalog import LADDERS, LATENCY_NAMES, make_policy, parse_policy
 
-from .runner import MakePlayer, Progress, RunOptions, describe_run, pipeline_of, playing, run
+from .options import RunOptions
+from .players import MakePlayer, pipeline_of, playing
+from .runner import Progress, describe_run, run
 from .sharing import Shared
 
 

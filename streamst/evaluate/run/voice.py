@@ -30,6 +30,7 @@ import torch
 from streamst.audio import Pcm, read_audio, write_wav
 from streamst.codecs.neural import NeuralCodec
 from streamst.errors import InputError
+from streamst.evaluate.metrics.forced import at_level
 from streamst.inventory import ASSETS
 from streamst.languages.german.spoken import spoken_german
 from streamst.languages.german.symbols import encode
@@ -38,8 +39,6 @@ from streamst.models.speak.aligner import HOP_SAMPLES, Aligner, forward_sum, loa
 from streamst.models.speak.voice import GermanVoice, say
 
 from .codec_bench import draw
-
-SPEECH_LEVEL = 0.065  # RMS of active speech that the aligner was trained at
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,7 @@ def unlikelihood(aligner: Aligner, pcm: Pcm, words: Sequence[str]) -> float:
 
 def hear(aligner: Aligner, pcm: Pcm, words: Sequence[str], other: Sequence[str], seed: int) -> Heard:
     """The three likelihoods, the audio brought to the aligner's level."""
-    active = pcm[np.abs(pcm) > 0.1 * np.abs(pcm).max()] if len(pcm) else pcm
-    level = float(np.sqrt(np.square(active).mean())) if len(active) else 1.0
-    pcm = (pcm * (SPEECH_LEVEL * 1.4 / max(level, 1e-5))).astype(np.float32)
+    pcm = at_level(pcm)
     shuffled = list(words)
     draw = random.Random(seed)
     while shuffled == list(words) and len(set(words)) > 1:
