@@ -176,9 +176,8 @@ def report(streams: int, best: dict[str, list[Any]], options: argparse.Namespace
             print(f"   {1000 * own_s / chunks:6.2f} ms {share}  {calls[kind] / chunks:5.2f} calls  {kind}")
     if "beside" in best:
         same = sum(a == b for a, b in zip(best["here"][3], best["beside"][3], strict=True))
-        print(
-            f"   {best['beside'][0] / best['here'][0]:.2f} times beside; {same} of {streams} texts the same", flush=True
-        )
+        ratio = best["beside"][0] / best["here"][0]
+        print(f"   beside takes {ratio:.2f} times as long; {same} of {streams} texts the same", flush=True)
 
 
 if __name__ == "__main__":
