@@ -34,6 +34,7 @@ from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from streamst.server.audience.rooms import Rooms
 from streamst.server.audience.routes import RoomRoutes
 from streamst.server.foreign.compatible import Compatible
+from streamst.server.foreign.openai_audio import AudioFiles
 from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.headers import SecurityHeaders
 from streamst.server.operator.metrics import Metrics
@@ -98,6 +99,7 @@ class Service:
             *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
             *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB).routes,
             *Compatible(reception, self.entrance).routes,
+            *AudioFiles(reception, self.entrance).routes,
             Mount("/", StaticFiles(directory=WEB, html=True)),
         ]
         self.metrics.max_sessions.set(options.max_sessions)

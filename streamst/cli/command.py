@@ -15,6 +15,7 @@ from .codec import bench_codec, codec_app
 from .listen import listen
 from .live import mic, stream
 from .machine import doctor, models
+from .mcp import mcp
 from .say import say
 from .serve import serve
 from .train import train
@@ -64,5 +65,5 @@ def _root(
 bench_app.command("codec")(bench_codec)
 app.add_typer(bench_app)
 app.add_typer(codec_app)
-for command in (serve, say, train, translate, mic, stream, listen, wyoming, models, doctor):
+for command in (serve, say, train, translate, mic, stream, listen, wyoming, mcp, models, doctor):
     app.command()(command)
