@@ -39,9 +39,13 @@ class Nodes:
             time.sleep(0.02)
         return f"ws://127.0.0.1:{port}"
 
-    def kill(self, port: int, by: int = signal.SIGKILL) -> None:
-        """End the node at once, or as the signal says."""
-        os.kill(self._pids.pop(port), by)
+    def kill(self, port: int) -> None:
+        """End the node at once."""
+        os.kill(self._pids.pop(port), signal.SIGKILL)
+
+    def send(self, port: int, what: int) -> None:
+        """Send the node a signal that it lives on with."""
+        os.kill(self._pids[port], what)
 
     def sessions(self, port: int) -> int | None:
         """How many sessions a node has; None where it does not answer."""

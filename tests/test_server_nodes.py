@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from killable import Nodes, killable
 from returning import opened
-from serving import CALM, get, heard_of, pieces, running, words_of
+from serving import CALM, PATIENCE_S, get, heard_of, pieces, running, words_of
 from stores import free_port, store_server
 
-from streamst.audio import from_pcm16, read_audio, to_pcm16
-from streamst.client import stream
+from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
+from streamst.client import conversation, stream
 from streamst.errors import InputError
 from streamst.events import Speech, Words
 from streamst.pipeline import Pipeline
@@ -125,28 +127,84 @@ def test_a_full_node_names_one_that_has_room(tiny_pipeline: Pipeline, store: str
         assert asyncio.run(serves(big, offered["token"])) == offered["session_id"]
 
 
-def test_a_node_that_is_killed_again_and_again_loses_no_word_and_doubles_none(
-    tiny_model: Path, tiny_pipeline: Pipeline, store: str
-) -> None:
-    speech = from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 7]))
-    session = tiny_pipeline.session(latency="medium")
-    alone = [*session.push(speech), *session.finish()]
-
-    async def talk(nodes: Nodes, urls: list[str]) -> list[Any]:
-        said: list[Any] = []
-        kills = 0
-        async for event in stream(urls, pieces(speech), Settings(latency="medium"), realtime=True):
-            said.append(event)
-            if isinstance(event, Words | Speech) and kills < 3 and len(said) >= 12 * (kills + 1):
-                port = await asyncio.to_thread(nodes.holder)
-                assert port is not None
-                nodes.kill(port)
-                await asyncio.to_thread(nodes.start, port)
-                kills += 1
-        assert kills == 3
-        return said
-
+@pytest.fixture(scope="module")
+def nodes(tiny_model: Path, store: str) -> Iterator[Nodes]:
     with killable(str(tiny_model), store=store, snapshot_s=0.5, **CALM) as nodes:
-        said = asyncio.run(talk(nodes, [nodes.start(free_port()) for _ in range(2)]))
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def speech() -> Pcm:
+    return from_pcm16(to_pcm16(read_audio(SAMPLE)[16_000 : 16_000 * 7]))
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_pipeline: Pipeline, speech: Pcm) -> list[Any]:
+    """The uninterrupted talk."""
+    session = tiny_pipeline.session(latency="medium")
+    return [*session.push(speech), *session.finish()]
+
+
+async def talk(urls: list[str], speech: Pcm, disturb: Callable[[int], Awaitable[bool]]) -> list[Any]:
+    """What is heard of a talk; `disturb` is called after every word and told how many events there were."""
+    said: list[Any] = []
+    async for event in stream(urls, pieces(speech), Settings(latency="medium"), realtime=True):
+        said.append(event)
+        if isinstance(event, Words | Speech):
+            await disturb(len(said))
+    return said
+
+
+def assert_same(said: list[Any], alone: list[Any]) -> None:
     assert [words for _, _, words in words_of(said)] == [words for _, _, words in words_of(alone)]
     assert len(heard_of(said)) == len(heard_of(alone))
+
+
+def test_a_node_that_is_killed_again_and_again_loses_no_word_and_doubles_none(
+    nodes: Nodes, speech: Pcm, alone: list[Any]
+) -> None:
+    kills = 0
+
+    async def kill(events: int) -> bool:
+        nonlocal kills
+        if kills == 3 or events < 12 * (kills + 1):
+            return False
+        port = await asyncio.to_thread(nodes.holder)
+        assert port is not None
+        nodes.kill(port)
+        await asyncio.to_thread(nodes.start, port)
+        kills += 1
+        return True
+
+    ports = [free_port() for _ in range(2)]
+    said = asyncio.run(talk([nodes.start(port) for port in ports], speech, kill))
+    for port in ports:
+        nodes.kill(port)
+    assert kills == 3
+    assert_same(said, alone)
+
+
+def test_a_node_that_hangs_is_left_and_when_it_wakes_it_stops(
+    nodes: Nodes, speech: Pcm, alone: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "STALE_S", 2.0)
+    ports = [free_port() for _ in range(2)]
+    urls = [nodes.start(port) for port in ports]
+    hung: list[int] = []
+
+    async def hang(events: int) -> bool:
+        if hung or events < 12:
+            return False
+        hung.append(ports[0])
+        nodes.send(ports[0], signal.SIGSTOP)
+        return True
+
+    said = asyncio.run(talk(urls, speech, hang))
+    nodes.send(ports[0], signal.SIGCONT)
+    address = urls[0].replace("ws", "http", 1)
+    deadline = time.monotonic() + PATIENCE_S
+    while b"streamst_sessions_parked 0.0" not in get(f"{address}/metrics")[2]:
+        assert time.monotonic() < deadline, "a session that another node finished was not given up"
+        time.sleep(0.1)
+    assert hung
+    assert_same(said, alone)

@@ -72,15 +72,22 @@ def test_of_two_owners_the_older_one_may_not_write(run: Run) -> None:
         assert claimed is not None
         assert (claimed.epoch, claimed.owner, claimed.head, claimed.body) == (2, "n2", b"first", b"body")
         assert not await store.write("a", "n1", 1, MINUTE_S, body=b"late")
-        await store.remove("a", 1)
+        await store.remove("a", 1, MINUTE_S)
         assert await store.hold({"a": 1, "gone": 1}, MINUTE_S) == {"a"}
         assert await store.hold({"a": 2}, MINUTE_S) == set()
         assert await store.write("a", "n2", 2, MINUTE_S, body=b"new")
         entry = await store.read("a")
         assert entry is not None
         assert entry.body == b"new"
-        await store.remove("a", 2)
-        assert await store.read("a") is None
+        await store.remove("a", 2, MINUTE_S)
+        assert await store.hold({"a": 1}, MINUTE_S) == {"a"}
+        entry = await store.read("a")
+        assert entry is not None
+        assert (entry.head, entry.body) == (b"", b"")
+        assert not await store.write("a", "n1", 1, MINUTE_S, body=b"late")
+        await store.write("b", "n1", 1, MINUTE_S, b"first", b"body")
+        await store.remove("b", 1, MINUTE_S)
+        assert await store.read("b") is None
 
     run(check)
 

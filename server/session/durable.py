@@ -152,7 +152,7 @@ class Durable:
     async def remove(self, keeper: Keeper) -> None:
         """Forget a session that is over."""
         try:
-            await self.store.remove(keeper.session_id, keeper.epoch)
+            await self.store.remove(keeper.session_id, keeper.epoch, self.ttl_s)
         except StoreError as error:  # it will expire
             self._failed(error)
 
@@ -177,7 +177,7 @@ class Durable:
         """Tell other nodes of this one, None: that it is gone; and hear of them."""
         try:
             await self.store.announce(self.node, None if told is None else self.table.packed(told), SILENT_S)
-            wrong = self.table.read(await self.store.announced())
+            wrong = await asyncio.to_thread(self.table.read, await self.store.announced())
         except StoreError as error:
             self.table.read({})
             self._failed(error)
@@ -215,6 +215,8 @@ class Durable:
             entry = await self.store.read(session_id)
         except StoreError as error:
             raise self._no_answer(error) from error
+        if entry is not None and not entry.head:
+            raise ProtocolError("the session is over", codes.EXPIRED)
         if entry is None or not among(token, self._head(session_id, entry.head)[1]):
             return None
         return session_id

@@ -44,8 +44,6 @@ class Table:
         self.node, self._seal, self._chance = node, seal, chance or random.Random()
         self._others: dict[str, Told] = {}
         self._given: Counter[str] = Counter()  # places given away there since they told
-        self._keys: Counter[str] = Counter()
-        self._addresses: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._others)
@@ -71,18 +69,15 @@ class Table:
         """What the others tell now."""
         self._others = others
         self._given.clear()
-        self._keys, self._addresses = Counter(), Counter()
-        for told in others.values():
-            self._keys.update(told.keys)
-            self._addresses.update(told.addresses)
 
     def of_key(self, name: str) -> int:
         """Sessions of a key on other nodes."""
-        return self._keys[name]
+        return sum(told.keys.get(name, 0) for told in self._others.values())
 
     def of_address(self, share: str) -> int:
         """Sessions of an address on other nodes."""
-        return self._addresses[folded(share)] if self._addresses else 0
+        theirs = folded(share)
+        return sum(told.addresses.get(theirs, 0) for told in self._others.values())
 
     def roomier(self, free: int) -> str | None:
         """The URL of a node that has more than `free` places, one of which is taken by that; None where there is none.

@@ -66,11 +66,13 @@ class MemoryStore:
                 self._entries[name] = (entry, self._now() + ttl_s)
         return lost
 
-    async def remove(self, name: str, epoch: int) -> None:
+    async def remove(self, name: str, epoch: int, ttl_s: float) -> None:
         """See `SessionStore`."""
         entry = await self.read(name)
         if entry is not None and entry.epoch <= epoch:
             del self._entries[name]
+            if epoch > 1:
+                self._entries[name] = (Entry(epoch, entry.owner, b"", b""), self._now() + ttl_s)
 
     async def offer(self, name: str, value: bytes, ttl_s: float) -> None:
         """See `SessionStore`."""

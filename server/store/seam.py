@@ -54,8 +54,9 @@ class SessionStore(Protocol):
         """Let entries live on; the names of those that another owner has claimed."""
         ...
 
-    async def remove(self, name: str, epoch: int) -> None:
-        """Forget an entry, unless another owner has claimed it."""
+    async def remove(self, name: str, epoch: int, ttl_s: float) -> None:
+        """Forget an entry, unless another owner has claimed it; where it had owners before, `hold` tells them so for
+        `ttl_s`, and nothing but its epoch is left."""
         ...
 
     async def offer(self, name: str, value: bytes, ttl_s: float) -> None:

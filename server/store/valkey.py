@@ -50,8 +50,10 @@ return lost
 """
 REMOVE = """
 local epoch = redis.call('HGET', KEYS[1], 'e')
-if epoch and tonumber(epoch) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
-return 1
+if not epoch or tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
+if tonumber(epoch) == 1 then return redis.call('DEL', KEYS[1]) end
+redis.call('HDEL', KEYS[1], 'h', 'b')
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 
@@ -120,9 +122,9 @@ class ValkeyStore:
         lost = await self._run(HOLD, [_session(name) for name in names], _ms(ttl_s), *epochs.values())
         return {names[place - 1] for place in lost}
 
-    async def remove(self, name: str, epoch: int) -> None:
+    async def remove(self, name: str, epoch: int, ttl_s: float) -> None:
         """See `SessionStore`."""
-        await self._run(REMOVE, [_session(name)], epoch)
+        await self._run(REMOVE, [_session(name)], epoch, _ms(ttl_s))
 
     async def offer(self, name: str, value: bytes, ttl_s: float) -> None:
         """See `SessionStore`."""

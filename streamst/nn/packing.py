@@ -54,7 +54,7 @@ def from_bytes(kind: Any, data: bytes, like: Any = None, part: str = "") -> Any:
 
 def _pack(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.ascontiguousarray(value))
+        value = torch.from_numpy(np.ascontiguousarray(value) if value.flags.writeable else value.copy())
     if isinstance(value, Tensor):
         tensors.append(value.detach().cpu().clone().contiguous())
         return {TENSOR: len(tensors) - 1}
