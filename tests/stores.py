@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PATIENCE_S = 30.0
 
 
@@ -23,7 +25,8 @@ def free_port() -> int:
 def store_server(folder: Path, port: int | None = None, *options: str) -> Iterator[str]:
     """The address of a store that holds nothing."""
     program = shutil.which("valkey-server") or shutil.which("redis-server")
-    assert program is not None, "valkey-server or redis-server is needed: see .ci/run"
+    if program is None:
+        pytest.skip("no valkey-server or redis-server here; .ci/run installs one")
     port = port or free_port()
     with subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options],

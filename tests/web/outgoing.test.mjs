@@ -33,6 +33,23 @@ test("what was sent and not heard is sent again, in its order", () => {
   assert.deepEqual(sendAll(outgoing), []);
 });
 
+test("what is heard and not kept is held, gives credit, and is said again to another server", () => {
+  const outgoing = talk(6);
+  outgoing.creditMs = 300;
+  assert.deepEqual(sendAll(outgoing), ["c0", "a0", "a1", "a2"]);
+  outgoing.heard(2, -1);
+  assert.equal(outgoing.items.length, 7);
+  assert.deepEqual(sendAll(outgoing), ["a3", "a4", "a5"]);
+  outgoing.heard(4, 1);
+  assert.deepEqual(outgoing.unheard.map(({ message }) => message), ["a5"]);
+  assert.equal(outgoing.heldMs, 400);
+  outgoing.resume({ next_sequence: 2, configs: 1, ended: false });
+  assert.deepEqual(sendAll(outgoing), ["a2", "a3", "a4"]);
+  outgoing.heard(4, undefined);
+  assert.deepEqual(sendAll(outgoing), ["a5"]);
+  assert.equal(outgoing.waitingMs, 0);
+});
+
 test("any cut and any loss: the server gets each message once and in order", () => {
   let seed = 1;
   const chance = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
