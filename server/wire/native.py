@@ -236,9 +236,8 @@ class NativeProtocol:
     @property
     def mark(self) -> Mark:
         """How much has come."""
-        none = -1
         expected, end = self._expected, self._end_samples
-        return Mark(self._codec, none if expected is None else expected, self._configs, none if end is None else end)
+        return Mark(self._codec, -1 if expected is None else expected, self._configs, -1 if end is None else end)
 
     @property
     def spoken(self) -> int:
