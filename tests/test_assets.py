@@ -13,10 +13,11 @@ from streamst.events import Caption, Event, Speech, Words
 from streamst.inventory import ASSETS
 from streamst.languages.english import spoken_english
 from streamst.models.offline import heard_text
-from streamst.models.seam import HeardWord, Write
-from streamst.models.whisper.recogniser import WhisperRecogniser
+from streamst.models.seam import Hear, HeardWord, Write
+from streamst.models.whisper.recogniser import Ear, WhisperRecogniser
 from streamst.models.whisper.store import load as load_ear
 from streamst.models.write.store import load as load_pen
+from streamst.nn.packing import from_bytes, to_bytes
 from streamst.pipeline import Pipeline, load
 from streamst.policies.base import Decoding
 from streamst.policies.catalog import LATENCY_NAMES
@@ -94,6 +95,41 @@ def test_the_ear_hears_what_is_said_with_case_and_stops(ear: WhisperRecogniser) 
     heard = heard_text(ear, read_audio(Path(__file__).parent / "data" / "station.flac", RATE_HZ), 640)
     assert jiwer.wer(spoken_english("Good morning. Where is the nearest train station?"), spoken_english(heard)) < 0.3
     assert heard[0].isupper()
+
+
+def spoken() -> np.ndarray:
+    """A recorded request, cut to its speech."""
+    pcm = read_audio(Path(__file__).parent / "data" / "station.flac", RATE_HZ).astype(np.float32)
+    loud = np.flatnonzero(np.abs(pcm) > 0.02)
+    return pcm[loud[0] : loud[-1]]
+
+
+def test_a_sentence_said_four_times_without_a_pause_is_heard_four_times(ear: WhisperRecogniser) -> None:
+    heard = spoken_english(heard_text(ear, np.tile(spoken(), 4), 320))
+    assert jiwer.wer(" ".join(["good morning where is the nearest train station"] * 4), heard) < 0.1
+
+
+def test_speech_that_is_recorded_far_too_loud_is_written_all_the_same(ear: WhisperRecogniser) -> None:
+    for loud in (20 * spoken(), np.clip(20 * spoken(), -1, 1)):  # beyond full scale, and clipped there
+        assert 3 <= len(heard_text(ear, loud, 640).split()) <= 12
+
+
+def test_a_stream_that_is_cut_anywhere_goes_on_to_the_very_words(ear: WhisperRecogniser) -> None:
+    pcm, size = np.pad(spoken(), (0, RATE_HZ // 2)), ear.chunk_samples(640)
+    pieces = [pcm[at : at + size] for at in range(0, len(pcm), size)]
+
+    def listened(state: Ear, start: int) -> list[Ear]:
+        states = []
+        for number, piece in enumerate(pieces[start:], start + 1):
+            (state,) = ear.hear_all([Hear(piece, state, number == len(pieces), size)])
+            states.append(state)
+        return states
+
+    whole = listened(ear.init_state(), 0)
+    for cut, state in enumerate(whole[:-1], 1):
+        restored = from_bytes(Ear, to_bytes(state), ear.init_state())
+        told = [[ear.listening(one) for one in states] for states in (whole[cut:], listened(restored, cut))]
+        assert told[0] == told[1], cut
 
 
 @pytest.mark.parametrize(("name", "audio"), list(noises()), ids=lambda value: value if isinstance(value, str) else "")

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamst.checkpoint import WEIGHTS
 from streamst.errors import CheckpointError, ConfigError
 from streamst.inventory import ASSETS
 from streamst.models.listen.evidence import NO_EVIDENCE, Evidence, EvidenceConfig, SpeechEvidence
 from streamst.models.translator import SPEECH, SpeechTranslator
+from streamst.models.whisper.store import load as load_ear
 from streamst.train import evidence, recipe
 from streamst.train.beats import KINDS, beats
 
@@ -89,6 +91,23 @@ manifests = ["{tmp_path}/manifest.tsv"]\neach = 3\n[evidence]\nwindow = 8\n"""
     (tmp_path / "made" / SPEECH).write_bytes(b"another")
     with pytest.raises(CheckpointError, match="its configuration says"):
         SpeechTranslator.load(tmp_path / "made")
+
+
+def test_a_recipe_gives_a_finished_ear_its_evidence_and_leaves_its_weights(tmp_path: Path) -> None:
+    clip, rate = soundfile.read(Path(__file__).parent / "data/station.flac", dtype="float32")
+    soundfile.write(tmp_path / "0.wav", clip, rate)
+    (tmp_path / "manifest.tsv").write_text("path\ttext\tsplit\n0.wav\tGood morning.\ttrain\n", encoding="utf-8")
+    told = f"""kind = "evidence"\noutput = "{tmp_path}/made"\nbase = "{ASSETS}/ear"
+manifests = ["{tmp_path}/manifest.tsv"]\neach = 1\nlongest_s = 2.5\nleast = 8\nloud = 0.5\n[evidence]\nwindow = 30\n"""
+    (tmp_path / "evidence.toml").write_text(told, encoding="utf-8")
+    assert min(recipe.run(tmp_path / "evidence.toml").values()) > 90
+    made = load_ear(tmp_path / "made", quick=False)
+    assert made.evidence is not None
+    assert made.config.evidence == EvidenceConfig(window=30)
+    assert (tmp_path / "made" / WEIGHTS).read_bytes() == (ASSETS / "ear" / WEIGHTS).read_bytes()
+    (tmp_path / "made" / SPEECH).write_bytes(b"another")
+    with pytest.raises(CheckpointError, match="its configuration says"):
+        load_ear(tmp_path / "made", quick=False)
 
 
 def test_a_recipe_without_speech_is_refused(tmp_path: Path) -> None:

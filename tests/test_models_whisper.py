@@ -11,13 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamst.models.listen.evidence import EvidenceConfig, SpeechEvidence
 from streamst.models.seam import Hear
 from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder, likeliest
 from streamst.models.whisper.encoder import FRAME_SAMPLES, EncoderConfig, WhisperEncoder
 from streamst.models.whisper.features import WhisperMel
+from streamst.models.whisper.guards import Voice, circles, is_said
 from streamst.models.whisper.recogniser import Ear, WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary, byte_pieces
-from streamst.models.whisper.writing import Token, is_said
+from streamst.models.whisper.writing import Token, Writing
 from streamst.nn.packing import from_bytes, to_bytes
 from streamst.nn.state import stacked
 
@@ -222,10 +224,78 @@ def test_a_word_is_certain_when_it_is_likely_or_written_twice_far_from_the_end_a
 
     dog, doubted, agreed, late = Token(4, 50, -0.1), Token(4, 50, -0.5), Token(4, 50, -0.5, 2), Token(4, 95, -0.1)
     piece, go = Token(5, 55, -0.1), Token(10, 60, -0.1)
+    state = replace(state, frames=100, sound=99)
     assert [certain(*said) for said in ([dog], [dog, go], [dog, piece, go], [dog, piece])] == [0, 1, 2, 0]
     assert [certain(first, go) for first in (doubted, agreed, late)] == [0, 1, 0]
     assert certain(dog, Token(5, 55, -0.5), go) == 0  # a word is as certain as its least certain piece
     assert certain(late, final=True) == 1
+    state = replace(state, frames=100, sound=99 - ear.config.breath)  # a breath later it need not wait for another
+    assert [certain(*said) for said in ([dog], [dog, piece], [doubted], [agreed], [late])] == [1, 2, 0, 1, 0]
+
+
+def test_a_sentence_has_ended_where_its_mark_is_certain_and_a_word_or_a_breath_follows(ear: WhisperRecogniser) -> None:
+    state = replace(ear.init_state(), frames=100, sound=99)
+    dog, goes, stop, the = Token(4, 10), Token(10, 20), Token(3, 25), Token(8, 40)
+
+    def sentence(certain: tuple[Token, ...], draft: tuple[Token, ...] = (), silent: int = 0) -> int:
+        return ear.listening(replace(state, certain=certain, draft=draft, sound=99 - silent)).sentence
+
+    assert sentence((dog, goes, stop), (the,)) == sentence((dog, goes, stop, the)) == 2
+    assert sentence((dog, goes, stop)) == 0
+    assert sentence((dog, goes, stop), (), ear.config.breath) == 2
+    assert sentence((goes, stop), (the,)) == 0  # a word alone ends with a pause
+
+
+def test_who_says_the_same_again_and_again_is_not_taken_for_a_loop() -> None:
+    said = [(token, 3 * place) for place, token in enumerate([1, 2, 3] * 3)]
+    assert circles(said)
+    assert not circles(said[:-1])
+    assert not circles([(token, 2 * frame) for token, frame in said])
+    assert circles([(7, 50), (7, 50), (7, 51)])
+    assert not circles([(7, 50), (7, 70), (7, 85)])
+
+
+@torch.inference_mode()
+def test_the_decoder_never_looks_far_back_where_the_same_words_may_stand(ear: WhisperRecogniser) -> None:
+    state = ear.encoded(speech(6.4, 7), 10_240)
+    certain = (Token(4, 100), Token(10, 280))
+    writing = Writing(ear, [replace(state, certain=certain, sound=state.frames)])
+    since = writing._since(certain)
+    assert since == [0, 0, 100 - ear.config.back, 280 - ear.config.back]
+    tokens, nothing = [[*ear.config.prompt, 4, 10]], [ear.decoder.nothing_said()]
+    _, _, weights = ear.decoder.step(tokens, nothing, writing.memory, [since])
+    assert [int(row.nonzero()[0]) for row in weights[0]] == since
+    torch.testing.assert_close(weights[0].sum(1), torch.full((4,), 1.0))
+    _, (said,), _ = ear.decoder.step([tokens[0][:3]], nothing, writing.memory, [since[:3]])
+    _, _, last = ear.decoder.step([tokens[0][3:]], [said], writing.memory, [since[3:]])
+    torch.testing.assert_close(last[0][0], weights[0][3], atol=1e-6, rtol=1e-4)
+
+
+def test_a_voice_is_told_from_noise_around_a_frame_and_of_few_sounds_nobody_knows() -> None:
+    states = torch.zeros(200, 4)
+    states[:100, 0], states[100:, 0] = 5.0, -5.0
+    evidence = SpeechEvidence(np.array([1, 0, 0, 0], np.float32), 0.0, EvidenceConfig(window=20))
+    voice = Voice(evidence, states, torch.ones(200, dtype=torch.bool), 3.0)
+    assert [(voice.somebody(at), voice.nobody(at)) for at in (0, 50, 150, 199)] == [
+        (True, False), (True, False), (False, True), (False, True),
+    ]  # fmt: skip
+    silent = Voice(evidence, states, torch.zeros(200, dtype=torch.bool), 3.0)
+    unknown = Voice(None, states, torch.ones(200, dtype=torch.bool), 3.0)
+    assert not any(one.somebody(150) or one.nobody(150) for one in (silent, unknown))
+
+
+def test_a_speakers_states_are_the_same_to_the_last_bit_in_any_company(ear: WhisperRecogniser) -> None:
+    ear = copy.deepcopy(ear)
+    ear.quicken()
+    talk, others = speech(1.28, 21).numpy(), [speech(1.28, seed).numpy() for seed in (22, 23)]
+    (alone,) = ear.hear_all([Hear(talk[:10_240], ear.init_state())])
+    (alone,) = ear.hear_all([Hear(talk[10_240:], alone)])
+    (first,) = ear.hear_all([Hear(talk[:10_240], ear.init_state())])
+    company = [Hear(other[:10_240], ear.init_state()) for other in others]
+    among = ear.hear_all([company[0], Hear(talk[10_240:], first), company[1]])[1]
+    assert torch.equal(alone.states, among.states)
+    assert ear.listening(alone) == ear.listening(among)
+    assert [t.log_prob for t in alone.draft] == [t.log_prob for t in among.draft]
 
 
 @pytest.mark.parametrize("chunks", [3, 31])

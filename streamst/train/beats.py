@@ -13,6 +13,7 @@ from scipy.signal import butter, lfilter, sosfilt
 from streamst.audio import SAMPLE_RATE_HZ, Pcm
 
 Floats = NDArray[np.float64]
+HOWL_SAMPLES = 160  # for which a resonance stands still
 WIDTHS_HZ = ((300, 3400), (200, 7000), (20, 7900), (100, 2000), (500, 4000), (150, 5000))
 
 
@@ -105,7 +106,23 @@ def _fluttering(time_s: Floats, draw: Generator) -> Floats:
     return out
 
 
+def _howling(time_s: Floats, draw: Generator) -> Floats:
+    """Wind in a chimney: one to three resonances that wander, in gusts."""
+    noise, out = draw.standard_normal(len(time_s)), np.zeros(len(time_s))
+    steps = len(time_s) // HOWL_SAMPLES + 1
+    for _ in range(int(draw.integers(1, 4))):
+        wander = np.cumsum(draw.standard_normal(steps)) * draw.uniform(0.02, 0.15)
+        centre_hz = np.clip(np.exp(np.log(draw.uniform(300, 3000)) + wander - wander.mean()), 150, 6000)
+        width, held = np.exp(-np.pi * draw.uniform(60, 500) / SAMPLE_RATE_HZ), np.zeros(2)
+        for at, hz in zip(range(0, len(out), HOWL_SAMPLES), centre_hz, strict=False):
+            poles = [1, -2 * width * np.cos(2 * np.pi * hz / SAMPLE_RATE_HZ), width**2]
+            made, held = lfilter([1 - width], poles, noise[at : at + HOWL_SAMPLES], zi=held)
+            out[at : at + HOWL_SAMPLES] += made
+    gusts = np.interp(time_s, np.arange(0, time_s[-1] + 1, 0.15), draw.random(int((time_s[-1] + 1) / 0.15) + 1))
+    return out * gusts ** draw.uniform(0, 3)
+
+
 KINDS: dict[str, Callable[[Floats, Generator], Floats]] = {
     "swelling": _swelling, "sawing": _sawing, "hammering": _hammering, "steaming": _steaming, "chopped": _chopped,
-    "wiping": _wiping, "fluttering": _fluttering,
+    "wiping": _wiping, "fluttering": _fluttering, "howling": _howling,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Recipes of kind "evidence": what tells noise from speech in a finished translator (models/listen/evidence.py).
+"""Recipes of kind "evidence": what tells noise from speech in a finished recogniser (models/listen/evidence.py).
 
 A logistic regression on means of the encoder's states over a few frames that sound: of speech with noise, rooms and
 telephones, and of noise in beats, recorded noise and tunes. The encoder itself is not changed. It takes some minutes.
@@ -6,8 +6,9 @@ telephones, and of noise in beats, recorded noise and tunes. The encoder itself 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,17 @@ from streamst.errors import ConfigError
 from streamst.models.listen.evidence import EvidenceConfig, SpeechEvidence
 from streamst.models.listen.lexicon import BLANK
 from streamst.models.translator import SpeechTranslator
+from streamst.models.whisper import store
+from streamst.models.whisper.encoder import FRAME_SAMPLES
+from streamst.models.whisper.recogniser import WhisperRecogniser
 from streamst.train.augment import AugmentConfig, Augmenter, tune
 from streamst.train.base import base_translator, describe, save
 from streamst.train.beats import KINDS, beats
 from streamst.train.manifest import read_manifest
 
 Floats = NDArray[np.float32]
-LONGEST_S = 10
-CHUNKS = (4, 6, 8)  # frames
+LONGEST_S = 10.0
+CHUNKS, EAR_CHUNKS = (4, 6, 8), (8, 16, 24, 32)  # frames of a chunk
 LEAST_FRAMES = 2  # of a mean
 
 
@@ -37,13 +41,16 @@ LEAST_FRAMES = 2  # of a mean
 class FitConfig:
     """Which sounds, and how many of them. Paths are relative to the current directory."""
 
-    base: str = ""  # an exported translator with a word search
+    base: str = ""  # an exported translator with a word search, or a Whisper ear
     manifests: tuple[str, ...] = ()  # of speech; their `train` split
     recordings: int = 150  # of each manifest
     noises: str = ""  # folder of recorded noise
     people: str = "baby"  # names of these recordings are left out: people are in them
     responses: str = ""  # folder of impulse responses
     each: int = 120  # noises of each kind of beats, and a third as many tunes
+    loud: float = 0.0  # share of sounds that clip, by 10 to 36 dB
+    longest_s: float = LONGEST_S
+    least: int = LEAST_FRAMES  # of a mean
     means: int = 3  # drawn of each recording
     decay: float = 0.01  # of the weights
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
@@ -54,15 +61,23 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
     """Write the base with its evidence into the recipe's output; returns shares of means on the right side [%]."""
     told = {key: value for key, value in recipe.items() if key not in ("kind", "output")}
     config = from_dict(FitConfig, told)
-    translator = base_translator(recipe, "cpu")
-    if translator.search is None:
-        raise ConfigError(f"base = {config.base!r} searches for no words: there is nothing to doubt")
-    means, speech = _means(translator, config)
-    weight, bias = fit(means, speech, config.decay)
-    translator.config = replace(translator.config, evidence=config.evidence)
-    translator.evidence = SpeechEvidence(weight, bias, config.evidence)
     output = Path(str(recipe["output"]))
-    save(translator, output)
+    if (Path(config.base) / store.PIECES).is_file():
+        ear = store.load(Path(config.base))
+        means, speech = _means(partial(_ear_sounding, ear), EAR_CHUNKS, config)
+        weight, bias = fit(means, speech, config.decay)
+        ear.evidence = SpeechEvidence(weight, bias, config.evidence)
+        ear.config = replace(ear.config, evidence=config.evidence)
+        store.save_evidence(ear, Path(config.base), output)
+    else:
+        translator = base_translator(recipe, "cpu")
+        if translator.search is None:
+            raise ConfigError(f"base = {config.base!r} searches for no words: there is nothing to doubt")
+        means, speech = _means(partial(_sounding, translator), CHUNKS, config)
+        weight, bias = fit(means, speech, config.decay)
+        translator.config = replace(translator.config, evidence=config.evidence)
+        translator.evidence = SpeechEvidence(weight, bias, config.evidence)
+        save(translator, output)
     describe(output, recipe)
     right = (means @ weight + bias >= config.evidence.threshold) == speech
     return {"speech": 100 * float(right[speech].mean()), "noise": 100 * float(right[~speech].mean())}
@@ -88,15 +103,20 @@ def fit(means: Floats, speech: NDArray[np.bool_], decay: float) -> tuple[Floats,
     return scaled, float(bias.item() - centre @ scaled)
 
 
-def _means(translator: SpeechTranslator, config: FitConfig) -> tuple[Floats, NDArray[np.bool_]]:
-    """Means (N, D) of states over some frames that sound, and whether each is of speech."""
+def _means(
+    hear: Callable[[Pcm, int], Floats], chunks: tuple[int, ...], config: FitConfig
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Means (N, D) of states over some frames that sound, and whether each is of speech. hear: (pcm, frames of a chunk)
+    to the states of those frames."""
     draw = np.random.default_rng(1)
     means: list[Floats] = []
     speech: list[bool] = []
     for pcm, is_speech in track(_sounds(config, draw), "hearing"):
-        states = _sounding(translator, pcm, int(draw.choice(CHUNKS)))
+        if config.loud and draw.random() < config.loud:
+            pcm = np.clip(pcm * np.float32(10 ** (draw.uniform(10, 36) / 20)), -1, 1)
+        states = hear(pcm, int(draw.choice(chunks)))
         for _ in range(config.means if len(states) else 0):
-            size = int(draw.integers(LEAST_FRAMES, config.evidence.window + 1))
+            size = int(draw.integers(config.least, config.evidence.window + 1))
             start = int(draw.integers(0, max(1, len(states) - size + 1)))
             means.append(states[start : start + size].mean(0))
             speech.append(is_speech)
@@ -110,16 +130,17 @@ def _sounds(config: FitConfig, draw: np.random.Generator) -> Iterator[tuple[Pcm,
     noises = sorted(path for path in Path(config.noises).rglob("*.ogg") if config.people not in path.name)
     responses = sorted(Path(config.responses).glob("*.flac"))
     augmenter = Augmenter(config.augment, noises, responses)
+    longest = int(config.longest_s * SAMPLE_RATE_HZ)
     for manifest in config.manifests:
         rows = read_manifest(Path(manifest), "train")
         for at in draw.permutation(len(rows))[: config.recordings]:
-            pcm = read_audio(Path(manifest).parent / rows[at]["path"])[: LONGEST_S * SAMPLE_RATE_HZ]
+            pcm = read_audio(Path(manifest).parent / rows[at]["path"])[:longest]
             yield augmenter.wave(pcm, draw), True
     for _ in range(config.each):
-        yield from ((beats(kind, draw), False) for kind in KINDS)
-        yield augmenter.noise(LONGEST_S * SAMPLE_RATE_HZ, draw), False
+        yield from ((beats(kind, draw)[:longest], False) for kind in KINDS)
+        yield augmenter.noise(longest, draw), False
     for _ in range(config.each // 3):
-        yield tune(LONGEST_S * SAMPLE_RATE_HZ, draw), False
+        yield tune(longest, draw), False
 
 
 @torch.inference_mode()
@@ -134,3 +155,10 @@ def _sounding(translator: SpeechTranslator, pcm: Pcm, chunk: int) -> Floats:
     best = listener.phoneme_log_probs(states)[0].argmax(-1).numpy()
     sounding = ~np.isin(best, (BLANK, search.silence)).reshape(states.shape[1], -1)
     return states[0].numpy()[sounding.any(1)]
+
+
+def _ear_sounding(ear: WhisperRecogniser, pcm: Pcm, chunk: int) -> Floats:
+    """States (T, D) of the frames that are not silent, as the ear keeps them."""
+    size = chunk * FRAME_SAMPLES
+    heard = ear.encoded(torch.from_numpy(np.pad(pcm, (0, -len(pcm) % size)).astype(np.float32)), size)
+    return heard.states[heard.loud].float().numpy()

@@ -90,10 +90,11 @@ class ReadingBlock(nn.Module):
         weights = (scores if later is None else scores.masked_fill(later, float("-inf"))).softmax(-1)
         return (weights @ after[1]).transpose(0, 1).flatten(1), after
 
-    def over_memory(self, query: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention of one speaker's T tokens, query (T, D), over a memory (H, S, D / H). Returns (T, D) and the
-        weights (H, T, S)."""
-        weights = (query.unflatten(-1, (self.heads, -1)).transpose(0, 1) @ keys.transpose(1, 2)).softmax(-1)
+    def over_memory(self, query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Attention of one speaker's T tokens, query (T, D), over a memory (H, S, D / H); hidden: (T, S) True at what a
+        token must not look at. Returns (T, D) and the weights (H, T, S)."""
+        scores = query.unflatten(-1, (self.heads, -1)).transpose(0, 1) @ keys.transpose(1, 2)
+        weights = (scores if hidden is None else scores.masked_fill(hidden, float("-inf"))).softmax(-1)
         return (weights @ values).transpose(0, 1).flatten(1), weights
 
 
@@ -122,11 +123,15 @@ class WhisperDecoder(nn.Module):
         return Said((torch.zeros(2, c.heads, 0, c.dim // c.heads, device=self.places.device),) * c.layers)
 
     def step(
-        self, tokens: Sequence[Sequence[int]], said: Sequence[Said], memory: Sequence[Tensor]
+        self,
+        tokens: Sequence[Sequence[int]],
+        said: Sequence[Said],
+        memory: Sequence[Tensor],
+        since: Sequence[Sequence[int]] | None = None,
     ) -> tuple[list[Tensor], list[Said], list[Tensor]]:
         """Read each speaker's next tokens, one at least. memory: (2 * layers, H, S, D / H) of each, which may differ in
-        S. Returns the states (T, D) of each, what was said with the tokens, and the weights of the alignment heads
-        (T, S).
+        S; since: the frame of it before which each token must not look, growing. Returns the states (T, D) of each,
+        what was said with the tokens, and the weights of the alignment heads (T, S).
 
         Weights are read once for all speakers; each looks over what it said and heard by itself, so nothing is padded.
         """
@@ -136,6 +141,9 @@ class WhisperDecoder(nn.Module):
         rows = torch.tensor([token for row in tokens for token in row], device=device)
         x = self.tokens(rows) + self.places[torch.tensor(places, device=device)]
         later = [_later(one.count, count, device) for one, count in zip(said, counts, strict=True)]
+        since = since or [[0] * count for count in counts]
+        first = [row[0] for row in since]
+        hidden = [_before(row, one.shape[2], device) for row, one in zip(since, memory, strict=True)]
         (asked,) = self._between(0, True, x)
         grown: list[list[Tensor]] = [[] for _ in said]
         looked: list[list[Tensor]] = [[] for _ in said]
@@ -148,11 +156,12 @@ class WhisperDecoder(nn.Module):
             x, query = self._between(number, False, x, _joined(found))
             found = []
             for row, part in enumerate(query.split(counts)):
-                y, weights = block.over_memory(part, memory[row][2 * number], memory[row][2 * number + 1])
+                keys, values = memory[row][2 * number : 2 * number + 2, :, first[row] :]
+                y, weights = block.over_memory(part, keys, values, hidden[row])
                 found.append(y)
                 looked[row] += [weights[head] for head in self._looked[number]]
             x, asked = self._between(number + 1, True, x, _joined(found))
-        means = [torch.stack(weights).mean(0) for weights in looked]
+        means = [F.pad(torch.stack(one).mean(0), (n, 0)) for n, one in zip(first, looked, strict=True)]
         return list(x.split(counts)), [Said(tuple(parts)) for parts in grown], means
 
     def _between(self, number: int, asks: bool, *x: Tensor) -> tuple[Tensor, ...]:
@@ -240,3 +249,10 @@ def _later(before: int, count: int, device: torch.device) -> Tensor | None:
 
 def _joined(rows: list[Tensor]) -> Tensor:
     return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _before(since: Sequence[int], size: int, device: torch.device) -> Tensor | None:
+    """(T, S) of the frames from the first of `since` (T) on to `size`: True before each; None where all are alike."""
+    if len(set(since)) == 1:
+        return None
+    return torch.arange(since[0], size, device=device) < torch.tensor(since, device=device)[:, None]

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 
 from streamst.errors import InputError
 from streamst.models.glossary import Glossary
+from streamst.models.listen.evidence import EvidenceConfig, SpeechEvidence
 from streamst.models.seam import NO_GLOSSARY, Hear, HeardWord, Listening
-from streamst.models.segment import SegmentConfig
+from streamst.models.segment import SegmentConfig, closes
 from streamst.models.whisper.decoder import DecoderConfig, WhisperDecoder
 from streamst.models.whisper.encoder import (
     FRAME_MS,
@@ -67,6 +68,7 @@ class WhisperConfig:
     bonus: float = 2.0  # of a glossary's terms, a token [nats]
     tail: int = 25  # frames of silence that flush a stream
     fill: int = 130  # frames of silence after the memory
+    breath: int = 20  # silent frames after which agreed words, and a sentence that has its mark, wait for nothing more
     pause: int = 40  # silent frames after a word that end an utterance
     patience: int = 120  # frames without a word, silent or not, that end one
     quieter: float = 0.06  # than the loudest frame of the utterance, by this factor, is silence
@@ -77,6 +79,9 @@ class WhisperConfig:
     after: int = 40  # frames after the last sound in which a word may still be read
     most_per_s: float = 14.0  # tokens of fast speech
     loudness: float = 1e-4  # RMS below which nothing is decoded
+    evidence: EvidenceConfig = field(default_factory=lambda: EvidenceConfig(0.8, 50))  # below which nobody speaks
+    voice: float = 2.5  # evidence [nats] from which somebody surely does
+    speech_sha256: str = ""  # of the file that tells noise from speech; "" where there is none
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Ear:
     encoder: EncoderState  # one row, keys and values in 16 bits
     states: Tensor  # (T, D) of the utterance, in 16 bits
     memory: Memory = field(metadata={"packed": False})  # of them, or of none as yet
+    loud: Tensor  # (T,) whether they sound
     terms: Terms | None = field(default=None, metadata={"packed": False})
     certain: tuple[Token, ...] = ()
     draft: tuple[Token, ...] = ()
@@ -104,9 +110,10 @@ class WhisperRecogniser(nn.Module):
     silence: Tensor
     allowed: Tensor
 
-    def __init__(self, config: WhisperConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: WhisperConfig, vocabulary: Vocabulary, evidence: SpeechEvidence | None = None) -> None:
+        """evidence: what tells noise from speech by the encoder's states, where it is known."""
         super().__init__()
-        self.config, self.vocabulary = config, vocabulary
+        self.config, self.vocabulary, self.evidence = config, vocabulary, evidence
         self.encoder, self.decoder = WhisperEncoder(config.encoder), WhisperDecoder(config.decoder)
         self.register_buffer("silence", torch.zeros(PLACES, config.encoder.dim))
         self.language, self.sample_rate_hz, self.frame_ms = config.language, 16_000, FRAME_MS
@@ -135,7 +142,8 @@ class WhisperRecogniser(nn.Module):
         memory = Memory.nothing(2 * c.layers, c.heads, c.dim // c.heads, device)
         nothing = torch.zeros(0, self.config.encoder.dim, device=device, dtype=torch.half)
         terms = self._terms(glossary, self.vocabulary) if glossary else None
-        return Ear(narrow(self.encoder.init_state(1, device)), nothing, memory, terms)
+        silent = torch.zeros(0, dtype=torch.bool, device=device)
+        return Ear(narrow(self.encoder.init_state(1, device)), nothing, memory, silent, terms)
 
     def chunk_samples(self, chunk_ms: int) -> int:
         """The samples of a chunk; InputError names the allowed chunks."""
@@ -161,6 +169,14 @@ class WhisperRecogniser(nn.Module):
                 heard[row] = state
         heard = self._decode(heard, work)
         return [self._turn(state, one.final) for state, one in zip(heard, work, strict=True)]
+
+    @torch.inference_mode()
+    def encoded(self, pcm: Tensor, chunk: int) -> Ear:
+        """Of up to 30 s (samples,) in chunks of as many samples, nothing being written."""
+        state = self.init_state()
+        for piece in pcm.split(chunk):
+            (state,) = self._encode([piece], [state])
+        return state
 
     def _samples(self, work: Hear) -> Tensor:
         """The chunk; the last one with a tail of silence."""
@@ -191,10 +207,12 @@ class WhisperRecogniser(nn.Module):
             seen = torch.cat([state.states[:kept], y[row, -new:]])
             rms = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt()
             loudest = max(state.loudest, float(rms.max()))
-            loud = (rms > max(self.config.loudness, self.config.quieter * loudest)).nonzero()
+            sounds = rms > max(self.config.loudness, self.config.quieter * loudest)
+            loud = sounds.nonzero()
             last = int(loud[-1]) + state.frames if len(loud) else state.sound
             pcm = torch.cat([state.pcm, chunk])[-3 * self.sample_rate_hz :]
-            state = replace(state, encoder=own, states=seen, memory=grown, frames=frames)
+            sounding = torch.cat([state.loud, sounds])
+            state = replace(state, encoder=own, states=seen, memory=grown, loud=sounding, frames=frames)
             after.append(replace(state, sound=last, pcm=pcm, loudest=loudest))
         return after
 
@@ -218,14 +236,19 @@ class WhisperRecogniser(nn.Module):
     def _settle(self, state: Ear, tokens: Sequence[Token], final: bool) -> Ear:
         """Make certain what is certain of what was found."""
         limit = len(state.states) - self.config.margin
+        silent = self._silent(state) >= self.config.breath
         count = len(tokens) if final else 0
-        for at, token in enumerate(tokens[:-1]):
+        for at, token in enumerate(tokens):
             agreed = token.passes > 1 or token.log_prob > self.config.sure
             if final or token.frame >= limit or not agreed:
                 break
-            if self.vocabulary.starts_word[tokens[at + 1].number]:
+            if silent if at + 1 == len(tokens) else self.vocabulary.starts_word[tokens[at + 1].number]:
                 count = at + 1
         return replace(state, certain=(*state.certain, *tokens[:count]), draft=tuple(tokens[count:]))
+
+    def _silent(self, state: Ear) -> int:
+        """Frames since the last sound."""
+        return state.frames - 1 - state.sound
 
     def _turn(self, state: Ear, final: bool) -> Ear:
         """Begin another utterance where this one has ended, or is full."""
@@ -263,9 +286,16 @@ class WhisperRecogniser(nn.Module):
         words = (*state.before, *self._spelled(state, (*state.certain, *state.draft)))
         last = words[-1].last_frame if words else -1
         gone = sum(word.first_frame < state.start for word in words)
-        return Listening(
-            words[gone:], max(0, len(certain) - gone), state.frames, FRAME_MS, (state.frames - 1 - last) * FRAME_MS
-        )
+        words, known = words[gone:], max(0, len(certain) - gone)
+        silence_ms = (state.frames - 1 - last) * FRAME_MS
+        return Listening(words, known, state.frames, FRAME_MS, silence_ms, self._sentence(state, words, known))
+
+    def _sentence(self, state: Ear, words: Sequence[HeardWord], certain: int) -> int:
+        """How many words the first sentence has that has ended: its mark is certain, and another word or a breath
+        follows."""
+        fewest, breathed = self.segments.fewest_words, self._silent(state) >= self.config.breath
+        until = certain if breathed else min(certain, len(words) - 1)
+        return next((n for n in range(fewest, until + 1) if closes(words[n - 1].text)), 0)
 
     def forget(self, state: Ear, words: int, frame: int, labels: int | None = None) -> Ear:
         """The first `words`, which begin before `frame`, are not asked for again."""

@@ -5,6 +5,9 @@ The decoder's matrices, its embedding among them, have a scale a row and whole n
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,12 +15,14 @@ from torch import Tensor, nn
 
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
+from streamst.models.listen.evidence import SpeechEvidence
 from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary
 from streamst.nn.eight_bits import possible
 
 KIND = "whisper"
 PIECES = "pieces.txt"
+SPEECH = "speech.npz"
 
 
 class _Packed(nn.Module):
@@ -41,6 +46,19 @@ def save(ear: WhisperRecogniser, directory: Path) -> None:
     (directory / PIECES).write_text(pieces, "ascii")
 
 
+def save_evidence(ear: WhisperRecogniser, base: Path, directory: Path) -> None:
+    """Write the ear of the directory `base` with the evidence and configuration of `ear`, and with its own weights."""
+    assert ear.evidence is not None
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in (checkpoint.WEIGHTS, PIECES):
+        shutil.copyfile(base / name, directory / name)
+    ear.evidence.save(directory / SPEECH)
+    ear.config = replace(ear.config, speech_sha256=checkpoint.file_sha256(directory / SPEECH))
+    described = {"kind": KIND, "sha256": checkpoint.file_sha256(directory / checkpoint.WEIGHTS)}
+    text = json.dumps(described | {"config": to_dict(ear.config)}, indent=1, ensure_ascii=False)
+    (directory / checkpoint.CONFIG).write_text(f"{text}\n", encoding="utf-8")
+
+
 def load(directory: Path, device: torch.device | str = "cpu", quick: bool = True) -> WhisperRecogniser:
     """The ear in `directory`, on a CPU in 8 bits where `quick`; CheckpointError names what lacks or does not fit."""
     config = from_dict(WhisperConfig, checkpoint.read_config(directory, KIND))
@@ -52,6 +70,9 @@ def load(directory: Path, device: torch.device | str = "cpu", quick: bool = True
     for name in (name.removesuffix(":whole") for name in found if name.endswith(":whole")):
         whole[name] = found[f"{name}:whole"].float() * found[f"{name}:scale"]
     ear.load_state_dict(whole)
+    if config.speech_sha256:
+        checkpoint.check_sha256(directory / SPEECH, config.speech_sha256)
+        ear.evidence = SpeechEvidence.load(directory / SPEECH, config.encoder.dim, config.evidence)
     ear = ear.to(device).eval()
     if quick and ear.silence.device.type == "cpu" and possible():
         ear.quicken()

@@ -6,20 +6,20 @@ which is kept as far as it would be written again: a chunk costs one step of the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from streamst.models.whisper.encoder import FRAME_MS
+from streamst.models.whisper.guards import Voice, circles, is_said
 from streamst.models.whisper.terms import spans
 
 if TYPE_CHECKING:
-    from streamst.models.whisper.recogniser import Ear, WhisperConfig, WhisperRecogniser
+    from streamst.models.whisper.recogniser import Ear, WhisperRecogniser
 
 MOST_TOKENS = 200  # of an utterance
 
@@ -45,6 +45,7 @@ class Writing:
             for state, n in zip(states, self.heard, strict=True)
         ]
         self.tokens: list[list[Token]] = [[] for _ in states]
+        self.voices = [Voice(ear.evidence, state.states, state.loud, self.config.voice) for state in states]
 
     @torch.inference_mode()
     def run(self) -> list[tuple[Token, ...]]:
@@ -53,12 +54,14 @@ class Writing:
         after = [[t.number for t in state.draft] for state in self.states]  # read on trust
         known = [[*self.config.prompt, *(t.number for t in state.certain)] for state in self.states]
         tokens = [[*certain, *trusted] for certain, trusted in zip(known, after, strict=True)]
+        since = [self._since((*state.certain, *state.draft)) for state in self.states]
         said = [decoder.nothing_said() for _ in self.states]
         weighed = [0] * len(self.states)  # tokens of the draft that no term can replace any more
         while open_rows:
             y, grown, weights = decoder.step(
-                [tokens[r] for r in open_rows], [said[r] for r in open_rows], [self.memory[r] for r in open_rows]
-            )
+                [tokens[r] for r in open_rows], [said[r] for r in open_rows], [self.memory[r] for r in open_rows],
+                [since[r] for r in open_rows],
+            )  # fmt: skip
             counts = [len(after[row]) + 1 for row in open_rows]
             found = self._best(open_rows, [one[-count:] for one, count in zip(y, counts, strict=True)])
             going = []
@@ -67,6 +70,7 @@ class Writing:
                 if self._take(row, after[row], best, frames):
                     going.append(row)
                     tokens[row], after[row] = [self.tokens[row][-1].number], []
+                    since[row] = self._since((*self.states[row].certain, *self.tokens[row]))[-1:]
                     said[row] = grown[place].first(len(known[row]) + len(self.tokens[row]) - 1)
             open_rows = going
             if not open_rows:
@@ -75,10 +79,23 @@ class Writing:
                     if changed is not None:
                         weighed[row], self.tokens[row] = len(changed), changed
                         tokens[row], after[row] = [*known[row], *(t.number for t in changed)], []
+                        since[row] = self._since((*state.certain, *changed))
                         said[row] = decoder.nothing_said()
                         open_rows.append(row)
         rows = zip(self.states, self.tokens, strict=True)
-        return [tuple(tokens) if state.certain or is_said(tokens, self.config) else () for state, tokens in rows]
+        return [tuple(tokens) if self._said(row, state, tokens) else () for row, (state, tokens) in enumerate(rows)]
+
+    def _said(self, row: int, state: Ear, tokens: Sequence[Token]) -> bool:
+        """Whether a draft is one: after certain words, of a voice, or of likely words."""
+        if state.certain or not tokens:
+            return True
+        return self.voices[row].somebody(tokens[0].frame) or is_said(tokens, self.config)
+
+    def _since(self, tokens: Sequence[Token]) -> list[int]:
+        """The frame before which each of the prompt's and then of the utterance's `tokens` must not look: far before
+        what was read already, where the same words may stand."""
+        read = accumulate([*(0 for _ in self.config.prompt), *(t.frame for t in tokens)], max)
+        return [max(0, frame - self.config.back) for frame in read]
 
     def _best(self, rows: Sequence[int], states: Sequence[Tensor]) -> list[list[tuple[int, float]]]:
         """The likeliest token, and how likely it is, after each of the places (T, D) of each row."""
@@ -97,10 +114,10 @@ class Writing:
     ) -> bool:
         """Write the likeliest tokens as long as they are the `trusted` ones; False at the end."""
         fresh = not self.states[row].certain and not self.tokens[row]
-        if fresh and self._nobody(Token(found[0][0], frames[0], found[0][1])):
+        if fresh and self._nobody(row, Token(found[0][0], frames[0], found[0][1])):
             return False
         for place, ((token, likely), frame) in enumerate(zip(found, frames, strict=True)):
-            if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token):
+            if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token, frame):
                 return False
             kept = place < len(trusted) and token == trusted[place]
             passes = self.states[row].draft[place].passes + 1 if kept else 1
@@ -124,18 +141,23 @@ class Writing:
             if not spellings:
                 continue
             before = [*known, *(t.number for t in written[:first])]
-            read = self._read(row, before, spellings)
+            read = self._read(row, before, spellings, self._since((*self.states[row].certain, *written[:first])))
             scores = [sum(t.log_prob for t in one) + self.config.bonus * len(one) for one in read]
             best = max(range(len(read)), key=scores.__getitem__)
             if scores[best] >= sum(t.log_prob for t in span):
                 return [*written[:first], *(Token(t.number, t.frame) for t in read[best])]
         return None
 
-    def _read(self, row: int, before: Sequence[int], texts: Sequence[Sequence[int]]) -> list[list[Token]]:
-        """Each of `texts` after the tokens `before`, with how likely it is."""
+    def _read(
+        self, row: int, before: Sequence[int], texts: Sequence[Sequence[int]], since: Sequence[int]
+    ) -> list[list[Token]]:
+        """Each of `texts` after the tokens `before`, which look from the frames `since` on, with how likely it is."""
         count, decoder = len(texts), self.ear.decoder
         rows = [[*before, *text[:-1]] for text in texts]
-        y, _, weights = decoder.step(rows, [decoder.nothing_said()] * count, [self.memory[row]] * count)
+        y, _, weights = decoder.step(
+            rows, [decoder.nothing_said()] * count, [self.memory[row]] * count,
+            [[*since, *([since[-1]] * (len(text) - 1))] for text in texts],
+        )  # fmt: skip
         found = []
         for place, text in enumerate(texts):
             likely = decoder.likelihoods(y[place][len(before) - 1 :], text).tolist()
@@ -143,37 +165,22 @@ class Writing:
             found.append([Token(*one) for one in zip(text, frames, likely, strict=True)])
         return found
 
-    def _nobody(self, first: Token) -> bool:
+    def _nobody(self, row: int, first: Token) -> bool:
         """Whether an utterance that begins so is none: an unlikely word, the more so where the decoder looks at nothing
-        but the first frames."""
+        but the first frames, and no voice is heard there."""
         c = self.config
+        if self.voices[row].somebody(first.frame):
+            return False
         return first.log_prob < (c.unlikely_at_once if first.frame < c.at_once else c.unlikely)
 
     def _astray(self, row: int, token: int, frame: int) -> bool:
-        """Whether a word is read where nobody spoke any more, or anything far before what was read already."""
+        """Whether a word is read where nobody spoke any more, or where it was no voice that sounded."""
         state = self.states[row]
-        read = max((t.frame for t in (*state.certain, *self.tokens[row])), default=0)
-        spoken = state.sound - state.origin + self.config.after
-        return frame < read - self.config.back or (frame > spoken and self.ear.vocabulary.starts_word[token])
+        late = frame > state.sound - state.origin + self.config.after
+        return self.ear.vocabulary.starts_word[token] and (late or self.voices[row].nobody(frame))
 
-    def _enough(self, row: int, token: int) -> bool:
-        """Whether `token` is one more than anybody says in that time, or begins a third round of the same."""
-        numbers = [t.number for t in (*self.states[row].certain, *self.tokens[row])] + [token]
+    def _enough(self, row: int, token: int, frame: int) -> bool:
+        """Whether `token` is one more than anybody says in that time, or ends a third round of the same."""
+        said = [(t.number, t.frame) for t in (*self.states[row].certain, *self.tokens[row])] + [(token, frame)]
         most = 8 + self.heard[row] * FRAME_MS / 1000 * self.config.most_per_s
-        return len(numbers) > min(most, MOST_TOKENS) or circles(numbers)
-
-
-def circles(numbers: Sequence[int]) -> bool:
-    """Whether the end goes round: up to eight tokens, three times running."""
-    return any(
-        len(numbers) >= 3 * size and numbers[-size:] == numbers[-2 * size : -size] == numbers[-3 * size : -2 * size]
-        for size in range(1, 9)
-    )
-
-
-def is_said(tokens: Sequence[Token], config: WhisperConfig) -> bool:
-    """Whether `tokens`, nothing being certain before them, are likely enough to be words of somebody: few of them, and
-    a few said again and again, must be likelier. What is repeated counts once: it seems likely by itself."""
-    firsts = {t.number: t.log_prob for t in reversed(tokens)}
-    least = config.looped if len(tokens) >= 2 * len(firsts) else config.weak if len(tokens) < config.few else -math.inf
-    return sum(firsts.values()) >= least * len(firsts)
+        return len(said) > min(most, MOST_TOKENS) or circles(said)
