@@ -21,11 +21,10 @@ and `end`. The server says `welcome`, `configured`, `ack`, `caption`, `words`, `
 of the same sequence), `latency`, `pong`, `flow`, `goaway`, `error` (just before every close but 1000) and `closed`.
 `config {glossary}` is an object {source: target} or a list of sources and [source, target] pairs; a source without a
 target is heard, and translated like others. `configured` then tells `glossary {used, left_out, reasons}`: how many
-terms are used and cannot be, and of the first of these `{entry, source, reason}`. With `config {room: true}` there is a
-room, in which others listen (`server/audience/wire.py`): `room {id, token, url, listeners, lag_ms, lag_p95_ms}` tells
-its speaker, once a second at most, who does. A client may begin with `hello {protocol}`; `welcome` tells the `protocol`
-that is spoken. `welcome` and, when it changes, `flow` tell `credit_ms`: so much audio may be on its way, not yet
-acknowledged.
+terms are used and cannot be, and of the first of these `{entry, source, reason}`. With `config {room: true}` others may
+listen (`server/audience/wire.py`): `room {id, token, url, listeners, lag_ms, lag_p95_ms}` tells its speaker, once a
+second at most, who does. A client may begin with `hello {protocol}`; `welcome` tells the `protocol` that is spoken.
+`welcome` and, when it changes, `flow` tell `credit_ms`: so much audio may be on its way, not yet acknowledged.
 
 Resume: every answer about the session has a running number `n`, from 1 (`speech` stands for its audio message as well;
 `welcome`, `pong`, `flow`, `goaway` and `error` are about the connection and have none). A client whose connection
