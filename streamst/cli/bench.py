@@ -70,7 +70,7 @@ def run(
     speech: SpeechOption = True,
     limit: LimitOption = None,
     workers: WorkersOption = 1,
-    together: TogetherOption = 16,
+    together: TogetherOption = None,
     threads: ThreadsOption = 1,
     model: ModelOption = "en-de",
     device: DeviceOption = "cpu",
@@ -103,7 +103,7 @@ def run(
 
 
 def _play(
-    manifest: Path, limit: int | None, options: RunOptions, out_dir: Path, workers: int, together: int
+    manifest: Path, limit: int | None, options: RunOptions, out_dir: Path, workers: int, together: int | None
 ) -> None:  # fmt: skip
     """Play what `out_dir` does not have yet."""
     from streamst.evaluate.log.manifest import read_manifest

@@ -25,7 +25,8 @@ TaskOption = Annotated[str, typer.Option(help="st: translations. asr: captions i
 LimitOption = Annotated[int | None, typer.Option(help="Only the first N recordings.", min=1)]
 WorkersOption = Annotated[int, typer.Option(help="Processes that play recordings at the same time.", min=1)]
 TogetherOption = Annotated[
-    int, typer.Option(help="Recordings that each process plays at once, their networks' work in batches; 1: by one.")
+    int | None,
+    typer.Option(help="Recordings that each process plays at once, in batches; 16 with --recogniser own, else 1."),
 ]
 ThreadsOption = Annotated[int, typer.Option(help="Of the networks, in each process.", min=1)]
 SpeechOption = Annotated[bool, typer.Option("--speech/--no-speech", help="Speak the translations, too.")]

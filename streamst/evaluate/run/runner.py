@@ -45,7 +45,7 @@ def run(
     workers: int = 1,
     progress: Progress | None = None,
     make_player: MakePlayer | None = None,
-    together: int = TOGETHER,
+    together: int | None = None,
 ) -> RunResult:
     """Run what of `manifest` is not in `out` yet. InputError names unreadable audio, or what differs from `out`'s run.
 
@@ -53,6 +53,8 @@ def run(
     process, so for several workers it is a function of a module. together: recordings that a process plays at once on
     the simulated clock, where no player is given; other clocks play one after the other.
     """
+    if together is None:  # what other recognisers hear has changed in company
+        together = TOGETHER if options.recogniser == "own" else 1
     for name, value in (("workers", workers), ("together", together)):
         if value < 1:
             raise InputError(f"{name} is {value}; use 1 or more")
