@@ -16,6 +16,7 @@ from streamst.pipeline import Pipeline
 from streamst.policies.base import Hypothesis, Need
 from streamst.policies.catalog import make_policy, parse_policy
 from streamst.session import Session, SessionOptions
+from streamst.session.session import LONG_QUIET_MS
 
 RATE = 16_000
 
@@ -171,3 +172,53 @@ def test_parts_that_share_no_language_are_refused(tiny_pipeline: Pipeline) -> No
 
     with pytest.raises(InputError, match="the voice speaks 'de', the writer writes fr"):
         Models(Seconds(), French(), tiny_pipeline.voice)
+
+
+class Wavering(Seconds):
+    """Hears two words in its first two seconds, and takes them back in the third."""
+
+    sentence = 0
+
+    def listening(self, state: Clock) -> Listening:
+        found = super().listening(state)
+        words = found.words[:2] if state.samples < 3 * RATE else ()
+        return replace(found, words=words, certain=0)
+
+
+def test_what_was_committed_keeps_the_words_that_it_was_read_from_though_the_recogniser_took_them_back() -> None:
+    models = Models(Wavering(), Numbers())
+    policy = parse_policy("wait-k:k=1,boundaries=fixed,step_ms=1000")
+    session = Session(models, policy, SessionOptions(chunk_ms=500))
+    lines: dict[tuple[int, str], Caption] = {}
+    spoken: list[str] = []
+    for second in range(5):
+        for event in session.push(np.zeros(RATE, np.float32)):
+            if isinstance(event, Caption):
+                lines[event.segment, event.lang] = event
+            spoken += event.words if isinstance(event, Words) else ()
+        session = Session.restore(session.snapshot(), models)
+        if second >= 2:
+            assert spoken
+            assert lines[0, "en"].stable + lines[0, "en"].unstable == "w0 w1"
+    for event in session.finish():
+        if isinstance(event, Caption):
+            lines[event.segment, event.lang] = event
+    assert lines[0, "en"].final
+    assert (lines[0, "en"].stable, lines[0, "en"].start_ms, lines[0, "en"].end_ms) == ("w0 w1", 0.0, 2000.0)
+    assert lines[0, "de"].final
+    assert lines[0, "de"].stable == " ".join(spoken)
+    assert lines[0, "de"].end_ms == 2000.0
+
+
+def test_a_long_silence_ends_what_was_committed_before_its_words_were_taken_back() -> None:
+    policy = parse_policy("wait-k:k=1,boundaries=fixed,step_ms=1000")
+    session = Session(Models(Wavering(), Numbers()), policy, SessionOptions(chunk_ms=500))
+    ended: list[tuple[int, str]] = []
+    for _ in range(2 * round(LONG_QUIET_MS / 1000) + 2):
+        ended += [
+            (event.segment, event.lang)
+            for event in session.push(np.zeros(RATE, np.float32))
+            if isinstance(event, Caption) and event.final
+        ]
+    assert ended == [(0, "en"), (0, "de")]
+    assert not [event for event in session.finish() if isinstance(event, Caption)]

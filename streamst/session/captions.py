@@ -32,6 +32,7 @@ class Shown:
     from_ms: float = 0.0  # source words that end later belong to it
     texts: tuple[tuple[str, str], ...] = (("", ""), ("", ""))  # (stable, unstable) shown last, of each side
     revisions: tuple[int, int] = (0, 0)
+    heard: tuple[SourceWord, ...] = ()  # the source words shown last
 
     def show(
         self, side: int, lang: str, text: tuple[str, str], now: Moment, words: Sequence[SourceWord],
@@ -54,8 +55,9 @@ class Shown:
         )  # fmt: skip
         texts = (text, self.texts[TARGET]) if side == SOURCE else (self.texts[SOURCE], text)
         source, target = self.revisions
+        kept = tuple(words) if side == SOURCE else self.heard
         revisions = (source + 1, target) if side == SOURCE else (source, target + 1)
-        return replace(self, texts=texts, revisions=revisions), [event]
+        return replace(self, texts=texts, revisions=revisions, heard=kept), [event]
 
     def full(self, sentence_ended: bool) -> bool:
         """Whether a segment that goes on should go on in another caption."""

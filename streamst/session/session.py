@@ -215,7 +215,7 @@ class Session(Generic[L, V]):
         heard, policy = self._source.counts(), self.policy
         said = self._segment.said()
         if not heard.source_tokens:  # nothing is said on noise
-            self._wait(heard)
+            yield from self._wait(heard)
             return
         if not policy.wants_decode(heard, said):
             return
@@ -254,10 +254,10 @@ class Session(Generic[L, V]):
     def _close_segment(self) -> Steps[None]:
         """Say everything that is held of the segment, and begin the next."""
         heard = self._source.counts(final=True)
-        if not heard.source_tokens:
+        if not heard.source_tokens and not self._segment.caption.committed:
             return
         self._caption_source(final=True)
-        candidate = yield from self._decode(final=True)
+        candidate = (yield from self._decode(final=True)) if heard.source_tokens else Hypothesis(())
         yield from self._commit(heard, candidate, len(candidate.tokens), len(candidate.tokens))
         source = self._source
         ear = self.models.recogniser.forget(self._at.ear, len(source.words), source.until)
@@ -306,10 +306,15 @@ class Session(Generic[L, V]):
         if self._segment.forgot and (full or not self._segment.prefix):
             self._turn_caption()
 
-    def _wait(self, heard: Heard) -> None:
-        """Forget the beginning of a long silence: a policy counts, and looks at, what a segment has heard."""
+    def _wait(self, heard: Heard) -> Steps[None]:
+        """Forget the beginning of a long silence: a policy counts, and looks at, what a segment has heard.
+
+        What was committed before its words were taken back ends with it.
+        """
         quiet = frames_of(LONG_QUIET_MS, heard.frame_ms)
-        if heard.frames > 2 * quiet:
+        if heard.frames > 2 * quiet and self._segment.caption.committed:
+            yield from self._close_segment()
+        elif heard.frames > 2 * quiet:
             self._drop(0, heard.frames - quiet)
 
     def _drop(self, tokens: int, frames: int) -> None:
@@ -357,7 +362,10 @@ class Session(Generic[L, V]):
             )  # fmt: skip
 
     def _caption_source(self, final: bool) -> None:
-        words, stable = self._source.after(self._segment.caption.from_ms)
+        caption = self._segment.caption
+        words, stable = self._source.after(caption.from_ms)
+        if not words and caption.committed:  # what was committed keeps the words that it was read from
+            words, stable = caption.heard, len(caption.heard)
         stable = len(words) if final else stable
         self._caption(SOURCE, (joined(words[:stable]), joined(words[stable:])), words, final)
 
@@ -365,7 +373,7 @@ class Session(Generic[L, V]):
         """Show text of the segment; spans: the words of it."""
         lang = self.options.target if side else self.models.recogniser.language
         caption = self._segment.caption
-        words, _ = self._source.after(caption.from_ms)
+        words = self._source.after(caption.from_ms)[0] or (caption.heard if caption.committed else ())
         caption, events = caption.show(side, lang, text, self._now(), words, spans, final)
         self._events += events
         self._set(replace(self._segment, caption=caption))
