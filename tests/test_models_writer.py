@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from streamst.errors import ConfigError
-from streamst.models.write.greedy import Draft, write
+from streamst.models.write.beam import search
+from streamst.models.write.greedy import Draft, again, write
 from streamst.models.write.lexicon import FLOOR
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.text import Tokenizer
@@ -166,3 +167,52 @@ def test_with_a_lexicon_greedy_steps_are_the_teacher_forced_network_alone_and_in
 def test_a_lexicon_is_of_one_vocabulary() -> None:
     with pytest.raises(ConfigError, match="lexicon 2; allowed: 0, or more with shared = true"):
         Writer(replace(CONFIG, lexicon=2))
+
+
+@torch.no_grad()
+def test_a_beam_finds_what_is_at_least_as_probable_alone_and_in_a_batch(writer: Writer) -> None:
+    rows = [[1, 5, 9, 7, 2], [1, 4, 6], [1, 3, 3, 11, 8]]
+    wide = max(map(len, rows))
+    tokens = torch.tensor([row + [2] * (wide - len(row)) for row in rows])
+    hidden = torch.tensor([[place >= len(row) for place in range(wide)] for row in rows])
+    drafts = [Draft([4, 8], 6, beams=4), Draft([], 9, beams=3), Draft([7], 5)]
+    together = search(writer, writer.memory(tokens, hidden), hidden, drafts)
+    for row, draft, found in zip(rows, drafts, together, strict=True):
+        memory, none = memory_of(writer, row), torch.zeros(1, len(row), dtype=torch.bool)
+        (alone,) = search(writer, memory, none, [draft])
+        assert alone.tokens == found.tokens
+        assert alone.log_probs == pytest.approx(found.log_probs, abs=1e-4)
+        assert len(alone.tokens) <= draft.limit
+        assert alone.attention.shape == (len(alone.tokens), len(row))
+        logits, alignment = writer(memory, none, torch.tensor([[1, *draft.prefix, *alone.tokens]]))
+        for position, token in enumerate(alone.tokens):
+            place = len(draft.prefix) + position
+            assert float(logits[0, place].log_softmax(-1)[token]) == pytest.approx(alone.log_probs[position], abs=1e-4)
+            assert torch.allclose(alignment[0, place], alone.attention[position], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_beam_of_one_is_greedy(writer: Writer) -> None:
+    for row in ([1, 5, 9, 7, 2], [1, 4, 6], [1, 12, 13, 14, 15]):
+        memory, none = memory_of(writer, row), torch.zeros(1, len(row), dtype=torch.bool)
+        for draft in (Draft([4], 4), Draft([], 0), Draft([9, 9], 3)):
+            greedy, beam = write(writer, memory, none, [draft])[0], search(writer, memory, none, [draft])[0]
+            assert beam.tokens == greedy.tokens
+
+
+def test_three_tokens_of_two_words_that_were_said_are_not_said_again() -> None:
+    words = [token < 8 for token in range(12)]
+    assert again([5, 6, 7, 8, 5, 6], words) == [7]
+    assert again([5, 6, 7, 5, 6, 8, 5, 6], words) == [7, 8]
+    assert again([5, 8, 9, 5, 8], words) == []  # a name may be spelled twice
+    assert again([5, 5, 5], words) == [5]
+    assert again([5, 6], words) == again([], words) == []
+
+
+@torch.no_grad()
+def test_who_says_all_once_does_not_go_round(writer: Writer) -> None:
+    memory, none = memory_of(writer, [1, 5, 9, 7, 2]), torch.zeros(1, 5, dtype=torch.bool)
+    for run in (write, search):
+        (found,) = run(writer, memory, none, [Draft([], 24, once=[True] * 30, beams=2)])
+        threes = list(zip(found.tokens, found.tokens[1:], found.tokens[2:], strict=False))
+        assert len(set(threes)) == len(threes)

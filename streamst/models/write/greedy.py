@@ -28,6 +28,8 @@ class Draft:
     lexical: Callable[[Tensor], Tensor] | None = None  # what weights over the memory (1, S) add to the logits (1, V)
     ending: Callable[[Tensor], Tensor] | None = None  # what decoder states (1, 1, D) add to the logit of the end (1, 1)
     steer: Steer | None = None  # changes the log-probabilities of each step
+    once: Sequence[bool] = ()  # which tokens start a word; three that were said, two words of them, do not come again
+    beams: int = 1  # ways to go on that are kept (models/write/beam.py)
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,6 @@ class _Row:
         What would go round in circles (see `looping`) ends the sentence, and is left out but for its first round.
         """
         draft = self.draft
-        if draft.steer is not None:
-            scores = draft.steer(scores, [*draft.prefix, *self.tokens], weights)
         best = int(scores.argmax())
         self.finished = best == Tokenizer.end
         again = 0 if self.finished else looping([*draft.prefix, *self.tokens, best])
@@ -102,30 +102,11 @@ def write(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[
     Rows leave the batch as they end; what a row says does not depend on the others.
     """
     rows = [_Row(draft) for draft in drafts]
-    starts = [[Tokenizer.begin, *draft.prefix][-decoder.max_tokens :] for draft in drafts]
-    longest = max(map(len, starts))
-    inputs = torch.tensor([[Tokenizer.begin] * (longest - len(s)) + s for s in starts], device=memory.device)
-    real = None
-    if any(len(s) < longest for s in starts):
-        real = torch.tensor([len(s) for s in starts], device=memory.device)
-    prompts = torch.tensor([draft.prompt for draft in drafts], device=memory.device)
-    said, weights, state = decoder.step(inputs, decoder.begin(memory, hidden), prompts, real)
+    said, weights, state, prompts = started(decoder, memory, hidden, drafts)
     open_rows = list(range(len(rows)))
     while True:
-        logits = decoder.logits(said)
-        for place, row in enumerate(open_rows):
-            lexical, ending = drafts[row].lexical, drafts[row].ending
-            if lexical is not None:
-                logits[place] += lexical(weights[place][None])[0]
-            if ending is not None:
-                logits[place, Tokenizer.end] += ending(said[place][None, None])[0, 0]
-        scores = logits.log_softmax(-1)
-        scores[:, : Tokenizer.end] = float("-inf")
-        for place, row in enumerate(open_rows):
-            first = drafts[row].first
-            if first is not None and not rows[row].tokens:
-                scores[place, Tokenizer.end + 1 :].masked_fill_(~first[Tokenizer.end + 1 :], float("-inf"))
         writing = [rows[row] for row in open_rows]
+        scores = next_scores(decoder, said, weights, [one.draft for one in writing], [one.tokens for one in writing])
         going = [p for p, row in enumerate(writing) if row.take(scores[p], weights[p], decoder.max_tokens)]
         if not going:
             break
@@ -135,6 +116,53 @@ def write(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[
         inputs = torch.tensor([[rows[row].tokens[-1]] for row in open_rows], device=memory.device)
         said, weights, state = decoder.step(inputs, state, prompts)
     return [row.continuation(memory.new_zeros(0, memory.shape[1])) for row in rows]
+
+
+def started(
+    decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[Draft]
+) -> tuple[Tensor, Tensor, S, Tensor]:
+    """The decoder after each prefix: its states (B, D), weights over the memory (B, S), what it carries on, prompts."""
+    starts = [[Tokenizer.begin, *draft.prefix][-decoder.max_tokens :] for draft in drafts]
+    longest = max(map(len, starts))
+    inputs = torch.tensor([[Tokenizer.begin] * (longest - len(s)) + s for s in starts], device=memory.device)
+    real = None
+    if any(len(s) < longest for s in starts):
+        real = torch.tensor([len(s) for s in starts], device=memory.device)
+    prompts = torch.tensor([draft.prompt for draft in drafts], device=memory.device)
+    return *decoder.step(inputs, decoder.begin(memory, hidden), prompts, real), prompts
+
+
+def next_scores(
+    decoder: Decoder[S], said: Tensor, weights: Tensor, drafts: Sequence[Draft], after: Sequence[Sequence[int]]
+) -> Tensor:
+    """Log-probabilities (B, target_tokens) of what comes next, as each draft wishes.
+
+    said: (B, D) decoder states; weights: (B, S) over the memory; after: what was added to each draft's prefix.
+    """
+    logits = decoder.logits(said)
+    for place, draft in enumerate(drafts):
+        if draft.lexical is not None:
+            logits[place] += draft.lexical(weights[place][None])[0]
+        if draft.ending is not None:
+            logits[place, Tokenizer.end] += draft.ending(said[place][None, None])[0, 0]
+    scores = logits.log_softmax(-1)
+    scores[:, : Tokenizer.end] = float("-inf")
+    for place, (draft, tokens) in enumerate(zip(drafts, after, strict=True)):
+        if draft.first is not None and not tokens:
+            scores[place, Tokenizer.end + 1 :].masked_fill_(~draft.first[Tokenizer.end + 1 :], float("-inf"))
+        if draft.steer is not None:
+            scores[place] = draft.steer(scores[place], [*draft.prefix, *tokens], weights[place])
+        if draft.once:
+            scores[place, again([*draft.prefix, *tokens], draft.once)] = float("-inf")
+    return scores
+
+
+def again(said: Sequence[int], starts: Sequence[bool]) -> list[int]:
+    """Tokens that would say three in a row, of two or more words, a second time (Paulus et al. 2017, arXiv:1705.04304,
+    section 2.5). starts: which tokens start a word."""
+    last = tuple(said[-2:])
+    follow = (said[at + 2] for at in range(len(said) - 2) if (said[at], said[at + 1]) == last)
+    return [token for token in follow if sum(starts[one] for one in (*last, token)) > 1]
 
 
 def looping(tokens: Sequence[int]) -> int:

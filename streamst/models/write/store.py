@@ -27,6 +27,7 @@ class TextWriterConfig:
     source: str = "en"
     targets: tuple[str, ...] = ("de",)
     taed: TaedConfig | None = None  # the gate, where it has one
+    beams: int = 4  # ways to go on that are kept at each token
 
 
 def save(folder: Path, network: Writer, tokenizer: Tokenizer, taed: Taed | None = None) -> None:
@@ -53,7 +54,7 @@ def load(folder: Path, device: str = "cpu") -> WordWriter:
     network = Writer(config.writer)
     taed = None if config.taed is None else Taed(config.taed)
     checkpoint.load_weights(folder, _together(network, taed).eval().requires_grad_(False).to(device))
-    return WordWriter(network, tokenizer, tokenizer, (config.source, config.targets), taed, plain_marks)
+    return WordWriter(network, tokenizer, tokenizer, (config.source, config.targets), taed, plain_marks, config.beams)
 
 
 def _together(network: Writer, taed: Taed | None) -> nn.Module:
@@ -66,6 +67,8 @@ def _config(folder: Path) -> TextWriterConfig:
         config = from_dict(TextWriterConfig, described, "TextWriterConfig")
     except ConfigError as error:
         raise CheckpointError(f"{folder / checkpoint.CONFIG}: {error}") from error
+    if not 1 <= config.beams <= 16:
+        raise CheckpointError(f"{folder / checkpoint.CONFIG}: beams = {config.beams}; allowed: 1 to 16")
     if not config.writer.shared:
         raise CheckpointError(f"{folder / checkpoint.CONFIG}: shared = false; a text writer has one vocabulary, true")
     return config

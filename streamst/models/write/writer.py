@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from streamst.models.words import HeardWord
 from streamst.policies.base import Hypothesis, Need
 from streamst.text import Tokenizer
 
+from .beam import search
 from .greedy import Continuation, Draft, write
 from .network import Writer
 from .steering import Steering
@@ -52,20 +54,22 @@ class WordWriter:
 
     def __init__(
         self, network: Writer, source: Tokenizer, target: Tokenizer, languages: tuple[str, tuple[str, ...]],
-        taed: Taed | None = None, spelling: Callable[[str], str] = spoken_english,
+        taed: Taed | None = None, spelling: Callable[[str], str] = spoken_english, beams: int = 1,
     ) -> None:  # fmt: skip
         """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of.
 
-        spelling: of a heard word, as the network knows words.
+        spelling: of a heard word, as the network knows words. beams: ways to go on that are kept at each token; who has
+        more than one never says three tokens again that the source does not.
         """
-        self.network, self.taed = network, taed
+        self.network, self.taed, self.beams = network, taed, beams
         self.source, self.targets = languages
         for one in self.targets:
             network.prompt_number(f"st:{one}")  # who cannot translate says so here, not in the first sentence
         self.source_tokenizer, self.target_tokenizer, self._spelling = source, target, spelling
         gated: frozenset[Need] = frozenset({"taed", "write-probability"})
         self.provides: frozenset[Need] = ALWAYS if taed is None else ALWAYS | gated
-        self._word_starts = torch.tensor(target.starts_word, device=self.device)
+        self._starts = target.starts_word
+        self._word_starts = torch.tensor(self._starts, device=self.device)
         self._ids = lru_cache(maxsize=65_536)(self._spell)
         self._terms = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
@@ -123,7 +127,7 @@ class WordWriter:
             self._draft(one, row[int(length) - 1], tokens_of)
             for one, row, length, tokens_of in zip(sources, memory, lengths, tokens, strict=True)
         ]
-        written = write(self.network, memory, hidden, drafts)
+        written = (write if self.beams == 1 else search)(self.network, memory, hidden, drafts)
         rows = zip(sources, memory, ids, drafts, written, strict=True)
         return [
             self._hypothesis(one, row[None, : len(tokens_of)], tokens_of.to(self.device), draft, found)
@@ -147,6 +151,8 @@ class WordWriter:
             self.network.lexical(tokens),
             gate,
             _steering(source),
+            () if self.beams == 1 or _repeats([one.token for one in source.tokens]) else self._starts,
+            1 if gate is not None else self.beams,  # the gate's end is "read on", which no other way outbids
         )
 
     def _hypothesis(self, source: Source, memory: Tensor, ids: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
@@ -164,6 +170,11 @@ class WordWriter:
             writes = tuple((chance,) for chance in chances)
         attention = _over_frames(inner, source) if work.decoding.attention and tokens else ()
         return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
+
+
+def _repeats(tokens: Sequence[int]) -> bool:
+    """Whether two tokens in a row come again."""
+    return len(set(pairwise(tokens))) < len(tokens) - 1
 
 
 def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:
