@@ -159,10 +159,11 @@ def next_scores(
 
 def again(said: Sequence[int], starts: Sequence[bool]) -> list[int]:
     """Tokens that would say three in a row, of two or more words, a second time (Paulus et al. 2017, arXiv:1705.04304,
-    section 2.5). starts: which tokens start a word."""
+    section 2.5), or a word the third time running. starts: which tokens start a word."""
     last = tuple(said[-2:])
     follow = (said[at + 2] for at in range(len(said) - 2) if (said[at], said[at + 1]) == last)
-    return [token for token in follow if sum(starts[one] for one in (*last, token)) > 1]
+    thrice = [last[0]] if len(last) == 2 and last[0] == last[1] else []
+    return [token for token in (*thrice, *follow) if sum(starts[one] for one in (*last, token)) > 1]
 
 
 def looping(tokens: Sequence[int]) -> int:
