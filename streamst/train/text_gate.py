@@ -30,7 +30,8 @@ class TextGateTask:
     """The `Task` of recipes of kind "text-gate"."""
 
     def __init__(self, writer: Writer, taed: Taed, text: RegistersTask, config: TaedLossConfig) -> None:
-        self.writer, self.module, self.text, self.config = writer.requires_grad_(False), taed, text, config
+        self.writer, self.module = writer.requires_grad_(False), taed.requires_grad_(True)
+        self.text, self.config = text, config
 
     def batches(self, step: int) -> Iterator[TextBatch]:
         """Batches of sentence pairs from `step` on."""
@@ -66,7 +67,8 @@ class TextGateTask:
 
 
 def task(recipe: dict[str, Any], device: str) -> Task:
-    """Build the task of a recipe of kind "text-gate"; `base` names the folder of the writer that gets the gate."""
+    """Build the task of a recipe of kind "text-gate"; `base` names the folder of the writer that gets the gate, or whose
+    gate learns on."""
     base = Path(str(recipe.get("base", "")))
     if not base.is_dir():
         raise ConfigError(f"base = {str(base)!r} is not the folder of a text writer")
@@ -81,4 +83,4 @@ def task(recipe: dict[str, Any], device: str) -> Task:
     if not text.validation:
         raise ConfigError("data.validation names no file")
     torch.manual_seed(1)
-    return TextGateTask(pen.network, Taed(shape).to(device), text, loss)
+    return TextGateTask(pen.network, pen.taed or Taed(shape).to(device), text, loss)

@@ -12,7 +12,7 @@ from streamst.text import Tokenizer
 
 from .greedy import Continuation, Decoder, Draft, S, looping, next_scores, started
 
-LENGTH = 1.0  # power of the tokens by which a hypothesis' log-probability is divided
+LENGTH = 1.6  # power of the tokens by which a log-probability is divided: 1 would say too little
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class _Hypothesis:
 
 @torch.no_grad()
 def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[Draft]) -> list[Continuation]:
-    """As `write`, with the best of `Draft.beams` ways to go on at each token; of complete ones, that with the most
-    probable token on average. Ways that go round in circles are left."""
+    """As `write`, with the best of `Draft.beams` ways to go on at each token; of complete ones, that with the best
+    log-probability over its length to the power of `LENGTH`. Ways that go round in circles are left."""
     widest = max(draft.beams for draft in drafts)
     said, weights, state, prompts = started(decoder, memory, hidden, drafts)
     open_ways = [[_Hypothesis(row=row)] for row in range(len(drafts))]
