@@ -67,8 +67,8 @@ class TextGateTask:
 
 
 def task(recipe: dict[str, Any], device: str) -> Task:
-    """Build the task of a recipe of kind "text-gate"; `base` names the folder of the writer that gets the gate, or whose
-    gate learns on."""
+    """Build the task of a recipe of kind "text-gate"; `base`: the folder of a writer without a gate, or whose gate
+    learns on."""
     base = Path(str(recipe.get("base", "")))
     if not base.is_dir():
         raise ConfigError(f"base = {str(base)!r} is not the folder of a text writer")

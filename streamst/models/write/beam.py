@@ -57,8 +57,10 @@ def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence
         going = [way for those in open_ways for way in those]
         if not going:
             break
-        state = state.select([way.row for way in going])
-        prompts = prompts[torch.tensor([way.row for way in going], device=prompts.device)]
+        rows = [way.row for way in going]
+        kept = [place for place, those in enumerate(open_ways) for _ in those] == owners
+        state = decoder.select(state, rows, kept)
+        prompts = prompts[torch.tensor(rows, device=prompts.device)]
         place = 0
         for owner, those in enumerate(open_ways):
             open_ways[owner] = [replace(way, row=place + n) for n, way in enumerate(those)]

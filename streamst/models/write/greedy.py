@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol, TypeVar
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from streamst.nn.state import State
 from streamst.text import Tokenizer
+
+from .lexicon import Reading
 
 S = TypeVar("S", bound=State)
 # (log-probabilities (target_tokens,), the tokens before, weights over the memory (S,)) -> log-probabilities
@@ -25,7 +28,7 @@ class Draft:
     limit: int  # tokens to add at most
     first: Tensor | None = None  # (target_tokens,) True for what may follow the prefix directly; the end always may
     prompt: int = 0  # a place in the writer's prompts
-    lexical: Callable[[Tensor], Tensor] | None = None  # what weights over the memory (1, S) add to the logits (1, V)
+    lexical: Reading | None = None  # biases the logits by the weights over the memory
     ending: Callable[[Tensor], Tensor] | None = None  # what decoder states (1, 1, D) add to the logit of the end (1, 1)
     steer: Steer | None = None  # changes the log-probabilities of each step
     once: Sequence[bool] = ()  # which tokens start a word; three that were said, two words of them, do not come again
@@ -55,6 +58,8 @@ class Decoder(Protocol[S]):
     ) -> tuple[Tensor, Tensor, S]: ...
 
     def logits(self, said: Tensor) -> Tensor: ...
+
+    def select(self, state: S, rows: Sequence[int], same: bool = False) -> S: ...
 
 
 @dataclass
@@ -111,7 +116,7 @@ def write(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[
         if not going:
             break
         if len(going) < len(open_rows):
-            state, open_rows = state.select(going), [open_rows[place] for place in going]
+            state, open_rows = decoder.select(state, going), [open_rows[place] for place in going]
             prompts = prompts[torch.tensor(going, device=prompts.device)]
         inputs = torch.tensor([[rows[row].tokens[-1]] for row in open_rows], device=memory.device)
         said, weights, state = decoder.step(inputs, state, prompts)
@@ -140,9 +145,13 @@ def next_scores(
     said: (B, D) decoder states; weights: (B, S) over the memory; after: what was added to each draft's prefix.
     """
     logits = decoder.logits(said)
+    at = 0
+    for _, same in groupby(drafts, key=id):  # the beams of a draft stand together
+        rows = list(same)
+        if rows[0].lexical is not None:
+            rows[0].lexical.bias(logits[at : at + len(rows)], weights[at : at + len(rows)])
+        at += len(rows)
     for place, draft in enumerate(drafts):
-        if draft.lexical is not None:
-            logits[place] += draft.lexical(weights[place][None])[0]
         if draft.ending is not None:
             logits[place, Tokenizer.end] += draft.ending(said[place][None, None])[0, 0]
     scores = logits.log_softmax(-1)

@@ -7,12 +7,28 @@ the decoder's attention; its weight is learned with the network.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from streamst.text import Tokenizer
 
 FLOOR = 1e-3  # share that a token has which no source token is translated by
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The translations of a sentence's tokens. tokens: (M,); shares: (S, M); weight: of the bias, a scalar."""
+
+    tokens: Tensor
+    shares: Tensor
+    weight: Tensor
+
+    def bias(self, logits: Tensor, attention: Tensor) -> None:
+        """Add to `logits` (B, size), in place, what `Lexicon.forward` gives for `attention` (B, S), less a constant."""
+        shares = attention[:, : len(self.shares)].float() @ self.shares
+        logits.index_add_(1, self.tokens, (self.weight * (shares / FLOOR).log1p()).to(logits.dtype))
 
 
 class Lexicon(nn.Module):
@@ -39,6 +55,12 @@ class Lexicon(nn.Module):
         """source: (..., S) tokens; (..., S, size) shares of their translations."""
         found = torch.zeros(*source.shape, self.size, device=source.device)
         return found.scatter_add_(-1, self.tokens[source].long(), self.shares[source])
+
+    def read(self, source: Tensor) -> Reading:
+        """What `forward` is for one sentence, its tokens `source` (S,) read once."""
+        tokens, places = self.tokens[source].unique(return_inverse=True)
+        shares = self.shares.new_zeros(len(source), len(tokens)).scatter_add_(1, places, self.shares[source])
+        return Reading(tokens.long(), shares, self.weight)
 
     def forward(self, attention: Tensor, found: Tensor) -> Tensor:
         """attention: (..., T, S); found: (..., S, size); (..., T, size) to be added to the logits."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from streamst.nn.state import State
 from streamst.text import Tokenizer
 
 from .greedy import Continuation, Draft, write
-from .lexicon import Lexicon
+from .lexicon import Lexicon, Reading
 
 
 @dataclass(frozen=True)
@@ -250,6 +249,12 @@ class Writer(nn.Module):
             hidden,
         )
 
+    def select(self, state: DecoderState, rows: Sequence[int], same: bool = False) -> DecoderState:
+        """Some rows, in this order. same: row n is of the memory that it was of, which need not be moved."""
+        if not same:
+            return state.select(rows)
+        return DecoderState(state.memory, tuple(one.select(rows) for one in state.said), state.hidden)
+
     def step(
         self, inputs: Tensor, state: DecoderState, prompts: Tensor | None = None, real: Tensor | None = None
     ) -> tuple[Tensor, Tensor, DecoderState]:
@@ -272,9 +277,9 @@ class Writer(nn.Module):
         """Decoder states (..., D) to (..., target_tokens)."""
         return F.linear(said, self.target.weight)
 
-    def lexical(self, tokens: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """What the lexicon adds to the logits over the memory of `tokens` (S,), by weights over it: `Draft.lexical`."""
-        return None if self.lexicon is None else partial(self.lexicon, found=self.lexicon.of(tokens))
+    def lexical(self, tokens: Tensor) -> Reading | None:
+        """What the lexicon knows of the memory's `tokens` (S,): for `Draft.lexical`."""
+        return None if self.lexicon is None else self.lexicon.read(tokens)
 
     def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int, **wishes: Any) -> Continuation:
         """`write` for one speaker: continue `prefix` over `memory` (1, S, D) by at most `limit` tokens."""
