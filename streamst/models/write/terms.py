@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from streamst.models.glossary import Glossary
 from streamst.text import Tokenizer
 
 from .steering import Wish
+
+_ADDRESS = re.compile(r"\w://|\w@\w|\bwww\.\w|\w\.\w+/|^@\w")
 
 
 class Terms:
@@ -42,6 +45,17 @@ class Terms:
                     break
             at += step
         return tuple(found)
+
+
+def copied(words: Sequence[str], places: Sequence[tuple[int, int]], target: Tokenizer) -> tuple[Wish, ...]:
+    """Addresses among the source `words`, which are written as they are wherever `target` can spell them."""
+    found = []
+    for word, (first, last) in zip(words, places, strict=True):
+        bare = word.strip(".,;:!?\"'()")
+        if _ADDRESS.search(bare):
+            tokens = target.encode(bare)
+            found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens))]
+    return tuple(found)
 
 
 def _written(term: str, tokenizer: Tokenizer) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from .greedy import Continuation, Draft, write
 from .network import Writer
 from .steering import Steering
 from .taed import Taed
-from .terms import Terms
+from .terms import Terms, copied
 
 ALWAYS: frozenset[Need] = frozenset({"alignment", "attention", "log-probs"})  # without any head
 
@@ -105,11 +105,12 @@ class WordWriter:
         return tuple(self.source_tokenizer.encode(self._spelling(text)))
 
     def _source(self, work: Write) -> Source:
-        """The tokens of words as they are spoken; a word without letters has none."""
+        """The tokens of words as they are spelled; where nothing has a letter or a digit there are none."""
         tokens: list[SourceToken] = []
         places = []
+        spoken = any(letter.isalnum() for word in work.words for letter in word.text)
         for word in work.words:
-            ids = self._ids(word.text)
+            ids = self._ids(word.text) if spoken else ()
             places.append((len(tokens) + 1, len(tokens) + max(1, len(ids))))  # <begin> is first in the memory
             tokens += _spread(ids, word)
         return Source(work, tuple(tokens), tuple(places))
@@ -150,10 +151,20 @@ class WordWriter:
             self.network.prompt_number(f"st:{work.target}"),
             self.network.lexical(tokens),
             gate,
-            _steering(source),
+            self._steering(source),
             () if self.beams == 1 or _repeats([one.token for one in source.tokens]) else self._starts,
             1 if gate is not None else self.beams,  # the gate's end is "read on", which no other way outbids
         )
+
+    def _steering(self, source: Source) -> Steering | None:
+        """What the policy and the glossary wish of this decode, and what is copied."""
+        work = source.work
+        wishes = copied([word.text for word in work.words], source.words, self.target_tokenizer)
+        if work.terms is not None:
+            wishes = (*work.terms.wishes([spoken_english(word.text) for word in work.words], source.words), *wishes)
+        if not wishes and not work.decoding.bias:
+            return None
+        return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes)
 
     def _hypothesis(self, source: Source, memory: Tensor, ids: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
         """What was found, with where each token was read from. memory: (1, S, D) of the tokens `ids` (S,)."""
@@ -182,17 +193,6 @@ def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:
     first, frames = word.first_frame, word.last_frame + 1 - word.first_frame
     edges = [first + frames * i // len(ids) for i in range(len(ids) + 1)] if ids else []
     return [SourceToken(t, edges[i], max(edges[i], edges[i + 1] - 1)) for i, t in enumerate(ids)]
-
-
-def _steering(source: Source) -> Steering | None:
-    """What the policy and the glossary wish of this decode."""
-    work, wishes = source.work, ()
-    if work.terms is not None:
-        words = [(spoken_english(word.text), place) for word, place in zip(work.words, source.words, strict=True)]
-        wishes = work.terms.wishes([text for text, _ in words], [place for _, place in words])
-    if not wishes and not work.decoding.bias:
-        return None
-    return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes)
 
 
 def _over_frames(weights: Tensor, source: Source) -> tuple[tuple[float, ...], ...]:
