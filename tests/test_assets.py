@@ -193,7 +193,33 @@ def test_the_dial_tuned_for_the_model_is_one_that_it_can_do_and_turns_towards_la
     ],
 )
 def test_the_pen_writes_what_is_written_and_what_is_heard(english: str, german: str) -> None:
+    assert penned(english) == german
+
+
+def penned(english: str) -> str:
+    """What the shipped pen makes of a whole sentence."""
     pen = load_pen(ASSETS / "pen")
     words = tuple(HeardWord(word, 4 * n, 4 * n + 3) for n, word in enumerate(english.split()))
     found = pen.write_all([Write(words, 4 * len(words), (), True, "de", Decoding())])[0]
-    assert pen.detokenize("de", found.tokens) == german
+    return pen.detokenize("de", found.tokens)
+
+
+@pytest.mark.parametrize(
+    ("english", "kept"),
+    [
+        ("You find it at https://example.org/a_b?c=1.", "https://example.org/a_b?c=1"),
+        ("Please write to anna.schmidt@example.org today.", "anna.schmidt@example.org"),
+        ("I met Krzysztof in the city.", "Krzysztof"),
+    ],
+)
+def test_addresses_and_rare_names_are_copied(english: str, kept: str) -> None:
+    assert kept in penned(english)
+
+
+@pytest.mark.parametrize(
+    "english", ["...", "?! -", "word " * 2_000, "Hello, " * 60, "12 34 56", "Bonjour tout le monde."]
+)
+def test_odd_text_ends_and_goes_round_no_more_than_it_does_itself(english: str) -> None:
+    german = penned(english)
+    assert len(german.split()) <= 2 * len(english.split()) + 8
+    assert german == "" or any(letter.isalnum() for letter in english)

@@ -13,6 +13,8 @@ from streamst.policies.base import still_following
 BEGIN = 10.0  # nats that a term's first token gains, times the attention on its source words
 GO_ON = 8.0  # nats that the next token of a term that was begun gains, where a third of the attention is there
 
+VERBATIM = 30.0  # the same, of a copy
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -21,6 +23,7 @@ class Wish:
     first: int
     last: int
     tokens: tuple[int, ...]
+    verbatim: bool = False  # a copy of the source: half of it says nothing
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Steering:
                 continue
             begun = overlap(wish.tokens, said)
             read = float(attention[wish.first : wish.last + 1].sum())
-            gain = GO_ON * min(1.0, 3 * read) if begun else BEGIN * read
+            surely = VERBATIM if wish.verbatim else GO_ON * min(1.0, 3 * read)
+            gain = surely if begun else BEGIN * read
             gains[wish.tokens[begun]] = max(gain, gains.get(wish.tokens[begun], 0.0))
         if not gains:
             return scores

@@ -12,6 +12,8 @@ from streamst.text import Tokenizer
 
 from .steering import Wish
 
+RARE = 2.5  # letters a token
+_MARKS = ".,;:!?\"'()"
 _ADDRESS = re.compile(r"\w://|\w@\w|\bwww\.\w|\w\.\w+/|^@\w")
 
 
@@ -48,13 +50,20 @@ class Terms:
 
 
 def copied(words: Sequence[str], places: Sequence[tuple[int, int]], target: Tokenizer) -> tuple[Wish, ...]:
-    """Addresses among the source `words`, which are written as they are wherever `target` can spell them."""
+    """Addresses and rare names among the source `words`: written as they are wherever `target` can spell them.
+
+    A name has a capital letter inside the sentence; it is rare where it has three tokens or more, of `RARE` letters or
+    less on average.
+    """
     found = []
-    for word, (first, last) in zip(words, places, strict=True):
-        bare = word.strip(".,;:!?\"'()")
-        if _ADDRESS.search(bare):
+    for at, (word, (first, last)) in enumerate(zip(words, places, strict=True)):
+        bare = word.strip(_MARKS).removesuffix("'s")
+        pieces = last + 1 - first
+        inside = at > 0 and words[at - 1].rstrip("\"'")[-1:] not in (".", "!", "?")
+        named = inside and bare[:1].isupper() and len(bare) > 3 and pieces >= 3 and len(bare) <= RARE * pieces
+        if named or _ADDRESS.search(bare):
             tokens = target.encode(bare)
-            found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens))]
+            found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens), verbatim=True)]
     return tuple(found)
 
 
