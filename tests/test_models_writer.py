@@ -200,14 +200,25 @@ def test_a_beam_of_one_is_greedy(writer: Writer) -> None:
             assert beam.tokens == greedy.tokens
 
 
-def test_three_tokens_of_two_words_that_were_said_are_not_said_again() -> None:
+@pytest.mark.parametrize(
+    ("said", "anywhere", "directly"),
+    [
+        ([5, 6, 7, 4, 5, 6], {7}, set()),
+        ([5, 6, 7, 5, 6, 1, 5, 6], {7, 1}, set()),
+        ([5, 6, 7, 5, 6], {7}, {7}),
+        ([5, 6, 5], {6}, {6}),  # two words twice running
+        ([5, 8, 9, 5, 8], set(), set()),  # a name, spelled twice
+        ([5, 8, 6, 9, 5, 8, 6], {9}, {9}),
+        ([5, 5], {5}, {5}),  # a word the third time
+        ([9, 9], set(), set()),
+        ([5, 6], set(), set()),
+        ([], set(), set()),
+    ],
+)
+def test_what_was_said_is_not_said_again(said: list[int], anywhere: set[int], directly: set[int]) -> None:
     words = [token < 8 for token in range(12)]
-    assert again([5, 6, 7, 8, 5, 6], words) == [7]
-    assert again([5, 6, 7, 5, 6, 8, 5, 6], words) == [7, 8]
-    assert again([5, 8, 9, 5, 8], words) == []  # a name may be spelled twice
-    assert again([5, 5], words) == [5]
-    assert again([9, 9], words) == []
-    assert again([5, 6], words) == again([], words) == []
+    assert again(said, words) == anywhere
+    assert again(said, words, anywhere=False) == directly
 
 
 @torch.no_grad()

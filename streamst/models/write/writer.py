@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -140,7 +139,7 @@ class WordWriter:
 
         newest: the memory's last vector (D,); tokens: (S,) of the memory.
         """
-        work, gate = source.work, None
+        work, gate, heard = source.work, None, [one.token for one in source.tokens]
         if work.decoding.mode == "taed" and self.taed is not None and not work.final:
             gate = partial(_gate, self.taed, newest[None], work.decoding.blank_penalty)
         return Draft(
@@ -152,7 +151,8 @@ class WordWriter:
             self.network.lexical(tokens),
             gate,
             self._steering(source),
-            () if self.beams == 1 or _repeats([one.token for one in source.tokens]) else self._starts,
+            () if self.beams == 1 or _twice(heard) else self._starts,
+            not _repeats(heard),
             1 if gate is not None else self.beams,  # the gate's end is "read on", which no other way outbids
         )
 
@@ -183,9 +183,17 @@ class WordWriter:
         return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
 
 
+def _twice(tokens: Sequence[int]) -> bool:
+    """Whether two to sixteen tokens stand twice running."""
+    heard = list(tokens)
+    halves = (heard[at : at + 2 * size] for size in range(2, 17) for at in range(len(heard) - 2 * size + 1))
+    return any(both[: len(both) // 2] == both[len(both) // 2 :] for both in halves)
+
+
 def _repeats(tokens: Sequence[int]) -> bool:
-    """Whether two tokens in a row come again."""
-    return len(set(pairwise(tokens))) < len(tokens) - 1
+    """Whether three tokens in a row come again."""
+    threes = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    return len(set(threes)) < len(threes)
 
 
 def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:
