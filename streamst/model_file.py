@@ -3,7 +3,7 @@
     {"format": 1, "name": "en-de", "source": "en", "targets": ["de"], "recognisers": {"own": ".", "ear": "../ear"},
      "writers": {"own": ".", "pen": "../pen"}, "voices": {"de": "../voice-de"}, "codec": "../codec",
      "dial": "dial.json",
-     "defaults": {"recogniser": "ear", "writer": "own", "voice": "own", "latency": "medium"}}
+     "defaults": {"recogniser": "ear", "writer": "pen", "voice": "own", "latency": "medium"}}
 
 Folders count from the model's own. A part's `config.json` says of which kind it is.
 """

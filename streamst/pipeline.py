@@ -133,8 +133,8 @@ def load(
 
     recogniser, writer, voice: the model's "own", or another's (`streamst/backends`): "whisper:DIR", "piper:FILE". The
     shipped model has a second recogniser, its default: "ear" starts as Whisper, hears people far better than "own",
-    writes case and punctuation, and costs more; and a second writer, "pen", of more registers. source, target:
-    languages, for parts that have several. None leaves a choice to the model.
+    writes case and punctuation, and costs more; and a second writer, its default: "pen", of more registers. source,
+    target: languages, for parts that have several. None leaves a choice to the model.
 
     threads: of PyTorch in this process, where the device is a CPU: a second one waits for the first at every small
     step, and on busy cores both stand still. None leaves them as they are.

@@ -15,7 +15,8 @@ from streamst.errors import InputError, UnavailableError
 from streamst.evaluate.metrics import normalise as normalise_module
 from streamst.evaluate.metrics import quality
 from streamst.evaluate.metrics.normalise import NORMALISERS, normalise, normaliser_for, normalisers_of
-from streamst.evaluate.metrics.recognise import CommandRecogniser, asr_score, transcribe
+from streamst.evaluate.metrics.recognise import CommandRecogniser, transcribe
+from streamst.evaluate.metrics.speech_quality import asr_score
 from streamst.languages.german.normalise import german_number
 
 GOLDEN = json.loads((Path(__file__).parent / "data/golden/quality.json").read_text(encoding="utf-8"))

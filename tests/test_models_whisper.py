@@ -142,7 +142,7 @@ def test_the_decoder_step_by_step_and_in_a_batch_equals_one_reading() -> None:
     decoder = WhisperDecoder(WRITER).eval()
     memory = [decoder.heard(torch.randn(1, size, 32))[0] for size in (9, 6)]
     rows = [[1, 2, 3, 4], [5, 6]]
-    nothing = decoder.nothing_said()
+    said = nothing = decoder.nothing_said()
     with torch.no_grad():
         y, _, weights = decoder.step(rows, [nothing, nothing], memory)
         for row, tokens in enumerate(rows):

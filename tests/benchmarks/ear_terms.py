@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     counts = sum((words(path.read_text("utf-8")) for path in options.texts), Counter[str]())
-    talks = [(read_audio(path), text) for path, text in clips(options.manifest, "", options.count)]
+    talks = [(read_audio(path), text) for path, text in clips(options.manifest, "", options.count, 1)]
     spoken = sum((words(text) for _, text in talks), Counter[str]())
     terms = sorted(word for word in spoken if len(word) >= 5 and counts[word] <= RARE)
     pool = sorted(w for w, n in counts.items() if len(w) >= 5 and n <= RARE and w not in terms and w[-1] != "s")
