@@ -247,12 +247,18 @@ def test_a_sentence_has_ended_where_its_mark_is_certain_and_a_word_or_a_breath_f
 
 
 def test_who_says_the_same_again_and_again_is_not_taken_for_a_loop() -> None:
-    said = [(token, 3 * place) for place, token in enumerate([1, 2, 3] * 3)]
-    assert circles(said)
-    assert not circles(said[:-1])
-    assert not circles([(token, 2 * frame) for token, frame in said])
-    assert circles([(7, 50), (7, 50), (7, 51)])
-    assert not circles([(7, 50), (7, 70), (7, 85)])
+    said = [(token, 3 * place) for place, token in enumerate([1, 2, 3] * 2)]
+    assert circles(said) == 3
+    assert circles(said[:-1]) == 0
+    assert circles([(token, 2 * frame) for token, frame in said]) == 0
+    assert circles([(7, 50), (7, 50), (7, 51)]) == 2
+    assert circles([(7, 50), (7, 70), (7, 85)]) == 0
+
+
+def test_what_is_read_a_second_time_where_it_was_read_is_no_second_time() -> None:
+    words = [(5, 10), (6, 20), (7, 30), (8, 38)]
+    assert circles([*words, (5, 12), (6, 21), (7, 30), (8, 38)]) == 4  # back at the same sounds
+    assert circles([*words, (5, 52), (6, 60), (7, 71), (8, 80)]) == 0  # said twice
 
 
 @torch.inference_mode()

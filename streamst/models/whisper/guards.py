@@ -48,15 +48,17 @@ class Voice:
         return (self._sums[last] - self._sums[first]) / count if count >= LEAST_FRAMES else math.nan
 
 
-def circles(said: Sequence[tuple[int, int]]) -> bool:
-    """Whether the end of tokens with their frames goes round: up to eight of them, three times running, faster than
-    anybody speaks. Who says so three times is read on and on."""
-    for size in range(1, 9):
-        rounds = [said[-(n + 1) * size : len(said) - n * size] for n in range(3)]
-        same = len(said) >= 3 * size and len({tuple(number for number, _ in one) for one in rounds}) == 1
-        if same and said[-1][1] - said[-2 * size - 1][1] < 2 * FASTEST_FRAMES * size:
-            return True
-    return False
+def circles(said: Sequence[tuple[int, int]]) -> int:
+    """How many tokens at the end of `said`, with their frames, are read once more: up to twelve of them twice running,
+    or one three times, faster than anybody speaks. 0 where none are: who says it twice is read on."""
+    for size in range(1, 13):
+        rounds = [said[len(said) - (n + 1) * size : len(said) - n * size] for n in range(3 if size == 1 else 2)]
+        if len(said) < len(rounds) * size or len({tuple(number for number, _ in one) for one in rounds}) > 1:
+            continue
+        later = sum(one[1] - other[1] for one, other in zip(rounds[0], rounds[-1], strict=True))
+        if later < FASTEST_FRAMES * size * size * (len(rounds) - 1):
+            return size * (len(rounds) - 1)
+    return 0
 
 
 def is_said(tokens: Sequence[Token], config: WhisperConfig) -> bool:

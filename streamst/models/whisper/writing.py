@@ -117,7 +117,12 @@ class Writing:
         if fresh and self._nobody(row, Token(found[0][0], frames[0], found[0][1])):
             return False
         for place, ((token, likely), frame) in enumerate(zip(found, frames, strict=True)):
-            if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row, token, frame):
+            if token == self.ear.vocabulary.end or self._astray(row, token, frame) or self._enough(row):
+                return False
+            read = (*self.states[row].certain, *self.tokens[row], Token(token, frame))
+            again = circles([(t.number, t.frame) for t in read])
+            if again:
+                del self.tokens[row][max(0, len(self.tokens[row]) + 1 - again) :]
                 return False
             kept = place < len(trusted) and token == trusted[place]
             passes = self.states[row].draft[place].passes + 1 if kept else 1
@@ -179,8 +184,7 @@ class Writing:
         late = frame > state.sound - state.origin + self.config.after
         return self.ear.vocabulary.starts_word[token] and (late or self.voices[row].nobody(frame))
 
-    def _enough(self, row: int, token: int, frame: int) -> bool:
-        """Whether `token` is one more than anybody says in that time, or ends a third round of the same."""
-        said = [(t.number, t.frame) for t in (*self.states[row].certain, *self.tokens[row])] + [(token, frame)]
+    def _enough(self, row: int) -> bool:
+        """Whether one more token is more than anybody says in that time."""
         most = 8 + self.heard[row] * FRAME_MS / 1000 * self.config.most_per_s
-        return len(said) > min(most, MOST_TOKENS) or circles(said)
+        return len(self.states[row].certain) + len(self.tokens[row]) + 1 > min(most, MOST_TOKENS)
