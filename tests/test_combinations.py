@@ -161,4 +161,4 @@ def test_a_run_measures_the_parts_that_it_names(
     described = json.loads((tmp_path / "run" / "run.json").read_text())
     assert described["options"]["recogniser"] == WHISPER
     assert described["options"]["target"] == "de"
-    assert list(described["model"]) == (["codec"] if others else ["codec", "translator", "voice-de"])
+    assert list(described["model"]) == (["codec"] if others else ["codec", "pen", "voice-de"])

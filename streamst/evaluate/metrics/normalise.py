@@ -36,7 +36,7 @@ WHISPER = "whisper-en"
 
 
 def _whisper_english(text: str) -> str:
-    return _whisper_normaliser()(text)
+    return _whisper_normaliser()(text).strip()
 
 
 @functools.lru_cache(maxsize=1)
