@@ -104,9 +104,12 @@ def spoken() -> np.ndarray:
     return pcm[loud[0] : loud[-1]]
 
 
-def test_a_sentence_said_four_times_without_a_pause_is_heard_four_times(ear: WhisperRecogniser) -> None:
-    heard = spoken_english(heard_text(ear, np.tile(spoken(), 4), 320))
-    assert jiwer.wer(" ".join(["good morning where is the nearest train station"] * 4), heard) < 0.1
+@pytest.mark.parametrize(("times", "chunk_ms"), [(2, 480), (4, 320), (8, 640)])
+def test_a_sentence_said_again_and_again_without_a_pause_is_heard_as_often(
+    ear: WhisperRecogniser, times: int, chunk_ms: int
+) -> None:
+    heard = spoken_english(heard_text(ear, np.tile(spoken(), times), chunk_ms))
+    assert jiwer.wer(" ".join(["good morning where is the nearest train station"] * times), heard) < 0.1
 
 
 def test_speech_that_is_recorded_far_too_loud_is_written_all_the_same(ear: WhisperRecogniser) -> None:

@@ -304,6 +304,19 @@ def test_a_speakers_states_are_the_same_to_the_last_bit_in_any_company(ear: Whis
     assert [t.log_prob for t in alone.draft] == [t.log_prob for t in among.draft]
 
 
+@torch.inference_mode()
+def test_how_likely_a_token_is_does_not_depend_on_the_company() -> None:
+    torch.manual_seed(5)
+    decoder = WhisperDecoder(DecoderConfig(layers=1, tokens=2400, places=8, alignment=((0, 0),))).eval()
+    decoder.quicken()
+    states, allowed = torch.randn(7, 384), torch.zeros(2400)
+    tokens, likely = decoder.best(states, allowed)
+    for row in range(len(states)):
+        alone = decoder.best(states[row : row + 1], allowed)
+        assert torch.equal(alone[0], tokens[row : row + 1])
+        assert torch.equal(alone[1], likely[row : row + 1])
+
+
 @pytest.mark.parametrize("chunks", [3, 31])
 @torch.inference_mode()
 def test_a_session_that_was_written_down_goes_on_to_the_same_words(ear: WhisperRecogniser, chunks: int) -> None:

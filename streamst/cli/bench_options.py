@@ -26,7 +26,9 @@ LimitOption = Annotated[int | None, typer.Option(help="Only the first N recordin
 WorkersOption = Annotated[int, typer.Option(help="Processes that play recordings at the same time.", min=1)]
 TogetherOption = Annotated[
     int | None,
-    typer.Option(help="Recordings that each process plays at once, in batches; 16 with --recogniser own, else 1."),
+    typer.Option(
+        help="Recordings that each process plays at once, in batches; 16 with the model's own recognisers, else 1."
+    ),
 ]
 ThreadsOption = Annotated[int, typer.Option(help="Of the networks, in each process.", min=1)]
 SpeechOption = Annotated[bool, typer.Option("--speech/--no-speech", help="Speak the translations, too.")]

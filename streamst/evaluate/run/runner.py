@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamst
 from streamst.errors import InputError, StreamstError
@@ -25,6 +26,9 @@ from streamst.evaluate.log.runlog import FORMAT, Line, RunDirectory
 from .options import RunOptions
 from .players import MakePlayer, in_processes, players
 from .together import TOGETHER
+
+if TYPE_CHECKING:
+    from streamst.assembly import Plan
 
 Progress = Callable[[int, float], None]  # recordings finished, their audio [s]
 
@@ -51,10 +55,11 @@ def run(
 
     workers: processes; 1 runs in this one. make_player: `player` unless given; called once a
     process, so for several workers it is a function of a module. together: recordings that a process plays at once on
-    the simulated clock, where no player is given; other clocks play one after the other.
+    the simulated clock, where no player is given; other clocks play one after the other. None is 16 with the
+    model's own recognisers, which hear the same in company, and 1 with others.
     """
-    if together is None:  # what other recognisers hear has changed in company
-        together = TOGETHER if options.recogniser == "own" else 1
+    if together is None:
+        together = 1 if options.url or not isinstance(_plan(options).recogniser, Path) else TOGETHER
     for name, value in (("workers", workers), ("together", together)):
         if value < 1:
             raise InputError(f"{name} is {value}; use 1 or more")
@@ -99,10 +104,14 @@ def _weights(options: RunOptions) -> dict[str, str]:
     """SHA-256 of each network's weights; none for a server's, which it does not tell."""
     if options.url:
         return {}
+    folders = _plan(options).folders()
+    return {path.name: str(json.loads((path / "config.json").read_bytes())["sha256"]) for path in folders}
+
+
+def _plan(options: RunOptions) -> Plan:
     from streamst.assembly import plan
 
-    parts = plan(options.model, options.recogniser, options.writer, options.voice, options.source, options.target)
-    return {path.name: str(json.loads((path / "config.json").read_bytes())["sha256"]) for path in parts.folders()}
+    return plan(options.model, options.recogniser, options.writer, options.voice, options.source, options.target)
 
 
 def _versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 A session's step runs until it needs a network (`Session.hearing`); alike work of all recordings then goes through the
 network in one batch, as in a server. Each recording has a clock of its own, which runs while its session works, and is
 charged for batched work what that work costs alone, which is measured by pieces that are done alone now and then. What
-is said, and when in the audio, does not depend on the company.
+our recognisers hear, and when in the audio, does not depend on the company on a CPU; of others that is not known.
 """
 
 from __future__ import annotations

@@ -211,7 +211,8 @@ class WhisperDecoder(nn.Module):
             return found.indices, found.values
         few = likeliest(scores, LIKELY)
         rough = scores.gather(-1, few)
-        exact = torch.einsum("nkd,nd->nk", self.tokens.weight[few], states).masked_fill(rough.isneginf(), float("-inf"))
+        exact = (self.tokens.weight[few] * states[:, None]).sum(-1)  # a matrix product of one row rounds otherwise
+        exact = exact.masked_fill(rough.isneginf(), float("-inf"))
         top = exact.max(-1, keepdim=True)
         return few.gather(-1, top.indices)[:, 0], top.values[:, 0] - scores.logsumexp(-1)
 

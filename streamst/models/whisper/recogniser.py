@@ -75,7 +75,7 @@ class WhisperConfig:
     quiet: int = 200  # frames without any word after which the encoder begins anew
     longest: int = 1200  # frames of an utterance
     rehear: int = 40  # frames that a fresh encoder hears again, at most
-    back: int = 75  # frames that reading may go back; who goes further begins the sentence anew
+    back: int = 100  # frames before what was read that are looked at; who goes further begins the sentence anew
     after: int = 40  # frames after the last sound in which a word may still be read
     most_per_s: float = 14.0  # tokens of fast speech
     loudness: float = 1e-4  # RMS below which nothing is decoded
