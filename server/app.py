@@ -22,6 +22,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
 WEB = Path(streamst.__file__).parent / "web"
+LEAST_PACKED_BYTES = 500  # of the page's files, which hold nothing secret
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
 
@@ -100,7 +102,7 @@ class Service:
             *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB).routes,
             *Compatible(reception, self.entrance).routes,
             *AudioFiles(reception, self.entrance).routes,
-            Mount("/", StaticFiles(directory=WEB, html=True)),
+            Mount("/", GZipMiddleware(StaticFiles(directory=WEB, html=True), minimum_size=LEAST_PACKED_BYTES)),
         ]
         self.metrics.max_sessions.set(options.max_sessions)
 
@@ -191,6 +193,7 @@ def create_app(
     """
     service = Service(pipeline, options or ServerOptions(), loader, store)
     mimetypes.add_type("text/javascript", ".js")  # some systems call it something that browsers do not run
+    mimetypes.add_type("application/manifest+json", ".webmanifest")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

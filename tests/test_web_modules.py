@@ -53,3 +53,41 @@ def test_each_file_that_a_page_asks_for_is_there(page: str) -> None:
     missing = [name for name in sorted(files) if not (WEB / name).is_file()]
     assert len(files) > 2
     assert not missing
+
+
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def said_in(module: str) -> list[str]:
+    """The English words that a module hands to `say`: strings of its first argument, joined ones as one."""
+    found: list[str] = []
+    for call in re.finditer(r"\b(?:say|word)\(", module):
+        at, depth, first, words = call.end(), 1, True, ""
+        while depth:
+            text = STRING.match(module, at)
+            if text:
+                words, at = words + text.group() * first, text.end()
+                continue
+            depth += (module[at] in "([{") - (module[at] in ")]}")
+            first = first and not (depth == 1 and module[at] == ",")
+            words += module[at] * first
+            at += 1
+        found += STRING.findall(re.sub(r'"\s*\+\s*"', "", words))
+    return found
+
+
+def test_all_of_the_pages_own_words_are_there_in_german() -> None:
+    german = (WEB / "german.js").read_text(encoding="utf-8")
+    known = set(re.findall(r'^  "((?:[^"\\]|\\.)*)":', german, re.MULTILINE))
+    modules = {path.name: path.read_text(encoding="utf-8") for path in WEB.glob("*.js") if path.name != "german.js"}
+    said = {words for module in modules.values() for words in said_in(module)} - {"", "ending", "microphone"}
+    html = re.sub(r"<(script|style|svg).*?</\1>", "", (WEB / "index.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    shown = {words.strip() for words in re.findall(r">([^<>]+)<", html)}
+    shown |= set(re.findall(r'(?:title|aria-label|placeholder|alt)="([^"]+)"', html))
+    named = {"StreamST", "LAAL", "LongYAAL", "English", "Deutsch", "metformin = Metformin"}  # the same in both
+    shown = {words for words in shown - named if re.search(r"\w\w", words)}
+    tables = {words for name in ("troubles.js", "notices.js", "talk.js") for words in STRING.findall(modules[name])}
+    told = {words for words in tables if re.search(r"^[A-Z].* .*[.:]$", words)}
+    assert len(said) > 60
+    assert len(shown) > 60
+    assert sorted((said | shown | told) - known) == []

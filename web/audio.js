@@ -1,8 +1,9 @@
-/** The page's sound: microphone or sample clip into the capture worklet, speech out of the playback worklet. */
+/** The page's sound: a microphone, a tab, a file or the sample into the capture worklet, speech out of the playback one. */
 
 const BUNDLE_MS = 160; // of speech in a message: below it the headers cost more than the patience that they save
-const DUCKED = 0.15; // the sample's own voice while the translation is spoken
+const DUCKED = 0.2; // of the original's loudness, while the translation is spoken
 const DUCK_S = 0.08;
+const STARTS_WITHIN_MS = 10_000; // a file
 
 /** The browser's own fault list: null when it can do all that the page needs. */
 export function missing() {
@@ -20,12 +21,15 @@ export class Sound {
     this.handlers = handlers;
     this.context = null;
     this.volume = 1;
+    this.originalVolume = 0.7;
+    this.hushed = false; // the translation comes back through the microphone
     this.source = null;
+    this.element = null; // that plays a file
     this.stream = null;
     this.capture = null;
     this.playback = null;
     this.playbackHz = 0;
-    this.original = null; // how loud the sample clip itself is heard
+    this.original = null; // how loud the source itself is heard, where it is no microphone
   }
 
   /** Whether the browser's sound runs: another program, a call or the screen's lock may pause it. */
@@ -46,7 +50,7 @@ export class Sound {
         if (this.capture) this.wake();
         this.handlers.onChange();
       };
-      this.master = new GainNode(this.context, { gain: this.volume });
+      this.master = new GainNode(this.context, { gain: this.volume }); // of the translation
       this.master.connect(this.context.destination);
       const modules = ["capture.worklet.js", "playback.worklet.js"];
       this.loaded = Promise.all(
@@ -64,14 +68,42 @@ export class Sound {
 
   setVolume(volume) {
     this.volume = volume;
-    this.master?.gain.setTargetAtTime(volume, this.context.currentTime, 0.02);
+    this.master?.gain.setTargetAtTime(this.hushed ? 0 : volume, this.context.currentTime, 0.02);
   }
 
-  /** Ask for the microphone. Rejects with what getUserMedia rejects with; lets go of it if it is not `wanted` any more. */
-  async openMicrophone(wanted) {
-    const stream = await navigator.mediaDevices.getUserMedia({
-      audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-    });
+  /** How loud the source itself is heard while nothing is spoken over it. */
+  setOriginalVolume(volume) {
+    this.originalVolume = volume;
+    this.duck(false);
+  }
+
+  /** Keep the translation silent, whatever its volume, or no longer. */
+  hush(on) {
+    this.hushed = on;
+    this.setVolume(this.volume);
+  }
+
+  /** Ask for a microphone, "" being the system's own. Rejects with what getUserMedia rejects with; lets go of it if it is not `wanted` any more. */
+  async openMicrophone(wanted, deviceId = "") {
+    const usual = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+    const audio = deviceId ? { ...usual, deviceId: { exact: deviceId } } : usual;
+    this.take(await navigator.mediaDevices.getUserMedia({ audio }), wanted);
+  }
+
+  /** Ask for the sound of a tab or the system. Rejects as getDisplayMedia does, and with a NoSoundError where it has none. */
+  async openTab(wanted) {
+    const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, suppressLocalAudioPlayback: true };
+    const stream = await navigator.mediaDevices.getDisplayMedia({ video: true, audio, systemAudio: "include" });
+    if (stream.getAudioTracks().length === 0) {
+      for (const track of stream.getTracks()) track.stop();
+      throw Object.assign(new Error("no sound is shared"), { name: "NoSoundError" });
+    }
+    this.take(stream, wanted);
+    const quiet = stream.getAudioTracks()[0].getSettings?.().suppressLocalAudioPlayback;
+    if (this.source && quiet) this.hearOriginal(); // else the tab itself is heard
+  }
+
+  take(stream, wanted) {
     if (!wanted()) {
       for (const track of stream.getTracks()) track.stop();
       return;
@@ -83,6 +115,30 @@ export class Sound {
     this.source = new MediaStreamAudioSourceNode(this.context, { mediaStream: this.stream });
   }
 
+  /** Let the source be heard in the loudspeaker, softer while the translation is spoken. */
+  hearOriginal() {
+    this.original = new GainNode(this.context, { gain: this.originalVolume });
+    this.source.connect(this.original).connect(this.context.destination);
+  }
+
+  /** Take a file of the person's, in real time; `onEnded` when it is over. Rejects where the browser finds no sound in it. */
+  async openFile(file, wanted, onEnded) {
+    const element = new Audio(URL.createObjectURL(file));
+    await new Promise((resolve, reject) => {
+      element.oncanplay = resolve;
+      element.onerror = () => reject(Object.assign(new Error(element.error?.message || file.name), { name: "EncodingError" }));
+      setTimeout(() => reject(new Error(file.name)), STARTS_WITHIN_MS);
+    }).catch((error) => {
+      URL.revokeObjectURL(element.src);
+      throw error;
+    });
+    if (!wanted()) return;
+    element.onended = onEnded;
+    this.element = element;
+    this.source = new MediaElementAudioSourceNode(this.context, { mediaElement: element });
+    this.hearOriginal();
+  }
+
   /** Take a clip instead, in real time, heard in the loudspeaker too; `onEnded` when it is over. */
   async openClip(url, wanted, onEnded) {
     const response = await fetch(url);
@@ -91,8 +147,7 @@ export class Sound {
     if (!wanted()) return;
     this.source = new AudioBufferSourceNode(this.context, { buffer });
     this.source.onended = onEnded;
-    this.original = new GainNode(this.context, { gain: 0.7 });
-    this.source.connect(this.original).connect(this.master);
+    this.hearOriginal();
   }
 
   /** From here on bundles of pcm16 at `rateHz` come out through onCapture. */
@@ -111,12 +166,14 @@ export class Sound {
     this.capture = capture;
     this.source.connect(capture).connect(this.context.destination); // silent; a path to the end keeps it running
     if (this.source instanceof AudioBufferSourceNode) this.source.start();
+    this.element?.play();
   }
 
   /** The last samples come through onCapture, then the microphone is let go. */
   async stopCapture() {
-    const { capture, source, stream, original } = this;
-    this.source = this.stream = this.capture = this.original = null;
+    const { capture, source, stream, original, element } = this;
+    this.source = this.stream = this.capture = this.original = this.element = null;
+    element?.pause();
     if (capture && this.running) {
       await Promise.race([
         new Promise((resolve) => {
@@ -129,6 +186,7 @@ export class Sound {
     if (source instanceof AudioBufferSourceNode) source.onended = null;
     for (const node of [source, capture, original]) node?.disconnect();
     for (const track of stream?.getTracks() ?? []) track.stop();
+    if (element) URL.revokeObjectURL(element.src);
   }
 
   /** Play `samples` (Float32Array at `rateHz`) right after whatever was given before. */
@@ -151,7 +209,8 @@ export class Sound {
   }
 
   duck(speaking) {
-    this.original?.gain.setTargetAtTime(speaking ? DUCKED : 0.7, this.context.currentTime, DUCK_S);
+    const loud = this.originalVolume * (speaking ? DUCKED : 1);
+    this.original?.gain.setTargetAtTime(loud, this.context.currentTime, DUCK_S);
   }
 
   /** Be quiet now. */

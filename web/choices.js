@@ -2,6 +2,7 @@
 
 import { browser } from "./memory.js";
 import { choicesOf, nameOf, ownNameOf, speaks } from "./offer.js";
+import { say } from "./say.js";
 
 const HINTS = {
   minimal: "first words soonest, more mistakes",
@@ -20,11 +21,13 @@ export class Choices {
     this.lists = choicesOf({ source: "" });
     this.voiceOffered = true;
     this.room = false; // whether others may listen
+    this.terms = []; // of the glossary
     this.chosen = {};
     for (const name of ["sources", "targets", "latencies", "policies"]) this.chosen[name] = browser.recall(name, "");
     $("speech").checked = browser.recall("speech", "true") === "true";
     $("volume").value = browser.recall("volume", "100");
     $("volume").disabled = !$("speech").checked;
+    $("original").value = browser.recall("original", "84");
     for (const [id, name] of [["source", "sources"], ["target", "targets"], ["policy", "policies"]]) {
       $(id).addEventListener("change", ({ target }) => this.choose(name, target.value));
     }
@@ -55,6 +58,11 @@ export class Choices {
     return ($("volume").value / 100) ** 2;
   }
 
+  /** How loud what is translated is heard itself, 0 to 1. */
+  get originalVolume() {
+    return ($("original").value / 100) ** 2;
+  }
+
   /** For a `config` message. */
   settings(rateHz) {
     const policy = this.of("policies");
@@ -66,6 +74,7 @@ export class Choices {
       output: this.speech ? ["captions", "audio"] : ["captions"],
       sample_rate_hz: rateHz,
       ...(this.room && { room: true }),
+      ...(this.terms.length > 0 && { glossary: this.terms }),
     };
   }
 
@@ -78,13 +87,14 @@ export class Choices {
 
   /** The server offers this, whatever it offered before. */
   offered(offer) {
+    this.offer = offer;
     this.lists = choicesOf(offer);
     this.voiceOffered = speaks(offer);
     fill($("source"), this.lists.sources.values.map((code) => [code, ownNameOf(code)]));
     fill($("target"), this.lists.targets.values.map((code) => [code, ownNameOf(code)]));
     const usual = offer.defaults?.policy;
     const policies = this.lists.policies.values.map((name) => [name, name]);
-    fill($("policy"), [["", usual ? `the server’s: ${usual}` : "automatic"], ...policies]);
+    fill($("policy"), [["", usual ? say("the server’s: {0}", usual) : say("automatic")], ...policies]);
     this.makeDial();
     this.show();
   }
@@ -108,17 +118,17 @@ export class Choices {
     $("target").value = target;
     $("policy").value = this.of("policies");
     for (const radio of $("dial").querySelectorAll("input")) radio.checked = radio.value === latency;
-    $("dial-hint").textContent = HINTS[latency] ? `· ${HINTS[latency]}` : "";
+    $("dial-hint").textContent = HINTS[latency] ? `· ${say(HINTS[latency])}` : "";
     $("policy-box").hidden = this.lists.policies.values.length < 2;
-    $("voice-words").textContent = this.voiceOffered ? "Speak" : "Not on this server";
+    $("voice-words").textContent = say(this.voiceOffered ? "Speak" : "Not on this server");
     $("sample").hidden = source !== $("sample").dataset.lang;
     if (!source || !target) return;
     for (const [role, code] of [["source", source], ["target", target]]) this.showLanguage(role, code);
     const [from, to] = [nameOf(source), nameOf(target)];
-    document.title = `StreamST · speak ${from}, hear ${to}`;
-    $("welcome-title").replaceChildren(`Say it in ${from}.`, document.createElement("br"), element("em", `Hear it in ${to}.`));
-    $("voice-legend").textContent = `${to} voice`;
-    $("scroller").setAttribute("aria-label", `Captions in ${from} and ${to}`);
+    document.title = say("StreamST · speak {0}, hear {1}", from, to);
+    $("welcome-title").replaceChildren(say("Say it in {0}.", from), document.createElement("br"), element("em", say("Hear it in {0}.", to)));
+    $("voice-legend").textContent = say("{0} voice", to);
+    $("scroller").setAttribute("aria-label", say("Captions in {0} and {1}", from, to));
     $("announce").lang = target;
   }
 

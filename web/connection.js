@@ -38,6 +38,7 @@ export class Connection {
     this.samples = 0; // that were spoken
     this.origin = 0; // of the present session: samples that were spoken before it
     this.sentBytes = 0;
+    this.receivedBytes = 0;
     this.begun = false; // the server has let us in
     this.standing = false; // the websocket of now is welcome
     this.away = false; // and the person knows that it is not
@@ -98,6 +99,7 @@ export class Connection {
 
   receive(data) {
     if (this.ending && this.standing) this.expect(SILENCE_TIMEOUT_MS);
+    this.receivedBytes += bytesOnWire(data.byteLength ?? data.length, this.url.startsWith("wss:"));
     if (typeof data !== "string") {
       this.receiveAudio(decodeBinary(data));
       return;

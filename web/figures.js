@@ -1,5 +1,7 @@
 /** The latency message in words: what the meter shows. Pure. */
 
+import { say } from "./say.js";
+
 const PARTS = {
   network: "on the network",
   buffer: "waiting for its turn",
@@ -25,6 +27,6 @@ export function figuresOf({ laal_ms, long_yaal_ms, split }) {
   return {
     texts,
     parts: known.map((name) => ({ name, share: total > 0 ? split[name] / total : 0 })),
-    explanation: known.map((name) => `${seconds(split[name])} ${PARTS[name]}`).join(", "),
+    explanation: known.map((name) => `${seconds(split[name])} ${say(PARTS[name])}`).join(", "),
   };
 }

@@ -4,18 +4,20 @@ import { Captions } from "./captions.js";
 import { Dub } from "./dub.js";
 import { browser } from "./memory.js";
 import { ownNameOf } from "./offer.js";
+import { resizeLetters } from "./letters.js";
 import { Room, roomFile, roomOf } from "./room.js";
+import { speakUi } from "./say.js";
 import { initTheme } from "./theme.js";
 import { CaptionsView } from "./view.js";
 import { wordsFor } from "./words.js";
 
-const SIZES = [0.7, 0.85, 1, 1.2, 1.45, 1.8, 2.3];
 const SHOWN = ["target", "both", "source"];
 const FULL = [1013, 4429];
 
 const $ = (id) => document.getElementById(id);
 
 const words = wordsFor(navigator.languages ?? [navigator.language]);
+speakUi(words.code);
 const pair = { source: "en", target: "de" };
 const captions = new Captions();
 const dub = new Dub();
@@ -32,7 +34,6 @@ function label() {
     $(id).textContent = text;
   }
   for (const id of ["smaller", "larger"]) $(id).lastElementChild.textContent = words[id];
-  $("stage").setAttribute("aria-label", words.captions);
   $("scroller").setAttribute("aria-label", words.captions);
   $("letters").setAttribute("aria-label", words.letters);
   $("controls").setAttribute("aria-label", words.controls);
@@ -74,10 +75,7 @@ async function keepAwake() {
 }
 
 function resize(step) {
-  const known = SIZES.indexOf(Number(browser.recall("letters", "1")));
-  const size = SIZES[Math.max(0, Math.min(SIZES.length - 1, (known < 0 ? 2 : known) + step))];
-  browser.remember("letters", size);
-  document.body.style.setProperty("--size", size);
+  resizeLetters(document.body, step);
   view.follow();
 }
 

@@ -1,7 +1,11 @@
-/** The figures below the captions, and the word that is heard. */
+/** The figures below the captions, the level of the input, and the word that is heard. */
 
 import { findLetter } from "./captions.js";
 import { figuresOf, seconds } from "./figures.js";
+import { barHeight } from "./waves.js";
+
+const LOUD = 0.98; // a level from which on samples are cut off
+const SAID_EVERY_MS = 250;
 
 const $ = (id) => document.getElementById(id);
 
@@ -31,9 +35,10 @@ export function showQueue({ bufferedMs, playedMs, energy, underruns }) {
   queue.dataset.underruns = underruns;
 }
 
-/** What went out, of `spokenMs` of speech. */
-export function showUpload(bytes, spokenMs) {
-  $("upload").textContent = spokenMs > 0 ? `${Math.round((bytes * 8) / spokenMs)} kbit/s` : "–";
+/** What went out and came in, of `spokenMs` of speech. */
+export function showWire(sentBytes, receivedBytes, spokenMs) {
+  const [up, down] = [sentBytes, receivedBytes].map((bytes) => Math.round((bytes * 8) / spokenMs));
+  $("upload").textContent = spokenMs > 0 ? `${up} · ${down} kbit/s` : "–";
   $("upload").dataset.sentMs = Math.round(spokenMs);
 }
 
@@ -42,4 +47,29 @@ export function markSpoken({ bufferedMs, goneMs }, { captions, spoken, view, tar
   const letter = bufferedMs > 0 ? spoken.letterAt(goneMs) : null;
   const heard = letter === null ? null : findLetter(captions.rows, captions.run, target, letter);
   view.mark(heard?.row, target, heard?.range);
+}
+
+/** How loud the input is, for eyes and for who cannot see: an element with the role of a meter. */
+export class LevelMeter {
+  constructor(element) {
+    this.element = element;
+    this.saidMs = 0;
+    this.peak = 0;
+  }
+
+  show(level, nowMs = performance.now()) {
+    const { element } = this;
+    element.style.setProperty("--level", barHeight(level).toFixed(2));
+    this.peak = Math.max(this.peak, level);
+    if (nowMs - this.saidMs < SAID_EVERY_MS) return;
+    element.classList.toggle("loud", this.peak >= LOUD);
+    element.setAttribute("aria-valuenow", Math.round(100 * barHeight(this.peak)));
+    this.saidMs = nowMs;
+    this.peak = 0;
+  }
+
+  rest() {
+    this.show(0, Infinity);
+    this.saidMs = 0;
+  }
 }

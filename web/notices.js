@@ -1,6 +1,8 @@
 /** The boxes above the captions: what went wrong, with a way out of it, and the hint about headphones. */
 
-const ACTIONS = { retry: "Try again", reconnect: "Reconnect", wake: "Listen again", key: "Use this key" };
+import { say } from "./say.js";
+
+const ACTIONS = { retry: "Try again", reconnect: "Reconnect", wake: "Listen again", key: "Use this key", unhush: "Speak again" };
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,7 +12,7 @@ export function showTrouble({ title, text, action }) {
   $("trouble-text").textContent = text;
   $("trouble").dataset.action = action ?? "";
   $("trouble-action").hidden = action === null;
-  $("trouble-action").textContent = ACTIONS[action] ?? "";
+  $("trouble-action").textContent = say(ACTIONS[action] ?? "");
   $("key").hidden = action !== "key";
   $("trouble").hidden = false;
 }

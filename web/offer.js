@@ -1,9 +1,9 @@
 /** What the server offers, from GET /v1/info or a `welcome`, as the page shows it. Pure. */
 
-const PAGE_LANGUAGE = "en"; // of the page's own words
+import { uiLanguage } from "./say.js";
 
 /** A language by its name, in the page's language or in its own; its code where nobody knows the name. */
-export function nameOf(code, inLanguage = PAGE_LANGUAGE) {
+export function nameOf(code, inLanguage = uiLanguage()) {
   try {
     const name = new Intl.DisplayNames([inLanguage], { type: "language" }).of(code);
     return name[0].toLocaleUpperCase(inLanguage) + name.slice(1);

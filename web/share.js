@@ -1,6 +1,7 @@
 /** The speaker's "Share": opens a room of the talk, and shows its link, its picture, and who listens. */
 
 import { roomFile } from "./room.js";
+import { say } from "./say.js";
 
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -49,8 +50,8 @@ export class Share {
   show() {
     const { room } = this;
     $("share-there").hidden = room === null;
-    $("share-state").textContent = room ? listening(room) : "The link is here as soon as you talk.";
-    $("share-name").textContent = room ? `Share: ${listening(room)}` : "Share this talk";
+    $("share-state").textContent = room ? listening(room) : say("The link is here as soon as you talk.");
+    $("share-name").textContent = room ? say("Share: {0}", listening(room)) : say("Share this talk");
     $("share").title = $("share-name").textContent;
     $("share").classList.toggle("shared", room !== null);
     if (!room || $("share-link").value === this.link) return;
@@ -59,23 +60,24 @@ export class Share {
     $("share-page").href = this.link;
     $("share-overlay").href = this.link.replace("/listen/", "/overlay/");
     $("share-here").hidden = !LOOPBACK.includes(location.hostname);
-    $("share-copy").textContent = "Copy";
+    $("share-copy").textContent = say("Copy");
   }
 
   async copy() {
     $("share-link").select();
     try {
       await navigator.clipboard.writeText($("share-link").value);
-      $("share-copy").textContent = "Copied";
+      $("share-copy").textContent = say("Copied");
     } catch {
-      $("share-copy").textContent = "Press Ctrl+C"; // it is selected
+      $("share-copy").textContent = say("Press Ctrl+C"); // it is selected
     }
   }
 }
 
 /** Who listens, in words. Pure. */
 export function listening({ listeners, lag_p95_ms: lag }) {
-  if (listeners === 0) return "nobody listens yet";
-  const late = lag === null || lag === undefined ? "" : `, ${lag < 1000 ? `${Math.round(lag)} ms` : `${(lag / 1000).toFixed(1)} s`} behind`;
-  return `${listeners} ${listeners === 1 ? "listens" : "listen"}${late}`;
+  if (listeners === 0) return say("nobody listens yet");
+  const who = say(listeners === 1 ? "{0} listens" : "{0} listen", listeners);
+  if (lag === null || lag === undefined) return who;
+  return say("{0}, {1} behind", who, lag < 1000 ? `${Math.round(lag)} ms` : `${(lag / 1000).toFixed(1)} s`);
 }

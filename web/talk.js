@@ -1,8 +1,9 @@
 /** A talk from the press of a button to its last word: sound, connection and captions, and what happens in which order. */
 
 import { missing } from "./audio.js";
+import { say } from "./say.js";
 import { Connection } from "./connection.js";
-import { showLatency, showUpload } from "./meter.js";
+import { showLatency, showWire } from "./meter.js";
 import { Condition, hideTrouble, showTrouble } from "./notices.js";
 import { streamUrl } from "./protocol.js";
 import * as troubles from "./troubles.js";
@@ -15,18 +16,20 @@ const SLOW_UPLOAD_S = 3; // of audio that still waits here: beyond it the captio
 const FULL_UPLOAD_S = 110; // what is lost since more cannot be kept is told until there is less
 const DEAF = { asleep: "Not listening", stalled: "Not listening", muted: "Muted", silent: "Hearing nothing" };
 
+export const GATED = "Not talking"; // push to talk, and nobody pushes
 export const STATES = { idle: "Ready", connecting: "Connecting…", live: "Listening", ending: "Finishing…", failed: "Disconnected" };
 
 export class Talk {
   /**
-   * `parts`: { sound, captions, spoken, choices }. `handlers`: onState(state, words), onOffer(what the server offers),
-   * onCaption(row), onRoom(who listens), onBegin(), onEnd(). `key()`: the API key to show, or "".
+   * `parts`: { sound, captions, spoken, choices, sources, gate }. `handlers`: onState(state, words), onOffer(what the
+   * server offers), onCaption(row), onRoom(who listens), onConfigured(message), onSpeech(speech, atMs), onBegin(), onEnd().
+   * `key()`: the API key to show, or "".
    */
   constructor(parts, handlers, key) {
     Object.assign(this, parts, { handlers, key });
     this.connection = null;
     this.state = "idle";
-    this.source = "microphone"; // or "sample": what a retry starts again
+    this.source = "microphone"; // or "tab", "file", "sample": what a retry starts again
     this.afterwards = null; // a trouble to show once the talk has ended properly
     this.attempts = 0; // to start
     this.watch = new Watch();
@@ -55,16 +58,25 @@ export class Talk {
     const wanted = () => this.state === "connecting" && attempt === this.attempts; // not stopped while the browser asked
     try {
       await this.sound.open();
-      if (source === "sample") await this.sound.openClip(SAMPLE, wanted, () => this.stop());
-      else await this.sound.openMicrophone(wanted);
+      await this.openSource(source, wanted);
     } catch (error) {
       if (!wanted()) return;
       await this.sound.stopCapture();
+      if (source === "file") this.sources.forget(); // the button asks for another one
       this.set("failed", "Not started");
-      showTrouble(source === "sample" ? troubles.sampleTrouble(error) : troubles.microphoneTrouble(error));
+      showTrouble(troubles.sourceTrouble(source, error));
       return;
     }
     if (wanted()) this.connect();
+  }
+
+  async openSource(source, wanted) {
+    const { sound, sources } = this;
+    const over = () => this.stop();
+    if (source === "sample") await sound.openClip(SAMPLE, wanted, over);
+    else if (source === "tab") await sound.openTab(wanted);
+    else if (source === "file") await sound.openFile(sources.file, wanted, over);
+    else await sound.openMicrophone(wanted, sources.microphone);
   }
 
   connect() {
@@ -115,6 +127,8 @@ export class Talk {
     if (message.type === "caption") {
       const row = this.captions.apply(message);
       if (row) this.handlers.onCaption(row);
+    } else if (message.type === "configured") {
+      this.handlers.onConfigured(message);
     } else if (message.type === "room") {
       this.handlers.onRoom(message);
     } else if (message.type === "latency") {
@@ -127,11 +141,13 @@ export class Talk {
   speak({ samples, rateHz, text }) {
     if (!this.choices.speech) return;
     this.spoken.add(text, (samples.length / rateHz) * 1000);
+    this.handlers.onSpeech({ samples, rateHz }, (this.connection.samples / RATE_HZ) * 1000);
     this.sound.play(samples, rateHz);
   }
 
   /** What the microphone gives: a bundle of samples, and in between how loud it is. */
   hear(pcm) {
+    if (this.gate.shut(this.source)) pcm.fill(0); // silence, so that what was said before is finished
     this.connection?.sendAudio(pcm);
   }
 
@@ -178,7 +194,8 @@ export class Talk {
   }
 
   show(words = STATES[this.state]) {
-    this.handlers.onState(this.state, words);
+    const gated = words === STATES.live && this.gate.held(this.source);
+    this.handlers.onState(this.state, gated ? GATED : words);
   }
 
   tick() {
@@ -186,7 +203,7 @@ export class Talk {
     if (!connection) return;
     if (this.state === "ending") {
       const leftS = Math.ceil(connection.leftMs / 1000);
-      if (connection.standing) this.show(leftS > 1 ? `Finishing, ${leftS} s left` : STATES.ending);
+      if (connection.standing) this.show(leftS > 1 ? say("Finishing, {0} s left", leftS) : STATES.ending);
       return;
     }
     connection.ping(this.playbackMs);
@@ -195,7 +212,7 @@ export class Talk {
   }
 
   showUpload() {
-    if (this.connection) showUpload(this.connection.sentBytes, (this.connection.samples / RATE_HZ) * 1000);
+    if (this.connection) showWire(this.connection.sentBytes, this.connection.receivedBytes, (this.connection.samples / RATE_HZ) * 1000);
   }
 
   /** Tell what keeps the person from being heard, or heard in time; and when it no longer does. */

@@ -1,13 +1,15 @@
 /** Light, dark, or as the system has it: one button that goes round. */
 
-const THEMES = { system: "as the system", light: "light", dark: "dark" };
+import { say } from "./say.js";
+
+const THEMES = { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 
 export function initTheme(button, label, { remember, recall, changed }) {
   const names = Object.keys(THEMES);
   const show = (theme) => {
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    label.textContent = `Theme: ${THEMES[theme]}`;
+    label.textContent = say(THEMES[theme]);
     button.title = label.textContent;
     changed();
   };
@@ -18,5 +20,6 @@ export function initTheme(button, label, { remember, recall, changed }) {
     remember("theme", theme);
     show(theme);
   });
+  addEventListener("languagechanged", () => show(theme));
   for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", changed);
 }

@@ -1,4 +1,4 @@
-/** The captions as files: plain text and SRT subtitles, in one language or both. Pure text in, text out. */
+/** The captions as files: plain text, SRT and WebVTT subtitles, in one language or both. Pure text in, text out. */
 
 import { textOf } from "./captions.js";
 import { characters, cutEvenly, fits, lines } from "./lines.js";
@@ -61,6 +61,19 @@ export function toSrt(rows, langs) {
   return timed(rows.flatMap((row) => cuesOf(row, langs)))
     .map(({ from, to, lines }, n) => `${n + 1}\n${srtTime(from)} --> ${srtTime(to)}\n${lines.join("\n")}\n`)
     .join("\n");
+}
+
+/** WebVTT subtitles, likewise; nothing of a text becomes markup. */
+export function toVtt(rows, langs) {
+  const escaped = (line) => line.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  const cues = timed(rows.flatMap((row) => cuesOf(row, langs))).map(
+    ({ from, to, lines }) => `${vttTime(from)} --> ${vttTime(to)}\n${lines.map(escaped).join("\n")}\n`,
+  );
+  return ["WEBVTT\n", ...cues].join("\n");
+}
+
+function vttTime(ms) {
+  return srtTime(ms).replace(",", ".");
 }
 
 /** Plain text: a line with the time for each row, then a line for each language. */
