@@ -380,3 +380,12 @@ def test_pieces_of_text_are_gpt2s_bytes() -> None:
     assert byte_pieces(["Ġcaf", "Ã©", "!"]) == [b" caf", "é".encode(), b"!"]
     assert Vocabulary([b" caf", b"\xc3", b"\xa9"]).text([0, 1, 2]) == " café"
     assert np.array_equal(Vocabulary([b" a", b"b"]).starts_word, [True, False])
+
+
+def test_forgotten_words_do_not_come_back_wherever_they_were_read(ear: WhisperRecogniser) -> None:
+    tokens = (Token(4, 10), Token(10, 40), Token(3, 41))  # the second word is read in the tail of silence
+    state = replace(ear.init_state(), frames=30, sound=29, certain=tokens)
+    heard = ear.listening(state)
+    assert len(heard.words) == 2
+    assert ear.listening(ear.forget(state, 1, heard.words[1].first_frame)).words == heard.words[1:]
+    assert not ear.listening(ear.forget(state, 2, heard.frames)).words

@@ -298,8 +298,10 @@ class WhisperRecogniser(nn.Module):
         return next((n for n in range(fewest, until + 1) if closes(words[n - 1].text)), 0)
 
     def forget(self, state: Ear, words: int, frame: int, labels: int | None = None) -> Ear:
-        """The first `words`, which begin before `frame`, are not asked for again."""
-        del words, labels
+        """The first `words`, which begin before `frame` or at least before the others, are not asked for again."""
+        del labels
+        gone = self.listening(state).words[:words]
+        frame = max([frame, *(word.first_frame + 1 for word in gone)])
         return replace(state, before=tuple(word for word in state.before if word.first_frame >= frame), start=frame)
 
     def _spelled(self, state: Ear, tokens: Sequence[Token]) -> tuple[HeardWord, ...]:
