@@ -68,6 +68,14 @@ class Reader:
         return replace(state, forgotten=state.forgotten + words)
 
 
+class Stubborn(Reader):
+    """Forgets nothing."""
+
+    def forget(self, state: Read, words: int, frame: int, labels: Any = None) -> Read:
+        del words, frame, labels
+        return state
+
+
 COLOURS = {"red": "rote", "blue": "blaue", "green": "grüne", "old": "alte", "new": "neue"}
 THINGS = {"house": "Haus", "book": "Buch", "child": "Kind", "horse": "Pferd", "wheel": "Rad"}
 PAIRS = [
@@ -145,6 +153,14 @@ def test_a_second_writer_has_the_dial_of_its_folder(trained: Path, tiny_model: P
     (tmp_path / "model/pen/dial.json").write_text(json.dumps(dial))
     assert load(str(tmp_path / "model"), writer="pen").dial["en-de"]["low"].params == {"k": 4}
     assert not load(str(tmp_path / "model"), writer="own").dial
+
+
+def test_a_recogniser_that_forgets_nothing_holds_no_session_up(trained: Path) -> None:
+    models = Models(Stubborn(["The", "blue", "book", "is", "here."]), store.load(trained))
+    session = Session(models, WaitK(k=2), SessionOptions("de", 320, speech=False))
+    events = [*session.push(np.zeros(16_000 * 4, np.float32)), *session.finish()]
+    written = [e.stable for e in events if isinstance(e, Caption) and e.lang == "de" and e.final]
+    assert written[0] == "Das blaue Buch ist hier."
 
 
 @pytest.mark.parametrize("precision", ["float32", "frozen"])

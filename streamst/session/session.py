@@ -308,10 +308,7 @@ class Session(Generic[L, V]):
             self._turn_caption()
 
     def _wait(self, heard: Heard) -> Steps[None]:
-        """Forget the beginning of a long silence: a policy counts, and looks at, what a segment has heard.
-
-        What was committed before its words were taken back ends with it.
-        """
+        """Forget the beginning of a long silence, which policies count; what was committed before it ends with it."""
         quiet = frames_of(LONG_QUIET_MS, heard.frame_ms)
         if heard.frames > 2 * quiet and self._segment.caption.committed:
             yield from self._close_segment()
