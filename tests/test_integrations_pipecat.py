@@ -3,20 +3,21 @@
 Pipecat holds packages down that we do not: it lives in an environment of its own, which `make test` makes and uses.
 """
 
+# ruff: noqa: F811  (fixtures that are imported have the names of the tests' parameters)
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from adapted import CLIP, finals, native, server, talk  # noqa: F401
 from serving import PATIENCE_S, running
 
-from streamst.audio import Pcm, from_pcm16, read_audio, resample, to_pcm16
-from streamst.client import stream
-from streamst.events import Caption, Speech
+from streamst.audio import Pcm, from_pcm16, resample, to_pcm16
+from streamst.events import Speech
 from streamst.pipeline import Pipeline
 
 pytest.importorskip("pipecat")
@@ -43,32 +44,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 from streamst.integrations import pipecat as ours
 from streamst.integrations.pipecat import StreamstService
 
-CLIP = Path(__file__).parent / "data" / "station.flac"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-
-
-@pytest.fixture(scope="module")
-def server(tiny_pipeline: Pipeline) -> Iterator[str]:
-    with running(tiny_pipeline, max_sessions=4) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def talk() -> Pcm:
-    return np.tile(from_pcm16(to_pcm16(read_audio(CLIP))), 2)
-
-
-@pytest.fixture(scope="module")
-def native(server: str, talk: Pcm) -> list[Any]:
-    async def go() -> list[Any]:
-        pieces = [talk[at : at + 1600] for at in range(0, len(talk), 1600)]
-        return [event async for event in stream(server, pieces)]
-
-    return asyncio.run(go())
-
-
-def finals(events: list[Any], lang: str) -> list[str]:
-    return [e.stable for e in events if isinstance(e, Caption) and e.lang == lang and e.final and e.stable]
 
 
 def audio(pcm: Pcm, rate_hz: int = 16_000, samples: int = 320, channels: int = 1) -> list[Frame]:
