@@ -131,13 +131,19 @@ def counted() -> Writer:
 def test_the_lexicon_adds_the_translations_of_what_is_read(counted: Writer) -> None:
     lexicon = counted.lexicon
     assert lexicon is not None
-    found = lexicon.of(torch.tensor([5, Tokenizer.end]))
-    assert found[0].nonzero().flatten().tolist() == [15, 16]
-    assert found[1].nonzero().flatten().tolist() == [Tokenizer.end]
-    bias = lexicon(torch.tensor([[0.8, 0.2]]), found)[0]
+    sentences = torch.tensor([[5, Tokenizer.end, 7], [6, 5, 0]])
+    tokens, shares = lexicon.spread(sentences)
+    attention = torch.tensor([[[0.7, 0.2, 0.1]], [[0.6, 0.4, 0.0]]])
+    bias = lexicon(attention, shares)[:, 0]
     weight = float(lexicon.weight)
-    for token, share in ((15, 0.6), (16, 0.2), (Tokenizer.end, 0.2), (9, 0.0)):
-        assert float(bias[token]) == pytest.approx(weight * math.log(share + FLOOR), rel=1e-5)
+    right = ({Tokenizer.end: 0.2, 15: 0.525, 16: 0.175, 17: 0.075, 18: 0.025}, {15: 0.3, 16: 0.1 + 0.45, 17: 0.15})
+    for row, known in enumerate(right):
+        found = dict.fromkeys(range(30), 0.0)
+        for token, more in zip(tokens[row].tolist(), bias[row].tolist(), strict=True):
+            found[token] += more
+        for token, more in found.items():
+            whole = weight * (math.log(known.get(token, 0.0) + FLOOR) - math.log(FLOOR))
+            assert more == pytest.approx(whole, rel=1e-5, abs=1e-6)
 
 
 @torch.no_grad()
@@ -157,7 +163,7 @@ def test_with_a_lexicon_greedy_steps_are_the_teacher_forced_network_alone_and_in
         assert set(found.tokens) <= {token + more for token in row for more in (10, 11)}
         inputs = torch.tensor([[1, 14, 18, *alone.tokens]])
         logits, alignment = counted(memory, none, inputs)
-        logits = logits + counted.lexicon(alignment, counted.lexicon.of(ids))
+        logits = counted.lexicon.added(logits, alignment, ids)
         for position, token in enumerate(alone.tokens):
             scores = logits[0, 2 + position].log_softmax(-1)
             assert int(scores[2:].argmax()) + 2 == token

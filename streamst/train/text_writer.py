@@ -180,7 +180,10 @@ class RegistersTask:
         memory = self.module.memory(batch.source.to(device), hidden)
         said, attention = self.module.decoder_states(memory, hidden, batch.inputs.to(device))
         known, lexicon = targets >= 0, self.module.lexicon
-        bias = None if lexicon is None else lexicon(attention, lexicon.of(batch.source.to(device)))[known]
+        bias = None
+        if lexicon is not None:
+            tokens, shares = lexicon.spread(batch.source.to(device))
+            bias = tokens[known.nonzero()[:, 0]], lexicon(attention, shares)[known]
         entropy = projected_cross_entropy(
             said[known], self.module.target.weight, targets[known], self.config.label_smoothing, bias
         )

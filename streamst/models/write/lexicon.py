@@ -26,7 +26,7 @@ class Reading:
     weight: Tensor
 
     def bias(self, logits: Tensor, attention: Tensor) -> None:
-        """Add to `logits` (B, size), in place, what `Lexicon.forward` gives for `attention` (B, S), less a constant."""
+        """Add to `logits` (B, size), in place, what `Lexicon.forward` gives for `attention` (B, S)."""
         shares = attention[:, : len(self.shares)].float() @ self.shares
         logits.index_add_(1, self.tokens, (self.weight * (shares / FLOOR).log1p()).to(logits.dtype))
 
@@ -51,17 +51,31 @@ class Lexicon(nn.Module):
         self.shares.copy_(shares)
         self.tokens.copy_(tokens)
 
-    def of(self, source: Tensor) -> Tensor:
-        """source: (..., S) tokens; (..., S, size) shares of their translations."""
-        found = torch.zeros(*source.shape, self.size, device=source.device)
-        return found.scatter_add_(-1, self.tokens[source].long(), self.shares[source])
-
     def read(self, source: Tensor) -> Reading:
-        """What `forward` is for one sentence, its tokens `source` (S,) read once."""
+        """The translations of one sentence of tokens `source` (S,)."""
         tokens, places = self.tokens[source].unique(return_inverse=True)
         shares = self.shares.new_zeros(len(source), len(tokens)).scatter_add_(1, places, self.shares[source])
         return Reading(tokens.long(), shares, self.weight)
 
-    def forward(self, attention: Tensor, found: Tensor) -> Tensor:
-        """attention: (..., T, S); found: (..., S, size); (..., T, size) to be added to the logits."""
-        return self.weight * ((attention @ found).float() + FLOOR).log()
+    def spread(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for sentences (B, S): their translations (B, U), token 0 fills up, and shares (B, S, U)."""
+        rows = torch.arange(len(source), device=source.device)
+        kept = self.tokens[source].long() + (rows * self.size)[:, None, None]
+        found, places = kept.unique(return_inverse=True)
+        first = torch.searchsorted(found, torch.arange(len(source) + 1, device=source.device) * self.size)
+        tokens = found.new_zeros(len(source), int(first.diff().max()))
+        row = found // self.size
+        tokens[row, torch.arange(len(found), device=source.device) - first[row]] = found % self.size
+        shares = self.shares.new_zeros(*source.shape, tokens.shape[1])
+        return tokens, shares.scatter_add_(2, places - first[:-1, None, None], self.shares[source])
+
+    def forward(self, attention: Tensor, shares: Tensor) -> Tensor:
+        """attention: (B, T, S); shares: (B, S, U) of `spread`; (B, T, U) to be added to the logits of its tokens, the
+        bias less log(floor), which all tokens have."""
+        return self.weight * ((attention @ shares).float() / FLOOR).log1p()
+
+    def added(self, logits: Tensor, attention: Tensor, source: Tensor) -> Tensor:
+        """logits (B, T, size) with the translations of `source` (B, S) that `attention` (B, T, S) reads."""
+        tokens, shares = self.spread(source)
+        where = tokens[:, None].expand(-1, logits.shape[1], -1)
+        return logits.scatter_add(2, where, self(attention, shares).to(logits.dtype))

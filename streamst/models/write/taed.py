@@ -57,7 +57,7 @@ class Taed(nn.Module):
         gate = self(newest, said) * open_source[:, None]
         logits = F.linear(said, writer.target.weight)
         if writer.lexicon is not None:
-            logits = logits + writer.lexicon(attention, writer.lexicon.of(source))
+            logits = writer.lexicon.added(logits, attention, source)
         return logits + F.pad(gate[..., None], (Tokenizer.end, writer.config.target_tokens - Tokenizer.end - 1))
 
     def write_probability(self, writer: Writer, memory: Tensor, prefix: list[int], source: Tensor) -> list[float]:
