@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,11 @@ def plain_marks(text: str) -> str:
     """One kind of quotation mark, apostrophe, dash and space; an ellipsis is three dots behind their word."""
     text = text.translate(_SAME).replace("…", "...").replace(" ...", "...").replace("....", "...")
     return " ".join(text.split())
+
+
+def bare(text: str) -> str:
+    """`text` in lower case, a space in place of all but letters and digits: what words are compared by."""
+    return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text.casefold())
 
 
 class Tokenizer:

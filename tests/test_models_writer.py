@@ -8,7 +8,7 @@ import torch
 
 from streamst.errors import ConfigError
 from streamst.models.write.beam import search
-from streamst.models.write.greedy import Draft, again, write
+from streamst.models.write.greedy import Draft, write
 from streamst.models.write.lexicon import FLOOR
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.text import Tokenizer
@@ -204,33 +204,3 @@ def test_a_beam_of_one_is_greedy(writer: Writer) -> None:
         for draft in (Draft([4], 4), Draft([], 0), Draft([9, 9], 3)):
             greedy, beam = write(writer, memory, none, [draft])[0], search(writer, memory, none, [draft])[0]
             assert beam.tokens == greedy.tokens
-
-
-@pytest.mark.parametrize(
-    ("said", "anywhere", "directly"),
-    [
-        ([5, 6, 7, 4, 5, 6], {7}, set()),
-        ([5, 6, 7, 5, 6, 1, 5, 6], {7, 1}, {1}),
-        ([5, 6, 7, 5, 6], {7}, {7}),
-        ([5, 6, 5], {6}, {6}),  # two words twice running
-        ([5, 8, 9, 5, 8], set(), set()),  # a name, spelled twice
-        ([5, 8, 6, 9, 5, 8, 6], {9}, {9}),
-        ([5, 5], {5}, {5}),  # a word the third time
-        ([9, 9], set(), set()),
-        ([5, 6], set(), set()),
-        ([], set(), set()),
-    ],
-)
-def test_what_was_said_is_not_said_again(said: list[int], anywhere: set[int], directly: set[int]) -> None:
-    words = [token < 8 for token in range(12)]
-    assert again(said, words) == anywhere
-    assert again(said, words, anywhere=False) == directly
-
-
-@torch.no_grad()
-def test_who_says_all_once_does_not_go_round(writer: Writer) -> None:
-    memory, none = memory_of(writer, [1, 5, 9, 7, 2]), torch.zeros(1, 5, dtype=torch.bool)
-    for run in (write, search):
-        (found,) = run(writer, memory, none, [Draft([], 24, once=[True] * 30, beams=2)])
-        threes = list(zip(found.tokens, found.tokens[1:], found.tokens[2:], strict=False))
-        assert len(set(threes)) == len(threes)

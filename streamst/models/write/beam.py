@@ -11,6 +11,7 @@ from torch import Tensor
 from streamst.text import Tokenizer
 
 from .greedy import Continuation, Decoder, Draft, S, looping, next_scores, started
+from .repeats import NOTHING, Written
 
 LENGTH = 1.6  # power of the tokens by which a log-probability is divided: 1 would say too little
 
@@ -25,6 +26,7 @@ class _Hypothesis:
     total: float = 0.0
     row: int = 0
     finished: bool = False
+    written: Written = NOTHING  # where the draft minds repeats
 
     @property
     def score(self) -> float:
@@ -34,10 +36,12 @@ class _Hypothesis:
 @torch.no_grad()
 def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[Draft]) -> list[Continuation]:
     """As `write`, with the best of `Draft.beams` ways to go on at each token; of complete ones, that with the best
-    log-probability over its length to the power of `LENGTH`. Ways that go round in circles are left."""
+    log-probability over its length to the power of `LENGTH`. Ways that go round in circles are left, and those that say
+    again what `Draft.repeats` does not allow."""
     widest = max(draft.beams for draft in drafts)
     said, weights, state, prompts = started(decoder, memory, hidden, drafts)
-    open_ways = [[_Hypothesis(row=row)] for row in range(len(drafts))]
+    begun = [NOTHING if one.repeats is None else one.repeats.pieces.read(one.prefix) for one in drafts]
+    open_ways = [[_Hypothesis(row=row, written=written)] for row, written in enumerate(begun)]
     ended: list[list[_Hypothesis]] = [[] for _ in drafts]
     while True:
         owners = [place for place, ways in enumerate(open_ways) for _ in ways]
@@ -48,12 +52,15 @@ def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence
         for place, (owner, way) in enumerate(zip(owners, ways, strict=True)):
             draft = drafts[owner]
             for score, token in zip(best[place].tolist(), tokens[place].tolist(), strict=True):
-                longer = _longer(way, token, score, weights[place], place)
-                if score == float("-inf") or (not longer.finished and looping([*draft.prefix, *longer.tokens])):
-                    continue
-                found[owner].append(longer)
+                longer = _longer(way, token, score, weights[place], place, draft)
+                if longer is not None:
+                    found[owner].append(longer)
         for owner, longer in enumerate(found):
-            open_ways[owner] = _kept(longer, ended[owner], drafts[owner], decoder.max_tokens)
+            if longer:
+                open_ways[owner] = _kept(longer, ended[owner], drafts[owner], decoder.max_tokens)
+            else:  # no way goes on: the best of them ends before its last word
+                ended[owner] = ended[owner] or [_cut(open_ways[owner][0], drafts[owner])]
+                open_ways[owner] = []
         going = [way for those in open_ways for way in those]
         if not going:
             break
@@ -71,10 +78,38 @@ def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence
     return [_continuation(max(ways, key=lambda way: way.score), nothing) for ways in ended]
 
 
-def _longer(way: _Hypothesis, token: int, score: float, weights: Tensor, row: int) -> _Hypothesis:
+def _longer(way: _Hypothesis, token: int, score: float, weights: Tensor, row: int, draft: Draft) -> _Hypothesis | None:
+    """`way` and `token`; None where that may not be."""
+    if score == float("-inf"):
+        return None
+    written = way.written
+    if draft.repeats is not None:
+        written = draft.repeats.pieces.added(way.written, token)
+        if len(written.words) > len(way.written.words) and not draft.repeats.allow(way.written, written):
+            return None
+    total = way.total + score
     if token == Tokenizer.end:
-        return replace(way, total=way.total + score, row=row, finished=True)
-    return _Hypothesis((*way.tokens, token), (*way.log_probs, score), (*way.attention, weights), way.total + score, row)
+        return replace(way, total=total, row=row, finished=True)
+    tokens = (*way.tokens, token)
+    if looping([*draft.prefix, *tokens]):
+        return None
+    return _Hypothesis(tokens, (*way.log_probs, score), (*way.attention, weights), total, row, False, written)
+
+
+def _whole(way: _Hypothesis, draft: Draft) -> _Hypothesis:
+    """`way`, which ends since it is as long as it may be, without a last word that may not be said."""
+    if draft.repeats is None:
+        return way
+    allowed = draft.repeats.allow(way.written, draft.repeats.pieces.added(way.written, Tokenizer.end))
+    return way if allowed else _cut(way, draft)
+
+
+def _cut(way: _Hypothesis, draft: Draft) -> _Hypothesis:
+    """`way` without its last word, which would end one that is not to be said."""
+    starts = [at for at, t in enumerate(way.tokens) if draft.repeats is None or draft.repeats.pieces.starts[t]]
+    end = starts[-1] if starts else 0
+    return replace(way, tokens=way.tokens[:end], log_probs=way.log_probs[:end], attention=way.attention[:end],
+                   finished=True)  # fmt: skip
 
 
 def _kept(found: list[_Hypothesis], ended: list[_Hypothesis], draft: Draft, max_tokens: int) -> list[_Hypothesis]:
@@ -85,7 +120,7 @@ def _kept(found: list[_Hypothesis], ended: list[_Hypothesis], draft: Draft, max_
     for place, way in enumerate(found[: 2 * beams]):
         full = len(way.tokens) >= draft.limit or len(draft.prefix) + len(way.tokens) >= max_tokens - 1
         if way.finished or full:
-            ended += [way] if place < beams else []
+            ended += [way if way.finished else _whole(way, draft)] if place < beams else []
         elif len(going) < beams:
             going.append(way)
     best = max((way.score for way in ended if way.finished), default=float("-inf"))

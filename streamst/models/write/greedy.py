@@ -14,6 +14,7 @@ from streamst.nn.state import State
 from streamst.text import Tokenizer
 
 from .lexicon import Reading
+from .repeats import Repeats
 
 S = TypeVar("S", bound=State)
 # (log-probabilities (target_tokens,), the tokens before, weights over the memory (S,)) -> log-probabilities
@@ -31,8 +32,7 @@ class Draft:
     lexical: Reading | None = None  # biases the logits by the weights over the memory
     ending: Callable[[Tensor], Tensor] | None = None  # what decoder states (1, 1, D) add to the logit of the end (1, 1)
     steer: Steer | None = None  # changes the log-probabilities of each step
-    once: Sequence[bool] = ()  # which tokens start a word: what was said is not said again, see `again`
-    anywhere: bool = True  # not only twice running
+    repeats: Repeats | None = None  # what may be said again (models/write/beam.py); None: anything
     beams: int = 1  # ways to go on that are kept (models/write/beam.py)
 
 
@@ -162,26 +162,7 @@ def next_scores(
             scores[place, Tokenizer.end + 1 :].masked_fill_(~draft.first[Tokenizer.end + 1 :], float("-inf"))
         if draft.steer is not None:
             scores[place] = draft.steer(scores[place], [*draft.prefix, *tokens], weights[place])
-        if draft.once:
-            scores[place, list(again([*draft.prefix, *tokens], draft.once, draft.anywhere))] = float("-inf")
     return scores
-
-
-def again(said: Sequence[int], starts: Sequence[bool], anywhere: bool = True) -> set[int]:
-    """Tokens that would say two words or more twice running, or a word the third time; and, `anywhere`, three tokens of
-    two words a second time (Paulus et al. 2017, arXiv:1705.04304, section 2.5). starts: which tokens start a word."""
-    found = set()
-    for size in range(2, min(24, (len(said) + 1) // 2) + 1):
-        first, second = said[-2 * size + 1 : len(said) - size + 1], said[len(said) - size + 1 :]
-        if list(first[:-1]) == list(second) and starts[first[0]] and sum(starts[one] for one in first) > 1:
-            found.add(first[-1])
-    if len(said) > 1 and said[-1] == said[-2] and starts[said[-1]]:
-        found.add(said[-1])
-    if anywhere:
-        last = tuple(said[-2:])
-        follow = (said[at + 2] for at in range(len(said) - 2) if (said[at], said[at + 1]) == last)
-        found |= {token for token in follow if sum(starts[one] for one in (*last, token)) > 1}
-    return found
 
 
 def looping(tokens: Sequence[int]) -> int:

@@ -23,6 +23,7 @@ from streamst.text import Tokenizer
 from .beam import search
 from .greedy import Continuation, Draft, write
 from .network import Writer
+from .repeats import Pieces, Repeats
 from .steering import Steering
 from .taed import Taed
 from .terms import Terms, copied
@@ -58,7 +59,7 @@ class WordWriter:
         """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of.
 
         spelling: of a heard word, as the network knows words. beams: ways to go on that are kept at each token; who has
-        more than one never says three tokens again that the source does not.
+        more than one never says again what the source does not (`Repeats`).
         """
         self.network, self.taed, self.beams = network, taed, beams
         self.source, self.targets = languages
@@ -67,8 +68,8 @@ class WordWriter:
         self.source_tokenizer, self.target_tokenizer, self._spelling = source, target, spelling
         gated: frozenset[Need] = frozenset({"taed", "write-probability"})
         self.provides: frozenset[Need] = ALWAYS if taed is None else ALWAYS | gated
-        self._starts = target.starts_word
-        self._word_starts = torch.tensor(self._starts, device=self.device)
+        self._word_starts = torch.tensor(target.starts_word, device=self.device)
+        self._pieces = Pieces(target)
         self._ids = lru_cache(maxsize=65_536)(self._spell)
         self._terms = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
@@ -139,7 +140,7 @@ class WordWriter:
 
         newest: the memory's last vector (D,); tokens: (S,) of the memory.
         """
-        work, gate, heard = source.work, None, [one.token for one in source.tokens]
+        work, gate = source.work, None
         if work.decoding.mode == "taed" and self.taed is not None and not work.final:
             gate = partial(_gate, self.taed, newest[None], work.decoding.blank_penalty)
         return Draft(
@@ -151,8 +152,7 @@ class WordWriter:
             self.network.lexical(tokens),
             gate,
             self._steering(source),
-            () if self.beams == 1 or _twice(heard) else self._starts,
-            not _repeats(heard),
+            None if self.beams == 1 else Repeats(" ".join(word.text for word in work.words), self._pieces),
             1 if gate is not None else self.beams,  # the gate's end is "read on", which no other way outbids
         )
 
@@ -181,19 +181,6 @@ class WordWriter:
             writes = tuple((chance,) for chance in chances)
         attention = _over_frames(inner, source) if work.decoding.attention and tokens else ()
         return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
-
-
-def _twice(tokens: Sequence[int]) -> bool:
-    """Whether two to sixteen tokens stand twice running."""
-    heard = list(tokens)
-    halves = (heard[at : at + 2 * size] for size in range(2, 17) for at in range(len(heard) - 2 * size + 1))
-    return any(both[: len(both) // 2] == both[len(both) // 2 :] for both in halves)
-
-
-def _repeats(tokens: Sequence[int]) -> bool:
-    """Whether three tokens in a row come again."""
-    threes = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
-    return len(set(threes)) < len(threes)
 
 
 def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:
