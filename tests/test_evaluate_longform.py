@@ -208,10 +208,38 @@ def test_the_rows_that_are_computed_again_give_the_same_alignment(rows, monkeypa
     for _ in range(40):
         references = [random.choices("abcd", k=random.randint(0, 9)) for _ in range(random.randint(1, 6))]
         hypothesis = random.choices("abcde", k=random.randint(0, 40))
-        whole = aswer(references, hypothesis)
+        whole, softly = aswer(references, hypothesis), soft(references, hypothesis)
         with monkeypatch.context() as patched:
             patched.setattr(align, "BLOCK_ROWS", rows)
             assert aswer(references, hypothesis) == whole
+            assert soft(references, hypothesis) == softly
+
+
+SHORT_WORDS = st.lists(st.sampled_from("abc"), max_size=9)
+
+
+@settings(deadline=None)
+@given(references=st.lists(SHORT_WORDS, min_size=1, max_size=4), hypothesis=SHORT_WORDS)
+def test_rows_of_bits_give_the_alignment_of_the_table_of_edit_distances(references, hypothesis):
+    """The whole table, and the documented order of moves on the way back."""
+    words = [(index, word) for index, part in enumerate(references) for word in part]
+    table = [list(range(len(hypothesis) + 1))]
+    for _, word in words:
+        above, row = table[-1], [len(table)]
+        for j, unit in enumerate(hypothesis):
+            row.append(min(row[-1] + 1, above[j + 1] + 1, above[j] + (unit != word)))
+        table.append(row)
+    i, j = len(words), len(hypothesis)
+    owners = [words[0][0] if words else 0] * j
+    while i and j:
+        if table[i][j] == table[i - 1][j] + 1:
+            i -= 1
+            continue
+        alone = table[i][j] == table[i][j - 1] + 1
+        j -= 1
+        owners[j] = words[i - 1][0]
+        i -= not alone
+    assert aswer(references, hypothesis) == owners
 
 
 def test_case_counts_when_asked():

@@ -26,7 +26,14 @@ def clocks_of(recordings: Sequence[Recording], log_format: str) -> tuple[str, ..
 
 
 def elapsed_of(recording: Recording, clock: str) -> tuple[float, ...]:
-    """(U,) when each unit was out on `clock` [ms]. InputError when the log does not allow that clock."""
+    """(U,) when each unit was out on `clock` [ms]; counted once. InputError when the log does not allow that clock."""
+    kept = recording.clocked_ms
+    if clock not in kept:
+        kept[clock] = _elapsed(recording, clock)
+    return kept[clock]
+
+
+def _elapsed(recording: Recording, clock: str) -> tuple[float, ...]:
     if recording.steps:
         return unit_times(recording.steps, clock)
     if not recording.units:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,11 @@ class Recording:
             values = getattr(self, name)
             if len(values) != count and (values or name == "delays_ms"):
                 raise InputError(f"{self.where}: {count} {self.unit}s but {len(values)} {name}: they must be equal")
+
+    @cached_property
+    def clocked_ms(self) -> dict[str, tuple[float, ...]]:
+        """Times of the units by clock, as far as they were asked for (`elapsed.py`)."""
+        return {}
 
     @property
     def prediction(self) -> str:

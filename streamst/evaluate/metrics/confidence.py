@@ -9,15 +9,20 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.significance import PairedTest, _bootstrap_resample
+from sacrebleu.significance import PairedTest
 
 from streamst.errors import InputError
 
-from .quality import check_pairs, scorer
+from .quality import QUALITY_UNITS, check_pairs, scorer
+from .result import Metric
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric as SacrebleuMetric
 
 RESAMPLES = 1000
 SEED = 12345
@@ -124,6 +129,25 @@ def paired_difference(
     return Difference(observed, low, high, p_value, len(both), left_out, f"sign-flip,{resamples},seed:{seed}")
 
 
+def quality_with_interval(
+    name: str,
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    tokenize: str = "13a",
+    resamples: int = RESAMPLES,
+) -> tuple[Metric, Interval]:
+    """BLEU, chrF, chrF++ or TER as `sacrebleu_score` has it, and `quality_interval`; every segment is counted once."""
+    check_pairs(hypotheses, references)
+    metric = scorer(name, tokenize)
+    counts = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
+    score = float(metric._aggregate_and_compute(counts).score)
+    ranked = sorted(_resampled(metric, counts, resamples))
+    cut = len(ranked) // 40
+    low, high = ranked[cut], ranked[-1 - cut]
+    interval = Interval(score, low, high, 0.95, len(hypotheses), resamples, _sacrebleu_seed())
+    return Metric(score, QUALITY_UNITS[name], str(metric.get_signature())), interval
+
+
 def quality_interval(
     name: str,
     hypotheses: Sequence[str],
@@ -136,15 +160,14 @@ def quality_interval(
     sacrebleu's `corpus_score(n_bootstrap=...)` (2.6) gives their mean +- half the width between the same two resamples,
     and fails where some resamples score exactly 0: its first step is done here.
     """
-    check_pairs(hypotheses, references)
-    metric = scorer(name, tokenize)
-    score = metric.corpus_score(list(hypotheses), [list(references)])
-    counts = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
-    _, resampled = _bootstrap_resample(counts, metric, resamples)
-    ranked = sorted(float(one.score) for one in resampled)
-    cut = len(ranked) // 40
-    low, high = ranked[cut], ranked[-1 - cut]
-    return Interval(float(score.score), low, high, 0.95, len(hypotheses), resamples, _sacrebleu_seed())
+    return quality_with_interval(name, hypotheses, references, tokenize, resamples)[1]
+
+
+def _resampled(metric: SacrebleuMetric, counts: Sequence[Sequence[float]], resamples: int) -> list[float]:
+    """Scores of the resamples that sacrebleu 2.6 draws; it holds the counts of all of them at once."""
+    draws = np.random.default_rng(_sacrebleu_seed()).choice(len(counts), size=(resamples, len(counts)), replace=True)
+    table = np.array(counts, dtype=np.float32)
+    return [float(metric._compute_score_from_stats(table[draw].sum(0)).score) for draw in draws]
 
 
 def quality_difference(

@@ -96,7 +96,7 @@ def resegment(recording: Recording, segmenter: str = "aswer", text_unit: str = "
         split_at_blanks(segment.text) if at_blanks else split_units(segment.text, text_unit)
         for segment in recording.references
     )
-    owners = _owners(references, recording.units, segmenter, text_unit == "char")
+    owners = _owners(references, recording.units, segmenter == "soft", text_unit == "char")
     reference_end = max(segment.offset_ms + segment.duration_ms for segment in recording.references)
     segments = []
     for index, (segment, units) in enumerate(zip(recording.references, references, strict=True)):
@@ -116,10 +116,10 @@ def resegment(recording: Recording, segmenter: str = "aswer", text_unit: str = "
 
 @lru_cache(maxsize=256)
 def _owners(
-    references: tuple[tuple[str, ...], ...], units: tuple[str, ...], segmenter: str, exact: bool
+    references: tuple[tuple[str, ...], ...], units: tuple[str, ...], softly: bool, exact: bool
 ) -> tuple[int, ...]:
     """The segment of each unit, never decreasing; kept, because every clock of a run asks for the same alignment."""
-    return tuple(soft(references, units, exact=exact) if segmenter == "soft" else aswer(references, units))
+    return tuple(soft(references, units, exact=exact) if softly else aswer(references, units))
 
 
 def _clipped(u: Utterance) -> Utterance:

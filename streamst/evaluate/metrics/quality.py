@@ -25,7 +25,7 @@ from .result import Metric, signature
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacrebleuMetric
 
-SACREBLEU = ("BLEU", "chrF", "chrF++", "TER")
+QUALITY_UNITS = {"BLEU": "points", "chrF": "points", "chrF++": "points", "TER": "%"}
 
 
 def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def scorer(name: str, tokenize: str = "13a") -> SacrebleuMetric:
         return CHRF(word_order=2 if name == "chrF++" else 0)
     if name == "TER":
         return TER()
-    raise InputError(f"unknown quality metric {name!r}; allowed: {', '.join(SACREBLEU)}")
+    raise InputError(f"unknown quality metric {name!r}; allowed: {', '.join(QUALITY_UNITS)}")
 
 
 def sacrebleu_score(name: str, hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> Metric:
@@ -57,7 +57,7 @@ def sacrebleu_score(name: str, hypotheses: Sequence[str], references: Sequence[s
     check_pairs(hypotheses, references)
     metric = scorer(name, tokenize)
     score = metric.corpus_score(list(hypotheses), [list(references)])
-    return Metric(float(score.score), "%" if name == "TER" else "points", str(metric.get_signature()))
+    return Metric(float(score.score), QUALITY_UNITS[name], str(metric.get_signature()))
 
 
 def error_rate(name: str, hypotheses: Sequence[str], references: Sequence[str], normaliser: str) -> Metric | None:

@@ -220,11 +220,11 @@ def _quality(rows: Sequence[Row], sheet: _Sheet, options: ScoreOptions, suffix: 
     hypotheses, references = [h for h, _ in pairs], [r for _, r in pairs]
     tokenize = tokenizer_for(options.target)
     for name in ("BLEU", "chrF", "TER"):
-        ends = None
-        if len(pairs) >= FEWEST_FOR_INTERVALS:
-            interval = confidence.quality_interval(name, hypotheses, references, tokenize, options.resamples)
-            ends = (interval.low, interval.high)
-        sheet.put(name + suffix, sacrebleu_score(name, hypotheses, references, tokenize), ends)
+        if len(pairs) < FEWEST_FOR_INTERVALS:
+            sheet.put(name + suffix, sacrebleu_score(name, hypotheses, references, tokenize))
+            continue
+        found, ends = confidence.quality_with_interval(name, hypotheses, references, tokenize, options.resamples)
+        sheet.put(name + suffix, found, (ends.low, ends.high))
     return [
         row
         if row.reference is None or row.recording.task != "st" or row.recording.output == "speech"

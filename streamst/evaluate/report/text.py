@@ -53,10 +53,11 @@ def text_report(
     metrics: dict[str, Metric] = {}
     intervals: dict[str, tuple[float, float]] = {}
     for name in ("BLEU", "chrF", "TER"):
-        metrics[name] = sacrebleu_score(name, hypotheses, references, tokenize)
-        if len(pairs) > 1:
-            found = confidence.quality_interval(name, hypotheses, references, tokenize, resamples)
-            intervals[name] = found.low, found.high
+        if len(pairs) < 2:
+            metrics[name] = sacrebleu_score(name, hypotheses, references, tokenize)
+            continue
+        metrics[name], found = confidence.quality_with_interval(name, hypotheses, references, tokenize, resamples)
+        intervals[name] = found.low, found.high
     metrics |= _shape(hypotheses, references)
     metrics["TokensPerSecond"] = Metric(
         run.tokens / max(run.compute_s, 1e-9), "tokens/s", signature({"of": "decoded target tokens/writer seconds"})
