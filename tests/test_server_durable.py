@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import Wire
 from returning import hello, messages, opened, take
 from serving import CALM, PATIENCE_S, hear_out, pieces, running, told, words_of
 from stores import free_port, store_server
@@ -26,7 +27,7 @@ from streamst.server.operator.options import ServerOptions
 from streamst.server.store.sealed import Seal
 from streamst.server.store.valkey import ValkeyStore
 from streamst.server.wire.native import unpack_audio
-from streamst.server.wire.seam import Settings
+from streamst.server.wire.seam import Acknowledged, Settings
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
 END = '{"type":"end"}'
@@ -172,9 +173,9 @@ def test_a_talk_that_changes_nodes_again_and_again_is_the_talk_that_stayed(
             async with opened(nodes[turn % 2], *([token] if token else [])) as socket:
                 if token:
                     await socket.send(json.dumps({"type": "hello", "resume_token": token, "last_sequence": ear.last}))
-                else:
-                    await socket.send('{"type":"config","latency":"medium"}')
                 welcome = await take(socket, "welcome")
+                if not welcome["configs"]:
+                    await socket.send('{"type":"config","latency":"medium"}')
                 token, begin = welcome["resume_token"], welcome["next_sequence"]
                 until = len(sent) if turn == 7 else begin + 7
                 for message in sent[begin:until]:
@@ -191,6 +192,34 @@ def test_a_talk_that_changes_nodes_again_and_again_is_the_talk_that_stayed(
     said, heard = asyncio.run(wander())
     assert said == alone
     assert heard == spoken
+
+
+def test_what_another_node_hears_again_gives_credit_though_all_that_is_said_of_it_came_before(
+    pipeline: Pipeline, store: str, speech: Pcm, alone: list[str]
+) -> None:
+    """Nothing is kept after the beginning, and less audio may be on its way than is heard a second time."""
+    rare: dict[str, Any] = {"snapshot_s": 1000.0, "credit_s": 1.0, "idle_s": 20.0}
+
+    async def talk(cable: Wire, other: str) -> tuple[list[str], list[int]]:
+        said: list[str] = []
+        acks: list[int] = []
+        one = f"http://127.0.0.1:{cable.port}"
+        async for event in stream([one, other], pieces(speech), Settings(latency="medium")):
+            said += event.words if isinstance(event, Words) else []
+            acks += [event.sequence] if isinstance(event, Acknowledged) else []
+            if isinstance(event, Acknowledged) and len(acks) == 30:
+                cable.pull()
+        return said, acks
+
+    with running(pipeline, store=store, **rare) as one, running(pipeline, store=store, **rare) as other:
+        cable = Wire(int(one.rpartition(":")[2]))
+        said, acks = asyncio.run(talk(cable, other))
+        cable.close()
+    assert said == alone
+    back = next(at for at, sequence in enumerate(acks[1:], 1) if sequence <= acks[at - 1])
+    assert acks[back] < 20 < acks[back - 1]
+    assert acks[back:] == sorted(acks[back:])
+    assert acks[-1] == len(pieces(speech)) - 1
 
 
 def test_of_two_nodes_the_older_one_stops(nodes: tuple[str, str]) -> None:

@@ -24,6 +24,7 @@ from streamst.server.wire.seam import (
     Failure,
     Flow,
     GoAway,
+    HeardAgain,
     Hello,
     Message,
     Ping,
@@ -58,6 +59,7 @@ class Connection:
         self._heard_any = False
         self._credit_ms = served.credit_ms  # as told last
         self._room: RoomState | None = None  # as told last
+        self._heard_again: HeardAgain | None = None  # as told last
 
     async def run(self, *first: Answer) -> Ending | Hello:
         """Say `first`, then serve until the end; returns how it ended, the client told.
@@ -155,6 +157,7 @@ class Connection:
     async def _write(self) -> Ending:
         served = self.served
         while True:
+            self._tell_what_is_heard_again()
             direct = bool(self._direct)
             messages = self._direct.popleft() if direct else served.replay.next()
             if messages is None:
@@ -215,6 +218,15 @@ class Connection:
         if abs(credit_ms - self._credit_ms) > CREDIT_CHANGE * self._credit_ms:
             self._credit_ms = credit_ms
             self._answer(Flow(credit_ms))
+
+    def _tell_what_is_heard_again(self) -> None:
+        """Tell how far it is heard, while no numbered answer may: the client has all those."""
+        keeping = self.served.keeping
+        again = None if keeping is None else keeping.heard_again
+        if again is not self._heard_again:
+            self._heard_again = again
+            if again is not None:
+                self._answer(again)
 
     def _tell_of_room(self) -> None:
         """Tell who listens, if that has changed."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamst.events import Caption
 from streamst.server.wire.native import Mark, NativeProtocol
-from streamst.server.wire.seam import Acknowledged, Answer
+from streamst.server.wire.seam import Acknowledged, Answer, HeardAgain
 
 from .durable import Durable, Keeper
 from .kept import Head, Kept, answers_of
@@ -30,6 +30,7 @@ class Keeping:
         """mark: heard up to there, on another node."""
         self.handed_over = False  # another node is to go on with it
         self.keeper = keeper
+        self.heard_again: HeardAgain | None = None  # the newest, while the client has all that is said
         self._served, self._durable = served, durable
         self._mark = mark or Mark()  # heard up to here
         self._left: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -53,8 +54,11 @@ class Keeping:
 
     def told(self, answer: Answer) -> Answer:
         """`answer` with what a client has to know."""
-        if isinstance(answer, Acknowledged) and self.keeper.kept is not None:
-            return replace(answer, kept=self.keeper.kept)
+        if not isinstance(answer, Acknowledged):
+            return answer
+        if self.keeper.kept is not None:
+            answer = replace(answer, kept=self.keeper.kept)
+        self.heard_again = HeardAgain(**vars(answer)) if self._served.replay.catching_up else None
         return answer
 
     async def after(self, mark: Mark | None, answers: list[Answer]) -> None:

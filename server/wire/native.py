@@ -36,8 +36,8 @@ is heard once.
 
 Where sessions are kept in a store, `ack` has `kept`: the number of the last audio message that is safe, -1 before the
 first. A client keeps what follows it, though it was heard: the server may be lost, and another one that goes on from
-what was kept asks for it (`next_sequence`), and says nothing again that the client has (`last_sequence`). A close with
-1001 and without `closed` before it means: go on elsewhere, at once.
+what was kept asks for it (`next_sequence`), and says nothing again that the client has (`last_sequence`) but `ack`,
+then without `n`. A close with 1001 and without `closed` before it means: go on elsewhere, at once.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ from .seam import (
     Failure,
     Flow,
     GoAway,
+    HeardAgain,
     Hello,
     Latency,
     Message,
@@ -92,7 +93,7 @@ CODECS: dict[str, AudioCodec] = {name: name for name in CODEC_NUMBERS}
 SEQUENCES = 1 << 32
 KINDS: dict[type[Answer], str] = {
     Configured: "configured", Acknowledged: "ack", Caption: "caption", Words: "words", Latency: "latency", Pong: "pong",
-    Flow: "flow", RoomState: "room", GoAway: "goaway", Failure: "error", Closed: "closed",
+    Flow: "flow", RoomState: "room", GoAway: "goaway", Failure: "error", Closed: "closed", HeardAgain: "ack",
 }  # fmt: skip
 """The type of the message that tells an answer; welcome and speech are made apart."""
 

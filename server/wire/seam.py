@@ -172,6 +172,11 @@ class Acknowledged:
 
 
 @dataclass(frozen=True)
+class HeardAgain(Acknowledged):
+    """The same, to a client that was told so by a node that is gone: what it sent again waits for credit here."""
+
+
+@dataclass(frozen=True)
 class Spoken:
     """Target speech, encoded for the wire; follows without a gap whatever was spoken before."""
 
@@ -258,6 +263,7 @@ Answer = (
     Welcome
     | Configured
     | Acknowledged
+    | HeardAgain
     | Caption
     | Words
     | Speech
@@ -271,7 +277,7 @@ Answer = (
     | Closed
 )
 """`Speech`, not coded, is for a room, whose listeners choose codecs of their own; no protocol has a word for it."""
-OfConnection = Welcome | Pong | Flow | RoomState | GoAway | Failure
+OfConnection = Welcome | HeardAgain | Pong | Flow | RoomState | GoAway | Failure
 """Answers about the connection: not said again over the next one, as the session's are."""
 
 
