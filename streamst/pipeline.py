@@ -222,5 +222,6 @@ def _writer(
         return translator(part).pen
     writer = pen_store.load(part, device)
     if precision != "float32":
+        writer.network.quicken()
         freeze_writer(writer.network)
     return writer

@@ -13,6 +13,7 @@ from streamst.models.listen.conformer import Conformer, ConformerConfig
 from streamst.models.listen.recogniser import Ear
 from streamst.models.quantise import FrozenEncoder, choose, freeze_writer, in_8_bits, prepare
 from streamst.models.translator import SpeechTranslator
+from streamst.models.write.beam import search
 from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer
 from streamst.nn.packing import from_bytes, to_bytes
@@ -120,3 +121,27 @@ def test_a_frozen_writer_writes_what_the_plain_one_does_alone_and_with_others(
         assert torch.allclose(one.attention[:, : sizes[row]], alone.attention, atol=1e-5)
         assert torch.allclose(torch.tensor(one.log_probs), torch.tensor(other.log_probs), atol=1e-4)
     assert sum(len(found.tokens) for found in together[0]) > 0
+
+
+@torch.no_grad()
+def test_a_writer_in_8_bits_writes_the_same_alone_and_with_others(tiny_translator: SpeechTranslator) -> None:
+    plain, quick = tiny_translator.writer, copy.deepcopy(tiny_translator.writer)
+    quick.quicken()
+    freeze_writer(quick)
+    sources = [[1, 5, 9, 7, 2], [1, 4, 6, 8, 12, 20, 3, 2], [1, 30]]
+    tokens = torch.tensor([[*one, *[2] * (8 - len(one))] for one in sources])
+    hidden = torch.arange(8) >= torch.tensor([len(one) for one in sources])[:, None]
+    drafts = [Draft((), 9, beams=3), Draft((7, 8, 9), 6, beams=3), Draft((5,), 4, beams=2)]
+    memory = quick.memory(tokens, hidden)
+    together = search(quick, memory, hidden, drafts)
+    for row, (one, draft) in enumerate(zip(together, drafts, strict=True)):
+        size = len(sources[row])
+        own, none = tokens[row : row + 1, :size], torch.zeros(1, size, dtype=torch.bool)
+        alone = search(quick, quick.memory(own, none), none, [draft])[0]
+        assert alone.tokens == one.tokens
+        assert torch.allclose(torch.tensor(alone.log_probs), torch.tensor(one.log_probs), atol=1e-4)
+    said, _, _ = plain.step(tokens[:, :1], plain.begin(plain.memory(tokens, hidden), hidden))
+    near, _, _ = quick.step(tokens[:, :1], quick.begin(memory, hidden))
+    right, found = plain.logits(said), quick.logits(near)
+    assert float((right - found).norm() / right.norm()) < 0.05
+    assert not torch.equal(right, found)

@@ -3,7 +3,8 @@
 A stream's step is small matrices, whose cost is reading weights and starting operations. A frozen graph starts them
 without Python and computes the same. 8-bit weights read a quarter; activations are quantised on the fly, by one scale
 for the whole batch, so numbers change a little and a stream's depend on its company: a choice for one stream, or for
-who would rather serve more of them.
+who would rather serve more of them. The ear and the pen have 8 bits of another kind, a scale a row (`RowLinear`): they
+cost nothing that is seen, and no stream knows of another.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ def choose(precision: str, device: str) -> Precision:
 def prepare(translator: SpeechTranslator, precision: Precision) -> SpeechTranslator:
     """Make `translator` (it is changed) ready to serve in `precision`; returns it.
 
-    Only the encoder runs in 8 bits: on the writer they cost BLEU (2.9 points with the first checkpoint), and it is not
-    where the time goes.
+    Only the encoder runs in 8 bits: on this writer they cost BLEU (2.9 points with the first checkpoint), and it is
+    not where the time goes.
     """
     listener = translator.listener.eval()
     if precision == "int8":

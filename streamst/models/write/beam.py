@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +34,16 @@ class _Hypothesis:
         return self.total / max(1, len(self.tokens) + self.finished) ** LENGTH
 
 
+class _Next(NamedTuple):
+    """A token that could follow a way. row: of the way in the batch."""
+
+    total: float
+    way: _Hypothesis
+    token: int
+    score: float
+    row: int
+
+
 @torch.no_grad()
 def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[Draft]) -> list[Continuation]:
     """As `write`, with the best of `Draft.beams` ways to go on at each token; of complete ones, that with the best
@@ -48,19 +59,15 @@ def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence
         ways = [way for those in open_ways for way in those]
         scores = next_scores(decoder, said, weights, [drafts[o] for o in owners], [way.tokens for way in ways])
         best, tokens = scores.topk(min(widest + 1, scores.shape[1]), 1)
-        found: list[list[_Hypothesis]] = [[] for _ in drafts]
+        found: list[list[_Next]] = [[] for _ in drafts]
         for place, (owner, way) in enumerate(zip(owners, ways, strict=True)):
-            draft = drafts[owner]
             for score, token in zip(best[place].tolist(), tokens[place].tolist(), strict=True):
-                longer = _longer(way, token, score, weights[place], place, draft)
-                if longer is not None:
-                    found[owner].append(longer)
-        for owner, longer in enumerate(found):
-            if longer:
-                open_ways[owner] = _kept(longer, ended[owner], drafts[owner], decoder.max_tokens)
-            else:  # no way goes on: the best of them ends before its last word
-                ended[owner] = ended[owner] or [_cut(open_ways[owner][0], drafts[owner])]
-                open_ways[owner] = []
+                if score != float("-inf"):
+                    found[owner].append(_Next(way.total + score, way, token, score, place))
+        for owner, draft in enumerate(drafts):
+            if open_ways[owner]:
+                longer = _longer(found[owner], weights, draft)
+                open_ways[owner] = _kept(longer, open_ways[owner], ended[owner], draft, decoder.max_tokens)
         going = [way for those in open_ways for way in those]
         if not going:
             break
@@ -78,22 +85,51 @@ def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence
     return [_continuation(max(ways, key=lambda way: way.score), nothing) for ways in ended]
 
 
-def _longer(way: _Hypothesis, token: int, score: float, weights: Tensor, row: int, draft: Draft) -> _Hypothesis | None:
-    """`way` and `token`; None where that may not be."""
-    if score == float("-inf"):
-        return None
+def _longer(found: list[_Next], weights: Tensor, draft: Draft) -> list[_Hypothesis]:
+    """The best twice as many ways as are kept, of those that may be."""
+    longer: list[_Hypothesis] = []
+    for one in sorted(found, key=lambda one: -one.total):
+        way = _with(one, weights[one.row], draft)
+        longer += [] if way is None else [way]
+        if len(longer) == 2 * draft.beams:
+            break
+    return longer
+
+
+def _with(one: _Next, weights: Tensor, draft: Draft) -> _Hypothesis | None:
+    """A way and its next token; None where that may not be."""
+    way, token = one.way, one.token
     written = way.written
     if draft.repeats is not None:
-        written = draft.repeats.pieces.added(way.written, token)
+        written = draft.repeats.pieces.added(written, token)
         if len(written.words) > len(way.written.words) and not draft.repeats.allow(way.written, written):
             return None
-    total = way.total + score
     if token == Tokenizer.end:
-        return replace(way, total=total, row=row, finished=True)
+        return replace(way, total=one.total, row=one.row, finished=True)
     tokens = (*way.tokens, token)
-    if looping([*draft.prefix, *tokens]):
+    if len(tokens) > draft.limit or looping([*draft.prefix, *tokens]):
         return None
-    return _Hypothesis(tokens, (*way.log_probs, score), (*way.attention, weights), total, row, False, written)
+    attention = (*way.attention, weights)
+    return _Hypothesis(tokens, (*way.log_probs, one.score), attention, one.total, one.row, False, written)
+
+
+def _kept(
+    longer: list[_Hypothesis], before: list[_Hypothesis], ended: list[_Hypothesis], draft: Draft, max_tokens: int
+) -> list[_Hypothesis]:
+    """The ways that go on; those at their end join `ended`. before: which the `longer` ones go on from."""
+    going = []
+    for place, way in enumerate(longer):
+        full = len(way.tokens) >= draft.limit or len(draft.prefix) + len(way.tokens) >= max_tokens - 1
+        if way.finished or full:
+            ended += [way if way.finished else _whole(way, draft)] if place < draft.beams else []
+        elif len(going) < draft.beams:
+            going.append(way)
+    best = max((way.score for way in ended if way.finished), default=float("-inf"))
+    going = [way for way in going if replace(way, finished=True).score > best]  # what an end for nothing would give
+    if not going and not ended:  # no way may go on: the best ends, before a last word that no token could complete
+        full = len(before[0].tokens) >= draft.limit
+        ended += longer[:1] or [before[0] if full else replace(_cut(before[0], draft), finished=True)]
+    return going
 
 
 def _whole(way: _Hypothesis, draft: Draft) -> _Hypothesis:
@@ -105,29 +141,10 @@ def _whole(way: _Hypothesis, draft: Draft) -> _Hypothesis:
 
 
 def _cut(way: _Hypothesis, draft: Draft) -> _Hypothesis:
-    """`way` without its last word, which would end one that is not to be said."""
+    """`way` without its last word."""
     starts = [at for at, t in enumerate(way.tokens) if draft.repeats is None or draft.repeats.pieces.starts[t]]
     end = starts[-1] if starts else 0
-    return replace(way, tokens=way.tokens[:end], log_probs=way.log_probs[:end], attention=way.attention[:end],
-                   finished=True)  # fmt: skip
-
-
-def _kept(found: list[_Hypothesis], ended: list[_Hypothesis], draft: Draft, max_tokens: int) -> list[_Hypothesis]:
-    """The ways that go on; those at their end join `ended`."""
-    beams = draft.beams
-    found = sorted((way for way in found if len(way.tokens) <= draft.limit), key=lambda way: -way.total)
-    going = []
-    for place, way in enumerate(found[: 2 * beams]):
-        full = len(way.tokens) >= draft.limit or len(draft.prefix) + len(way.tokens) >= max_tokens - 1
-        if way.finished or full:
-            ended += [way if way.finished else _whole(way, draft)] if place < beams else []
-        elif len(going) < beams:
-            going.append(way)
-    best = max((way.score for way in ended if way.finished), default=float("-inf"))
-    going = [way for way in going if replace(way, finished=True).score > best]  # what an end for nothing would give
-    if not going and not ended:
-        ended += found[:1] or [_Hypothesis()]
-    return going
+    return replace(way, tokens=way.tokens[:end], log_probs=way.log_probs[:end], attention=way.attention[:end])
 
 
 def _continuation(way: _Hypothesis, nothing: Tensor) -> Continuation:

@@ -20,6 +20,7 @@ from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.models.listen.conformer import FeedForward
 from streamst.nn.attention import AttentionState, ChunkAttention
+from streamst.nn.eight_bits import RowLinear, in_rows_of_8_bits, possible
 from streamst.nn.state import State
 from streamst.text import Tokenizer
 
@@ -170,6 +171,7 @@ class Writer(nn.Module):
         self.norm = nn.LayerNorm(c.dim)
         self.dropout = nn.Dropout(c.dropout)
         self.token_step: Callable[[Tensor, DecoderState, Tensor], tuple[Tensor, Tensor, DecoderState]] | None = None
+        self.projection: Callable[[Tensor], Tensor] | None = None  # to the logits, in place of the embedding
         if self.source is not None:
             nn.init.normal_(self.source.weight, std=c.dim**-0.5)
         nn.init.normal_(self.target.weight, std=c.dim**-0.5)
@@ -275,7 +277,15 @@ class Writer(nn.Module):
 
     def logits(self, said: Tensor) -> Tensor:
         """Decoder states (..., D) to (..., target_tokens)."""
-        return F.linear(said, self.target.weight)
+        return F.linear(said, self.target.weight) if self.projection is None else self.projection(said)
+
+    def quicken(self) -> None:
+        """From now on 8 bits, on a CPU that has them: `RowLinear` in place of every linear layer and of the logits'."""
+        if possible():
+            in_rows_of_8_bits(self)
+            logits = nn.Linear(*self.target.weight.T.shape, bias=False)
+            logits.weight.data = self.target.weight.data
+            self.__dict__["projection"] = RowLinear(logits)  # no part: what is saved stays the same
 
     def lexical(self, tokens: Tensor) -> Reading | None:
         """What the lexicon knows of the memory's `tokens` (S,): for `Draft.lexical`."""

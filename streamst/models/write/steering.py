@@ -73,8 +73,10 @@ class Steering:
 
 def occurrences(term: Sequence[int], said: Sequence[int]) -> int:
     """How often `term` is in `said`."""
+    if term[0] not in said:
+        return 0
     n, wanted = len(term), list(term)
-    return sum(list(said[i : i + n]) == wanted for i in range(len(said) - n + 1))
+    return sum(first == wanted[0] and list(said[i : i + n]) == wanted for i, first in enumerate(said))
 
 
 def overlap(term: Sequence[int], said: Sequence[int]) -> int:
