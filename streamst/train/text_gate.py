@@ -63,7 +63,7 @@ class TextGateTask:
 
     def export(self, directory: Path) -> None:
         """Write the writer with its gate."""
-        store.save(directory, self.writer, self.text.tokenizer, self.module)
+        store.save(directory, self.writer, self.text.tokenizer, self.module, self.text.table)
 
 
 def task(recipe: dict[str, Any], device: str) -> Task:

@@ -29,6 +29,7 @@ from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.loop import Task
 from streamst.train.pairs import Corpus, Pair, drawn, read_corpora
 from streamst.train.synthesis import read_pairs
+from streamst.train.word_counts import word_table
 from streamst.train.writer import TextBatch, padded
 
 Row = tuple[list[int], list[int]]  # source and target
@@ -85,6 +86,7 @@ class RegistersTask:
         draw = random.Random(seed)
         learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
         self.alignment.learn([(row[draw.random() < data.heard], row[2]) for row in learned])
+        self.table = word_table(pairs, tokenizer) if model.lexicon is not None else []
         self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
 
     def batches(self, step: int) -> Iterator[TextBatch]:
@@ -223,7 +225,7 @@ class RegistersTask:
 
     def export(self, directory: Path) -> None:
         """Write the writer and its tokenizer."""
-        save(directory, self.module, self.tokenizer)
+        save(directory, self.module, self.tokenizer, words=self.table)
 
 
 def _encode(tokenizer: Tokenizer, pair: Pair) -> tuple[Ids, Ids, Ids]:

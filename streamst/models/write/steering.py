@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ BEGIN = 10.0  # nats that a term's first token gains, times the attention on its
 GO_ON = 8.0  # nats that the next token of a term that was begun gains, where a third of the attention is there
 
 VERBATIM = 30.0  # the same, of a copy
+USUAL = 0.6  # nats that a token of a word's usual translation gains, times log(1 + share read / USUAL_FLOOR)
+USUAL_FLOOR = 0.01
+READ = 0.05  # attention on a word below which its usual translation is left alone
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Wish:
     last: int
     tokens: tuple[int, ...]
     verbatim: bool = False  # a copy of the source: half of it says nothing
+    share: float = 0.0  # of all translations of the word, where this is only the usual one
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,20 @@ class Steering:
         what was begun is completed."""
         gains: dict[int, float] = {}
         times: dict[tuple[int, ...], int] = {}
+        reads = attention.tolist()
         for wish in self.wishes:
             times[wish.tokens] = times.get(wish.tokens, 0) + 1
             if occurrences(wish.tokens, said) >= times[wish.tokens]:
                 continue
             begun = overlap(wish.tokens, said)
-            read = float(attention[wish.first : wish.last + 1].sum())
-            surely = VERBATIM if wish.verbatim else GO_ON * min(1.0, 3 * read)
-            gain = surely if begun else BEGIN * read
-            gains[wish.tokens[begun]] = max(gain, gains.get(wish.tokens[begun], 0.0))
+            read = sum(reads[wish.first : wish.last + 1])
+            if wish.share:
+                gain = USUAL * math.log1p(wish.share * read / USUAL_FLOOR) if read >= READ else 0.0
+            else:
+                surely = VERBATIM if wish.verbatim else GO_ON * min(1.0, 3 * read)
+                gain = surely if begun else BEGIN * read
+            if gain:
+                gains[wish.tokens[begun]] = max(gain, gains.get(wish.tokens[begun], 0.0))
         if not gains:
             return scores
         scores = scores.clone()

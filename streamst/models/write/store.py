@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from streamst.text import Tokenizer, plain_marks
 
 from .network import Writer, WriterConfig
 from .taed import Taed, TaedConfig
+from .words import Words
 from .writer import WordWriter
 
-KIND, TOKENS = "text-writer", "tokens.model"
+KIND, TOKENS, WORDS = "text-writer", "tokens.model", "words.tsv"
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,15 @@ class TextWriterConfig:
     beams: int = 4  # ways to go on that are kept at each token
 
 
-def save(folder: Path, network: Writer, tokenizer: Tokenizer, taed: Taed | None = None) -> None:
-    """Write a network, its vocabulary, and its gate where it has one, to `folder`."""
+def save(
+    folder: Path, network: Writer, tokenizer: Tokenizer, taed: Taed | None = None, words: Sequence[str] = ()
+) -> None:
+    """Write a network, its vocabulary, and its gate where it has one, to `folder`; words: lines for `Words`."""
     config = TextWriterConfig(network.config, taed=None if taed is None else taed.config)
     checkpoint.save(folder, KIND, to_dict(config), _together(network, taed))
     (folder / TOKENS).write_bytes(tokenizer.model.read_bytes())
+    if words:
+        (folder / WORDS).write_text("".join(f"{line}\n" for line in words), encoding="utf-8")
 
 
 def languages(folder: Path) -> tuple[str, tuple[str, ...]]:
@@ -54,7 +60,9 @@ def load(folder: Path, device: str = "cpu") -> WordWriter:
     network = Writer(config.writer)
     taed = None if config.taed is None else Taed(config.taed)
     checkpoint.load_weights(folder, _together(network, taed).eval().requires_grad_(False).to(device))
-    return WordWriter(network, tokenizer, tokenizer, (config.source, config.targets), taed, plain_marks, config.beams)
+    words = Words.load(folder / WORDS, tokenizer) if (folder / WORDS).exists() else None
+    languages = config.source, config.targets
+    return WordWriter(network, tokenizer, tokenizer, languages, taed, plain_marks, config.beams, words)
 
 
 def _together(network: Writer, taed: Taed | None) -> nn.Module:

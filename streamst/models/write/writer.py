@@ -27,6 +27,7 @@ from .repeats import Pieces, Repeats
 from .steering import Steering
 from .taed import Taed
 from .terms import Terms, copied
+from .words import Words
 
 ALWAYS: frozenset[Need] = frozenset({"alignment", "attention", "log-probs"})  # without any head
 
@@ -55,13 +56,14 @@ class WordWriter:
     def __init__(
         self, network: Writer, source: Tokenizer, target: Tokenizer, languages: tuple[str, tuple[str, ...]],
         taed: Taed | None = None, spelling: Callable[[str], str] = spoken_english, beams: int = 1,
+        words: Words | None = None,
     ) -> None:  # fmt: skip
         """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of.
 
         spelling: of a heard word, as the network knows words. beams: ways to go on that are kept at each token; who has
-        more than one never says again what the source does not (`Repeats`).
+        more than one never says again what the source does not (`Repeats`). words: usual translations of rare ones.
         """
-        self.network, self.taed, self.beams = network, taed, beams
+        self.network, self.taed, self.beams, self._words = network, taed, beams, words
         self.source, self.targets = languages
         for one in self.targets:
             network.prompt_number(f"st:{one}")  # who cannot translate says so here, not in the first sentence
@@ -159,9 +161,12 @@ class WordWriter:
     def _steering(self, source: Source) -> Steering | None:
         """What the policy and the glossary wish of this decode, and what is copied."""
         work = source.work
-        wishes = copied([word.text for word in work.words], source.words, self.target_tokenizer)
+        read = [word.text for word in work.words]
+        wishes = copied(read, source.words, self.target_tokenizer)
         if work.terms is not None:
             wishes = (*work.terms.wishes([spoken_english(word.text) for word in work.words], source.words), *wishes)
+        if self._words is not None:
+            wishes = (*wishes, *self._words.wishes(read, source.words, wishes))
         if not wishes and not work.decoding.bias:
             return None
         return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes)
