@@ -25,6 +25,7 @@ class Kind:
     slack: int = 0
     rate_hz: int = RATE
     options: tuple[tuple[str, str], ...] = ()
+    layout: str = "mono"
 
 
 KINDS = {
@@ -82,10 +83,11 @@ def written(kind: Kind, piped: bool = False, pcm: Pcm | None = None, **codec_opt
         pcm = speechlike(SECONDS * kind.rate_hz, kind.rate_hz)
     target = Pipe() if piped else io.BytesIO()
     with av.open(target, "w", format=kind.container, options=dict(kind.options)) as container:
-        stream: Any = container.add_stream(kind.codec, rate=kind.rate_hz, layout="mono", options=codec_options)
+        stream: Any = container.add_stream(kind.codec, rate=kind.rate_hz, layout=kind.layout, options=codec_options)
         for begin in range(0, len(pcm), 1024):
             samples = (pcm[None, begin : begin + 1024] * 32_000).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            samples = np.repeat(samples, av.AudioLayout(kind.layout).nb_channels, axis=1)
+            frame = av.AudioFrame.from_ndarray(samples, "s16", kind.layout)
             frame.sample_rate, frame.pts = kind.rate_hz, begin
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -179,7 +179,12 @@ def test_a_word_is_its_letters_and_exactly_one_ending() -> None:
     assert not closes("ja,")
 
 
-@given(st.text(max_size=60))
+PIECES = st.sampled_from(
+    [*"0123456789.,:;/-–()+*%€$°²½§Ø'^&@~≈<= ①٣㊿", "Uhr", "Mai", "Zoll", "km", "ff.", "IBAN", "Mio."]
+)
+
+
+@given(st.text(max_size=60) | st.lists(PIECES, max_size=10).map("".join))
 def test_any_text_becomes_words_of_known_symbols(text: str) -> None:
     for word in spoken_german(text):
         letters, end = (word[:-1], word[-1]) if word[-1] in ENDS else (word, " ")

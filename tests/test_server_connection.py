@@ -16,7 +16,8 @@ from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.room.worker import Worker
 from streamst.server.session.connection import Connection
-from streamst.server.session.served import GONE, Ending, Served
+from streamst.server.session.ending import GONE, Ending
+from streamst.server.session.served import Served
 from streamst.server.wire.native import NativeProtocol
 from streamst.server.wire.seam import Hello, Offer, Settings, Welcome
 

@@ -58,6 +58,9 @@ CASES: dict[str, tuple[bytes, int]] = {
     "libsndfile's opus.ogg": (by_soundfile(speechlike(), "OGG", "OPUS"), 700),
     "libsndfile's mp3": (by_soundfile(speechlike(), "MP3", "MPEG_LAYER_III"), 1_700),
     "many fragments.mp4": (written(Kind("mp4", "aac", options=(*FRAGMENTS, ("frag_duration", "100000")))), 2_048),
+    "7.1 aac.m4a": (written(Kind("mp4", "aac", options=FRAGMENTS, layout="7.1")), 2_048),
+    "7.1 alac.mka": (written(Kind("matroska", "alac", layout="7.1(wide)")), 0),
+    "7.1 vorbis.mka": (written(Kind("matroska", "libvorbis", layout="7.1")), 2_048),
     "fragments.mov": (written(Kind("mov", "pcm_s16le", options=FRAGMENTS)), 0),
     "an ID3 tag in front.mp3": (b"ID3\x04\0\0\0\0\x0f\x50" + bytes(2_000) + written(KINDS["mp3"]), 1_700),
 }
@@ -379,15 +382,44 @@ def test_a_container_that_comes_at_once_is_heard_no_faster_than_allowed(tiny_pip
     assert code == 1000
 
 
-def test_a_session_of_a_container_lasts_no_longer_than_any(tiny_pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("behind", [[], [CLOSE], ['{"type": "Finalize"}', CLOSE]])
+@pytest.mark.parametrize("size", [700, 1 << 20])
+def test_a_session_of_a_container_lasts_no_longer_than_any_whatever_was_said_behind_it(
+    tiny_pipeline: Pipeline, behind: list[str], size: int
+) -> None:
     with running(tiny_pipeline, speed_limit=0, max_duration_s=20.0) as address:
-        data = by_soundfile(np.zeros(60 * RATE, np.int16), "FLAC", "PCM_16")
-
-        async def run() -> tuple[list[dict[str, Any]], int | None, str]:
-            async with at(address, "/v1/listen") as socket:
-                await socket.send(data)
-                return await results(socket)
-
-        _, code, reason = asyncio.run(run())
+        data = by_soundfile(np.zeros(600 * RATE, np.int16), "FLAC", "PCM_16")
+        said, code, reason = listen(address, "", [*pieces(data, size), *behind])
     assert code == 1001
     assert "a session may last 20 s" in reason
+    told = next(one for one in said if one["type"] == "Metadata")
+    assert 20 <= told["duration"] <= 24
+    assert no_threads()
+
+
+def test_a_long_container_in_one_message_is_heard_no_faster_than_allowed_and_still_ends(
+    tiny_pipeline: Pipeline,
+) -> None:
+    with running(tiny_pipeline, speed_limit=50.0, burst_s=2.0, max_duration_s=30.0) as address:
+        data = by_soundfile(np.zeros(3_600 * RATE, np.int16), "FLAC", "PCM_16")
+        assert len(data) < 1 << 20
+        _, code, reason = listen(address, "", [data, CLOSE])
+    assert (code, "a session may last 30 s" in reason) == (1001, True)
+
+
+def test_a_recordings_end_is_heard_before_another_codec_takes_over(tiny_pipeline: Pipeline) -> None:
+    async def run(address: str) -> tuple[list[dict[str, Any]], int | None]:
+        async with opened(address) as socket:
+            await socket.send(json.dumps({"type": "config", "codec": "container", "output": ["captions"]}))
+            data = by_soundfile(np.zeros(40 * RATE, np.int16), "FLAC", "PCM_16")
+            await socket.send(pack_audio("container", 0, 0, data))
+            await socket.send(json.dumps({"type": "config", "codec": "pcm16", "output": ["captions"]}))
+            await socket.send(pack_audio("pcm16", 1, 0, bytes(2 * RATE)))
+            await socket.send('{"type": "end"}')
+            return await hear_out(socket)
+
+    with running(tiny_pipeline, speed_limit=0) as address:
+        said, code = asyncio.run(run(address))
+    assert code == 1000
+    assert said[-1]["type"] == "closed"
+    assert said[-1]["summary"]["audio_ms"] == pytest.approx(41_000, abs=100)

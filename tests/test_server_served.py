@@ -14,7 +14,8 @@ from streamst.pipeline import Pipeline
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.room.worker import Worker
-from streamst.server.session.served import GONE, UNSENT_ANSWERS, Ending, Served
+from streamst.server.session.ending import GONE, Ending
+from streamst.server.session.served import UNSENT_ANSWERS, Served
 from streamst.server.wire.native import NativeProtocol
 from streamst.server.wire.seam import Alive, Audio, Configure, End, Settings
 

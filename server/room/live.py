@@ -104,6 +104,7 @@ class LiveStream:
         self._left_out: tuple[LeftOut, ...] = ()
         self._running: _Running | None = None
         self._pieces: deque[bytes] = deque()
+        self._unheard_end = False  # of a recording: what `configure` or `finish` began to hear
         self._sequence = 0  # of the message whose pieces wait
         self._arrived_s = 0.0
         self._samples = 0  # heard, at the session's rate
@@ -117,14 +118,14 @@ class LiveStream:
 
     @property
     def waiting(self) -> bool:
-        """Whether pieces of the last message are still to be heard."""
-        return bool(self._pieces)
+        """Whether pieces of the last message, or of a recording's end, are still to be heard."""
+        return bool(self._pieces) or self._unheard_end
 
     def configure(self, settings: Settings, flush: bool = False) -> Steps[list[Answer]]:
         """Translate with `settings`. ProtocolError 4400 names what is not allowed.
 
         Another policy or latency takes over from the next chunk on, in mid-sentence; for anything else, and where
-        `flush` asks for it, what was begun is finished first.
+        `flush` asks for it, what was begun is finished first; while `waiting` it is to be asked again.
         """
         source = self.pipeline.source
         if settings.source not in (None, source):
@@ -142,6 +143,8 @@ class LiveStream:
         keeps = self._running is not None and self._running.uplink.endless and settings.codec == self.settings.codec
         uplink = self._running.uplink if self._running is not None and keeps else None
         answers = (yield from self._finish(uplink is None)) if begun else []
+        if self._unheard_end:
+            return answers
         if settings.glossary != self.settings.glossary:
             self._sift(settings.glossary)
         try:
@@ -260,9 +263,15 @@ class LiveStream:
         self.meter.go_on(kept.meter)
         return []
 
-    def finish(self) -> Steps[list[Answer]]:
-        """Hear the end: everything that was held back. A `Failure` says what was wrong with a recording."""
-        return (yield from self._finish())
+    def finish(self, cut: bool = False) -> Steps[list[Answer]]:
+        """Hear the end: everything that was held back; of a recording a second at a time, while `waiting`. A `Failure`
+        says what was wrong with it. cut: what is not heard yet never will be."""
+        if not cut or self._running is None or not self._running.uplink.endless:
+            return (yield from self._finish())
+        self._pieces.clear()
+        self._unheard_end = False
+        self._running.uplink.close()
+        return (yield from self._finish(flush=False))
 
     def _finish(self, flush: bool = True) -> Steps[list[Answer]]:
         """Hear the end of the session; flush: and of the audio, which otherwise goes on in another one."""
@@ -271,11 +280,12 @@ class LiveStream:
             return []
         begun_s, uplink = time.perf_counter(), running.uplink
         events: list[Event] = []
-        while flush:
+        if flush:
             rest = yield from uplink.flushing()
             events += (yield from self._push(rest)) if len(rest) else []
-            if not uplink.waiting:
-                break
+            self._unheard_end = uplink.waiting
+            if self._unheard_end:
+                return (yield from self._say(events, begun_s))
         answers = yield from self._say([*events, *(yield from running.session.ending())], begun_s, last=True)
         self._concealed_ms += running.uplink.concealed_ms
         payload, samples = yield from running.downlink.flushing()

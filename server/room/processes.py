@@ -101,9 +101,9 @@ class RemoteStream:
         """See `Stream`."""
         return await self._ask("step")
 
-    async def finish(self) -> list[Answer]:
+    async def finish(self, cut: bool = False) -> list[Answer]:
         """See `Stream`."""
-        return await self._ask("finish")
+        return await self._ask("finish", cut)
 
     @property
     def restless(self) -> bool:

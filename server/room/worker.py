@@ -115,9 +115,9 @@ class LocalStream:
         """See `Stream`."""
         return await self._run(self._live.step())
 
-    async def finish(self) -> list[Answer]:
+    async def finish(self, cut: bool = False) -> list[Answer]:
         """See `Stream`."""
-        return await self._run(self._live.finish())
+        return await self._run(self._live.finish(cut))
 
     @property
     def restless(self) -> bool:

@@ -20,11 +20,12 @@ class Stream(Protocol):
 
     @property
     def waiting(self) -> bool:
-        """Whether pieces of the last message are still to be heard."""
+        """Whether pieces of the last message, or of a recording's end, are still to be heard."""
         ...
 
     async def configure(self, settings: Settings, flush: bool = False) -> list[Answer]:
-        """Translate with `settings`; ProtocolError 4400 names what is not allowed. flush: see `Configure`."""
+        """Translate with `settings`, to be asked again while `waiting`; ProtocolError 4400 names what is not allowed.
+        flush: see `Configure`."""
         ...
 
     async def hear(self, audio: Audio, arrived_s: float) -> list[Answer]:
@@ -35,8 +36,9 @@ class Stream(Protocol):
         """Hear the next piece."""
         ...
 
-    async def finish(self) -> list[Answer]:
-        """Hear the end: everything that was held back."""
+    async def finish(self, cut: bool = False) -> list[Answer]:
+        """Hear the end: everything that was held back, to be asked again while `waiting`. cut: what of the audio is not
+        heard yet never will be."""
         ...
 
     @property

@@ -34,8 +34,9 @@ from streamst.server.wire.seam import (
     WireProtocol,
 )
 
+from .ending import GONE, Ending, too_long
 from .link import Link, Lost
-from .served import GONE, Ending, Served
+from .served import Served
 
 log = logging.getLogger("streamst.server")
 
@@ -200,9 +201,7 @@ class Connection:
                 elif idle_s <= 0:
                     served.finish(Ending(codes.IDLE, f"no audio for {options.idle_s:g} s"))
                 elif left_s <= 0:
-                    served.finish(
-                        Ending(codes.GOING_AWAY, f"a session may last {options.max_duration_s:g} s; begin a new one")
-                    )
+                    served.finish(too_long(options.max_duration_s))
                 else:
                     self._grant()
                     self._tell_of_room()

@@ -4,9 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from streamst.server.wire.native import Mark
+from streamst.server.wire.seam import Audio, Configure
+
+from .ending import Ending
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An audio message and when it came (time.perf_counter)."""
+
+    audio: Audio
+    at_s: float
+    mark: Mark | None = None  # how much has come with it, of a client that may come back
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Other settings, and how much has come with them."""
+
+    configure: Configure
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Hear nothing more here: be kept, for another node."""
+
+
+Waiting = Arrived | Changed | Ending | Leave  # what the inbox holds; an Ending flushes the stream first
 
 
 class Inbox(Generic[T]):

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 
 from streamst.errors import ProtocolError
 from streamst.events import Speech
@@ -27,7 +28,8 @@ from streamst.server.wire.summary import Summary
 from streamst.server.wire.traffic import Traffic
 
 from .audience import Audience, Audiences
-from .inbox import Inbox
+from .ending import GONE, Ending, TooLongError, too_long
+from .inbox import Arrived, Changed, Inbox, Leave, Waiting
 from .keeping import Keeping
 from .qoe import Listener
 from .replay import Replay
@@ -37,48 +39,7 @@ log = logging.getLogger("streamst.server")
 
 LEAST_CREDIT_MS = 1000.0
 UNSENT_ANSWERS = 64  # that may wait for a socket that is there
-GONE = 1006  # nobody is there to be told
 MOVED = "this node is being stopped: another one goes on with the session"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a session or a connection ends: the close code, and the words of the error event before any but 1000."""
-
-    code: int
-    message: str = ""
-    told: bool = False  # a close frame went one way or the other already
-    left: bool = False  # the client went in good order, and will not come back
-
-    @property
-    def name(self) -> str:
-        """What a program compares."""
-        return "vanished" if self.code == GONE else codes.meaning(self.code).name
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """An audio message and when it came (time.perf_counter)."""
-
-    audio: Audio
-    at_s: float
-    mark: Mark | None = None  # how much has come with it, of a client that may come back
-
-
-@dataclass(frozen=True)
-class Changed:
-    """Other settings, and how much has come with them."""
-
-    configure: Configure
-    mark: Mark | None = None
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Hear nothing more here: be kept, for another node."""
-
-
-Waiting = Arrived | Changed | Ending | Leave  # what the inbox holds; an Ending flushes the stream first
 
 
 class Served:
@@ -326,13 +287,24 @@ class Served:
         self.release()
 
     async def _hear_all(self) -> Ending:
+        try:
+            return await self._hear_to_the_end()
+        except TooLongError:
+            ending = too_long(self.options.max_duration_s)
+            await self._said(await self.stream.finish(cut=True))
+            self.say(Closed(self.summary(ending)))
+            return ending
+
+    async def _hear_to_the_end(self) -> Ending:
         stream, contained = self.stream, False
         while True:
             item = await self._inbox.get()
             self._busy = True
             match item:
                 case Changed():
-                    answers = await stream.configure(item.configure.settings, item.configure.flush)
+                    answers = await self._heard_out(
+                        partial(stream.configure, item.configure.settings, item.configure.flush)
+                    )
                 case Arrived():
                     contained = item.audio.codec == "container"
                     answers = await self._hear_message(item)
@@ -351,18 +323,29 @@ class Served:
 
     async def _hear_message(self, arrived: Arrived) -> list[Answer]:
         """Hear a message, piece by piece; the last answers."""
-        stream = self.stream
+        stream, contained = self.stream, arrived.audio.codec == "container"
         answers = await stream.hear(arrived.audio, arrived.at_s)
         while stream.waiting:
             await self._said(answers)
+            if contained:
+                await self._rest()
             answers = await stream.step()
-        if arrived.audio.codec == "container":
+        if contained:
             await self._rest()
+        return answers
+
+    async def _heard_out(self, ask: Callable[[], Awaitable[list[Answer]]]) -> list[Answer]:
+        """Ask until the end of a recording, which may hold much back, is heard; the last answers."""
+        answers = await ask()
+        while self.stream.waiting:
+            await self._said(answers)
+            await self._rest()
+            answers = await ask()
         return answers
 
     async def _flush(self, ending: Ending, contained: bool) -> Ending:
         """Say everything that is held; how it ended."""
-        answers = await self.stream.finish()
+        answers = await self._heard_out(self.stream.finish)
         faults = [answer for answer in answers if isinstance(answer, Failure)]
         await self._said([answer for answer in answers if not isinstance(answer, Failure)])
         if contained:  # its end may have held much back
@@ -371,9 +354,14 @@ class Served:
         return Ending(faults[0].code, faults[0].message) if faults else ending
 
     async def _rest(self) -> None:
-        """Wait as long as what was heard came too early: how long a container is, only hearing tells."""
+        """Wait as long as what was heard came too early: how long a container is, only hearing tells.
+
+        TooLongError where it is longer than a session may last.
+        """
         heard_ms = self.stream.summary().audio_ms
         fresh_ms, self.audio_ms = heard_ms - self.audio_ms, heard_ms
+        if heard_ms > 1000 * self.options.max_duration_s:
+            raise TooLongError
         await asyncio.sleep(self._gate.delay_s(max(0.0, fresh_ms), time.perf_counter()))
 
     async def _said(self, answers: list[Answer]) -> None:

@@ -36,6 +36,7 @@ _BELIEVED_MISSING_S = 3600.0  # a header that promises hours more than there are
 _MEASURED = ("wav", "caf")  # their ends are looked for here
 _SLACK_S = {"mov": 1.0}  # between a track's duration and its samples
 _FLAC_HOLE_S = 0.001
+_PLANES = 8  # from so many on PyAV 18.1 looks for more than there are, and crashes
 
 
 class Sound:
@@ -229,8 +230,18 @@ def _decoded(packet: Packet) -> tuple[list[AudioFrame], bool]:
         return [], True
 
 
+def _packed(frame: AudioFrame) -> AudioFrame:
+    """The same samples with those of all channels side by side."""
+    from av import AudioResampler
+
+    (packed,) = AudioResampler(frame.format.packed, frame.layout, frame.sample_rate).resample(frame)
+    return packed
+
+
 def _mono(frame: AudioFrame) -> Pcm:
     """(samples,) as the mean of the channels."""
+    if frame.format.is_planar and frame.layout.nb_channels >= _PLANES:
+        frame = _packed(frame)
     data = frame.to_ndarray()
     if not frame.format.is_planar:
         data = data.reshape(frame.samples, -1).T

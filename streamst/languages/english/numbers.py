@@ -24,7 +24,7 @@ def cardinal(number: int) -> str:
 
 def digits(text: str) -> str:
     """007 -> "zero zero seven"."""
-    return " ".join(_plain(str(num2words(int(digit)))) for digit in text if digit.isdigit())
+    return " ".join(_plain(str(num2words(int(digit)))) for digit in text if digit.isdecimal())
 
 
 def number(text: str) -> str:
@@ -83,6 +83,7 @@ def money(sign: str, amount: str, large: str) -> str:
     one, several, hundredth = _MONEY[sign]
     large = LARGE.get(large, large)
     whole, _, cents = amount.replace(",", "").partition(".")
+    whole = whole or "0"
     if large:
         return f"{number(amount)} {large} {several}"
     if len(cents) != 2 or not hundredth:

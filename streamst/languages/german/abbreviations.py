@@ -35,7 +35,9 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "u.z": "und zwar", "u.zw": "und zwar", "s.a": "siehe auch", "i.j": "im Jahr", "m.w": "meines Wissens",
     "b.z.w": "beziehungsweise", "dgl": "dergleichen", "kfm": "Kaufmann",
     "dipl.-ing": "Diplom-Ingenieur", "dipl.-kfm": "Diplom-Kaufmann", "dipl.-psych": "Diplom-Psychologe",
-    "dipl.-inf": "Diplom-Informatiker", "dipl.-phys": "Diplom-Physiker", "dipl.-chem": "Diplom-Chemiker",
+    "dipl.-inf": "Diplom-Informatiker", "dipl.-inform": "Diplom-Informatiker",
+    "dipl.-math": "Diplom-Mathematiker", "dipl.-biol": "Diplom-Biologe", "dipl.-päd": "Diplom-Pädagoge",
+    "dipl.-jur": "Diplom-Jurist", "dipl.-phys": "Diplom-Physiker", "dipl.-chem": "Diplom-Chemiker",
     "dipl.-volksw": "Diplom-Volkswirt", "dipl.-betriebsw": "Diplom-Betriebswirt", "dr.-ing": "Doktor-Ingenieur",
     "b.a": "beh-ah", "m.a": "emm-ah", "m.sc": "Master of Science", "b.sc": "Bachelor of Science",
     "ph.d": "peh-hah-deh", "ll.m": "Master of Laws", "ll.b": "Bachelor of Laws", "inh": "Inhaber", "fam": "Familie",
@@ -45,7 +47,7 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "i.b": "im Breisgau", "i.br": "im Breisgau", "i.g": "in Gründung", 
     "mult": "multiplex", "dres": "Doktores", "i.d.f": "in der Fassung",
     "az": "Aktenzeichen",
-    "drs": "Drucksache", "bgbl": "Bundesgesetzblatt",
+    "rn": "Randnummer", "drs": "Drucksache", "bgbl": "Bundesgesetzblatt",
 }  # fmt: skip
 CLOSING = {  # a sentence may end with these
     "o.k": "okay", "u.e": "unseres Erachtens", "d.j": "dieses Jahres", "d.m": "dieses Monats", "a.m": "am Main",
@@ -97,7 +99,7 @@ ADJECTIVES = {  # end as their place asks
     "gewöhnlich", "durchschnittl": "durchschnittlich", "wirtsch": "wirtschaftlich",
 }  # fmt: skip
 ABBREVIATIONS = LEADING | CLOSING | ADJECTIVES
-_NUMBERING = frozenset({"art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"})  # numbers
+NUMBERING = frozenset({"art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"})  # numbers
 _ALSO_WORDS_TEXT = """
 art max fr st hg med nat co verf gem ver zus jur phil bes mill temp ing lt wg fa bio hl rer pl zw tab abt geb anz allg
 gest f abs sen gesch led inh fam ausg vors übers zit spez gew
@@ -127,7 +129,7 @@ def goes_on(unit: str, word: str) -> bool:
 def abbreviation(place: Place) -> Said | None:
     """What an abbreviation with a point stands for between its words."""
     low = re.sub(r"\s", "", place.low)
-    if re.fullmatch("ff?", low) and place.nearest[-1:].isdigit():
+    if re.fullmatch("ff?", low) and place.nearest[-1:].isdecimal():
         return "folgende", not place.dotted or place.sentence_follows
     if low == "m/w/d":
         return "männlich weiblich divers", True
@@ -140,11 +142,11 @@ def _by_neighbours(place: Place, low: str) -> Said | None:
     """Of those that mean one thing or another, or nothing, by the words beside them."""
     if low in MONTHS_SHORT and _dated(place):
         return MONTHS_SHORT[low], place.sentence_follows
-    if low == "s" and place.after[:1].isdigit():
+    if low == "s" and place.after[:1].isdecimal():
         return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
-    if place.core == "Fr" and place.nearest[-1:].isdigit() and (place.sentence_follows or not place.noun_follows):
+    if place.core == "Fr" and place.nearest[-1:].isdecimal() and (place.sentence_follows or not place.noun_follows):
         return "Franken", place.sentence_follows
-    if low == "min" and place.after[:1].isdigit() and not measured(place.nearest):
+    if low == "min" and place.after[:1].isdecimal() and not measured(place.nearest):
         return "mindestens", False
     if low == "s" and place.dotted and place.after.lower() in _SEE:
         return "siehe", False
@@ -164,7 +166,7 @@ def _dated(place: Place) -> bool:
     day = place.written[-1] if place.written else ""
     if place.last:
         return re.fullmatch(r"[0-9]{1,2}\.", day) is not None
-    return place.nearest.isdigit() or re.fullmatch("[0-9]{4}", place.after) is not None
+    return place.nearest.isdecimal() or re.fullmatch("[0-9]{4}", place.after) is not None
 
 
 def _of_people(place: Place, low: str) -> Said | None:
@@ -178,7 +180,7 @@ def _of_people(place: Place, low: str) -> Said | None:
         return "emeritus", place.sentence_follows
     if low == "geb" and place.noun_follows and not month(place.after) and place.nearest not in {"am", "ist", "wurde"}:
         return "geborene", False
-    if low == "vorm" and (place.nearest == "uhr" or place.nearest[-1:].isdigit()):
+    if low == "vorm" and (place.nearest == "uhr" or place.nearest[-1:].isdecimal()):
         return "vormittags", place.sentence_follows
     if low in {"jun", "sen"} and place.dotted and named:
         return {"jun": "junior", "sen": "senior"}[low], place.sentence_follows
@@ -227,10 +229,10 @@ def _known(text: str) -> bool:
 
 def _meant(place: Place, low: str) -> bool:
     """Whether the abbreviation is meant, and not a word or a name at the end of a sentence."""
-    if low in _NUMBERING and low in _ALSO_WORDS:
+    if low in NUMBERING and low in _ALSO_WORDS:
         return re.match("[0-9IVX]", place.after) is not None
     return low not in _ALSO_WORDS or not (
-        (place.core in _NAMES and not place.after[:1].isdigit()) or place.sentence_follows
+        (place.core in _NAMES and not place.after[:1].isdecimal()) or place.sentence_follows
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .dates import NOT_DATED
-from .groups import TELEPHONE
+from .groups import ACCOUNT, SHORTEST_ACCOUNT, TELEPHONE
 from .numbers import cardinal
 from .place import Place, Said
 from .spelling import spelled
@@ -52,18 +52,27 @@ def postcode(place: Place) -> Said | None:
     return " ".join([*([spelled(country)] if country else []), *(cardinal(int(digit)) for digit in digits)]), True
 
 
+def account(place: Place) -> Said | None:
+    """DE12 3456 7890: letter by letter, digit by digit."""
+    signs = place.core.replace(" ", "")
+    named = place.nearest == "iban" or (len(signs) >= SHORTEST_ACCOUNT and " " in place.core)
+    if not named or not re.fullmatch(f"{ACCOUNT}(?: ?[0-9A-Z]{{1,3}})?", place.core):
+        return None
+    return " ".join(cardinal(int(sign)) if sign.isdecimal() else spelled(sign) for sign in signs), True
+
+
 def coordinate(place: Place) -> Said | None:
     """52° 31' N: minutes and winds, no newtons."""
     before = place.written[-1] if place.written else ""
     if place.core in _WINDS and re.search("[0-9](?:°|['\"]+)$", before):
         return _WINDS[place.core], True
-    return (f"{_number(place.core)} Minuten", True) if place.core.isdigit() and before.endswith("°") else None
+    return (f"{_number(place.core)} Minuten", True) if place.core.isdecimal() and before.endswith("°") else None
 
 
 def dotted_number(place: Place) -> Said | None:
     """192.168.0.1, Version 2.0.1, Abschnitt 2.3: a point is said where it parts no thousands and no date."""
-    groups = re.fullmatch(r"(v?)([0-9]+(?:\.[0-9]+)+)", place.core)
-    if groups is None:
+    groups = re.fullmatch(r"(v?)([0-9]+(?:\.[0-9]+)+)(?:/([0-9]{1,2}))?", place.core)
+    if groups is None or (groups.group(3) and groups.group(2).count(".") != 3):
         return None
     numbers = groups.group(2).split(".")
     thousands = all(len(n) == 3 for n in numbers[1:]) and len(numbers[0]) <= 3
@@ -72,11 +81,12 @@ def dotted_number(place: Place) -> Said | None:
         return None
     if len(numbers) == 2 and not groups.group(1) and place.nearest not in _VERSIONED:
         return None
-    return ("Version " if groups.group(1) else "") + " Punkt ".join(map(_number, numbers)), True
+    network = f" Schrägstrich {_number(groups.group(3))}" if groups.group(3) else ""
+    return ("Version " if groups.group(1) else "") + " Punkt ".join(map(_number, numbers)) + network, True
 
 
 def _part(part: str) -> str:
-    return _number(part) if part.isdigit() else _NAMES.get(part, part)
+    return _number(part) if part.isdecimal() else _NAMES.get(part, part)
 
 
 def _number(digits: str) -> str:

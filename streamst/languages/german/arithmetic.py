@@ -6,8 +6,9 @@ import re
 
 from .numbers import NUMBER, amount, cardinal
 from .ordinals import NUMBERED
-from .place import Place, Said
+from .place import SIGNS, Place, Said
 from .spelling import spelled
+from .units import unit
 
 _DIFFERENCE = rf"[+-]?(?:{NUMBER})(?: [-–] (?:{NUMBER}))*"
 _ARITHMETIC = {
@@ -56,11 +57,11 @@ def scientific(place: Place) -> Said | None:
 def power(place: Place) -> Said | None:
     """10^6, 10⁻³, x²."""
     text = place.low.replace("²", "^2").replace("³", "^3").replace("^-^", "^-")
-    found = re.fullmatch(rf"((?:{NUMBER})|[a-z])\^(-?)([0-9](?:\^?[0-9])*)", text)
-    if found is None:
+    found = re.fullmatch(rf"((?:{NUMBER})|[a-zπ]{{1,3}})\^(-?)([0-9](?:\^?[0-9])*)", text)
+    if found is None or (len(found.group(1)) > 1 and unit(place.core.replace("^", ""))):
         return None
-    number = found.group(1)[0].isdigit()
-    base = amount(found.group(1)) if number else spelled(found.group(1))
+    number = found.group(1)[0].isdecimal()
+    base = amount(found[1]) if number else " ".join(SIGNS.get(sign) or spelled(sign) for sign in found[1])
     exponent = found.group(3).replace("^", "")
     if exponent == "2" and not number and not found.group(2):
         return f"{base} Quadrat", True

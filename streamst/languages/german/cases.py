@@ -30,6 +30,7 @@ DATIVE = frozenset(
     {"mit", "nach", "von", "aus", "bei", "seit", "zu", "ab", "in", "an", "auf", "unter", "vor", "hinter", "neben",
      "zwischen", "binnen", "laut", "gegenüber", "außer"}
 )  # fmt: skip
+_DATIVE_BEFORE_DAYS = frozenset({"seit", "nach", "vor", "mit"})  # of those that no accusative may follow
 ACCUSATIVE = frozenset({"für", "durch", "gegen", "ohne", "um", "bis", "per", "pro", "je"})
 GENITIVE = frozenset({"wegen", "trotz", "während", "statt", "innerhalb", "außerhalb"})
 PREPOSITIONS = DATIVE | ACCUSATIVE | GENITIVE
@@ -73,7 +74,7 @@ def ending(before: tuple[str, ...], after: str, noun_follows: bool, dated: bool 
     if nearest in DAYS:
         return "er" if dated and len(before) == 1 else "en"
     if dated and nearest in PREPOSITIONS | {"und", "oder"}:
-        return "en"
+        return "em" if nearest in _DATIVE_BEFORE_DAYS else "en"
     if match := _ADJECTIVE.fullmatch(nearest):
         return match.group(1)
     if "sie" in before and not noun_follows:  # she came second

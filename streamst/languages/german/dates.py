@@ -39,7 +39,7 @@ NOT_DATED = frozenset(
 
 def date(place: Place) -> Said | None:
     """24.12.2024, 24.12., 2024-12-24, "3. 5. 2021", 1.-3.5.2021, 24.12.-26.12."""
-    text = place.low.replace(". ", ".")
+    text = re.sub(r"\.'(?=[0-9]{2}$)", ".", place.low.replace(". ", "."))
     if place.nearest in NOT_DATED:
         return None
     if iso := re.fullmatch("([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", text):
@@ -69,7 +69,7 @@ def months(place: Place) -> Said | None:
 
 def months_around(place: Place) -> bool:
     """True for the stroke of "2. Mai - 3. Juni"."""
-    return bool(month(place.nearest)) and (bool(month(place.after)) or place.after[:1].isdigit())
+    return bool(month(place.nearest)) and (bool(month(place.after)) or place.after[:1].isdecimal())
 
 
 def month_and_year(place: Place) -> Said | None:
@@ -106,7 +106,7 @@ def score(place: Place) -> Said | None:
     if found is None or re.fullmatch("[0-5][0-9],[0-9]+", found.group(2)):  # minutes and seconds: 1:59,3
         return None
     second = found.group(2)
-    return f"{cardinal(int(found.group(1)))} zu {cardinal(int(second)) if second.isdigit() else amount(second)}", True
+    return f"{cardinal(int(found.group(1)))} zu {cardinal(int(second)) if second.isdecimal() else amount(second)}", True
 
 
 def lasting(word: str, after: str) -> tuple[str, str, str] | None:

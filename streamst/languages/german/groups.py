@@ -33,6 +33,8 @@ TELEPHONE = frozenset(
 _ALSO_BEFORE_AMOUNTS = frozenset({"telefon", "mobil", "hotline"})
 GROUPED_DIGITS = 15  # of a number with blanks; a longer one is two
 TELEPHONE_DIGITS = 20  # 15 of the country and the line, and an extension
+ACCOUNT = "(?:DE|AT|CH|LI|LU|FR|NL|BE|IT|ES|PL|GB|IE)[0-9]{2}(?: ?[0-9A-Z]{4})*"  # of an IBAN, and its first groups
+SHORTEST_ACCOUNT, ACCOUNT_DIGITS = 15, 34
 ROW = 8  # words of a row of ordinals
 _OPEN, _CLOSE = r"[(\[„\"'*]*", r"[^\w€$£%+-]*"  # punctuation around a word
 _ISO_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -78,6 +80,10 @@ def _goes_on(unit: str, word: str, before: str) -> bool:
     count = len(re.sub("[^0-9]", "", unit + word))
     if re.fullmatch(rf"{_OPEN}(?:{MONEY_BEFORE})", unit):
         return re.fullmatch(rf"[+-]?(?:{NUMBER})(?:[.,][-–—]+)?{_CLOSE}", word) is not None and not _amounts(before)
+    if re.fullmatch(ACCOUNT, unit) and re.fullmatch(rf"(?=[0-9A-Z]*[0-9])[0-9A-Z]{{1,4}}{_CLOSE}", word):
+        return count <= ACCOUNT_DIGITS
+    if unit == "Fr." and re.fullmatch(rf"[0-9'.]*[0-9][.,][-–—]+{_CLOSE}", word):
+        return True
     first = unit.split()[0]
     calls = re.sub(r"\W+$", "", before.split()[-1] if before else "").lower() in TELEPHONE
     if calls or re.fullmatch(rf"{_OPEN}(?:\+[1-9][0-9]{{0,2}}|0[0-9]{{2,}}\)?(?:[/–-][0-9]{{0,3}})?)", first):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from . import arithmetic
-from .cases import DATIVE, PREPOSITIONS, article
+from .cases import DATIVE, DETERMINERS, PREPOSITIONS, article
 from .dates import lasting
 from .nouns import gender
 from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, with_part
@@ -106,6 +106,13 @@ def signed(core: str) -> tuple[str, str]:
     return _SIGN[found.group(1)], found.group(2).lstrip()
 
 
+def diameter(place: Place) -> str:
+    """Of Ø before a number: "Durchmesser", where it is no average; "" for other signs."""
+    number = place.core[1:].strip() or (place.following or "")
+    averaged = place.nearest in DETERMINERS | PREPOSITIONS
+    return "Durchmesser" if place.core[:1] == "Ø" and number[:1].isdecimal() and not averaged else ""
+
+
 def counted_noun(place: Place) -> Said | None:
     """A 1 before the noun that it counts ("nur 1 Tag"), not after the noun that it numbers ("Platz 1 Berlin")."""
     if place.core != "1" or place.end != " " or not re.match("[A-ZÄÖÜ][a-zäöüß]", place.after):
@@ -139,6 +146,15 @@ def pressure(place: Place) -> Said | None:
     return f"{amount(found.group(1))} zu {amount(found.group(2))}", True
 
 
+def two(place: Place) -> Said | None:
+    """230V/50Hz: two amounts, each with its unit."""
+    found = re.fullmatch(rf"({NUMBER})([^\W\d_]+)/({NUMBER})([^\W\d_]+)", place.core)
+    units = [unit(found[2]), unit(found[4])] if found else []
+    if found is None or not all(units):
+        return None
+    return " ".join(f"{amount(n)} {u.many}" for n, u in zip((found[1], found[3]), units, strict=True) if u), True
+
+
 def decade(place: Place) -> Said | None:
     """1990er, 80er-Jahre, 2.000er."""
     found = re.fullmatch(r"'?([0-9]+(?:\.[0-9]{3})*)er(n?)(-.*)?", place.low)
@@ -161,7 +177,7 @@ def compound(place: Place) -> Said | None:
     if found is None:
         return None
     first, second, rest = found.groups()
-    number = "ein" if first == "1" else fraction(first) or " zu ".join(amount(part) for part in first.split(":"))
+    number = "ein" if first == "1" else fraction(first) or " zu ".join(amount(part) for part in re.split("[:/]", first))
     if second:
         number = f"{number} bis {amount(second)}"
     joined = rest[0].islower() and unit(rest.split("-")[0]) is None
@@ -174,7 +190,9 @@ def _inner(part: str) -> str:
     if part in MONEY_SIGNS:
         return CURRENCIES[part]
     if re.search("[0-9]", part):
-        return " ".join(amount(piece) if piece[0].isdigit() else piece for piece in re.findall("[0-9]+|[^0-9]+", part))
+        return " ".join(
+            amount(piece) if piece[0].isdecimal() else piece for piece in re.findall("[0-9]+|[^0-9]+", part)
+        )
     found = unit(part) if len(part) < 5 else None
     return found.many.replace(" ", "-") if found else part
 
@@ -191,8 +209,17 @@ def parted(place: Place) -> Said | None:
             return f"{with_part(whole, VULGAR[part])} {found.many if found else ''}".strip(), True
     if mixed := re.fullmatch("([0-9]+) ([1-9]/[0-9]{1,2})", low):
         return with_part(*mixed.groups()), True
-    said = fraction(low)
+    said = fraction(low, _of_something(place)) if place.nearest not in NUMBERED | _IN_YEARS else ""
     return (said, True) if said else None
+
+
+_IN_YEARS = frozenset({"ws", "wintersemester", "saison", "spielzeit", "heft", "schuljahr"})
+
+
+def _of_something(place: Place) -> bool:
+    """Whether a part of what follows is meant: 11/12 der Fläche, 5/12 Zoll."""
+    after = place.after.lower()
+    return (place.core != "9/11" and after in {"der", "des", "aller"}) or after in {"zoll", "inch", "liter", "meilen"}
 
 
 def _half(place: Place) -> str:

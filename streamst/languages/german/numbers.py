@@ -10,6 +10,7 @@ VULGAR = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
     "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
 }  # fmt: skip
+BINARY_PARTS = (16, 32, 64)  # of an inch; 15/16 are years
 LARGEST_PART = 10  # of fractions written with a slash: 9/11 is none
 ROMAN = r"(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3})"
 NUMBER = r"[0-9]+(?:[.'][0-9]{3})+(?:,[0-9]+)?|[0-9]{1,3}(?:,[0-9]{3}){2,}|[0-9]+[.,][0-9]+|[0-9]+"
@@ -60,12 +61,14 @@ def amount(number: str) -> str:
     return f"{said} Komma {' '.join(cardinal(int(digit)) for digit in decimals)}" if separator else said
 
 
-def fraction(text: str) -> str:
-    """3/4 -> "drei Viertel"; "" where it is none that is usual."""
-    if not (parts := re.fullmatch("([1-9])/([1-9][0-9]{0,3})", text)):
+def fraction(text: str, sure: bool = False) -> str:
+    """3/4 -> "drei Viertel", 3/16; "" where it is none that is usual. sure: it can be nothing else."""
+    if not (parts := re.fullmatch("([1-9][0-9]?)/([1-9][0-9]{0,3})", text)):
         return ""
     above, below = int(parts.group(1)), int(parts.group(2))
-    if not above < below or (LARGEST_PART < below <= 12) or (above > 1 and below > LARGEST_PART):
+    binary = below in BINARY_PARTS and above % 2 == 1 and above + 1 < below
+    usual = (above == 1 and below > 12) or (above < 10 and below <= LARGEST_PART) or binary
+    if not above < below or not (usual or sure):
         return ""
     return f"{counted(above)} {'halb' if below == 2 else ordinal(below, 'tel')}"
 

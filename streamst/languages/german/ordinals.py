@@ -41,10 +41,10 @@ def row(place: Place) -> Said | None:
     joined = place.core + ("." if place.dotted else "")
     if _JOINED.fullmatch(joined) and " " in joined:
         parts = joined.split()
-        if not parts[-1][0].isdigit():  # what is joined to it does not follow at once
+        if not parts[-1][0].isdecimal():  # what is joined to it does not follow at once
             said = one(_first(place, parts))
             return " ".join([said[0] if said else cardinal(_value(parts[0])), *parts[1:]]), True
-        if not _ordinal(place, max(_value(part) for part in parts if part[0].isdigit())):
+        if not _ordinal(place, max(_value(part) for part in parts if part[0].isdecimal())):
             return (
                 None
                 if place.dotted and place.nearest not in NUMBERED
@@ -113,13 +113,13 @@ def _ranked(place: Place) -> bool:
 
 
 def _counted(part: str, end: str) -> str:
-    if not part[0].isdigit():
+    if not part[0].isdecimal():
         return _link(part)
     return ordinal(_value(part), end) + ("," if part.endswith(",") else "")
 
 
 def _cardinals(parts: list[str]) -> str:
-    return " ".join(cardinal(_value(part)) if part[0].isdigit() else _link(part) for part in parts)
+    return " ".join(cardinal(_value(part)) if part[0].isdecimal() else _link(part) for part in parts)
 
 
 def _link(word: str) -> str:

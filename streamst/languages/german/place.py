@@ -93,8 +93,11 @@ def place(word: str, written: Sequence[str], following: str | None) -> Place:
 
 
 def fold(word: str) -> str:
-    """Composed, with superscripts kept, typographic variants unified and invisible characters dropped."""
+    """Composed, with superscripts kept, typographic variants unified, digits of any script ours, and invisible
+    characters dropped."""
     word = unicodedata.normalize("NFC", word).translate(_FOLDED)
+    if not word.isascii():
+        word = "".join(str(unicodedata.digit(c)) if c.isdigit() and c not in "²³" else c for c in word)
     word = re.sub("[\u00ad\u200b-\u200f\u2060\ufeff\ufe0f]", "", word)
     return re.sub("[‐‑−]", "-", re.sub("[’ʻ`´]", "'", word))
 
@@ -131,5 +134,7 @@ def _parts(unit: str) -> list[str]:
     """The words of a unit that keeps their order in speech, as "1. und 2."; others are one."""
     words = unit.split()
     return (
-        words if len(words) > 1 and re.fullmatch("[0-9]{1,3}[.],?", words[0]) and not words[-1][0].isdigit() else [unit]
+        words
+        if len(words) > 1 and re.fullmatch("[0-9]{1,3}[.],?", words[0]) and not words[-1][0].isdecimal()
+        else [unit]
     )

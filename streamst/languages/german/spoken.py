@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from . import addresses, arithmetic, dates, measures, ordinals
+from . import addresses, arithmetic, dates, glued, measures, ordinals
 from .abbreviations import ABBREVIATIONS, abbreviation
 from .groups import telephone, together
 from .nouns import MONTHS_SHORT
@@ -21,7 +21,7 @@ from .romans import roman_numeral
 from .spelling import spelled
 from .symbols import ENDS, LETTERS
 from .units import ALONE as ALONE_UNITS
-from .units import CURRENCIES, unit
+from .units import CURRENCIES, LARGE, unit
 from .weekdays import WEEKDAYS, weekday, weekdays, weekdays_around
 
 DIGITS = "0123456789"
@@ -48,7 +48,9 @@ def spoken(word: str, before: Sequence[str] = (), following: str | None = None) 
     word, before: units as `together` gives them, of what is before the last CONTEXT count; following: as it is written,
     without what belongs to it.
     """
-    here = place(word, before[-CONTEXT:], following)
+    if parts := glued.parted(word, before):
+        return (*spoken(parts[0], before, parts[1]), *spoken(parts[1], [*before, parts[0]], following))
+    here = place(re.sub("^Fr[.] (?=[0-9])", "CHF ", word), before[-CONTEXT:], following)
     text, keeps_end = _said(here)
     end = here.end
     if end == " " and following is not None and _silent_after(here, word):
@@ -90,6 +92,7 @@ def _said(here: Place) -> Said:
     if not _HOLDS_DIGITS.search(here.core):
         return next((said for rule in WORDS if (said := rule(here))), None) or (_plain(here.core), True)
     sign, core = measures.signed(here.core)
+    sign = measures.diameter(here) or sign
     here = replace(here, core=core)
     said = next((said for rule in NUMBERS if (said := rule(here))), None) or (_digits_and_letters(core), True)
     return (f"{sign} {said[0]}", said[1]) if sign else said
@@ -97,8 +100,8 @@ def _said(here: Place) -> Said:
 
 def _sign(here: Place) -> Said | None:
     """A sign alone; a currency is silent after a price that says it, and "x" between numbers is "mal"."""
-    between = here.after[:1].isdigit() and (here.nearest[-1:].isdigit() or unit(here.nearest) is not None)
-    if here.low == "x" and (between or (here.nearest[-1:].isdigit() and here.after[:1].islower())):
+    between = here.after[:1].isdecimal() and (here.nearest[-1:].isdecimal() or unit(here.nearest) is not None)
+    if here.low == "x" and (between or (here.nearest[-1:].isdecimal() and here.after[:1].islower())):
         return "mal", True
     if here.core in {"·", ":", "/"}:
         return {"·": "mal", ":": "geteilt durch", "/": "geteilt durch"}[here.core] if between else "", True
@@ -106,7 +109,7 @@ def _sign(here: Place) -> Said | None:
         return f"prozent{full.group(1)}", True
     if here.core in {"-", "–"} and (between or weekdays_around(here) or dates.months_around(here)):
         return "bis", True
-    if name := measures.sign_word(here.core):
+    if name := measures.diameter(here) or measures.sign_word(here.core):
         return ("" if here.core in CURRENCIES and measures.priced(here.nearest) else name), True
     return None
 
@@ -117,7 +120,9 @@ def _currency(here: Place) -> Said | None:
         return None
     if measures.priced(here.nearest):
         return "", True
-    if measures.measured(here.nearest) and (here.core.isupper() or here.low in {"ct", "zł", "kč", "us-$", "us$"}):
+    if (measures.measured(here.nearest) or here.nearest in LARGE) and (
+        here.core.isupper() or here.low in {"ct", "zł", "kč", "us-$", "us$"}
+    ):
         return CURRENCIES[here.low], not here.dotted or here.low != "ct" or here.sentence_follows
     return None
 
@@ -148,6 +153,7 @@ WHOLE: tuple[Rule, ...] = (
     measures.unit_name,
     measures.large,
     telephone,
+    addresses.account,
     addresses.postcode,
     dates.date,
     ordinals.row,
@@ -159,8 +165,8 @@ WORDS: tuple[Rule, ...] = (
 NUMBERS: tuple[Rule, ...] = (
     arithmetic.scientific,
     dates.month_and_year, addresses.dotted_number, dates.time, dates.score, measures.decade, ordinals.one,
-    measures.pressure, measures.parted, measures.times, arithmetic.power, measures.span, measures.price_each,
-    measures.measure, measures.compound, addresses.address,
+    measures.pressure, measures.two, measures.parted, measures.times, arithmetic.power, measures.span,
+    measures.price_each, measures.measure, measures.compound, addresses.address,
 )  # fmt: skip
 
 

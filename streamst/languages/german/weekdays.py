@@ -22,7 +22,7 @@ def weekday(place: Place) -> Said | None:
     """am Fr., 3. Mai: the day of an abbreviation with a point, also where "Fr. Müller" is none."""
     if place.core in WEEKDAYS and place.end == "," and re.match(r"[0-9]{1,2}\.[0-9]{1,2}\.", place.following or ""):
         return WEEKDAYS[place.core], True  # Fr, 3.5.
-    if place.core in {"Mo", "Di", "Mi", "Fr", "Sa"} and not place.dotted and place.after[:1].isdigit():
+    if place.core in {"Mo", "Di", "Mi", "Fr", "Sa"} and not place.dotted and place.after[:1].isdecimal():
         return WEEKDAYS[place.core], True  # Mo 8-12 Uhr
     if not place.dotted or place.core not in WEEKDAYS or not _is_day(place):
         return None
@@ -39,7 +39,7 @@ def _is_day(place: Place) -> bool:
     if place.following in {"-", "–"} or (place.written and place.written[-1] in {"-", "–"} and place.core != "Fr"):
         return True
     after, before, ahead = place.after.lower(), place.nearest, place.following or ""
-    if after[:1].isdigit() or before in _ON | DAYS or re.match(rf"(?:{'|'.join(WEEKDAYS)})\.", ahead):
+    if after[:1].isdecimal() or before in _ON | DAYS or re.match(rf"(?:{'|'.join(WEEKDAYS)})\.", ahead):
         return True
     if place.core != "Fr":
         return before in _AROUND or after in {"bis", "und", "oder", "um", "ab"}
