@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import KINDS, NEEDS_SEEKING, RATE, SAMPLES, SECONDS, WHOLE, speechlike, written
+from recordings import KINDS, NEEDS_SEEKING, RATE, SAMPLES, SECONDS, WHOLE, Kind, speechlike, written
 
 from streamst.audio import known_length_s, length_s, probe, read_audio, read_blocks, write_wav
 from streamst.audio.ogg import checksum
@@ -175,6 +175,60 @@ def test_chunks_behind_the_samples_are_no_samples(tmp_path: Path, behind: bytes)
     path = put(tmp_path, "wav", wav(behind=behind))
     assert heard(path) == (SAMPLES, "")
     assert heard(put(tmp_path, "two.wav", path.read_bytes() + path.read_bytes())) == (2 * SAMPLES, "")
+
+
+@pytest.mark.parametrize("between", [b"", b"cue " + (28).to_bytes(4, "little") + bytes(28)])
+@pytest.mark.parametrize("last", [None, 0, 0xFFFFFFFF])
+def test_samples_in_a_second_chunk_are_heard(tmp_path: Path, between: bytes, last: int | None) -> None:
+    data = written(KINDS["wav"])
+    begin, half = data.index(b"data") + 8, SAMPLES
+    sizes = [half, len(data) - begin - half if last is None else last]
+    first, second = (b"data" + size.to_bytes(4, "little") for size in sizes)
+    path = put(
+        tmp_path,
+        "wav",
+        data[: begin - 8] + first + data[begin : begin + half] + between + second + data[begin + half :],
+    )
+    assert heard(path) == (SAMPLES, "")
+
+
+@pytest.mark.parametrize("more", [8, 36, 44])
+def test_a_size_that_counts_the_header_is_no_cut(tmp_path: Path, more: int) -> None:
+    data = wav(2 * SAMPLES + more)
+    assert heard(put(tmp_path, "wav", data)) == (SAMPLES, "")
+    count, told = heard(put(tmp_path, "wav", data[:-400]))
+    assert count == SAMPLES - 200
+    assert "truncated" in told
+
+
+def test_a_length_is_told_only_where_the_header_knows_it(tmp_path: Path) -> None:
+    aiff = bytearray(written(KINDS["aiff"]))
+    frames = aiff.index(b"COMM") + 10
+    aiff[frames : frames + 4] = (0x3F800000).to_bytes(4, "big")  # as sox writes into a pipe
+    path = put(tmp_path, "aiff", bytes(aiff))
+    assert known_length_s(path) is None
+    assert heard(path) == (SAMPLES, "")
+    assert known_length_s(put(tmp_path, "wav", written(Kind("wav", "g726", rate_hz=8_000)))) is None
+
+
+def test_an_mp4_behind_an_mp4_is_told(tmp_path: Path) -> None:
+    data = written(KINDS["m4a"])
+    count, told = heard(put(tmp_path, "m4a", data + data))
+    assert abs(count - SAMPLES) <= KINDS["m4a"].slack
+    assert "holds another recording behind the first" in told
+    assert heard(put(tmp_path, "m4a", data))[1] == ""
+
+
+@pytest.mark.parametrize("name", ["eight.ogg", "eight.mka", "sixteen.ogg"])
+def test_more_than_seven_channels_are_heard(tmp_path: Path, name: str) -> None:
+    if name.endswith("ogg"):
+        path = tmp_path / name
+        channels = {"eight": 8, "sixteen": 16}[name.removesuffix(".ogg")]
+        soundfile.write(path, np.repeat(speechlike()[:, None], channels, axis=1), RATE, "VORBIS", format="OGG")
+    else:
+        path = put(tmp_path, "mka", written(Kind("matroska", "alac", layout="7.1(wide)")))
+    assert heard(path) == (SAMPLES, "")
+    assert np.abs(np.concatenate([*read_blocks(path)])).mean() == pytest.approx(np.abs(speechlike()).mean(), rel=0.05)
 
 
 def test_an_odd_last_byte_is_no_sample(tmp_path: Path) -> None:

@@ -137,11 +137,12 @@ class LiveStream:
             policy=settings.policy or self.defaults.policy,
             latency=settings.latency or self.defaults.latency or self.pipeline.latency,
         )
-        if self._running is not None and not flush and _same_but_for_the_dial(settings, self.settings):
-            return self._redial(settings, self._running)
-        begun = self._running is not None and self._samples > self._running.base_samples
-        keeps = self._running is not None and self._running.uplink.endless and settings.codec == self.settings.codec
-        uplink = self._running.uplink if self._running is not None and keeps else None
+        running, same_codec = self._running, settings.codec == self.settings.codec
+        if running is not None and not flush and _same_but_for_the_dial(settings, self.settings):
+            return self._redial(settings, running)
+        uplink = running.uplink if running is not None and running.uplink.endless and same_codec else None
+        holds = running is not None and running.uplink.endless and not same_codec  # the end of a recording
+        begun = running is not None and (holds or self._samples > running.base_samples)
         answers = (yield from self._finish(uplink is None)) if begun else []
         if self._unheard_end:
             return answers
@@ -268,8 +269,7 @@ class LiveStream:
         says what was wrong with it. cut: what is not heard yet never will be."""
         if not cut or self._running is None or not self._running.uplink.endless:
             return (yield from self._finish())
-        self._pieces.clear()
-        self._unheard_end = False
+        self._pieces, self._unheard_end = deque(), False
         self._running.uplink.close()
         return (yield from self._finish(flush=False))
 

@@ -16,7 +16,7 @@ from streamst.errors import InputError
 from .ogg import MAGIC as OGG
 from .ogg import OggBytes
 from .pcm import Pcm
-from .promises import mp3_frame_bytes, mp3_samples, whole_bytes
+from .promises import another_begins, mp3_frame_bytes, mp3_samples, whole_bytes
 from .riff import WavBytes, is_wav, is_wave64
 from .source import Source
 
@@ -33,6 +33,7 @@ _PIPE = {"probesize": "65536", "analyzeduration": "500000"}  # what is spoken no
 _LOOSE = ("mp3", "aac")  # after a joint their first frames lack what they refer to: no damage
 _SURE = ("flac", "aiff", "au", "mov", "nistsphere")  # whose header tells a length that was counted
 _BELIEVED_MISSING_S = 3600.0  # a header that promises hours more than there are is a wrong one
+_PLAIN = ("aiff", "au")  # whose size tells how long they are at most
 _MEASURED = ("wav", "caf")  # their ends are looked for here
 _SLACK_S = {"mov": 1.0}  # between a track's duration and its samples
 _FLAC_HOLE_S = 0.001
@@ -116,7 +117,10 @@ class Sound:
             return self._mp3_samples
         stream, rate = self._stream, self.sample_rate_hz
         if self._format in _SURE and stream.duration and stream.time_base:
-            return round(stream.duration * stream.time_base * rate)
+            seconds = float(stream.duration * stream.time_base)
+            size, coded = self._source.size, stream.codec_context.format
+            held = size / (self.channels * coded.bytes * rate) if size and self._format in _PLAIN else seconds
+            return round(seconds * rate) if seconds < held + _BELIEVED_MISSING_S else None
         if self._format == "matroska" and self._container.duration:
             return round(self._container.duration * rate / 1_000_000)
         return None
@@ -217,6 +221,8 @@ class Sound:
             return f"is truncated: it ends inside a frame, after {told}"
         if self._source.end() < (self._whole_bytes or 0):
             return f"is truncated: {told}, and more is promised"
+        if self._format == "mov" and another_begins(self._source):
+            return "holds another recording behind the first, which was not read: give each its own file"
         return ""
 
 

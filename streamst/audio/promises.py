@@ -58,6 +58,21 @@ def whole_bytes(source: Source) -> int | None:
     return None if size is None else at + 4 + length + size
 
 
+def another_begins(source: Source) -> bool:
+    """Whether behind an MP4 in a file stands another, which no reader of the first one sees."""
+    at = 0
+    while source.size is not None and at + 8 <= source.size and source.head[4:8] == b"ftyp":
+        box = source.at(at, 16)
+        if at and box[4:8] == b"ftyp":
+            return True
+        size = int.from_bytes(box[:4], "big")
+        size = int.from_bytes(box[8:], "big") if size == 1 else size
+        if size < 8:
+            return False
+        at += size
+    return False
+
+
 def _caf_bytes(head: bytes) -> int | None:
     at = 8
     while len(chunk := head[at : at + 12]) == 12:

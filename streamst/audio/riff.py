@@ -21,6 +21,7 @@ BELIEVED_MISSING_S = 3600.0  # a header that promises hours more than there are 
 _LONGEST_FORMAT_BYTES = 4096
 _LONGEST_LATER_CHUNK_BYTES = 1 << 24
 _PLAIN = (1, 3, 6, 7, 0xFFFE)  # PCM, float, A-law, mu-law, extensible
+_BLOCKS = (2, 0x11, 0x31)  # ADPCM by Microsoft and IMA, GSM 6.10
 _PIECE_BYTES = 1 << 13
 
 
@@ -44,10 +45,15 @@ class Header:
         return max(1, int.from_bytes(self.format[12:14], self.order))
 
     @property
+    def counted(self) -> bool:
+        """Whether it says how many samples stand in a block."""
+        return int.from_bytes(self.format[:2], self.order) in _PLAIN + _BLOCKS
+
+    @property
     def samples_per_block(self) -> int:
         """1 for what is not compressed into blocks."""
-        plain = int.from_bytes(self.format[:2], self.order) in _PLAIN
-        return 1 if plain else max(1, int.from_bytes(self.format[18:20], self.order))
+        kind = int.from_bytes(self.format[:2], self.order)
+        return max(1, int.from_bytes(self.format[18:20], self.order)) if kind in _BLOCKS else 1
 
     def believed(self, missing: int) -> int:
         """`missing` bytes, or 0 where nobody can have meant so many."""
@@ -79,7 +85,7 @@ class WavBytes:
     def promised_samples(self) -> int | None:
         """Samples a channel that the header promises; None where it is wrong, or does not know."""
         header, size = self._header, self._source.size
-        if not header.promised:
+        if not header.promised or not header.counted:
             return None
         end = self._begin + header.promised
         if size is not None and end < size:
@@ -115,27 +121,28 @@ class WavBytes:
 
     def _samples(self, header: Header) -> Iterator[bytes]:
         """The samples of one recording; the source then stands at the next one, or at its end."""
-        left = header.promised
+        left = promised = header.promised
         while True:
             if left is not None and left < header.block_bytes:
-                if self._end_here(header):
+                left = promised = self._behind(header, promised or 0)
+                if left == 0:
                     return
-                left = None  # more than was promised
             window = self._source.peek(_PIECE_BYTES + 16)
             end = _next_recording(window)
             whole = min(end, _PIECE_BYTES, _PIECE_BYTES if left is None else left)
             size = whole - whole % header.block_bytes
             if not size:
                 self._source.skip(end)  # the beginning of a sample
-                self.missing += header.believed(left or 0)
+                missing = header.believed(left or 0)
+                self.missing += missing if missing > self._begin else 0  # some count the header, too
                 return
             self.given += size
             left = None if left is None else left - size
             yield self._source.read(size)
 
-    def _end_here(self, header: Header) -> bool:
-        """Whether the samples end here: chunks, another recording or nothing stands behind them. Chunks are skipped."""
-        promised = header.promised or 0
+    def _behind(self, header: Header, promised: int) -> int | None:
+        """How many bytes of samples stand behind the `promised` ones: none where chunks, which are skipped, another
+        recording or nothing does; those of another chunk of samples; None where they just go on."""
         offset = promised % header.block_bytes
         padding = -promised % header.pad_to
         if not any(self._source.peek(offset + padding)[offset:]):
@@ -144,14 +151,17 @@ class WavBytes:
             head = self._source.peek(offset + 24)[offset:]
             if len(head) < header.block_bytes or is_wav(head):
                 self._source.skip(offset + (0 if is_wav(head) else len(head)))
-                return True
+                return 0
             if len(head) < 8:
-                return False
+                return None
             size = int.from_bytes(head[4:8], header.order)
             if header.wide:
                 size = int.from_bytes(head[16:24], "little") - 8
+            if head[:4] == b"data" and not header.wide:
+                self._source.skip(offset + 8)
+                return None if not size or size >= UNKNOWN_BYTES else size
             if not _is_printable(head[:4]) or not 0 <= size <= _LONGEST_LATER_CHUNK_BYTES:
-                return False
+                return None
             self._source.skip(offset + 8 + size)
             offset = -size % header.pad_to
 
