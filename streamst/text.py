@@ -54,12 +54,13 @@ class Tokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`; begin, end and unknown are silent."""
         kept = [int(t) for t in tokens if t > self.end]
-        if self._bytes.isdisjoint(kept):
+        if self.byte_tokens.isdisjoint(kept):
             return "".join(self.pieces[t] for t in kept).replace(WORD_START, " ").strip()
         return str(self._processor.decode(kept))  # it alone joins the bytes of a letter
 
     @cached_property
-    def _bytes(self) -> frozenset[int]:
+    def byte_tokens(self) -> frozenset[int]:
+        """Those that are a byte of a letter which is no piece."""
         return frozenset(i for i in range(self.size) if self._processor.is_byte(i))
 
     @cached_property

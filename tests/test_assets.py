@@ -199,6 +199,10 @@ def test_the_pen_writes_what_is_written_and_what_is_heard(english: str, german: 
     assert penned(english) == german
 
 
+def test_who_shouts_is_understood() -> None:
+    assert penned("WHERE IS THE NEAREST TRAIN STATION?") == penned("where is the nearest train station?")
+
+
 def penned(english: str) -> str:
     """What the shipped pen makes of a whole sentence."""
     pen = load_pen(ASSETS / "pen")
@@ -213,6 +217,9 @@ def penned(english: str) -> str:
         ("You find it at https://example.org/a_b?c=1.", "https://example.org/a_b?c=1"),
         ("Please write to anna.schmidt@example.org today.", "anna.schmidt@example.org"),
         ("I met Krzysztof in the city.", "Krzysztof"),
+        ("Please call 0171 2345678 in the evening.", "0171 2345678"),
+        ("The car costs 12,500 dollars.", "12.500"),
+        ("My friend Thị lives here.", "Thị"),
     ],
 )
 def test_addresses_and_rare_names_are_copied(english: str, kept: str) -> None:

@@ -49,6 +49,7 @@ class WriterConfig:
     prompts: tuple[str, ...] = ()  # tasks and target languages that it was trained with: "st:de", "asr:en"; () is one
 
 
+SELDOM = 20.0  # nats
 OUTGROWN = frozenset({"states.weight", "writer.states.weight"})  # of older checkpoints
 
 
@@ -171,6 +172,7 @@ class Writer(nn.Module):
         self.norm = nn.LayerNorm(c.dim)
         self.dropout = nn.Dropout(c.dropout)
         self.token_step: Callable[[Tensor, DecoderState, Tensor], tuple[Tensor, Tensor, DecoderState]] | None = None
+        self.seldom: Tensor | None = None  # tokens that nothing but a wish brings about
         self.projection: Callable[[Tensor], Tensor] | None = None  # to the logits, in place of the embedding
         if self.source is not None:
             nn.init.normal_(self.source.weight, std=c.dim**-0.5)
@@ -277,7 +279,10 @@ class Writer(nn.Module):
 
     def logits(self, said: Tensor) -> Tensor:
         """Decoder states (..., D) to (..., target_tokens)."""
-        return F.linear(said, self.target.weight) if self.projection is None else self.projection(said)
+        found = F.linear(said, self.target.weight) if self.projection is None else self.projection(said)
+        if self.seldom is not None:
+            found[..., self.seldom] -= SELDOM
+        return found
 
     def quicken(self) -> None:
         """From now on 8 bits, on a CPU that has them: `RowLinear` in place of every linear layer and of the logits'."""

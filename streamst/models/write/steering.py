@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,13 +23,28 @@ READ = 0.05  # attention on a word below which its usual translation is left alo
 
 @dataclass(frozen=True)
 class Wish:
-    """A term that was heard: the places of its source tokens in the memory, and the target tokens to say for it."""
+    """Something that was heard: the places of its source tokens in the memory, and the target tokens to say for it.
+
+    kind: a "term" of the glossary; a "copy", half of which says nothing; a "number", which is copied once it was begun;
+    or only the "usual" translation of a word, with its share of all.
+    """
 
     first: int
     last: int
     tokens: tuple[int, ...]
-    verbatim: bool = False  # a copy of the source: half of it says nothing
-    share: float = 0.0  # of all translations of the word, where this is only the usual one
+    kind: Literal["term", "copy", "number", "usual"] = "term"
+    share: float = 0.0
+
+    def gain(self, begun: int, read: float) -> float:
+        """What the next token gains [nats], `begun` of them being said; read: the attention on the source tokens."""
+        if self.kind == "usual":
+            return USUAL * math.log1p(self.share * read / USUAL_FLOOR) if read >= READ else 0.0
+        surely = GO_ON * min(1.0, 3 * read)
+        if self.kind == "number":  # its first token is that of any number
+            return (0.0, surely)[begun] if begun < 2 else VERBATIM
+        if not begun:
+            return BEGIN * read
+        return VERBATIM if self.kind == "copy" else surely
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Steering:
     bias: float = 0.0
     shown: tuple[int, ...] = ()
     wishes: tuple[Wish, ...] = ()
+    inner: Tensor | None = None  # (target_tokens,) letters and digits that go on a word; none may go on a copy
 
     def __call__(self, scores: Tensor, said: Sequence[int], attention: Tensor) -> Tensor:
         """scores: (target_tokens,) log-probabilities; attention: (S,) over the memory."""
@@ -59,24 +76,25 @@ class Steering:
         what was begun is completed."""
         gains: dict[int, float] = {}
         times: dict[tuple[int, ...], int] = {}
-        reads = attention.tolist()
+        reads, whole, copying = attention.tolist(), False, False
         for wish in self.wishes:
             times[wish.tokens] = times.get(wish.tokens, 0) + 1
+            exact = wish.kind in ("copy", "number")
+            whole = whole or (exact and tuple(said[-len(wish.tokens) :]) == wish.tokens)
             if occurrences(wish.tokens, said) >= times[wish.tokens]:
                 continue
             begun = overlap(wish.tokens, said)
-            read = sum(reads[wish.first : wish.last + 1])
-            if wish.share:
-                gain = USUAL * math.log1p(wish.share * read / USUAL_FLOOR) if read >= READ else 0.0
-            else:
-                surely = VERBATIM if wish.verbatim else GO_ON * min(1.0, 3 * read)
-                gain = surely if begun else BEGIN * read
+            copying = copying or (exact and begun > 0)
+            gain = wish.gain(begun, sum(reads[wish.first : wish.last + 1]))
             if gain:
                 gains[wish.tokens[begun]] = max(gain, gains.get(wish.tokens[begun], 0.0))
-        if not gains:
+        whole = whole and not copying and self.inner is not None
+        if not gains and not whole:
             return scores
         scores = scores.clone()
-        places = torch.tensor(list(gains), device=scores.device)
+        if whole:
+            scores[self.inner] -= VERBATIM
+        places = torch.tensor(list(gains), dtype=torch.long, device=scores.device)
         scores[places] += torch.tensor(list(gains.values()), device=scores.device)
         return scores.log_softmax(-1)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from streamst import checkpoint
@@ -58,6 +59,7 @@ def load(folder: Path, device: str = "cpu") -> WordWriter:
             f"{tokenizer.model} has {tokenizer.size} tokens; the writer beside it has {config.writer.target_tokens}"
         )
     network = Writer(config.writer)
+    network.seldom = torch.tensor(sorted(tokenizer.byte_tokens), device=device)  # a letter in bytes is a copy's
     taed = None if config.taed is None else Taed(config.taed)
     checkpoint.load_weights(folder, _together(network, taed).eval().requires_grad_(False).to(device))
     words = Words.load(folder / WORDS, tokenizer) if (folder / WORDS).exists() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -11,10 +10,6 @@ from streamst.models.glossary import Glossary
 from streamst.text import Tokenizer
 
 from .steering import Wish
-
-RARE = 2.5  # letters a token
-_MARKS = ".,;:!?\"'()"
-_ADDRESS = re.compile(r"\w://|\w@\w|\bwww\.\w|\w\.\w+/|^@\w")
 
 
 class Terms:
@@ -47,24 +42,6 @@ class Terms:
                     break
             at += step
         return tuple(found)
-
-
-def copied(words: Sequence[str], places: Sequence[tuple[int, int]], target: Tokenizer) -> tuple[Wish, ...]:
-    """Addresses and rare names among the source `words`: written as they are wherever `target` can spell them.
-
-    A name has a capital letter inside the sentence; it is rare where it has three tokens or more, of `RARE` letters or
-    less on average.
-    """
-    found = []
-    for at, (word, (first, last)) in enumerate(zip(words, places, strict=True)):
-        bare = word.strip(_MARKS).removesuffix("'s")
-        pieces = last + 1 - first
-        inside = at > 0 and words[at - 1].rstrip("\"'")[-1:] not in (".", "!", "?")
-        named = inside and bare[:1].isupper() and len(bare) > 3 and pieces >= 3 and len(bare) <= RARE * pieces
-        if named or _ADDRESS.search(bare):
-            tokens = target.encode(bare)
-            found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens), verbatim=True)]
-    return tuple(found)
 
 
 def _written(term: str, tokenizer: Tokenizer) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ class Words:
             if last > first and not any(one.first <= last and first <= one.last for one in taken):
                 known = self._of(word)
                 if known is not None:
-                    found.append(Wish(first, last, tuple(self._target.encode(known[0])), share=known[1]))
+                    found.append(Wish(first, last, tuple(self._target.encode(known[0])), "usual", known[1]))
         return tuple(found)
 
     def _of(self, word: str) -> tuple[str, float] | None:

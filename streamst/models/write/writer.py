@@ -21,12 +21,13 @@ from streamst.policies.base import Hypothesis, Need
 from streamst.text import Tokenizer
 
 from .beam import search
+from .copies import copied
 from .greedy import Continuation, Draft, write
 from .network import Writer
 from .repeats import Pieces, Repeats
 from .steering import Steering
 from .taed import Taed
-from .terms import Terms, copied
+from .terms import Terms
 from .words import Words
 
 ALWAYS: frozenset[Need] = frozenset({"alignment", "attention", "log-probs"})  # without any head
@@ -72,6 +73,8 @@ class WordWriter:
         self.provides: frozenset[Need] = ALWAYS if taed is None else ALWAYS | gated
         self._word_starts = torch.tensor(target.starts_word, device=self.device)
         self._pieces = Pieces(target)
+        inner = [not target.starts_word[n] and any(c.isalnum() for c in piece) for n, piece in enumerate(target.pieces)]
+        self._inner = torch.tensor(inner, device=self.device)
         self._ids = lru_cache(maxsize=65_536)(self._spell)
         self._terms = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
@@ -110,9 +113,10 @@ class WordWriter:
         """The tokens of words as they are spelled; where nothing has a letter or a digit there are none."""
         tokens: list[SourceToken] = []
         places = []
+        shouted = _shouted(work.words)
         spoken = any(letter.isalnum() for word in work.words for letter in word.text)
         for word in work.words:
-            ids = self._ids(word.text) if spoken else ()
+            ids = self._ids(word.text.lower() if shouted else word.text) if spoken else ()
             places.append((len(tokens) + 1, len(tokens) + max(1, len(ids))))  # <begin> is first in the memory
             tokens += _spread(ids, word)
         return Source(work, tuple(tokens), tuple(places))
@@ -169,7 +173,7 @@ class WordWriter:
             wishes = (*wishes, *self._words.wishes(read, source.words, wishes))
         if not wishes and not work.decoding.bias:
             return None
-        return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes)
+        return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes, self._inner)
 
     def _hypothesis(self, source: Source, memory: Tensor, ids: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
         """What was found, with where each token was read from. memory: (1, S, D) of the tokens `ids` (S,)."""
@@ -186,6 +190,12 @@ class WordWriter:
             writes = tuple((chance,) for chance in chances)
         attention = _over_frames(inner, source) if work.decoding.attention and tokens else ()
         return Hypothesis(tokens, found.log_probs, alignment, attention, ends, finished, writes)
+
+
+def _shouted(words: Sequence[HeardWord]) -> bool:
+    """Whether all is in capital letters, two words of two letters or more among it."""
+    capital = sum(len(word.text) > 1 and word.text.isupper() for word in words)
+    return capital > 1 and not any(letter.islower() for word in words for letter in word.text)
 
 
 def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:

@@ -1,0 +1,63 @@
+"""What is written as it was heard: addresses, rare names, numbers, letters that are spelled, words of other scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from streamst.text import Tokenizer
+
+from .steering import Wish
+
+RARE = 2.5  # letters a token
+_MARKS = ".,;:!?\"'()[]$€£%"
+_ADDRESS = re.compile(r"\w://|\w@\w|\bwww\.\w|\w\.\w+/|^@\w")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_DECIMAL = re.compile(r"\d+\.\d+")
+_SWAPPED = str.maketrans(".,", ",.")
+
+
+def copied(words: Sequence[str], places: Sequence[tuple[int, int]], target: Tokenizer) -> tuple[Wish, ...]:
+    """The source `words` that are not translated, as they are written in German; `places`: the first and the last
+    memory entry of each.
+
+    A name has a capital letter inside the sentence; it is rare where it has three tokens or more, of `RARE` letters or
+    less on average.
+    """
+    bare = [word.strip(_MARKS).removesuffix("'s") for word in words]
+    found = []
+    for at, (first, last) in enumerate(places):
+        word, tokens, kind = bare[at], target.encode(bare[at]), "copy"
+        if _NUMBER.fullmatch(word):
+            copy, kind = "" if len(word) == 1 or _time(bare, at) else _german(word), "number"
+        elif _ADDRESS.search(word) or not target.byte_tokens.isdisjoint(tokens):
+            copy = word
+        else:
+            copy = word if _spelled(bare, at) or _named(words, word, at, last + 1 - first) else ""
+        if copy:
+            tokens = target.encode(copy)
+            found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens), kind)]
+    return tuple(found)
+
+
+def _named(words: Sequence[str], word: str, at: int, pieces: int) -> bool:
+    inside = at > 0 and words[at - 1].rstrip("\"'")[-1:] not in (".", "!", "?")
+    return inside and word[:1].isupper() and len(word) > 3 and pieces >= 3 and len(word) <= RARE * pieces
+
+
+def _spelled(bare: Sequence[str], at: int) -> bool:
+    """Whether a word is a letter beside another one: "c n n"."""
+    near = bare[max(0, at - 1) : at + 2]
+    return len(bare[at]) == 1 and bare[at].isalpha() and sum(len(one) == 1 and one.isalpha() for one in near) > 1
+
+
+def _time(bare: Sequence[str], at: int) -> bool:
+    """Whether a number is an hour, which German may count on from noon."""
+    after = bare[at + 1].replace(".", "").lower() if at + 1 < len(bare) else ""
+    return ":" in bare[at] or after in ("am", "pm", "o'clock")
+
+
+def _german(number: str) -> str:
+    """A comma before the decimals, a point between the thousands."""
+    return number.translate(_SWAPPED) if _THOUSANDS.fullmatch(number) or _DECIMAL.fullmatch(number) else number

@@ -1,0 +1,62 @@
+"""What is not translated is written as it was heard, number by number and letter by letter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from streamst.inventory import ASSETS
+from streamst.models.write.copies import copied
+from streamst.models.write.steering import Steering, Wish
+from streamst.text import Tokenizer
+
+PEN = ASSETS / "pen"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(PEN / "tokens.model")
+
+
+@pytest.mark.parametrize(
+    ("english", "copies"),
+    [
+        ("It costs 2,000 dollars.", ["number 2.000"]),
+        ("It is $1,234,567.89!", ["number 1.234.567,89"]),
+        ("about 3.14 or 50%", ["number 3,14", "number 50"]),
+        ("in 1998, 12 of them", ["number 1998", "number 12"]),
+        ("7 dogs", []),  # one digit may be a word
+        ("at 9:40 or 11 p.m. or 10 am", []),  # German counts on from noon
+        ("call 0171 2345678", ["number 0171", "number 2345678"]),
+        ("it spells c. n. n.", ["copy c", "copy n", "copy n"]),
+        ("a dog and I", []),
+        ("Nguyễn Thị came", ["copy Nguyễn", "copy Thị"]),
+        ("we say はい often", ["copy はい"]),
+        ("write to anna@example.org.", ["copy anna@example.org"]),
+        ("the dog sleeps", []),
+    ],
+)
+def test_what_is_copied(tokenizer: Tokenizer, english: str, copies: list[str]) -> None:
+    words, places, at = english.split(), [], 1
+    for word in words:
+        count = max(1, len(tokenizer.encode(word)))
+        places.append((at, at + count - 1))
+        at += count
+    found = copied(words, places, tokenizer)
+    assert [f"{wish.kind} {tokenizer.decode(wish.tokens)}" for wish in found] == copies
+
+
+def test_a_number_that_was_begun_is_completed_and_no_copy_goes_on() -> None:
+    scores = torch.full((30,), 1 / 30).log()
+    inner = torch.zeros(30, dtype=torch.bool)
+    inner[20:] = True
+    wishes = (Wish(1, 2, (10, 21, 22, 23), "number"), Wish(3, 4, (10, 25, 26), "number"))
+    steer = Steering(0, wishes=wishes, inner=inner)
+    first, second = torch.tensor([0.0, 0.5, 0.3, 0.1, 0.1]), torch.tensor([0.0, 0.1, 0.1, 0.5, 0.3])
+    assert torch.allclose(steer(scores, [5], first), scores)  # whether to begin is the network's own choice
+    assert int(steer(scores, [5, 10], first).argmax()) == 21
+    assert int(steer(scores, [5, 10], second).argmax()) == 25
+    assert int(steer(scores, [5, 10, 21], second).argmax()) == 22
+    after = steer(scores, [5, 10, 21, 22, 23], first)
+    assert float(after[20:].exp().sum()) < 1e-6
+    assert float(after[:20].exp().sum()) == pytest.approx(1.0, abs=1e-4)
