@@ -29,6 +29,11 @@ def test_token_delay_of_text_equals_simuleval_with_and_without_computation(case)
     assert average_token_delay(u, "simuleval") == pytest.approx(case["expected"][TOOL]["ATD_CA"], rel=1e-6, abs=1e-9)
 
 
+def test_a_token_waits_for_its_own_computation_where_one_delay_has_two_writes() -> None:
+    """The last audio, and then the end: SimulEval 1.1.4 gives 10 and 30 ms behind one source token of 300 ms."""
+    assert average_token_delay(Utterance((300.0, 300.0), 300.0, None, (310.0, 330.0)), "simuleval") == 20.0
+
+
 @pytest.mark.parametrize("case", _cases("t2t"))
 def test_token_delay_of_text_to_text_counts_words(case):
     u = Utterance(tuple(case["delays"]), case["source_length"])

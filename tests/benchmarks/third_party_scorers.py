@@ -90,14 +90,6 @@ def install(tool: str, folder: Path) -> Path:
     return home / "bin"
 
 
-def call(*words: object) -> str:
-    """What a command prints on its standard output; its errors are shown when it fails."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, words))}\nfailed with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
-
-
 def calls(tools: Path, command: str, wanted: Sequence[Sequence[object]]) -> list[str]:
     """What `command` ("module:function", a tool's entry point) prints for each list of arguments, in one process: most
     of a tool's time is its start."""
@@ -112,38 +104,42 @@ def calls(tools: Path, command: str, wanted: Sequence[Sequence[object]]) -> list
 
 def by_simuleval(runs: Runs, work: Path, tools: Path) -> list[Figure]:
     """Latency and BLEU of utterances; offsets of speech. It has no notion of a talk in segments."""
-    short = [(name, *run) for name, run in runs.items() if not any(r.long_form for r in run[0].recordings)]
-    return [figure for name, log, ours in short for figure in _by_simuleval(name, log, ours, work / name, tools)]
+    wanted: list[list[object]] = []
+    read: list[tuple[str, Score, str]] = []  # run, our figures, which of the table's columns: aware, plain, speech
+    for name, (log, ours) in runs.items():
+        if any(recording.long_form for recording in log.recordings):
+            continue
+        out = work / name / "simuleval"
+        export(log, "simuleval", out)
+        tables: list[tuple[str, Path, Sequence[object]]] = []
+        for names in (LATENCIES[i : i + 2] for i in range(0, len(LATENCIES), 2)):  # a wider table is printed with gaps
+            # With --computation-aware the columns without _CA hold the same as those with it: an error of 1.1.4.
+            tables.append(("aware", out, ["--latency-metrics", *names, "--computation-aware"]))
+        tables += [("plain", out, ["--latency-metrics", *names]) for names in (LATENCIES[:4], LATENCIES[4:])]
+        if (out / "speech").exists():
+            kinds = ["--source-type", "speech", "--target-type", "speech"]
+            offsets = ["--latency-metrics", "StartOffset", "EndOffset", "NumChunks"]
+            tables.append(("speech", out / "speech", [*kinds, *offsets]))
+        wanted += [["--score-only", "--output", folder, *options] for _, folder, options in tables]
+        read += [(name, ours, kind) for kind, _, _ in tables]
+    printed = calls(tools, "simuleval.cli:main", wanted)
+    found = (one for place, table in zip(read, printed, strict=True) for one in simuleval_table(*place, table))
+    return list(dict.fromkeys(found))  # BLEU stands in several tables
 
 
-def _by_simuleval(name: str, log: Log, ours: Score, work: Path, tools: Path) -> list[Figure]:
-    out = work / "simuleval"
-    export(log, "simuleval", out)
-    theirs: dict[str, float] = {}
-    for names in (LATENCIES[i : i + 2] for i in range(0, len(LATENCIES), 2)):  # a wider table is printed with gaps
-        # With --computation-aware the columns without _CA hold the same as those with it: an error of 1.1.4.
-        both = simuleval_table(tools, out, "--latency-metrics", *names, "--computation-aware")
-        theirs |= {key: value for key, value in both.items() if key.endswith("_CA")}
-    theirs |= simuleval_table(tools, out, "--latency-metrics", *LATENCIES[:4])
-    theirs |= simuleval_table(tools, out, "--latency-metrics", *LATENCIES[4:])
+def simuleval_table(name: str, ours: Score, kind: str, printed: str) -> list[Figure]:
+    """The figures of a table that SimulEval prints, beside ours."""
+    head, line = printed.strip().splitlines()[-2:]
     found = []
-    for key, value in theirs.items():
-        mine = key.replace("_CA", "_CA_simuleval")
-        found.append(Figure(name, "SimulEval", mine, value, ours.metrics[mine].value, 5.1e-4))
-    if (out / "speech").exists():
-        kinds = ["--source-type", "speech", "--target-type", "speech"]
-        offsets = ["--latency-metrics", "StartOffset", "EndOffset", "NumChunks"]
-        for key, value in simuleval_table(tools, out / "speech", *kinds, *offsets).items():
-            if key != "BLEU":  # of the paths of the wavs
-                figure = Figure(name, "SimulEval speech", key, value, ours.metrics[f"{key}_speech"].value, 5.1e-4)
-                found.append(figure)
+    for key, value in zip(head.split(), map(float, line.split()[1:]), strict=True):
+        if kind == "speech" and key == "BLEU":  # of the paths of the wavs
+            continue
+        if kind == "aware" and not key.endswith("_CA"):
+            continue
+        mine = f"{key}_speech" if kind == "speech" else key.replace("_CA", "_CA_simuleval")
+        tool = "SimulEval speech" if kind == "speech" else "SimulEval"
+        found.append(Figure(name, tool, mine, value, value_of(ours, mine), 5.1e-4))
     return found
-
-
-def simuleval_table(tools: Path, folder: Path, *options: object) -> dict[str, float]:
-    """The scores that SimulEval prints for a directory."""
-    head, line = call(tools / "simuleval", "--score-only", "--output", folder, *options).strip().splitlines()[-2:]
-    return dict(zip(head.split(), map(float, line.split()[1:]), strict=True))
 
 
 def by_omnisteval(runs: Runs, work: Path, tools: Path) -> list[Figure]:

@@ -16,12 +16,12 @@ function drawRecordings(section, run) {
     make("h2", {}, "Recordings"),
     make("p", { class: "soft" }, "Worst first; choose a column to sort by it and a line to see it in time." + part),
     make("div", { class: "row" }, search),
-    make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), body)),
+    make("div", { class: "scroll" }, make("table", { class: "list" }, make("thead", {}, head), body)),
     make("h2", {}, "In time"), detail);
   function heads() {
     head.replaceChildren(...columns.map((name) => make("th", { class: "number" },
       make("button", { onclick: () => { [sorted, down] = [name, sorted === name ? !down : name !== "chrF"]; heads(); fill(); } },
-        name + (name === sorted ? (down ? " ↓" : " ↑") : "")))),
+        ...breakable(name), name === sorted ? (down ? " ↓" : " ↑") : ""))),
       make("th", {}, "written"), make("th", {}, "recording"));
   }
   function fill() {
@@ -32,8 +32,8 @@ function drawRecordings(section, run) {
     body.replaceChildren(...rows.map((r) => make("tr",
       { class: r === chosen ? "pick on" : "pick", tabindex: 0, onclick: () => choose(r), onkeydown: (e) => { if (e.key === "Enter") choose(r); } },
       ...columns.map((name) => make("td", { class: "number" }, show(r.metrics[name]))),
-      make("td", {}, r.prediction || make("span", { class: "warn" }, "nothing")),
-      make("td", { class: "soft" }, r.name))));
+      make("td", { class: "text" }, r.prediction || make("span", { class: "warn" }, "nothing")),
+      make("td", { class: "soft place" }, ...breakable(r.name)))));
     if (!chosen && rows.length) choose(rows.find((r) => r.written && r.written.length) || rows[0]);
   }
   function choose(r) {
@@ -44,6 +44,11 @@ function drawRecordings(section, run) {
   }
   heads();
   fill();
+}
+
+// A name that may go on in the next line after each of its parts.
+function breakable(name) {
+  return name.split(/(?<=[_/])/).flatMap((part, i) => i ? [make("wbr"), part] : [part]);
 }
 
 function quote(r) {

@@ -109,9 +109,9 @@ def average_token_delay(
     Target tokens: text has one of length 0 a unit; speech has the 300 ms pieces of all that one delay brought.
     `source_is_text` (text to text): delays count words and every token, source and target, is 1 long.
 
-    clock: "none" reads `delays_ms`. On "simuleval", whose elapsed times add up all computation, the first token of a
-    write waits for what was computed since the write before: T(y_t) = max(d_t, T(y_t-1)) + length + computed. On any
-    other clock a token is there at its elapsed time: T(y_t) = max(e_t, T(y_t-1)) + length.
+    clock: "none" reads `delays_ms`. On "simuleval", whose elapsed times add up all computation, a token waits for what
+    was computed since the token before: T(y_t) = max(d_t, T(y_t-1)) + length + computed. On any other clock a token is
+    there at its elapsed time: T(y_t) = max(e_t, T(y_t-1)) + length.
 
     None without output. Raises InputError where a clock is named but there are no elapsed times.
     """
@@ -126,12 +126,11 @@ def average_token_delay(
         source_ends.extend(_piece_ends(heard, delay, 1.0 if source_is_text else TOKEN_MS))
         heard = max(heard, delay)
         shift = max(0, targets_before - sources_before)
-        computed = 0.0
-        if clock == "simuleval":
-            computed, spent = ready[-1] - delay - spent, ready[-1] - delay
         for position, length in enumerate(pieces):
-            available = delay if clock == "simuleval" else ready[position]
-            written = max(available, written) + length + (computed if position == 0 else 0.0)
+            available, computed = ready[position], 0.0
+            if clock == "simuleval":
+                available, computed, spent = delay, ready[position] - delay - spent, ready[position] - delay
+            written = max(available, written) + length + computed
             aligned = min(targets_before + position + 1 - shift, len(source_ends))
             differences.append(written - (source_ends[aligned - 1] if aligned else 0.0))
         targets_before += len(pieces)
