@@ -40,6 +40,21 @@ def test_in_silence_after_speech_everything_becomes_certain_and_the_window_is_le
     assert len(state.window) <= 20 * FRAME
 
 
+def test_windows_of_ever_other_lengths_leave_nothing_behind(whisper: WhisperRecogniser) -> None:
+    def grown_mib(frames: range) -> float:
+        before = memory_mib()
+        for n in frames:
+            whisper.model.hear(np.zeros(n * FRAME, np.float32), "", "en")
+        return memory_mib() - before
+
+    grown_mib(range(100, 120))
+    assert grown_mib(range(120, 180)) < 12  # 54 where the library keeps what it made for each length
+
+
+def memory_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
 def test_words_at_the_very_end_of_what_was_heard_are_forgotten_too(whisper: WhisperRecogniser) -> None:
     words = tuple(HeardWord(text, 9, 10) for text in ["it", "was", "so"])
     state = WindowState(window=torch.zeros(3200), samples=3200, given=words[:1], words=words[:1], guess=words[1:])

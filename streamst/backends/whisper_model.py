@@ -9,7 +9,9 @@ seconds more of what the encoder makes of silence, computed once: 17.7 % word er
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import dropwhile, pairwise
 from pathlib import Path
@@ -29,6 +31,7 @@ FFT, HOP = 400, 160
 WHAT = "a Whisper model in CTranslate2's format"
 START_ENGLISH = 50257  # token that begins a text in a model that hears English only; one more in the others
 TOKENS_A_SECOND = 8  # nobody speaks more
+KEPT_SHAPES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"  # of a setting that the library reads once, in its first encoding
 BEAM = 5  # hypotheses of a translation: greedy ones are worse to the eye
 SPACELESS = ("zh", "ja", "th", "lo", "my", "yue")
 
@@ -100,7 +103,8 @@ class WhisperModel:
         self.multilingual: bool = self._model.is_multilingual
         self._filters = torch.from_numpy(mel_filters(self._model.n_mels))
         self._window = torch.hann_window(FFT)
-        self._silence = self._encoder(np.zeros(LONGEST * FRAME, np.float32))
+        with few_shapes_kept():
+            self._silence = self._encoder(np.zeros(LONGEST * FRAME, np.float32))
 
     def hear(self, pcm: Pcm, said: str, language: str, translate: bool = False) -> Pass:
         """The words in `pcm` (samples,) of at most 23 s after the words `said`, which it begins with; in English where
@@ -166,6 +170,21 @@ class WhisperModel:
                 words.append(HeardWord(text.strip(), start, max(start, ends[n] - 1)))
             start, held = ends[n], []
         return tuple(words)
+
+
+@contextmanager
+def few_shapes_kept() -> Iterator[None]:
+    """Has the library keep 8 of the kernels that it makes for every length of a window; left alone it keeps 1024, which
+    is 0.65 MiB a length with tiny.en, hundreds in an hour. They cost no time that could be measured. Who has set
+    KEPT_SHAPES is obeyed; it is unset again afterwards, since PyTorch reads it, too."""
+    if KEPT_SHAPES in os.environ:
+        yield
+        return
+    os.environ[KEPT_SHAPES] = "8"
+    try:
+        yield
+    finally:
+        del os.environ[KEPT_SHAPES]
 
 
 def _token_ends(alignments: Sequence[tuple[int, int]], tokens: int, frames: int) -> list[int]:
