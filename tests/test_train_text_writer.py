@@ -131,6 +131,7 @@ def test_a_gate_of_its_own_serves_policies_that_need_one(trained: Path, tmp_path
     assert pen.provides - bare.provides == {"taed", "write-probability"}
     assert pen.network.lexicon is not None
     assert bare.network.lexicon is not None
+    assert (tmp_path / "run/model/words.tsv").read_bytes() == (trained / "words.tsv").read_bytes()
     for name, value in bare.network.state_dict().items():
         assert torch.equal(value, pen.network.state_dict()[name]), name
     heard = tuple(HeardWord(word, 4 * n, 4 * n + 3) for n, word in enumerate(["the", "red", "horse"]))

@@ -82,5 +82,7 @@ def task(recipe: dict[str, Any], device: str) -> Task:
     text = RegistersTask(pen.network, pen.source_tokenizer, pairs, data, seed=4)
     if not text.validation:
         raise ConfigError("data.validation names no file")
+    if (base / store.WORDS).exists():
+        text.table = (base / store.WORDS).read_text(encoding="utf-8").splitlines()
     torch.manual_seed(1)
     return TextGateTask(pen.network, pen.taed or Taed(shape).to(device), text, loss)

@@ -86,7 +86,7 @@ class RegistersTask:
         draw = random.Random(seed)
         learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
         self.alignment.learn([(row[draw.random() < data.heard], row[2]) for row in learned])
-        self.table = word_table(pairs, tokenizer) if model.lexicon is not None else []
+        self.table: Sequence[str] = ()  # lines for `Words`
         self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
 
     def batches(self, step: int) -> Iterator[TextBatch]:
@@ -260,4 +260,5 @@ def task(recipe: dict[str, Any], device: str) -> Task:
     made = RegistersTask(Writer(config), tokenizer, pairs, data, seed=1)
     if made.module.lexicon is not None:
         made.module.lexicon.fill(made.alignment.table.view(tokenizer.size, tokenizer.size))
+        made.table = word_table(pairs, tokenizer)
     return made
