@@ -18,7 +18,7 @@ from streamst.cli.bench import bench_app
 from streamst.errors import InputError
 from streamst.evaluate.log.pairs import Pair, TextRun, Translation, read_pairs
 from streamst.evaluate.metrics.repetition import repeats_phrase, repeats_word
-from streamst.evaluate.report.text import text_report
+from streamst.evaluate.report.text import against, text_report
 from streamst.evaluate.run.text import TOGETHER, write_early, write_whole
 from streamst.models.write.writer import WordWriter
 from streamst.pipeline import load
@@ -196,3 +196,37 @@ def test_bench_text_prints_figures_and_writes_them_in_the_shape_of_a_report(tmp_
     assert report["metrics"]["empty"]["value"] == 1.0
     assert [row["line"] for row in report["rows"]] == [1, 2, 3, 4, 5]
     assert report["rows"][0]["hypothesis"]
+
+
+def test_what_was_written_now_stands_against_what_was_written_before(tmp_path: Path) -> None:
+    told = ["das ist ein Haus", "der Hund schläft im Garten", "nein danke, ich komme später"] * 4
+    pairs = [Pair(n, "a b c d", text) for n, text in enumerate(told, start=1)]
+    good = text_report(pairs, text_run(told, [(4,)] * 12), None, "de", resamples=100)
+    poor = text_report(pairs, text_run(["das ist nichts"] * 12, [(4,)] * 12), None, "de", resamples=100)
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps(poor.as_json()), encoding="utf-8")
+    found = {one.name: one for one in against(good, before, "de", resamples=200).metrics}
+    assert set(found) == {"BLEU", "chrF", "TER"}
+    assert (found["BLEU"].a, found["BLEU"].b) == pytest.approx((100.0, poor.metrics["BLEU"].value))
+    assert found["BLEU"].significant
+    assert found["BLEU"].difference.low > 0
+    assert found["TER"].difference.high < 0
+    before.write_text(json.dumps(good.as_json()), encoding="utf-8")
+    assert not any(one.significant for one in against(good, before, "de", resamples=200).metrics)
+    fewer = text_report(pairs[:6], text_run(told[:6], [(4,)] * 6), None, "de", resamples=100)
+    with pytest.raises(InputError, match=r"before\.json has 12 sentences, not the 6 that were written now"):
+        against(fewer, before, "de")
+    for wrong in ("{}", "[1]", "no json"):
+        before.write_text(wrong, encoding="utf-8")
+        with pytest.raises(InputError, match=r"before\.json is no file that bench text --json wrote"):
+            against(good, before, "de")
+
+
+def test_bench_text_prints_both_beside_each_other(tmp_path: Path) -> None:
+    path = pairs_file(tmp_path, "".join(f"{pair.source}\t{pair.reference}\n" for pair in PAIRS))
+    told = tmp_path / "x.json"
+    done = CliRunner().invoke(bench_app, ["text", str(path), "--json", str(told), "--resamples", "100"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(bench_app, ["text", str(path), "--against", str(told), "--resamples", "100"])
+    assert done.exit_code == 0, done.output
+    assert "A - B" in done.output

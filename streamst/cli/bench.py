@@ -187,6 +187,7 @@ def sweep(
 def text(
     pairs: Annotated[Path, typer.Argument(help="SOURCE TAB TARGET a line, or a manifest with text and translation.")],
     policy: Annotated[str | None, typer.Option(help="Words come one by one: wait-k:k=3. Else whole sentences.")] = None,
+    against: Annotated[Path | None, typer.Option(help="What --json wrote before, of these sentences: paired.")] = None,
     json_file: JsonOption = None,
     source: SourceOption = None,
     target: TargetOption = None,
@@ -200,11 +201,12 @@ def text(
     everything: AllOption = False,
 ) -> None:
     """Measure the writer alone, on correct text: quality, length, loops, speed; with a policy, delay in words."""
-    check_outputs([pairs], [json_file])
+    check_outputs([pairs, *([against] if against else [])], [json_file])
     from streamst.evaluate.log.pairs import read_pairs
     from streamst.evaluate.log.runlog import write_json
+    from streamst.evaluate.report.text import against as compared
     from streamst.evaluate.report.text import text_report
-    from streamst.evaluate.report.write import figures_table
+    from streamst.evaluate.report.write import comparison_table, figures_table
     from streamst.evaluate.run.text import write_early, write_whole
     from streamst.pipeline import load
     from streamst.policies.catalog import parse_policy
@@ -218,6 +220,8 @@ def text(
     if json_file is not None:
         write_json(json_file, found.as_json())
     out.print(figures_table(f"{pairs}: {len(sentences)} sentences", found, everything))
+    if against is not None:
+        out.print(comparison_table(compared(found, against, target, resamples), "now", str(against), everything))
 
 
 @bench_app.command()

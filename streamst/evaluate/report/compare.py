@@ -111,10 +111,15 @@ def _texts(pairs: Sequence[tuple[Row, Row]]) -> tuple[list[str], list[str], list
 
 
 def _quality(name: str, pairs: Sequence[tuple[Row, Row]], tokenize: str, resamples: int) -> Difference | None:
-    """The difference of a corpus score: p by sacrebleu's paired bootstrap, the interval from resampled rows."""
     first, second, references = _texts(pairs)
-    if len(references) < 2:
-        return None
+    return None if len(references) < 2 else quality(name, first, second, references, tokenize, resamples)
+
+
+def quality(
+    name: str, first: list[str], second: list[str], references: list[str], tokenize: str, resamples: int
+) -> Difference:
+    """The difference of a corpus score of two texts or more: p by sacrebleu's paired bootstrap, the interval from
+    resampled rows."""
     if first == second:
         return Difference(0.0, 0.0, 0.0, 1.0, len(references), 0, "equal-output")
     score_b, score_a, p_value = confidence.quality_difference(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from streamst.errors import InputError
 from streamst.evaluate.log.pairs import Pair, TextRun, Translation
 from streamst.evaluate.metrics import confidence, latency
 from streamst.evaluate.metrics.latency import Utterance
 from streamst.evaluate.metrics.quality import sacrebleu_score, tokenizer_for
 from streamst.evaluate.metrics.repetition import repeats_phrase, repeats_word
 from streamst.evaluate.metrics.result import Metric, signature
+
+from .compare import TESTED_QUALITY, Compared, Comparison, quality
 
 LATENCIES = ("AP", "AL", "LAAL", "DAL", "YAAL")
 
@@ -79,6 +84,30 @@ def text_report(
         if (found := confidence.percentiles([row.get(name) for row in values]))
     }
     return TextReport(metrics, intervals, percentiles, _rows(pairs, run.translations, values))
+
+
+def against(report: TextReport, path: Path, target: str, resamples: int = 1000) -> Comparison:
+    """`report` against an earlier one over the same sentences, which `--json` wrote to `path`.
+
+    Raises InputError for a file that is none, and for one of other sentences.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        before = [(str(row["source"]), str(row["reference"]), str(row["hypothesis"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no file that bench text --json wrote: {error}") from error
+    after = [(row["source"], row["reference"], row["hypothesis"]) for row in report.rows]
+    if [row[:2] for row in before] != [row[:2] for row in after]:
+        raise InputError(f"{path} has {len(before)} sentences, not the {len(after)} that were written now")
+    if len(after) < 2:
+        raise InputError(f"{len(after)} sentence is nothing to compare by; allowed: 2 or more")
+    first, second, references = [row[2] for row in after], [row[2] for row in before], [row[1] for row in after]
+    tokenize, found = tokenizer_for(target), []
+    for name in TESTED_QUALITY:
+        difference = quality(name, first, second, references, tokenize, resamples)
+        metric = report.metrics[name]
+        found.append(Compared(name, metric.unit, metric.value, metric.value - difference.value, difference))
+    return Comparison(tuple(found), None, "")
 
 
 def _delays(
