@@ -49,8 +49,9 @@ class Nodes:
 
     def sessions(self, port: int) -> int | None:
         """How many sessions a node has; None where it does not answer."""
+        address = f"http://127.0.0.1:{port}/healthz"
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with contextlib.suppress(OSError), direct.open(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:
+        with contextlib.suppress(OSError), direct.open(address, timeout=PATIENCE_S) as response:
             return json.loads(response.read())["sessions"]
         return None
 

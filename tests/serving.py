@@ -28,7 +28,11 @@ from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 from streamst.server.wire.seam import Message, Settings
 
 PATIENCE_S = 120.0
-CALM: dict[str, Any] = {"refuse_when_busy": False, "relieve_when_busy": False}  # whatever else this machine does
+CALM: dict[str, Any] = {
+    "refuse_when_busy": False,
+    "relieve_when_busy": False,
+    "store_timeout_s": 30.0,
+}  # on any machine
 
 
 @contextlib.contextmanager

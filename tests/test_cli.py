@@ -326,12 +326,12 @@ def test_serving_starts_answers_and_stops_on_sigterm(tiny: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
-        with urllib.request.urlopen(f"{address}/healthz", timeout=30) as answer:
+        with urllib.request.urlopen(f"{address}/healthz", timeout=300) as answer:
             assert json.load(answer)["status"] == "ok"
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=300) as answer:
             assert b"<html" in answer.read()
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
 
 
 def test_an_unknown_recipe_names_the_shipped_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,10 +141,10 @@ def test_in_real_time_no_piece_is_sent_before_it_could_have_been_spoken(address:
 
 
 def test_a_file_is_sent_no_faster_than_the_server_allows(pipeline: Pipeline) -> None:
-    with running(pipeline, burst_s=2.0, speed_limit=4.0) as (address, _):
-        last = collect(address, [np.zeros(16_000 * 6, np.float32)])[-1]
+    with running(pipeline, burst_s=5.0, speed_limit=4.0) as (address, _):
+        last = collect(address, [np.zeros(16_000 * 16, np.float32)])[-1]
     assert isinstance(last, Finished)
-    assert last.samples == 16_000 * 6
+    assert last.samples == 16_000 * 16
 
 
 def test_a_source_that_breaks_off_is_told_after_what_it_gave_was_heard(address: str) -> None:

@@ -21,7 +21,7 @@ def imported_by(code: str, *arguments: str) -> set[str]:
     """The modules of a fresh interpreter after `code`."""
     told = f"import sys, atexit; atexit.register(lambda: print('\\n@', *sys.modules)); {code}"
     done = subprocess.run(
-        [sys.executable, "-c", told, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+        [sys.executable, "-c", told, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("\n@ ")[2].split())

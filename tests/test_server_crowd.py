@@ -123,13 +123,13 @@ def test_with_tls_silent_connections_are_counted_at_once_and_ended_soon(
         ):
             idle = [held.enter_context(dial(address, "127.0.0.2")) for _ in range(6)]
             assert drained(idle[-1]) == b""
-            with opener.open(f"{address}/healthz", timeout=30) as response:
+            with opener.open(f"{address}/healthz", timeout=PATIENCE_S) as response:
                 assert json.loads(response.read())["status"] == "ok"
             assert drained(idle[0]) == b""
             with dial(address, "127.0.0.2") as plain:  # no TLS at all
                 plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 drained(plain)
-            with opener.open(f"{address}/healthz", timeout=30) as response:
+            with opener.open(f"{address}/healthz", timeout=PATIENCE_S) as response:
                 assert json.loads(response.read())["sessions"] == 0
 
 

@@ -42,8 +42,9 @@ async def parked(place: str, address: str) -> dict[str, Any]:
         await take(socket, "ack")
         before = health(address)["sessions"]
         socket.transport.abort()
-    while health(address)["sessions"] >= before:
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE_S):
+        while health(address)["sessions"] >= before:
+            await asyncio.sleep(0.02)
     return welcome
 
 
@@ -132,7 +133,7 @@ def test_when_all_places_are_taken_the_silent_give_way_and_who_speaks_stays(
                 asyncio.wait(
                     [asyncio.create_task(hear_out(one)) for one in silent], return_when=asyncio.FIRST_COMPLETED
                 ),
-                30,
+                PATIENCE_S,
             )
             said, code = next(iter(ended[0])).result()
             for one in ended[1]:

@@ -106,11 +106,11 @@ def test_a_reserved_place_waits_for_its_token_with_its_settings(tiny_pipeline: P
 
 
 def test_audio_faster_than_allowed_is_refused(tiny_pipeline: Pipeline) -> None:
-    with running(tiny_pipeline, burst_s=1.0, speed_limit=2.0) as address:
-        said, code = asyncio.run(talk(address, *[audio(i) for i in range(100)]))
+    with running(tiny_pipeline, burst_s=3.0, speed_limit=1.0) as address:
+        said, code = asyncio.run(talk(address, *[audio(i, 16_000) for i in range(60)]))
         assert code == 4413
         assert "faster than allowed" in told(said, "error")[0]["message"]
-        assert isinstance(asyncio.run(translated(address, np.zeros(48_000, np.float32)))[-1], Finished)
+        assert isinstance(asyncio.run(translated(address, np.zeros(96_000, np.float32)))[-1], Finished)
 
 
 def test_without_a_speed_limit_a_file_comes_as_fast_as_the_model_hears(tiny_pipeline: Pipeline) -> None:
@@ -121,7 +121,7 @@ def test_without_a_speed_limit_a_file_comes_as_fast_as_the_model_hears(tiny_pipe
 
 def test_an_idle_client_is_flushed_and_closed(tiny_pipeline: Pipeline, speech: Pcm) -> None:
     payloads = [pack_audio("pcm16", i, 0, to_pcm16(piece)) for i, piece in enumerate(pieces(speech))]
-    with running(tiny_pipeline, idle_s=1.0) as address:
+    with running(tiny_pipeline, idle_s=3.0) as address:
         said, code = asyncio.run(talk(address, *payloads))
     assert code == 4408
     assert [message["type"] for message in said[-2:]] == ["closed", "error"]
@@ -140,14 +140,14 @@ def test_who_waits_to_be_heard_is_not_idle(tiny_pipeline: Pipeline, monkeypatch:
     async def wait(address: str) -> int | None:
         async with opened(address) as socket:
             await socket.send(audio())
-            await asyncio.sleep(1.5)  # longer than may be idle
+            await asyncio.sleep(3.5)  # longer than may be idle
             with contextlib.suppress(ConnectionClosed):
                 await socket.send(END)
             asked.set()
             return (await hear_out(socket))[1]
 
     monkeypatch.setattr(LiveStream, "step", slow)
-    with running(tiny_pipeline, idle_s=1.0) as address:
+    with running(tiny_pipeline, idle_s=3.0) as address:
         assert asyncio.run(wait(address)) == 1000
 
 

@@ -145,8 +145,8 @@ def test_a_room_is_over_when_its_speaker_never_comes(tiny_pipeline: Pipeline, mo
         async with room_socket(address, room) as listener:
             return await hear_out(listener)
 
-    monkeypatch.setattr(routes, "BEGIN_S", 0.1)
-    with running(tiny_pipeline, reservation_s=0.2) as address:
+    monkeypatch.setattr(routes, "BEGIN_S", 0.5)
+    with running(tiny_pipeline, reservation_s=3.0) as address:
         said, closed = asyncio.run(asyncio.wait_for(scene(address), PATIENCE_S))
     assert (said[-1]["summary"]["reason"], closed) == ("expired", 1000)
 

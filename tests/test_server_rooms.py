@@ -138,7 +138,7 @@ def test_who_is_too_slow_jumps_to_the_present_and_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(listening, "SEND_BUFFER_BYTES", 4096)
     talk_pcm = np.concatenate([speech] * 4)
-    options: dict[str, Any] = {"listener_behind_s": 0.3, "speed_limit": 8.0, "burst_s": 1.0, "send_timeout_s": 60.0}
+    options: dict[str, Any] = {"listener_behind_s": 3.0, "send_timeout_s": 60.0}
 
     async def scene(address: str) -> tuple[list[Any], list[Any], list[dict[str, Any]], str]:
         token, room = opened_room(address)
@@ -154,6 +154,7 @@ def test_who_is_too_slow_jumps_to_the_present_and_holds_nobody_up(
             slow_one = asyncio.create_task(dawdle(slow, read_on))
             speaker = await spoken(address, talk_pcm, token)
             fast = await quick
+            await asyncio.sleep(options["listener_behind_s"])
             read_on.set()
             said = await slow_one
         return speaker, fast, said, get(f"{address}/metrics")[2].decode()
@@ -164,7 +165,7 @@ def test_who_is_too_slow_jumps_to_the_present_and_holds_nobody_up(
     assert not [event for event in fast if isinstance(event, Jump)]
     jumps = told(said, "jump")
     assert jumps
-    assert jumps[0]["skipped_ms"] >= 300
+    assert jumps[0]["skipped_ms"] >= 3000
     assert said[-1]["type"] == "closed"
     newest = {one["segment"]: one["stable"] for one in told(said, "caption") if one["lang"] == "de"}
     assert [newest[segment] for segment in sorted(newest)] == text_of(speaker)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stores import free_port, store_server
+from stores import PATIENCE_S, free_port, store_server
 
 from streamst.errors import ConfigError, InputError
 from streamst.server.store.memory import MemoryStore
@@ -33,7 +33,7 @@ def run(request: pytest.FixtureRequest, address: str) -> Callable[[Callable[[Ses
 
     def check(what: Callable[[SessionStore], Awaitable[None]]) -> None:
         async def on_store() -> None:
-            store = open_store("memory" if request.param == "memory" else address)
+            store = open_store("memory" if request.param == "memory" else address, PATIENCE_S)
             if isinstance(store, ValkeyStore):
                 await store._client.flushdb()
             try:
@@ -138,7 +138,7 @@ def test_who_listens_hears_what_is_published_from_then_on(run: Run) -> None:
         await store.publish("other", b"x")
         for value in (b"1", b"2"):
             await store.publish("room", value)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while heard[-1] != b"2":
                 await asyncio.sleep(0.01)
         assert [value for value in heard if value != b"0"] == [b"1", b"2"]
@@ -163,7 +163,7 @@ def test_a_store_that_is_down_full_or_back_and_empty_says_so(tmp_path: Path) -> 
             await store.read("a")
         assert "secret-word" not in str(down.value)
         await store.close()
-        store = open_store(f"valkey://127.0.0.1:{port}/0")
+        store = open_store(f"valkey://127.0.0.1:{port}/0", PATIENCE_S)
         with store_server(tmp_path, port, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction"):
             assert await store.write("a", "n", 1, MINUTE_S, body=b"1")
             with pytest.raises(StoreError, match="maxmemory"):
@@ -180,13 +180,12 @@ def test_a_store_that_is_down_full_or_back_and_empty_says_so(tmp_path: Path) -> 
 
 def test_a_store_that_is_too_slow_is_one_that_does_not_answer(address: str) -> None:
     async def check() -> None:
-        store = ValkeyStore(address, timeout_s=0.2)
-        await store.write("a", "n", 1, MINUTE_S, body=b"1")
-        pause = ValkeyStore(address)
-        await pause._client.execute_command("CLIENT", "PAUSE", "700", "ALL")
+        pause, store = ValkeyStore(address, PATIENCE_S), ValkeyStore(address, timeout_s=2.0)
+        await pause.write("a", "n", 1, MINUTE_S, body=b"1")
+        await pause._client.execute_command("CLIENT", "PAUSE", "5000", "ALL")
         with pytest.raises(StoreError):
             await store.read("a")
-        await asyncio.sleep(0.8)
+        assert await pause.read("nobody") is None  # once the pause is over
         entry = await store.read("a")  # and is not mistaken for the answer to another question
         assert entry is not None
         assert entry.body == b"1"

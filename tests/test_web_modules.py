@@ -25,7 +25,7 @@ def node() -> str:
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name.removesuffix(".test.mjs"))
 def test_the_module_passes_its_own_tests(node: str, suite: Path) -> None:
-    done = subprocess.run([node, "--test", str(suite)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([node, "--test", str(suite)], cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert re.search(r"^(#|ℹ) tests [1-9]", done.stdout, re.MULTILINE)
 

@@ -16,7 +16,7 @@ from wyoming.event import Event
 from streamst.audio import Pcm, to_pcm16
 from streamst.integrations.wyoming import House, open_server
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @contextlib.asynccontextmanager
