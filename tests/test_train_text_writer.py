@@ -266,7 +266,7 @@ def test_cross_entropy_in_pieces_is_cross_entropy(smoothing: float, biased: bool
     targets = torch.randint(0, 50, (1_100,))
     found = [one.clone().requires_grad_() for one in drawn]
     right = [one.clone().requires_grad_() for one in drawn]
-    ours = projected_cross_entropy(*found[:2], targets, smoothing, (places, found[2]) if biased else None)
+    ours = projected_cross_entropy(found[0], found[1], targets, smoothing, (places, found[2]) if biased else None)
     logits = right[0] @ right[1].T
     logits = logits.scatter_add(1, places, right[2]) if biased else logits
     theirs = F.cross_entropy(logits, targets, label_smoothing=smoothing)
