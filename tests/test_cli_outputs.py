@@ -139,6 +139,26 @@ def test_a_run_goes_into_no_file_and_an_export_into_no_folder_that_is_used(
     assert f"{tmp_path} is there already: the log goes to a new folder" in told
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_file_that_will_be_replaced_is_told(
+    capfd: pytest.CaptureFixture[str], noise: Path, tmp_path: Path, tiny_model: Path, quiet: bool
+) -> None:
+    old = tmp_path / "old.srt"
+    for number in range(2):
+        asked = [
+            "translate",
+            str(noise),
+            "--srt",
+            str(old),
+            "--model",
+            str(tiny_model),
+            *(["--quiet"] if quiet else []),
+        ]
+        _, told = run(capfd, *asked)
+        assert (f"{old} is there already" in told) == (number == 1 and not quiet)
+        old.write_text(old.read_text() or "what stood here")
+
+
 def test_two_outputs_are_two_files(capsys: pytest.CaptureFixture[str], noise: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.srt"
     assert "is to be written twice" in refused(capsys, "translate", str(noise), "--srt", str(target), "-o", str(target))

@@ -41,7 +41,7 @@ def listen(
     """Read, and with --speak or -o hear, what somebody says to a server and shares with a link, until its end."""
     if codec not in CODECS:
         raise InputError(f"codec {codec!r} is not known; use {', '.join(CODECS)}")
-    check_outputs([], [output, srt])
+    check_outputs([], [output, srt], quiet)
     sinks = Sinks(Wanted(srt, bilingual, output, not contiguous, form, quiet))
     audio = speak or output is not None
 

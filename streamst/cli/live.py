@@ -53,7 +53,7 @@ def stream(
     quiet: opt.Quiet = False,
 ) -> None:
     """Send an audio file to a server, showing the captions as they come back."""
-    check_outputs([file], [output, srt])
+    check_outputs([file], [output, srt], quiet)
     wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
     length_s = known_length_s(file)
     settings = _settings(to, policy, latency, codec, bitrate, speech=output is not None)
@@ -99,7 +99,7 @@ def mic(
     quiet: opt.Quiet = False,
 ) -> None:
     """Translate what the microphone hears until Ctrl-C, on this machine or on a server."""
-    check_outputs([glossary] if glossary else [], [srt])
+    check_outputs([glossary] if glossary else [], [srt], quiet)
     settings = _settings(to, policy, latency, codec, bitrate, speech=speak)
     terms = read_terms(glossary)
     settings = dataclasses.replace(settings, glossary=terms)

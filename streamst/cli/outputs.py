@@ -11,6 +11,8 @@ from pathlib import Path
 from streamst.audio import Pcm, WavWriter, to_pcm16
 from streamst.errors import InputError
 
+from .view import err
+
 STANDARD_OUTPUT = Path("-")
 # Endings of speech, and what the sound library calls them.
 SPEECH_FORMATS = {
@@ -23,8 +25,11 @@ SPEECH_FORMATS = {
 _UNKNOWN_LENGTH = b"\xff" * 4
 
 
-def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path | None]) -> None:
-    """InputError, before anything is opened, where an output is an input, through links too, or two are one file."""
+def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path | None], quiet: bool = False) -> None:
+    """InputError, before anything is opened, where an output is an input, through links too, or two are one file.
+
+    A file that is there and will be replaced is told on standard error, unless `quiet`.
+    """
     before = [path for path in inputs if path != STANDARD_OUTPUT]
     written: list[Path] = []
     for path in outputs:
@@ -35,6 +40,9 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path | None]) -> Non
         if any(_same(path, other) for other in written):
             raise InputError(f"{path} is to be written twice: give each output a name of its own")
         written.append(path)
+    for path in written:
+        if not quiet and path.is_file() and path.stat().st_size:
+            err.print(f"{path} is there already, and will be replaced", soft_wrap=True)
 
 
 def _same(a: Path, b: Path) -> bool:

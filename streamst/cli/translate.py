@@ -54,7 +54,7 @@ def translate(
     Of a folder the recordings in it, by name. A damaged file is translated up to the damage; what was written until
     then stays, the error is told, and the next file is begun.
     """
-    files = _recordings(files, glossary, output, srt)
+    files = _recordings(files, glossary, output, srt, quiet)
     wanted = Wanted(srt, bilingual, output, not contiguous, form, quiet)
     lengths_s = [_length_s(file, len(files) > 1) for file in files]
     terms = read_terms(glossary)
@@ -73,12 +73,14 @@ def translate(
         raise InputError(f"{damaged} of {len(files)} recordings could not be read whole")
 
 
-def _recordings(paths: list[Path], glossary: Path | None, output: Path | None, srt: Path | None) -> list[Path]:
+def _recordings(
+    paths: list[Path], glossary: Path | None, output: Path | None, srt: Path | None, quiet: bool
+) -> list[Path]:
     """The files, and those of folders; InputError where two wishes cannot be."""
     files = [one for path in paths for one in recordings(path)]
     if len(files) > 1 and (output is not None or srt is not None):
         raise InputError(f"-o and --srt are for one recording; {len(files)} were given")
-    check_outputs([*files, *([glossary] if glossary else [])], [output, srt])
+    check_outputs([*files, *([glossary] if glossary else [])], [output, srt], quiet)
     return files
 
 

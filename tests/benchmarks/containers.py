@@ -3,13 +3,16 @@
     python tests/benchmarks/containers.py [--count 10000] [--seed N]
 
 Containers, codings and mutations are those of tests/test_server_containers.py. Anything but samples or a refusal in
-words ends the run with its traceback.
+words ends the run with its traceback. Resident memory goes up and down; a leak shows in what is in use, and in how
+many objects there are.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import ctypes
+import gc
 import sys
 import threading
 import time
@@ -27,6 +30,23 @@ def resident_mib() -> float:
     """Memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
+
+
+FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+
+
+class HeapInfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in FIELDS.split()]
+
+
+def in_use_mib() -> float:
+    """What of malloc's memory nobody has given back: a leak grows here, what lies broken between blocks does not."""
+    glibc = ctypes.CDLL(None)
+    glibc.mallinfo2.restype = HeapInfo
+    info = glibc.mallinfo2()
+    return (info.uordblks + info.hblkhd) / 2**20
 
 
 def main() -> None:
@@ -48,7 +68,9 @@ def main() -> None:
         slowest_s = max(slowest_s, time.perf_counter() - begun_s)
         if number + 1 in (100, options.count) or not (number + 1) % 1000:
             told = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
-            print(f"{number + 1}: {told}; {resident_mib():.0f} MiB, {threading.active_count()} threads", flush=True)
+            gc.collect()
+            held = f"{resident_mib():.0f} MiB, {in_use_mib():.1f} in use, {len(gc.get_objects())} objects"
+            print(f"{number + 1}: {told}; {held}, {threading.active_count()} threads", flush=True)
     print(f"the slowest took {slowest_s:.2f} s")
 
 

@@ -12,7 +12,9 @@ _MONEY = {  # one, several, and what a hundredth is called
     "¥": ("yen", "yen", ""), "₹": ("rupee", "rupees", ""), "₽": ("ruble", "rubles", ""),
 }  # fmt: skip
 MONEY = "".join(_MONEY)
-LARGE = {"k": "thousand", "m": "million", "bn": "billion", "tn": "trillion"}
+LARGE = {"k": "thousand", "m": "million", "bn": "billion", "tn": "trillion", "K": "thousand", "M": "million"} | {
+    "B": "billion", "b": "billion", "T": "trillion", "mn": "million",
+}  # fmt: skip
 _PARTS = {2: "half", 4: "quarter"}
 _LARGEST_PART = 10  # of fractions written with a slash: 9/11 is none
 

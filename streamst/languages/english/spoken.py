@@ -150,7 +150,7 @@ NUMBER_RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no 
     (re.compile(rf"(?<![0-9-])(?:\+?[0-9]{{1,3}}[ -])?\(?[0-9]{{3}}\)?[ -]{_LINE}|(?<![0-9-]){_LINE}"), _phone),
     (re.compile(rf"(?<![\w.,-])({_DECIMAL}) ?[–-] ?(?={_DECIMAL}(?![0-9-]))"), lambda found: f"{found[1]} to "),
     (re.compile(rf"(?<![\w.,-])[-–](?=[{MONEY}]?{_DECIMAL})"), lambda _: " minus "),
-    (re.compile(rf"\b([0-9]{{1,3}}):([0-9]{{2}})\b{_HALF}?"), _time),
+    (re.compile(rf"\b([0-9]{{1,3}}):([0-9]{{2}})(?:{_HALF}|\b)"), _time),
     (re.compile(rf"\b([0-9]{{1,2}}){_HALF}(?![a-z])"), lambda found: f" {numbers.number(found[1])} {_half(found[2])} "),
     (re.compile(r"(?<![0-9.])([0-9]+) ([1-9])/([0-9]{1,2})(?![0-9/])"), _mixed),
     (re.compile(r"(?<![0-9./])([0-9]{1,4})/([0-9]{1,4})(?![0-9/])"), _divided),

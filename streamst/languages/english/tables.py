@@ -6,7 +6,7 @@ FOLDED = str.maketrans(
     {"ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L",
      "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i",
      "ħ": "h", "Ħ": "H", "ŋ": "n", "Ŋ": "N", "ĸ": "k", "ŧ": "t", "Ŧ": "T",
-     "−": "-", "‐": "-", "‑": "-", "²": "^2", "³": "^3"}
+     "№": "No.", "−": "-", "‐": "-", "‑": "-", "²": "^2", "³": "^3"}
 )  # fmt: skip
 FRACTIONS = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
@@ -21,7 +21,7 @@ TITLES = {  # before a point, in any case
     "mr": "mister", "mrs": "missis", "ms": "miss", "dr": "doctor", "prof": "professor", "jr": "junior", "sr": "senior",
     "sgt": "sergeant", "capt": "captain", "lt": "lieutenant", "col": "colonel", "gen": "general", "rev": "reverend",
     "gov": "governor", "sen": "senator", "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is",
-    "a.m": "a m", "p.m": "p m", "approx": "approximately", "dept": "department", "ave": "avenue",
+    "a.m": "a m", "p.m": "p m", "mt": "mount", "approx": "approximately", "dept": "department", "ave": "avenue",
     "blvd": "boulevard", "ltd": "limited", "jan": "january", "feb": "february", "aug": "august", "sept": "september",
     "oct": "october", "nov": "november", "dec": "december",
 }  # fmt: skip
@@ -47,5 +47,5 @@ UNITS: dict[str, tuple[str, str]] = {  # after a number: one, several
     "TB": ("terabyte", "terabytes"), "dB": ("decibel", "decibels"), "ms": ("millisecond", "milliseconds"),
     "sec": ("second", "seconds"), "min": ("minute", "minutes"), "hr": ("hour", "hours"), "hrs": ("hour", "hours"),
     "h": ("hour", "hours"), "Ω": ("ohm", "ohms"), "ha": ("hectare", "hectares"), "cal": ("calorie", "calories"),
-    "kcal": ("kilocalorie", "kilocalories"),
+    "kcal": ("kilocalorie", "kilocalories"), "¢": ("cent", "cents"),
 }  # fmt: skip
