@@ -36,6 +36,7 @@ from streamst.server.audience.rooms import Rooms
 from streamst.server.audience.routes import RoomRoutes
 from streamst.server.foreign.compatible import Compatible
 from streamst.server.foreign.openai_audio import AudioFiles
+from streamst.server.operator.auth import warn_of_readers
 from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.headers import SecurityHeaders
 from streamst.server.operator.metrics import Metrics
@@ -269,6 +270,7 @@ def _door(options: ServerOptions, crowd: Crowd) -> Callable[..., asyncio.Protoco
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(options.tls_cert, options.tls_key)
+        warn_of_readers(options.tls_key or options.tls_cert)
     except OSError as error:  # ssl.SSLError is one
         raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
     return lambda **named: TlsDoor(context, crowd, partial(Door, crowd=crowd, counted=True, **named))

@@ -64,13 +64,18 @@ def make_key(name: str, key: str, **limits: Any) -> ApiKey:
     return from_dict(ApiKey, {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), **limits}, name)
 
 
+def warn_of_readers(path: str | Path) -> None:
+    """Log a warning where a file that holds a secret is open to all; OSError where it is not there."""
+    if Path(path).stat().st_mode & stat.S_IROTH:
+        log.warning("%s can be read by every user of this machine: chmod o-r", path)
+
+
 def load_keys(path: str | Path | None, environment: Mapping[str, str] = os.environ) -> tuple[ApiKey, ...]:
     """The keys of a file and of the environment, if there are any; InputError or ConfigError says what is wrong."""
     keys: list[ApiKey] = []
     if path is not None:
         try:
-            if Path(path).stat().st_mode & stat.S_IROTH:
-                log.warning("%s can be read by every user of this machine: chmod o-r", path)
+            warn_of_readers(path)
             entries = tomllib.loads(Path(path).read_text("utf-8")).get("keys", [])
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"{path} cannot be read as a file of keys: {error}") from error
