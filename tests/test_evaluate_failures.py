@@ -11,6 +11,7 @@ from streamst.evaluate.formats.detect import Log, read_log
 from streamst.evaluate.log.clock import Step
 from streamst.evaluate.log.manifest import Reference
 from streamst.evaluate.log.recording import Recording, SpeechChunk
+from streamst.evaluate.report.page import Point, write_html
 from streamst.evaluate.report.score import Score, ScoreOptions, score
 
 DEGENERACY = Path(__file__).parent / "data" / "logs" / "degeneracy"
@@ -159,3 +160,9 @@ def test_a_report_has_them_for_programs() -> None:
     assert found["verdict"] == "degenerate"
     waits = found["failures"]["writes everything at the end"]
     assert (waits["count"], waits["of"], waits["convicted"], waits["convicts_from"]) == (1, 1, True, 0.5)
+
+
+def test_the_verdict_on_who_waits_stands_out_on_the_page(tmp_path: Path) -> None:
+    waits = judged(recording([LENGTH_MS] * ALL))
+    write_html(tmp_path / "report.html", "two", [Point(name, name, name, waits) for name in ("one", "other")], {}, None)
+    assert "<td class='number warn'>degenerate</td>" in (tmp_path / "report.html").read_text(encoding="utf-8")

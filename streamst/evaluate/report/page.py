@@ -253,7 +253,7 @@ def _failures(points: Sequence[Point]) -> str:
             mark = "number warn" if one and one.convicted else "number"
             cells.append(f'<td class="{mark}">{f"{one.count} of {one.judged}" if one else "–"}</td>')
         rows.append(f"<tr><td>{name}</td>{''.join(cells)}<td class='soft'>{html.escape(rule)}</td></tr>")
-    verdicts = "".join(f"<td class='number'>{point.score.verdict or '–'}</td>" for point in points)
+    verdicts = "".join(f"<td class='number{_mark(point.score)}'>{point.score.verdict or '–'}</td>" for point in points)
     head = "".join(f'<th class="number">{html.escape(point.name)}</th>' for point in points)
     return (
         "<h2>What goes wrong</h2>\n<p class='soft'>Recordings (of talks, segments where it is about words) that show "
@@ -262,6 +262,10 @@ def _failures(points: Sequence[Point]) -> str:
         f"<tr><td>verdict</td>{verdicts}<td class='soft'>is it simultaneous at all?</td></tr>\n"
         f"{chr(10).join(rows)}\n</tbody></table></div>\n"
     )
+
+
+def _mark(found: Score) -> str:
+    return "" if found.verdict in ("simultaneous", None) else " warn"
 
 
 def _tables(points: Sequence[Point], config: Mapping[str, Any]) -> str:
