@@ -34,6 +34,7 @@ from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from streamst.server.audience.rooms import Rooms
 from streamst.server.audience.routes import RoomRoutes
+from streamst.server.foreign.calls import Calls
 from streamst.server.foreign.compatible import Compatible
 from streamst.server.foreign.openai_audio import AudioFiles
 from streamst.server.operator.auth import warn_of_readers
@@ -94,6 +95,7 @@ class Service:
             self.workers, self.sessions, options, self.metrics, self.defaults, self.offer, self.rooms, self.durable
         )
         self.entrance = Entrance(self.sessions, options)
+        compatible = Compatible(reception, self.entrance)
         self.routes: list[BaseRoute] = [
             Route("/healthz", self._by_name(self.healthz)),
             Route("/readyz", self._by_name(self.readyz)),
@@ -101,7 +103,8 @@ class Service:
             Route("/v1/info", self._by_name(self.info)),
             *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
             *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB).routes,
-            *Compatible(reception, self.entrance).routes,
+            *compatible.routes,
+            *Calls(compatible, self.entrance).routes,
             *AudioFiles(reception, self.entrance).routes,
             Mount("/", GZipMiddleware(StaticFiles(directory=WEB, html=True), minimum_size=LEAST_PACKED_BYTES)),
         ]

@@ -3,6 +3,7 @@
     websocket /v1/realtime/translations?model=       OpenAI Realtime translation    openai_translation.py
     websocket /v1/realtime?intent=transcription      OpenAI Realtime transcription  openai_transcription.py
     POST      /v1/realtime/translations/client_secrets
+    POST      /v1/realtime/translations/calls        the same over WebRTC           calls.py
     websocket /v1/listen                             Deepgram live                  deepgram.py
     websocket /simulstream                           simulstream                    simulstream.py
 
@@ -72,42 +73,53 @@ class Compatible:
     async def translate(self, websocket: WebSocket) -> None:
         """OpenAI Realtime translation."""
         try:
-            key = _key(websocket)
-            secret = self._secret(key)
-            self._entrance.knock(websocket)
-            owner = (
-                self._entrance.admit(websocket, key)
-                if secret is None
-                else self._entrance.readmit(websocket, secret.owner)
-            )
-            model = websocket.query_params.get("model") or (secret.model if secret else "")
-            if not model:
-                raise ProtocolError("the query parameter model is missing", codes.BAD_PARAMETER)
-            self.reception.sessions.require_place()
+            owner, protocol = self.open_translation(websocket, {}, _agreed(websocket))
         except ProtocolError as error:
-            await self._refuse(websocket, error, _openai_error)
+            await self._refuse(websocket, error, openai_error)
             return
-        settings = self.reception.defaults
-        if secret is not None:
-            settings = replace(settings, target=secret.target)
-        protocol = OpenAITranslation(
-            model, settings, self._ends_at(), self.reception.options.max_message_bytes, _agreed(websocket),
-            transcription=secret.transcription if secret else None,
-        )  # fmt: skip
         await websocket.accept(protocol.subprotocol)
         await self.reception.serve(WebSocketLink(websocket, owner), protocol, settings=protocol.settings)
+
+    def open_translation(
+        self, connection: HTTPConnection, session: dict[str, Any], subprotocol: str | None = None
+    ) -> tuple[str | None, OpenAITranslation]:
+        """Let somebody in who wants a translation: the name of their API key, and the protocol that serves them.
+
+        session: what is asked for beside the address. ProtocolError and Refused for who or what is not possible.
+        """
+        key = shown_key(connection)
+        secret = self._secret(key)
+        self._entrance.knock(connection)
+        owner = (
+            self._entrance.admit(connection, key)
+            if secret is None
+            else self._entrance.readmit(connection, secret.owner)
+        )
+        model = connection.query_params.get("model") or (secret.model if secret else "")
+        model = model or openai_wire.text_in(session, "model", "session") or ""
+        if not model:
+            raise ProtocolError("the query parameter model is missing", codes.BAD_PARAMETER)
+        self.reception.sessions.require_place()
+        transcription, target = read_session(session, self.reception.offer().targets, model)
+        target = target or (secret.target if secret is not None else None)
+        settings = self.reception.defaults if target is None else replace(self.reception.defaults, target=target)
+        protocol = OpenAITranslation(
+            model, settings, self._ends_at(), self.reception.options.max_message_bytes, subprotocol,
+            transcription=transcription or (secret.transcription if secret else None),
+        )  # fmt: skip
+        return owner, protocol
 
     async def transcribe(self, websocket: WebSocket) -> None:
         """OpenAI Realtime transcription."""
         try:
-            owner = self._admit(websocket, _key(websocket))
+            owner = self._admit(websocket, shown_key(websocket))
             intent = websocket.query_params.get("intent")
             if intent != "transcription":
                 reason = f"intent: {intent!r}; allowed here: transcription (for translation: /v1/realtime/translations)"
                 raise ProtocolError(reason, codes.BAD_PARAMETER)
             self.reception.sessions.require_place()
         except ProtocolError as error:
-            await self._refuse(websocket, error, _openai_error)
+            await self._refuse(websocket, error, openai_error)
             return
         protocol = OpenAITranscription(
             self.reception.defaults, self._ends_at(), self.reception.options.max_message_bytes, _agreed(websocket)
@@ -120,7 +132,7 @@ class Compatible:
         offered: list[str] = websocket.scope["subprotocols"]
         by_protocol = offered[1] if len(offered) == 2 and offered[0] in ("token", "bearer") else None
         try:
-            owner = self._admit(websocket, by_protocol or _key(websocket))
+            owner = self._admit(websocket, by_protocol or shown_key(websocket))
             query, offer = websocket.query_params, self.reception.offer()
             terms = query.getlist("keyterm"), query.getlist("keywords")
             wishes = read_query(query, extras_in(query.multi_items()), offer.source, offer.targets, *terms)
@@ -138,10 +150,10 @@ class Compatible:
     async def simulstream(self, websocket: WebSocket) -> None:
         """simulstream."""
         try:
-            owner = self._admit(websocket, _key(websocket))
+            owner = self._admit(websocket, shown_key(websocket))
             self.reception.sessions.require_place()
         except ProtocolError as error:
-            await self._refuse(websocket, error, _openai_error)
+            await self._refuse(websocket, error, openai_error)
             return
         protocol = SimulstreamProtocol(self.reception.defaults, self.reception.options.max_text_bytes)
         await websocket.accept()
@@ -150,13 +162,13 @@ class Compatible:
     async def new_secret(self, request: Request) -> Response:
         """A short-lived key for a page, with the session that it opens; a secret may open several until it expires."""
         try:
-            key = _key(request)
+            key = shown_key(request)
             self._entrance.knock(request)
             owner = self._entrance.admit(request, key)
             fields = await read_json(request, self.reception.options.max_text_bytes)
             secret = self._new_secret(fields, owner)
         except ProtocolError as error:
-            return _openai_error(error)
+            return openai_error(error)
         except openai_wire.Refused as error:
             told = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
             return JSONResponse({"error": told}, 400)
@@ -209,7 +221,7 @@ def _require_short(where: str, name: str) -> None:
         raise openai_wire.Refused(f"{where} has {len(name)} characters; allowed: {LONGEST_NAME}", param=where)
 
 
-def _key(headers: HTTPConnection) -> str | None:
+def shown_key(headers: HTTPConnection) -> str | None:
     """What a client shows: an Authorization header, or OpenAI's subprotocol for pages."""
     kind, _, value = headers.headers.get("authorization", "").partition(" ")
     if kind.lower() in ("bearer", "token"):
@@ -223,7 +235,8 @@ def _agreed(websocket: WebSocket) -> str | None:
     return openai_wire.SUBPROTOCOL if openai_wire.SUBPROTOCOL in websocket.scope["subprotocols"] else None
 
 
-def _openai_error(error: ProtocolError) -> Response:
+def openai_error(error: ProtocolError) -> Response:
+    """A refusal in OpenAI's words."""
     return refuse({"error": openai_wire.error_object(error.code, str(error))}, error)
 
 

@@ -16,10 +16,14 @@ BODY_S = 10.0  # that a client has to send it
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
-    """The JSON object in the body, {} where there is none.
+    """The JSON object in the body, {} where there is none; ProtocolError 1007 for another thing, or as below."""
+    body = await read_bytes(request, max_bytes)
+    return read_object(body, max_bytes) if body else {}
 
-    ProtocolError 1009 for one that is too long, 4408 for one that comes too slowly, 1007 for anything else.
-    """
+
+async def read_bytes(request: Request, max_bytes: int) -> bytes:
+    """The body. ProtocolError 1009 for one that is too long, 4408 for one that comes too slowly, 1007 where its client
+    goes away."""
     body = b""
     try:
         async with asyncio.timeout(BODY_S):
@@ -31,4 +35,4 @@ async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
         raise ProtocolError(f"the body did not come within {BODY_S:g} s", codes.IDLE) from error
     except ClientDisconnect as error:
         raise ProtocolError("the client went away", codes.BAD_DATA) from error
-    return read_object(body, max_bytes) if body else {}
+    return body
