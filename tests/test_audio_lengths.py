@@ -21,6 +21,7 @@ from recordings import KINDS, NEEDS_SEEKING, RATE, SAMPLES, SECONDS, WHOLE, Kind
 
 from streamst.audio import known_length_s, length_s, probe, read_audio, read_blocks, write_wav
 from streamst.audio.ogg import checksum
+from streamst.audio.promises import mp3_frame_bytes
 from streamst.cli import main
 from streamst.errors import InputError
 
@@ -217,6 +218,21 @@ def test_an_mp4_behind_an_mp4_is_told(tmp_path: Path) -> None:
     assert abs(count - SAMPLES) <= KINDS["m4a"].slack
     assert "holds another recording behind the first" in told
     assert heard(put(tmp_path, "m4a", data))[1] == ""
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=3), st.integers(1, 48_000))
+def test_any_bytes_are_the_header_of_a_frame_or_none(rest: bytes, rate_hz: int) -> None:
+    assert mp3_frame_bytes(b"\xff" + rest, rate_hz) >= 0
+
+
+def test_an_mp3_of_a_version_that_there_is_not_is_heard_as_far_as_it_goes(tmp_path: Path) -> None:
+    data = bytearray(written(KINDS["mp3"]))
+    for at in range(len(data) // 2, len(data) - 1):
+        if data[at] == 0xFF and data[at + 1] & 0xFE in (0xFA, 0xF2):
+            data[at + 1] = data[at + 1] & ~0x18 | 0x08  # the version that is reserved
+    count, _ = heard(put(tmp_path, "mp3", bytes(data)))
+    assert count > 0.3 * SAMPLES
 
 
 @pytest.mark.parametrize("name", ["eight.ogg", "eight.mka", "sixteen.ogg"])

@@ -22,7 +22,7 @@ def mp3_samples(source: Source) -> int | None:
     if begin > _LONGEST_TAG_BYTES:
         return None
     frame = source.peek(begin + 256)[begin:]
-    if len(frame) < 200 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:  # Layer III only
+    if len(frame) < 200 or not _is_layer_3(frame):
         return None
     version, mono = frame[1] >> 3 & 3, frame[3] >> 6 == 3
     at = 4 + _SIDE_BYTES.get((version, mono), 0)
@@ -36,11 +36,16 @@ def mp3_samples(source: Source) -> int | None:
 
 def mp3_frame_bytes(header: bytes, sample_rate_hz: int) -> int:
     """Length of the Layer III frame that begins with `header` (ISO 11172-3, 2.4.1.3); 0 where it does not tell."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+    if len(header) < 4 or not _is_layer_3(header):
         return 0
     version, rate, padding = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 1 & 1
     rates = _KBPS_1 if version == 3 else _KBPS_2
     return _SAMPLES[version] // 8 * rates[rate] * 1000 // sample_rate_hz + padding if 0 < rate < 15 else 0
+
+
+def _is_layer_3(header: bytes) -> bool:
+    """Whether a frame of Layer III begins so, of a version that there is."""
+    return header[0] == 0xFF and header[1] & 0xE6 == 0xE2 and header[1] >> 3 & 3 in _SAMPLES
 
 
 def whole_bytes(source: Source) -> int | None:
