@@ -25,7 +25,7 @@ from streamst.audio import from_pcm16, read_audio, to_pcm16
 from streamst.errors import InputError
 from streamst.events import Caption, Words
 from streamst.integrations.wyoming import House, open_server
-from streamst.integrations.wyoming_parts import Limits
+from streamst.integrations.wyoming_parts import Hearing, Limits, glossary_of
 from streamst.models.speak.aloud import Aloud
 from streamst.pipeline import Pipeline
 
@@ -278,3 +278,12 @@ def test_who_finds_it_full_is_told_so_and_who_says_nothing_is_let_go(tiny_pipeli
 def test_an_address_that_is_none_is_told_with_those_that_are(uri: str) -> None:
     with pytest.raises(InputError, match=r"use tcp://HOST:PORT, unix://PATH or stdio://"):
         open_server(uri)
+
+
+def test_names_stay_as_they_are_and_terms_are_heard_and_translated(tiny_pipeline: Pipeline) -> None:
+    odd: Any = ["a dog", " ", 7, "Anna"]
+    wanted = Transcribe(language="de", transcript_names=["Anna"], transcript_terms=odd)
+    assert glossary_of(wanted) == {"Anna": "Anna", "a dog": ""}
+    assert glossary_of(Transcribe(language="de")) == {}
+    hearing = Hearing(tiny_pipeline, Transcribe(language="de", transcript_terms=["a dog"]), None, None)
+    assert hearing.language == "de"

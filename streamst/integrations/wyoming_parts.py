@@ -58,15 +58,22 @@ class Reader:
         return await self._reader.readexactly(count)
 
 
+def glossary_of(wanted: Transcribe) -> dict[str, str]:
+    """Source to target: names are written as they are, terms are heard and translated like other words ("")."""
+    names, terms = (
+        [one for one in given or () if isinstance(one, str) and one.strip()]
+        for given in (wanted.transcript_names, wanted.transcript_terms)
+    )
+    return {name: name for name in names} | {term: "" for term in terms if term not in names}
+
+
 class Hearing:
     """One utterance or talk, from `AudioStart` to `AudioStop`."""
 
     def __init__(self, pipeline: Pipeline, wanted: Transcribe, policy: str | None, latency: str | None) -> None:
         self.language = Hearing.check(pipeline, wanted)
         target = self.language if self.language in pipeline.targets else None
-        names = dict.fromkeys(name for name in wanted.transcript_names or () if isinstance(name, str) and name.strip())
-        glossary = [(name, name) for name in names]
-        self.session = pipeline.session(target, policy, latency, speech=False, glossary=glossary)
+        self.session = pipeline.session(target, policy, latency, speech=False, glossary=glossary_of(wanted))
         self.frames = Frames(self.session.sample_rate_hz)
         self.text = ""
         self._appended = Appended()
