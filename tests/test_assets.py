@@ -41,8 +41,8 @@ def say(pipeline: Pipeline, audio: np.ndarray, policy: str = "wait-k") -> list[E
     return [*session.push(audio.astype(np.float32)), *session.finish()]
 
 
-def test_the_weights_are_at_most_90_mebibytes() -> None:
-    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 90 * 2**20
+def test_the_weights_are_at_most_94_mebibytes() -> None:
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 94 * 2**20
 
 
 @pytest.mark.parametrize("model", MODELS)
