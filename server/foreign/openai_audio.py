@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from streamst.config import from_dict
 from streamst.errors import ProtocolError
 from streamst.events import Caption
+from streamst.server.session.ending import too_long
 from streamst.server.session.entrance import Entrance, address_of, bearer, refuse
 from streamst.server.session.link import Farewell, Lost
 from streamst.server.session.reception import Reception
@@ -167,16 +168,23 @@ class AudioFiles:
         over = asyncio.create_task(_then_over(serving, link))
         try:
             while (told := await link.answers.get()) is not None:
-                if told["type"] != "heard":
-                    yield told
-                elif told["ms"] > most_s * 1000:
+                if _too_long(told, most_s):
                     message = f"a recording may last {most_s:g} s; cut it"
                     yield {"type": "failure", "code": codes.TOO_BIG, "message": message}
                     return
+                if told["type"] != "heard":
+                    yield told
         finally:
             over.cancel()
             serving.cancel()
             await asyncio.gather(serving, over, return_exceptions=True)
+
+
+def _too_long(told: dict[str, Any], most_s: float) -> bool:
+    """Whether an answer tells that a recording is longer than a session may be, by what was heard or by its end."""
+    if told["type"] == "heard":
+        return told["ms"] > most_s * 1000
+    return told["type"] == "failure" and told["message"] == too_long(most_s).message
 
 
 async def _then_over(serving: asyncio.Task[None], link: FileLink) -> None:
