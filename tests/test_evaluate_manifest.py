@@ -32,6 +32,12 @@ def test_a_manifest_without_translations_has_none_rather_than_empty_ones(tmp_pat
     assert (clip.references[0].text, clip.references[0].translation) == (None, None)
 
 
+def test_a_translation_that_was_forgotten_is_none_and_that_of_silence_is_empty(tmp_path: Path) -> None:
+    text = "path\tduration_s\ttext\ttranslation\na.wav\t1\tHello.\t\nb.wav\t1\t\t\nc.wav\t1\tHello.\tHallo.\n"
+    clips = read_manifest(write_manifest(tmp_path, text)).clips
+    assert [clip.references[0].translation for clip in clips] == [None, "", "Hallo."]
+
+
 def test_segments_of_one_recording_become_one_clip_in_order_of_time(tmp_path: Path) -> None:
     text = "path\toffset_s\tduration_s\ttranslation\nt.wav\t5\t2\tzwei\nt.wav\t1\t3\teins\nu.wav\t0\t1\tdrei\n"
     talk, other = read_manifest(write_manifest(tmp_path, text)).clips

@@ -77,7 +77,10 @@ def read_manifest(path: Path, limit: int | None = None, split: str | None = None
                 f"{path}:{line}: {name} stands on line {clips[name][0][0]} already; several reference segments of one "
                 "recording need a column offset_s"
             )
-        reference = Reference(offset_ms, duration_ms, row.get("text"), row.get("translation"))
+        text, translation = row.get("text"), row.get("translation")
+        if text and not translation:
+            translation = None  # forgotten: where nothing is said both are empty
+        reference = Reference(offset_ms, duration_ms, text, translation)
         clips.setdefault(name, []).append((line, row, reference))
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit} is not allowed; use 1 or more")

@@ -339,9 +339,11 @@ def _notes(log: Log) -> tuple[str, ...]:
         notes.append(f"{log.truncated} lines at the end of the log were not whole and were left out")
     if log.missing:
         notes.append(f"{log.missing} recordings of the manifest are not in the log: the run is not finished")
-    bare = sum(r.reference is None for r in log.recordings)
+    bare = [r.name for r in log.recordings if r.reference is None]
     if bare:
-        notes.append(f"{bare} of {len(log.recordings)} recordings have no reference: their own length stands in for it")
+        which = f": {', '.join(bare[:3])}{', ...' if len(bare) > 3 else ''}" if len(bare) < len(log.recordings) else ""
+        count = f"{len(bare)} of {len(log.recordings)} recordings"
+        notes.append(f"{count} have no reference, their own length stands in for it{which}")
     late = [r.where for r in log.recordings if latency.past_end(utterance_of(r))]
     if late:
         more = ", ..." if len(late) > 3 else ""

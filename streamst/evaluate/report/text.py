@@ -94,8 +94,10 @@ def against(report: TextReport, path: Path, target: str, resamples: int = 1000) 
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         before = [(str(row["source"]), str(row["reference"]), str(row["hypothesis"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no file that bench text --json wrote: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no file that bench text --json wrote") from error
     after = [(row["source"], row["reference"], row["hypothesis"]) for row in report.rows]
     if [row[:2] for row in before] != [row[:2] for row in after]:
         raise InputError(f"{path} has {len(before)} sentences, not the {len(after)} that were written now")
