@@ -205,13 +205,15 @@ def text(
     from streamst.evaluate.log.pairs import read_pairs
     from streamst.evaluate.log.runlog import write_json
     from streamst.evaluate.report.text import against as compared
-    from streamst.evaluate.report.text import text_report
+    from streamst.evaluate.report.text import earlier, text_report
     from streamst.evaluate.report.write import comparison_table, figures_table
     from streamst.evaluate.run.text import write_early, write_whole
     from streamst.pipeline import load
     from streamst.policies.catalog import parse_policy
 
     wanted, sentences = parse_policy(policy) if policy else None, read_pairs(pairs, limit)
+    if against is not None:
+        earlier(against)  # what is wrong with it is told before an hour of measuring
     loaded = load(model, device, precision, writer=writer, source=source, target=target, threads=threads)
     pen, target = loaded.writer, loaded.targets[0]
     early = write_early(pen, target, sentences, wanted) if wanted else None

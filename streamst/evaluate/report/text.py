@@ -86,18 +86,23 @@ def text_report(
     return TextReport(metrics, intervals, percentiles, _rows(pairs, run.translations, values))
 
 
+def earlier(path: Path) -> list[tuple[str, str, str]]:
+    """Sources, references and hypotheses of what `--json` wrote to `path`; InputError for a file that is none."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return [(str(row["source"]), str(row["reference"]), str(row["hypothesis"])) for row in rows]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no file that bench text --json wrote") from error
+
+
 def against(report: TextReport, path: Path, target: str, resamples: int = 1000) -> Comparison:
     """`report` against an earlier one over the same sentences, which `--json` wrote to `path`.
 
     Raises InputError for a file that is none, and for one of other sentences.
     """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        before = [(str(row["source"]), str(row["reference"]), str(row["hypothesis"])) for row in rows]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no file that bench text --json wrote") from error
+    before = earlier(path)
     after = [(row["source"], row["reference"], row["hypothesis"]) for row in report.rows]
     if [row[:2] for row in before] != [row[:2] for row in after]:
         raise InputError(f"{path} has {len(before)} sentences, not the {len(after)} that were written now")
