@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamst.server")
 
 DIED = "the worker process of this session has died"
+END_S = 20.0  # that a process may take to end, on a machine that does much else
 UNTOLD_MEASUREMENTS = 16  # that may wait for the next message to a process; older ones are forgotten
 Measured = tuple[float | None, float | None]  # a round trip and what waits in the player [ms], as a client told them
 Loader = Callable[[], "Pipeline"]
@@ -223,7 +224,7 @@ class Processes:
         for one in self._processes:
             self._send(one, None)
         for one in self._processes:
-            one.process.join(5)
+            one.process.join(END_S)
             if one.process.is_alive():
                 one.process.terminate()
             one.pipe.close()
