@@ -29,6 +29,10 @@ def tokenizer() -> Tokenizer:
         ("at 9:40 or 11 p.m. or 10 am", []),  # German counts on from noon
         ("call 0171 2345678", ["number 0171", "number 2345678"]),
         ("it spells c. n. n.", ["copy c", "copy n", "copy n"]),
+        ("my name is A B I", []),
+        ("the A I B C", ["copy A", "copy I", "copy B", "copy C"]),
+        ("Am I a fool?", []),
+        ("Should I get a B or a C?", []),
         ("a dog and I", []),
         ("Nguyễn Thị came", ["copy Nguyễn", "copy Thị"]),
         ("we say はい often", ["copy はい"]),

@@ -47,9 +47,19 @@ def _named(words: Sequence[str], word: str, at: int, pieces: int) -> bool:
 
 
 def _spelled(bare: Sequence[str], at: int) -> bool:
-    """Whether a word is a letter beside another one: "c n n"."""
-    near = bare[max(0, at - 1) : at + 2]
-    return len(bare[at]) == 1 and bare[at].isalpha() and sum(len(one) == 1 and one.isalpha() for one in near) > 1
+    """Whether a word is one of three letters or more in a row, "c n n"; "I" and "a" are words, unless two others are
+    among them."""
+    first = end = at
+    while first > 0 and _letter(bare[first - 1]):
+        first -= 1
+    while end < len(bare) and _letter(bare[end]):
+        end += 1
+    run = bare[first:end]
+    return first <= at < end and len(run) > 2 and sum(one not in ("I", "i", "a", "A") for one in run) > 1
+
+
+def _letter(word: str) -> bool:
+    return len(word) == 1 and word.isalpha()
 
 
 def _time(bare: Sequence[str], at: int) -> bool:
