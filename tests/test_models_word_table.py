@@ -9,7 +9,7 @@ import torch
 
 from streamst.errors import CheckpointError
 from streamst.models.write.steering import Steering, Wish
-from streamst.models.write.words import Words
+from streamst.models.write.word_table import WordTable
 from streamst.text import Tokenizer, train_tokenizer
 from streamst.train.pairs import Pair
 from streamst.train.word_counts import word_table
@@ -39,7 +39,7 @@ def test_words_that_meet_often_translate_each_other(tokenizer: Tokenizer) -> Non
     assert 0.5 < float(table["photographer"][1]) <= 1.0
     assert "dog" not in table  # one token: the network has a vector for it
     assert "the" not in table
-    Words(word_table(pairs, tokenizer), tokenizer)
+    WordTable(word_table(pairs, tokenizer), tokenizer)
 
 
 def test_no_pairs_no_table(tokenizer: Tokenizer) -> None:
@@ -48,7 +48,7 @@ def test_no_pairs_no_table(tokenizer: Tokenizer) -> None:
 
 
 def test_rare_words_wish_for_their_translations(tokenizer: Tokenizer) -> None:
-    words = Words(LINES, tokenizer)
+    words = WordTable(LINES, tokenizer)
     read = ["The", "Neighbour's", "dog,", '"photographer"', "photographers", "set-up?", "4x4"]
     places = [(1, 1), (2, 4), (5, 5), (6, 8), (9, 11), (12, 14), (15, 16)]
     found = words.wishes(read, places, ())
@@ -67,7 +67,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, tokenizer: Tokenizer, line: st
     path = tmp_path / "words.tsv"
     path.write_text(f"{LINES[0]}\n{line}\n", encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"words\.tsv: .* is not: word in lower case, tab"):
-        Words.load(path, tokenizer)
+        WordTable.load(path, tokenizer)
 
 
 def test_the_usual_translation_is_said_where_the_word_is_read_and_once() -> None:

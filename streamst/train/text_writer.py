@@ -86,7 +86,7 @@ class RegistersTask:
         draw = random.Random(seed)
         learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
         self.alignment.learn([(row[draw.random() < data.heard], row[2]) for row in learned])
-        self.table: Sequence[str] = ()  # lines for `Words`
+        self.table: Sequence[str] = ()  # lines for `WordTable`
         self.validation = {Path(path).name: _validation(Path(path), data) for path in data.validation}
 
     def batches(self, step: int) -> Iterator[TextBatch]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamst.models.write.words import WORD, key
+from streamst.models.write.word_table import WORD, key
 from streamst.text import Tokenizer
 from streamst.train.pairs import Pair
 
@@ -18,7 +18,7 @@ ROUNDS = 6
 
 
 def word_table(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[str]:
-    """Lines for `Words`: of each English word that has two tokens or more the likeliest translation.
+    """Lines for `WordTable`: of each English word that has two tokens or more the likeliest translation.
 
     Memory: some 30 bytes for each two words that meet in a pair.
     """

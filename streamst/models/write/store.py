@@ -16,7 +16,7 @@ from streamst.text import Tokenizer, plain_marks
 
 from .network import Writer, WriterConfig
 from .taed import Taed, TaedConfig
-from .words import Words
+from .word_table import WordTable
 from .writer import WordWriter
 
 KIND, TOKENS, WORDS = "text-writer", "tokens.model", "words.tsv"
@@ -36,7 +36,7 @@ class TextWriterConfig:
 def save(
     folder: Path, network: Writer, tokenizer: Tokenizer, taed: Taed | None = None, words: Sequence[str] = ()
 ) -> None:
-    """Write a network, its vocabulary, and its gate where it has one, to `folder`; words: lines for `Words`."""
+    """Write a network, its vocabulary, and its gate where it has one, to `folder`; words: lines for `WordTable`."""
     config = TextWriterConfig(network.config, taed=None if taed is None else taed.config)
     checkpoint.save(folder, KIND, to_dict(config), _together(network, taed))
     (folder / TOKENS).write_bytes(tokenizer.model.read_bytes())
@@ -62,7 +62,7 @@ def load(folder: Path, device: str = "cpu") -> WordWriter:
     network.seldom = torch.tensor(sorted(tokenizer.byte_tokens), device=device)  # a letter in bytes is a copy's
     taed = None if config.taed is None else Taed(config.taed)
     checkpoint.load_weights(folder, _together(network, taed).eval().requires_grad_(False).to(device))
-    words = Words.load(folder / WORDS, tokenizer) if (folder / WORDS).exists() else None
+    words = WordTable.load(folder / WORDS, tokenizer) if (folder / WORDS).exists() else None
     languages = config.source, config.targets
     return WordWriter(network, tokenizer, tokenizer, languages, taed, plain_marks, config.beams, words)
 

@@ -19,7 +19,7 @@ from .steering import Wish
 WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 
 
-class Words:
+class WordTable:
     """English words with a translation each, and its share of all translations."""
 
     def __init__(self, lines: Iterable[str], target: Tokenizer) -> None:
@@ -33,7 +33,7 @@ class Words:
                 raise ValueError(f"{line!r} is not: word in lower case, tab, translation, tab, share between 0 and 1")
 
     @classmethod
-    def load(cls, path: Path, target: Tokenizer) -> Words:
+    def load(cls, path: Path, target: Tokenizer) -> WordTable:
         """From a file; CheckpointError for one that is none."""
         try:
             return cls(path.read_text(encoding="utf-8").splitlines(), target)

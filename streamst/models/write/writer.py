@@ -28,7 +28,7 @@ from .repeats import Pieces, Repeats
 from .steering import Steering
 from .taed import Taed
 from .terms import Terms
-from .words import Words
+from .word_table import WordTable
 
 ALWAYS: frozenset[Need] = frozenset({"alignment", "attention", "log-probs"})  # without any head
 
@@ -57,7 +57,7 @@ class WordWriter:
     def __init__(
         self, network: Writer, source: Tokenizer, target: Tokenizer, languages: tuple[str, tuple[str, ...]],
         taed: Taed | None = None, spelling: Callable[[str], str] = spoken_english, beams: int = 1,
-        words: Words | None = None,
+        words: WordTable | None = None,
     ) -> None:  # fmt: skip
         """languages: that it reads, and those that it writes; ConfigError for one that the network has no prompt of.
 
