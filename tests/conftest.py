@@ -8,13 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from limiting import (
-    pytest_addoption,
-    pytest_configure,
-    pytest_runtest_call,
-    pytest_runtest_setup,
-    pytest_runtest_teardown,
-)
 
 from streamst import checkpoint
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
@@ -31,14 +24,6 @@ from streamst.models.translator import SpeechTranslator, TranslatorConfig
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.pipeline import Pipeline
 from streamst.text import train_tokenizer
-
-__all__ = [
-    "pytest_addoption",
-    "pytest_configure",
-    "pytest_runtest_call",
-    "pytest_runtest_setup",
-    "pytest_runtest_teardown",
-]
 
 torch.set_num_threads(1)
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
