@@ -116,7 +116,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine() -> None:
     ("text", "message"),
     [
         ("kind = ", "is not TOML"),
-        ("kind = 'poem'\noutput = 'x'", "kind 'poem' is not allowed; use one of data, words, evidence, listener"),
+        ("kind = 'poem'\noutput = 'x'", "kind 'poem' is not allowed; use one of data, words, evidence, translated, listener"),
         ("kind = 'listener'", "missing key 'output'"),
         ("kind = 'writer'\noutput = 'x'\n[loop]\nsteps = 'many'", "loop.steps: 'many'"),
         ("kind = 'writer'\noutput = 'x'\n[loop]\nstep = 1", "loop: unknown key 'step'; allowed: .*steps"),
@@ -172,9 +172,20 @@ def test_a_device_that_is_none_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(recipe.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
 def test_a_shipped_recipe_has_known_keys_only(path: Path) -> None:
-    found = tomllib.loads(path.read_text())
+    found = recipe.read(path)
     recipe.check_keys(found, found["kind"])
     from_dict(loop.LoopConfig, found.get("loop", {}))
+
+
+def test_a_recipe_that_is_like_another_has_what_it_does_not_say_itself(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text('kind = "writer"\noutput = "a"\n[loop]\nsteps = 3\nlog_every = 7\n')
+    (tmp_path / "two.toml").write_text('like = "one.toml"\noutput = "b"\n[loop]\nsteps = 5\n[data]\nx = 1\n')
+    right = {"kind": "writer", "output": "b", "loop": {"steps": 5, "log_every": 7}, "data": {"x": 1}}
+    assert recipe.read(tmp_path / "two.toml") == right
+    for like, message in (('"no.toml"', r"no\.toml does not exist"), ("3", "like = 3; allowed"), ('"it.toml"', "like")):
+        (tmp_path / "it.toml").write_text(f"like = {like}\n")
+        with pytest.raises(ConfigError, match=message):
+            recipe.read(tmp_path / "it.toml")
 
 
 def test_a_missing_recipe_names_the_shipped_ones(tmp_path: Path) -> None:

@@ -40,11 +40,14 @@ class Pair:
     weight: float
 
 
+def usable(text: str) -> bool:
+    """Whether `text` can be a sentence: words, no markup, not too long."""
+    return bool(_WORD.search(text)) and not _ODD.search(text) and len(text) <= _LONGEST
+
+
 def fits(english: str, german: str) -> bool:
-    """Whether the two can be a sentence and its translation: no markup, of like length, not one text twice."""
-    if not (_WORD.search(english) and _WORD.search(german)) or _ODD.search(english) or _ODD.search(german):
-        return False
-    if max(len(english), len(german)) > _LONGEST:
+    """Whether the two can be a sentence and its translation: both usable, of like length, not one text twice."""
+    if not (usable(english) and usable(german)):
         return False
     words = len(english.split())
     if words > 3 and english.lower() == german.lower():

@@ -11,7 +11,7 @@ import torch
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
-from streamst.train import base, evidence, loop, prepare, words
+from streamst.train import base, evidence, loop, prepare, translated, words
 
 KINDS = {
     "listener": "streamst.train.listener",
@@ -26,7 +26,7 @@ KINDS = {
     "letters": "streamst.train.letters",
     "whisper": "streamst.train.whisper",
 }
-PREPARING = {"data": prepare, "words": words, "evidence": evidence}  # what trains no network
+PREPARING = {"data": prepare, "words": words, "evidence": evidence, "translated": translated}  # what trains no network
 TABLES = {  # of a recipe beside `loop`; the kinds that are not here check their recipes themselves
     "listener": ("model", "data", "loss", "validation"),
     "writer": ("model", "data"),
@@ -42,7 +42,11 @@ PATHS = {
     "translator": ("listener", "writer"), "whisper": ("package",), "heads": ("base",), "taed": ("base",),
     "text-gate": ("base",),
 }  # fmt: skip
-OPTIONAL = {"listener": ("text", "base"), "translator": ("words", "parts")}  # a listener needs one of its two
+OPTIONAL = {
+    "listener": ("text", "base"),
+    "text-writer": ("base",),
+    "translator": ("words", "parts"),
+}  # a listener needs one of its two
 SHIPPED = Path(__file__).parent / "recipes"
 
 
@@ -52,17 +56,7 @@ def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, flo
     Raises ConfigError naming what is wrong with the recipe, InputError for a file that cannot be read or written and
     for a device that is not here.
     """
-    if not path.exists() and (SHIPPED / path.name).exists():
-        path = SHIPPED / path.name
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.toml")))
-        raise ConfigError(f"recipe {path} does not exist; shipped recipes: {shipped}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {path} is not TOML: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"recipe {path} cannot be read: {error.strerror}") from error
+    recipe = read(path)
     kind = recipe.get("kind")
     if not isinstance(kind, str) or kind not in (*KINDS, *PREPARING):
         allowed = ", ".join((*PREPARING, *KINDS))
@@ -83,6 +77,32 @@ def run(path: Path, device: str = "auto", resume: bool = False) -> dict[str, flo
         return figures
     except OSError as error:
         raise InputError(f"recipe {path}: {error}") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The recipe at `path`, or the shipped one of that name. One that is `like` another has all that the other says and
+    it does not; ConfigError where it cannot be read."""
+    if not path.exists() and (SHIPPED / path.name).exists():
+        path = SHIPPED / path.name
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.toml")))
+        raise ConfigError(f"recipe {path} does not exist; shipped recipes: {shipped}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error.strerror}") from error
+    other = recipe.pop("like", None)
+    if other is None:
+        return recipe
+    if not isinstance(other, str) or Path(other).name == path.name:
+        raise ConfigError(f"recipe {path}: like = {other!r}; allowed: the name of another recipe")
+    found = read(path.parent / other)
+    for name, told in recipe.items():
+        before = found.get(name)
+        found[name] = before | told if isinstance(before, dict) and isinstance(told, dict) else told
+    return found
 
 
 def check_keys(recipe: dict[str, Any], kind: str) -> None:

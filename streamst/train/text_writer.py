@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from torch import Tensor
 from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.languages.english import spoken_english
+from streamst.models.write import store
 from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer, WriterConfig
-from streamst.models.write.store import TOKENS, save
 from streamst.text import Tokenizer, plain_marks, train_tokenizer
 from streamst.train.alignment import Alignment
 from streamst.train.cross_entropy import projected_cross_entropy
@@ -42,6 +42,7 @@ class RegistersConfig:
     """Which sentence pairs, and what is done to them."""
 
     corpora: tuple[Corpus, ...] = ()
+    added: tuple[Corpus, ...] = ()  # more of them, for a recipe that is like another
     excluded: tuple[str, ...] = ()  # files whose English (first column) never trains
     validation: tuple[str, ...] = ()  # files of English TAB German, a BLEU each
     validation_count: int = 200  # sentences of each, evenly taken
@@ -54,6 +55,7 @@ class RegistersConfig:
     joined: float = 0.1  # two sentences as one
     label_smoothing: float = 0.1
     aligned: int = 150_000  # sentences from which the alignment is learned
+    reversed: bool = False  # German to English, for back-translation
     guidance: float = 0.3  # weight of the attention's cross-entropy with the alignment [nats a token]
 
 
@@ -76,7 +78,7 @@ class RegistersTask:
                 f"the tokenizer has {tokenizer.size} tokens, the writer {model.config.source_tokens} and "
                 f"{model.config.target_tokens}"
             )
-        encoded = [(_encode(tokenizer, p), p.weight) for p in pairs]
+        encoded = [(_encode(tokenizer, p, data.reversed), p.weight) for p in pairs]
         kept = [(row, w) for row, w in encoded if max(map(len, row)) <= data.longest and row[1] and row[2]]
         self.rows, self.weights = [row for row, _ in kept], [w for _, w in kept]
         if not self.rows:
@@ -218,19 +220,20 @@ class RegistersTask:
             said = self.translated(sentences)
             figures[f"BLEU {short}"] = sacrebleu.corpus_bleu(said, [references]).score
             figures[f"chrF {short}"] = sacrebleu.corpus_chrf(said, [references]).score
-            if not number:
+            if not number and not self.config.reversed:
                 said = self.translated([spoken_english(s) for s in sentences])
                 figures[f"BLEU {short} heard"] = sacrebleu.corpus_bleu(said, [references]).score
         return figures
 
     def export(self, directory: Path) -> None:
         """Write the writer and its tokenizer."""
-        save(directory, self.module, self.tokenizer, words=self.table)
+        languages = ("de", ("en",)) if self.config.reversed else ("en", ("de",))
+        store.save(directory, self.module, self.tokenizer, words=self.table, languages=languages)
 
 
-def _encode(tokenizer: Tokenizer, pair: Pair) -> tuple[Ids, Ids, Ids]:
-    """Written source, heard source, target."""
-    texts = pair.english, pair.heard, pair.german
+def _encode(tokenizer: Tokenizer, pair: Pair, backwards: bool) -> tuple[Ids, Ids, Ids]:
+    """Written source, heard source, target; nobody has heard the German of a pair backwards."""
+    texts = (pair.german, pair.german, pair.english) if backwards else (pair.english, pair.heard, pair.german)
     written, heard, german = (array("H", tokenizer.encode(text)) for text in texts)
     return written, heard, german
 
@@ -241,7 +244,18 @@ def _validation(path: Path, data: RegistersConfig) -> tuple[list[str], list[str]
     if not pairs or data.validation_count < 1:
         raise ConfigError(f"data.validation {str(path)!r} holds no sentence pair, or validation_count is 0")
     pairs = pairs[:: max(1, len(pairs) // data.validation_count)][: data.validation_count]
-    return [e for e, _ in pairs], [g for _, g in pairs]
+    english, german = [e for e, _ in pairs], [g for _, g in pairs]
+    return (german, english) if data.reversed else (english, german)
+
+
+def _weights(base: Path, config: WriterConfig) -> dict[str, Tensor]:
+    """Those of a finished text writer; ConfigError where it has another shape."""
+    network = store.load(base).network
+    if network.config != config:
+        wrong = next(f.name for f in fields(config) if getattr(config, f.name) != getattr(network.config, f.name))
+        here, there = getattr(config, wrong), getattr(network.config, wrong)
+        raise ConfigError(f"model: {wrong} = {here!r}; base = {str(base)!r} has {there!r}")
+    return network.state_dict()
 
 
 def task(recipe: dict[str, Any], device: str) -> Task:
@@ -249,8 +263,11 @@ def task(recipe: dict[str, Any], device: str) -> Task:
     del device
     config = from_dict(WriterConfig, recipe.get("model", {}), "model")
     data = from_dict(RegistersConfig, recipe.get("data", {}), "data")
-    pairs = read_corpora(data.corpora, data.excluded)
-    path = Path(str(recipe["output"])) / TOKENS
+    pairs = read_corpora((*data.corpora, *data.added), data.excluded)
+    path, base = Path(str(recipe["output"])) / store.TOKENS, recipe.get("base")
+    if base and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.load(Path(base)).target_tokenizer.model.read_bytes())
     if path.exists():
         tokenizer = Tokenizer(path)
     else:
@@ -258,7 +275,9 @@ def task(recipe: dict[str, Any], device: str) -> Task:
         tokenizer = train_tokenizer(lines, config.target_tokens, path, digits=True, fallback=True)
     torch.manual_seed(1)
     made = RegistersTask(Writer(config), tokenizer, pairs, data, seed=1)
+    if base:
+        made.module.load_state_dict(_weights(Path(base), config))
     if made.module.lexicon is not None:
         made.module.lexicon.fill(made.alignment.table.view(tokenizer.size, tokenizer.size))
-        made.table = word_table(pairs, tokenizer)
+        made.table = () if data.reversed else word_table(pairs, tokenizer)
     return made

@@ -34,10 +34,16 @@ class TextWriterConfig:
 
 
 def save(
-    folder: Path, network: Writer, tokenizer: Tokenizer, taed: Taed | None = None, words: Sequence[str] = ()
+    folder: Path,
+    network: Writer,
+    tokenizer: Tokenizer,
+    taed: Taed | None = None,
+    words: Sequence[str] = (),
+    languages: tuple[str, tuple[str, ...]] = ("en", ("de",)),
 ) -> None:
-    """Write a network, its vocabulary, and its gate where it has one, to `folder`; words: lines for `WordTable`."""
-    config = TextWriterConfig(network.config, taed=None if taed is None else taed.config)
+    """Write a network, its vocabulary, and its gate where it has one, to `folder`; words: lines for `WordTable`;
+    languages: what it reads, and what it writes."""
+    config = TextWriterConfig(network.config, *languages, taed=None if taed is None else taed.config)
     checkpoint.save(folder, KIND, to_dict(config), _together(network, taed))
     (folder / TOKENS).write_bytes(tokenizer.model.read_bytes())
     if words:
