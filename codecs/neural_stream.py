@@ -27,21 +27,28 @@ NeuralDecoder = CodeDecoder[EncoderState, DecoderState]
 class NeuralSpeechCodec:
     """The `Codec` of a trained `NeuralCodec`.
 
-    entropy: what reads entropy-coded packets; encoders make them where `sends_coded`.
+    entropy: what reads entropy-coded packets; encoders make them where `sends_coded`. directory: where the weights are,
+    and beside them the graphs that browsers run (`export.py`), if there are any.
     """
 
     name = "neural"
     codebook_counts = (3, 6, 12)
     tail_frames = 1  # the decoder runs one hop behind
 
-    def __init__(self, module: NeuralCodec, entropy: EntropyCoder | None = None, sends_coded: bool = False) -> None:
+    def __init__(
+        self,
+        module: NeuralCodec,
+        entropy: EntropyCoder | None = None,
+        sends_coded: bool = False,
+        directory: Path | None = None,
+    ) -> None:
         if sends_coded and entropy is None:
             raise InputError("entropy-coded packets need an entropy model, and this codec has none")
         config = module.config
         self.module = module.eval()
         self.fused = FusedQuantiser(module.quantiser)
         self.encoder_step, self.decoder_step = module.encoder.step, module.decoder.step
-        self.entropy, self.sends_coded = entropy, sends_coded
+        self.entropy, self.sends_coded, self.directory = entropy, sends_coded, directory
         self.device = next(module.parameters()).device
         self.sample_rate_hz, self.frame_hz = config.sample_rate_hz, config.frame_hz
         self.hop_samples, self.codebooks = config.hop_samples, config.codebooks
@@ -54,7 +61,7 @@ class NeuralSpeechCodec:
         """The codec whose model, and entropy model if it has one, is in `directory`."""
         weights = directory / ENTROPY
         entropy = EntropyModel.load(weights) if weights.is_file() else None
-        return cls(NeuralCodec.load(directory, device), entropy, sends_coded)
+        return cls(NeuralCodec.load(directory, device), entropy, sends_coded, directory)
 
     def freeze(self) -> None:
         """Say the same faster, on a CPU: the networks' steps become graphs, which takes some seconds."""

@@ -15,18 +15,15 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
 import streamst
 from streamst.errors import InputError, ProtocolError, UnavailableError
@@ -56,13 +53,12 @@ from streamst.server.wire.audio import codecs_offered
 from streamst.server.wire.seam import Choice, Offer, Settings
 
 from .listening import bind, listen
+from .pages import WEB, page_routes
 from .transport import Door, PoliteServer, TlsDoor, Transport
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
-WEB = Path(streamst.__file__).parent / "web"
-LEAST_PACKED_BYTES = 500  # of the page's files, which hold nothing secret
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
 
 
@@ -106,7 +102,7 @@ class Service:
             *compatible.routes,
             *Calls(compatible, self.entrance).routes,
             *AudioFiles(reception, self.entrance).routes,
-            Mount("/", GZipMiddleware(StaticFiles(directory=WEB, html=True), minimum_size=LEAST_PACKED_BYTES)),
+            *page_routes(None if pipeline.codec is None else pipeline.codec.directory),
         ]
         self.metrics.max_sessions.set(options.max_sessions)
 

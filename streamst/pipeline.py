@@ -156,7 +156,7 @@ def load(
     usual = parts.target
     speaking = None if parts.voice is None else _voice(parts.voice, usual, codec, device)
     models: Models[Any, Any] = Models(hearing, writing, speaking)
-    wire = None if codec is None else NeuralSpeechCodec(codec)
+    wire = None if codec is None else NeuralSpeechCodec(codec, directory=parts.model.at(file.codec or ""))
     return Pipeline(file.name, models, wire, dial, usual, file.defaults.latency, parts.names)
 
 

@@ -164,7 +164,7 @@ shutil.rmtree(copy)
 def test_the_wheel_holds_every_module_page_recipe_and_model_once(wheel_names: set[str]) -> None:
     wanted = {".".join(Path(path).with_suffix("").parts) for path in wheel_names if path.endswith(".py")}
     assert {name.removesuffix(".__init__") for name in wanted} == set(MODULES)
-    for pattern in ("web/*", "assets/**/*", "train/recipes/*.toml", "train/recipes/*.tsv", "py.typed"):
+    for pattern in ("web/*", "web/coder/*", "assets/**/*", "train/recipes/*.toml", "train/recipes/*.tsv", "py.typed"):
         files = [path for path in PACKAGE.glob(pattern) if path.is_file() and "__pycache__" not in path.parts]
         missing = {path.relative_to(ROOT).as_posix() for path in files} - wheel_names
         assert not missing, f"{pattern} is not in the wheel"

@@ -1,4 +1,4 @@
-"""`streamst codec encode|decode|compare` on files, and `streamst bench codec` on a manifest."""
+"""`streamst codec encode|decode|compare|export` on files, and `streamst bench codec` on a manifest."""
 
 from __future__ import annotations
 
@@ -126,6 +126,20 @@ def compare(
     """Put one recording through several codecs: quality, rate, speed."""
     check_outputs([source], [picture])
     _show(_measured([(_read(source), "")], codec or USUAL, False, picture))
+
+
+@codec_app.command()
+def export(
+    directory: Annotated[
+        Path | None, typer.Argument(help="A folder with the codec's weights; the shipped one.")
+    ] = None,
+) -> None:
+    """Write the graphs of the neural codec that browsers run, encoder.onnx and decoder.onnx, beside its weights."""
+    from streamst.codecs.catalog import ASSETS
+    from streamst.codecs.export import export as export_graphs
+
+    for path in export_graphs(directory or ASSETS / "codec"):
+        _tell(f"{path}: {path.stat().st_size} bytes")
 
 
 def bench_codec(
