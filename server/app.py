@@ -14,7 +14,6 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,7 @@ from starlette.routing import BaseRoute, Route
 
 import streamst
 from streamst.errors import InputError, ProtocolError, UnavailableError
+from streamst.heap import settle
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
 from streamst.server.audience.rooms import Rooms
@@ -54,7 +54,7 @@ from streamst.server.wire.seam import Choice, Offer, Settings
 
 from .listening import bind, listen
 from .pages import WEB, page_routes
-from .transport import Door, PoliteServer, TlsDoor, Transport
+from .transport import PoliteServer, Transport
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
@@ -225,6 +225,7 @@ def serve(
     """
     server, listener, address = prepare(pipeline, options or ServerOptions(), loader, bound)
     server.on_started = lambda: (announce or _print)(address)
+    settle()
     server.run(sockets=[listener])
 
 
@@ -239,11 +240,10 @@ def prepare(
     app = create_app(pipeline, options, loader)
     service: Service = app.state.service
     service.warm_up()
-    crowd = Crowd.of(options)
+    context = _tls(options)
     config = uvicorn.Config(
         app,
-        http=_door(options, crowd),  # type: ignore[arg-type]
-        ws=partial(Transport, crowd=crowd),  # type: ignore[arg-type]
+        ws=Transport,
         ws_ping_interval=options.ping_s,
         ws_ping_timeout=options.ping_s,
         ws_max_size=options.max_message_bytes,
@@ -257,22 +257,23 @@ def prepare(
         forwarded_allow_ips=list(options.trusted_proxies),
     )
     config.load()
-    server = PoliteServer(config, lambda: service.sessions.drain(options.drain_s + DRAIN_EXTRA_S))
+    drain_s = options.drain_s + DRAIN_EXTRA_S
+    server = PoliteServer(config, lambda: service.sessions.drain(drain_s), Crowd.of(options), context)
     listener = bound or bind(options)
     return server, listener, listen(listener, options)
 
 
-def _door(options: ServerOptions, crowd: Crowd) -> Callable[..., asyncio.Protocol]:
-    """What makes the protocol of an accepted connection; UnavailableError where the certificate cannot be read."""
+def _tls(options: ServerOptions) -> ssl.SSLContext | None:
+    """What TLS needs, if it is wanted; UnavailableError where the certificate cannot be read."""
     if options.tls_cert is None:
-        return partial(Door, crowd=crowd)
+        return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(options.tls_cert, options.tls_key)
         warn_of_readers(options.tls_key or options.tls_cert)
     except OSError as error:  # ssl.SSLError is one
         raise UnavailableError(f"TLS with {options.tls_cert} and {options.tls_key} does not work: {error}") from error
-    return lambda **named: TlsDoor(context, crowd, partial(Door, crowd=crowd, counted=True, **named))
+    return context
 
 
 def _print(address: str) -> None:

@@ -10,7 +10,7 @@ from streamst.errors import UnavailableError
 from streamst.server.operator.options import ServerOptions
 
 SEND_BUFFER_BYTES = 1 << 17  # of a connection, in the kernel, which would else keep megabytes for who does not read
-WAITING = 256  # connections that are not accepted yet
+WAITING = 4096  # connections that are not accepted yet: who finds no room asks again after a second, then three
 FAR = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # addresses nobody has (RFC 5737, RFC 3849)
 
 

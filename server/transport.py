@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from types import FrameType
 from typing import Any
@@ -28,12 +30,13 @@ from websockets.frames import Frame, Opcode
 from streamst.server.operator.crowd import Crowd
 from streamst.server.session.link import Farewell
 
+from .accepting import Acceptor, Leave
+
 log = logging.getLogger("streamst.server")
 
 LINGER_S = 2.0  # how long a refused client may go on sending into the void
 QUIET_S = 0.2  # when nothing came for so long it has stopped
 REQUEST_S = 10.0  # how long a connection may take to ask for something
-TLS_S = 10.0  # how long it may take to agree on TLS
 BAD_DATA = 1007
 
 
@@ -41,10 +44,10 @@ class Transport(WebSocketsSansIOProtocol):
     """One websocket's bytes. The scope's state gets `abort`, `unhindered` and `write`, and may hold a `farewell`
     (`session/link.py`)."""
 
-    def __init__(self, *arguments: Any, crowd: Crowd, **named: Any) -> None:
-        """crowd: in which the connection is counted."""
+    def __init__(self, *arguments: Any, leave: Leave, **named: Any) -> None:
+        """leave: called once the connection is lost."""
         super().__init__(*arguments, **named)
-        self._crowd = crowd
+        self._leave = leave
         self._linger_until_s: float | None = None  # set when this connection has failed
         self._heard_s = 0.0  # when something came last
         self._too_slow: asyncio.TimerHandle | None = None  # ends a handshake that does not end by itself
@@ -58,7 +61,7 @@ class Transport(WebSocketsSansIOProtocol):
         """It is gone."""
         if self._too_slow is not None:
             self._too_slow.cancel()
-        self._crowd.leave(_address(self.transport))
+        self._leave()
         super().connection_lost(exc)
 
     def _give_up(self) -> None:
@@ -162,26 +165,22 @@ class Transport(WebSocketsSansIOProtocol):
 class Door(H11Protocol):
     """One connection's HTTP, until it is a websocket."""
 
-    def __init__(self, *arguments: Any, crowd: Crowd, counted: bool = False, **named: Any) -> None:
-        """crowd: in which the connection is counted. counted: it is already."""
+    def __init__(self, *arguments: Any, leave: Leave, **named: Any) -> None:
+        """leave: called once the connection is lost, be it a websocket by then or not."""
         super().__init__(*arguments, **named)
-        self._crowd, self._counted = crowd, counted
+        self._leave = leave
+        self.ws_protocol_class = partial(self.ws_protocol_class, leave=leave)  # type: ignore[assignment]
         self._too_slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let it in, unless there are too many."""
+        """It has some time to ask for something."""
         super().connection_made(transport)
-        if self._counted or self._crowd.enter(_address(transport)):
-            self._counted = True
-            self._await_request()
-        else:
-            transport.abort()
+        self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._stop_waiting()
-        if self._counted:
-            self._crowd.leave(_address(self.transport))
+        self._leave()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
@@ -208,76 +207,41 @@ class Door(H11Protocol):
             self.transport.abort()
 
 
-class TlsDoor(asyncio.Protocol):
-    """One connection before it speaks TLS: counted when it is accepted, and not waited for long."""
-
-    def __init__(self, context: ssl.SSLContext, crowd: Crowd, inner: Callable[[], Door]) -> None:
-        self._context, self._crowd, self._inner = context, crowd, inner
-        self._agreeing: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let it in, unless there are too many."""
-        assert isinstance(transport, asyncio.Transport)
-        if not self._crowd.enter(_address(transport)):
-            transport.abort()
-            return
-        transport.pause_reading()  # what comes is for TLS, which begins in a moment
-        self._agreeing = asyncio.get_running_loop().create_task(self._agree(transport))
-
-    async def _agree(self, transport: asyncio.Transport) -> None:
-        early = _Early()
-        try:
-            secured = await asyncio.get_running_loop().start_tls(
-                transport, early, self._context, server_side=True, ssl_handshake_timeout=TLS_S
-            )
-        except OSError:  # it went away, spoke no TLS, or was too slow
-            secured = None
-        if secured is None or early.lost:
-            transport.abort()
-            self._crowd.leave(_address(transport))
-            return
-        door = self._inner()
-        secured.set_protocol(door)
-        door.connection_made(secured)
-        if early.data:
-            door.data_received(early.data)
-
-
-class _Early(asyncio.Protocol):
-    """Keeps what comes between the end of the handshake and the moment when its end is told."""
-
-    data = b""
-    lost = False
-    error: Exception | None = None
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost, self.error = True, exc
-
-
-def _address(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
-
-
 class PoliteServer(Server):
     """A server that on the first signal calls `drain` before it stops, and on the second stops at once; exit code 0."""
 
-    def __init__(self, config: Config, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        drain: Callable[[], Awaitable[None]],
+        crowd: Crowd,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """crowd: who is let in. context: for TLS."""
         super().__init__(config)
-        self._drain = drain
+        self._drain, self._crowd, self._context = drain, crowd, context
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._acceptors: list[Acceptor] = []
         self.on_started: Callable[[], None] | None = None  # called once the server answers and minds signals
 
-    async def startup(self, sockets: Any = None) -> None:
-        """Remember the loop, which a signal handler has to wake."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remember the loop, which a signal handler has to wake, and let clients in from `sockets`, which listen."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-        if self.started and self.on_started is not None:
-            self.on_started()
+        await super().startup([])
+        if self.started:
+            self._acceptors = [Acceptor(one, self._crowd, self._door, self._context) for one in sockets or ()]
+            if self.on_started is not None:
+                self.on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody else in, and end."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
+
+    def _door(self, leave: Leave) -> Door:
+        return Door(config=self.config, server_state=self.server_state, app_state=self.lifespan.state, leave=leave)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal module."""

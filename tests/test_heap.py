@@ -50,3 +50,17 @@ def test_freed_blocks_go_back_to_the_system() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
 def test_blocks_that_are_needed_again_and_again_are_not_fetched_anew_each_time() -> None:
     assert printed(AGAIN, "small") < 2 * (4 << 20) // 4096
+
+
+SETTLES = """
+import gc
+from streamst.heap import settle
+kept = [[number] for number in range(1000)]
+settle()
+assert gc.get_freeze_count() > 1000, gc.get_freeze_count()
+assert not any(one is kept for one in gc.get_objects())
+"""
+
+
+def test_what_is_there_when_a_server_settles_is_looked_through_no_more() -> None:
+    subprocess.run([sys.executable, "-c", SETTLES], check=True)

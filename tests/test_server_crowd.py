@@ -13,7 +13,7 @@ import pytest
 from serving import PATIENCE_S, get, health, running, talk
 
 from streamst.pipeline import Pipeline
-from streamst.server import transport
+from streamst.server import accepting, transport
 from streamst.server.operator.crowd import Crowd, share_of
 from streamst.tls import self_signed
 
@@ -110,7 +110,7 @@ def test_what_one_address_holds_leaves_room_for_another(
 def test_with_tls_silent_connections_are_counted_at_once_and_ended_soon(
     tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "TLS_S", 0.5)
+    monkeypatch.setattr(accepting, "TLS_S", 0.5)
     monkeypatch.setattr(transport, "REQUEST_S", 10 * PATIENCE_S)
     with self_signed("127.0.0.1") as (certificate, key):
         trusting = ssl.create_default_context(cafile=certificate)

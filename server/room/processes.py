@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from streamst.codecs.base import Codec
 from streamst.engine import EngineOptions
 from streamst.errors import StreamstError
+from streamst.heap import settle
 from streamst.server.operator.metrics import Metrics, Tally
 from streamst.server.wire.seam import Answer, Audio, Settings
 from streamst.server.wire.summary import Heard
@@ -282,6 +283,7 @@ def serve(pipe: Pipe, loader: Loader, options: EngineOptions | None) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     process = _Inside(pipe, loader(), options)
+    settle()
     pipe.send("ready")
     while True:
         try:

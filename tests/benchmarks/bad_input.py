@@ -297,7 +297,7 @@ def main() -> None:
                 process.terminate()
         said.seek(0)
         tracebacks = said.read().count("Traceback")
-    session = load("en-de").session(policy=POLICY, latency=LATENCY)
+    session = load("en-de", precision="auto").session(policy=POLICY, latency=LATENCY)
     events = [*session.push(pcm[:heard]), *session.finish()]
     expected = [word for event in events if isinstance(event, Words) for word in event.words]
     print(f"the speaker beside them: {len(words)} words in {heard / RATE_HZ:.0f} s, as alone: {words == expected}")

@@ -219,7 +219,7 @@ def main() -> None:
     sample = read_audio(options.talk)
     samples = round(options.minutes * 60 * RATE)
     pcm = from_pcm16(to_pcm16(np.resize(sample, samples)))
-    pipeline = load("en-de")
+    pipeline = load("en-de", precision="auto")
     session = pipeline.session(policy=POLICY, latency=LATENCY, speech=not options.captions)
     expected = Got()
     events: list[Event] = []
