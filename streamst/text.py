@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,6 +15,7 @@ from streamst.errors import CheckpointError, InputError
 
 _SAME = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "’": "'", "‘": "'", "‚": "'", "´": "'",
                        "`": "'", "–": "-", "—": "-", "\u00a0": " ", "\u00ad": None})  # fmt: skip
+_LETTERS = re.compile(r"[^\W\d_]+")
 WORD_START = "▁"  # sentencepiece's mark: this piece begins a word
 
 
@@ -26,6 +28,20 @@ def plain_marks(text: str) -> str:
 def bare(text: str) -> str:
     """`text` in lower case, a space in place of all but letters and digits: what words are compared by."""
     return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text.casefold())
+
+
+def shorter_case(text: str, tokenizer: Tokenizer) -> str:
+    """`text` with `plain_marks`, in lower case the words that are a token so and more as they stand: at a sentence's
+    beginning and in a title they stay the words that a network knows."""
+    return " ".join(_shorter(word, tokenizer) for word in plain_marks(text).split())
+
+
+def _shorter(word: str, tokenizer: Tokenizer) -> str:
+    found = _LETTERS.search(word)
+    if found is None or (small := found[0].lower()) == found[0]:
+        return word
+    known = len(tokenizer.encode(small)) == 1 < len(tokenizer.encode(found[0]))
+    return word.lower() if known else word
 
 
 class Tokenizer:

@@ -38,6 +38,8 @@ def tokenizer() -> Tokenizer:
         ("we say はい often", ["copy はい"]),
         ("write to anna@example.org.", ["copy anna@example.org"]),
         ("the dog sleeps", []),
+        ("so the Earth's end, said Krzysztof's", ["copy Krzysztof"]),
+        ("our customers’ likes – and the boy’s “dog”", []),
     ],
 )
 def test_what_is_copied(tokenizer: Tokenizer, english: str, copies: list[str]) -> None:
@@ -48,6 +50,13 @@ def test_what_is_copied(tokenizer: Tokenizer, english: str, copies: list[str]) -
         at += count
     found = copied(words, places, tokenizer)
     assert [f"{wish.kind} {tokenizer.decode(wish.tokens)}" for wish in found] == copies
+
+
+def test_a_word_that_is_translated_is_no_name(tokenizer: Tokenizer) -> None:
+    words, places = ["the", "Islamic", "Krzysztof"], [(1, 1), (2, 5), (6, 12)]
+    assert len(copied(words, places, tokenizer)) == 2
+    found = copied(words, places, tokenizer, lambda word: word == "Islamic")
+    assert [tokenizer.decode(wish.tokens) for wish in found] == ["Krzysztof"]
 
 
 def test_a_number_that_was_begun_is_completed_and_no_copy_goes_on() -> None:

@@ -49,12 +49,14 @@ def test_no_pairs_no_table(tokenizer: Tokenizer) -> None:
 
 def test_rare_words_wish_for_their_translations(tokenizer: Tokenizer) -> None:
     words = WordTable(LINES, tokenizer)
-    read = ["The", "Neighbour's", "dog,", '"photographer"', "photographers", "set-up?", "4x4"]
+    read = ["The", "Neighbour’s", "dog,", '"photographer"', "photographers", "set-up?", "4x4"]
     places = [(1, 1), (2, 4), (5, 5), (6, 8), (9, 11), (12, 14), (15, 16)]
     found = words.wishes(read, places, ())
     assert [(w.first, w.last, tokenizer.decode(w.tokens), w.share) for w in found] == [
         (2, 4, "Nachbar", 0.6), (6, 8, "Fotograf", 0.8), (12, 14, "Aufbau", 1.0),
     ]  # fmt: skip
+    known = WordTable(["neighbour\tNachbar\t0.60", "sheriff\tSheriff\t0.40"], tokenizer)
+    assert [known.translates(word) for word in ("Neighbour's", "Sheriff", "dog")] == [True, False, False]
     taken = Wish(4, 6, (9,))
     assert [w.first for w in words.wishes(read, places, (taken,))] == [12]
     one_token = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7)]

@@ -116,7 +116,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine() -> None:
     ("text", "message"),
     [
         ("kind = ", "is not TOML"),
-        ("kind = 'poem'\noutput = 'x'", "kind 'poem' is not allowed; use one of data, words, evidence, translated, listener"),
+        ("kind = 'poem'\noutput = 'x'", "kind 'poem' is not allowed; use one of data, words, evidence, translated"),
         ("kind = 'listener'", "missing key 'output'"),
         ("kind = 'writer'\noutput = 'x'\n[loop]\nsteps = 'many'", "loop.steps: 'many'"),
         ("kind = 'writer'\noutput = 'x'\n[loop]\nstep = 1", "loop: unknown key 'step'; allowed: .*steps"),

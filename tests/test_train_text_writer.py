@@ -24,7 +24,7 @@ from streamst.policies.base import Decoding, Need
 from streamst.policies.catalog import LATENCY_NAMES
 from streamst.policies.wait_k import WaitK
 from streamst.session import Session, SessionOptions
-from streamst.text import Tokenizer, plain_marks, train_tokenizer
+from streamst.text import Tokenizer, plain_marks, shorter_case, train_tokenizer
 from streamst.train import recipe
 from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.pairs import Corpus, drawn, fits, read_corpora
@@ -289,3 +289,9 @@ def test_every_letter_can_be_spelled(tmp_path: Path) -> None:
 
 def test_marks_are_of_one_kind() -> None:
     assert plain_marks("„Ja“, sagte er …  Don’t – now") == '"Ja", sagte er... Don\'t - now'
+
+
+def test_words_that_are_known_in_lower_case_are_read_so(tmp_path: Path) -> None:
+    lines = ["the earth turns to its end", "earth and air end", "my earth", "Berlin is big", "in Berlin", "an end"] * 9
+    tokenizer = train_tokenizer(lines, 310, tmp_path / "tokens.model", fallback=True)
+    assert shorter_case("Earth’s END: my  Earth, Berlin Airy 4", tokenizer) == "earth's end: my earth, Berlin Airy 4"

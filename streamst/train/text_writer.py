@@ -23,7 +23,7 @@ from streamst.languages.english import spoken_english
 from streamst.models.write import store
 from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer, WriterConfig
-from streamst.text import Tokenizer, plain_marks, train_tokenizer
+from streamst.text import Tokenizer, plain_marks, shorter_case, train_tokenizer
 from streamst.train.alignment import Alignment
 from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.loop import Task
@@ -201,7 +201,8 @@ class RegistersTask:
         """Greedy translations of whole sentences."""
         device, found = self.module.target.weight.device, []
         for at in range(0, len(sentences), TOGETHER):
-            sources = [self.tokenizer.encode(sentence) for sentence in sentences[at : at + TOGETHER]]
+            texts = [shorter_case(sentence, self.tokenizer) for sentence in sentences[at : at + TOGETHER]]
+            sources = [self.tokenizer.encode(text) for text in texts]
             batch = padded([([Tokenizer.begin, *source, Tokenizer.end], []) for source in sources])
             hidden = batch.hidden.to(device)
             memory = self.module.memory(batch.source.to(device), hidden)
@@ -234,8 +235,8 @@ class RegistersTask:
 def _encode(tokenizer: Tokenizer, pair: Pair, backwards: bool) -> tuple[Ids, Ids, Ids]:
     """Written source, heard source, target; nobody has heard the German of a pair backwards."""
     texts = (pair.german, pair.german, pair.english) if backwards else (pair.english, pair.heard, pair.german)
-    written, heard, german = (array("H", tokenizer.encode(text)) for text in texts)
-    return written, heard, german
+    written, heard = (array("H", tokenizer.encode(shorter_case(text, tokenizer))) for text in texts[:2])
+    return written, heard, array("H", tokenizer.encode(texts[2]))
 
 
 def _validation(path: Path, data: RegistersConfig) -> tuple[list[str], list[str]]:

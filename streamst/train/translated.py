@@ -21,7 +21,7 @@ from streamst.errors import ConfigError, InputError
 from streamst.languages.english import spoken_english
 from streamst.models.write import store
 from streamst.models.write.network import Writer
-from streamst.text import Tokenizer, plain_marks
+from streamst.text import Tokenizer, plain_marks, shorter_case
 from streamst.train.n_best import Ids, likelihoods, n_best
 from streamst.train.pairs import fits, usable
 from streamst.train.synthesis import read_pairs
@@ -69,8 +69,12 @@ class Judge:
     def judge(self, source: str, texts: Sequence[str], translations: Sequence[str]) -> torch.Tensor:
         """Log-probability a token of each pair (B,). source: language of `texts`; of a judge that reads the other one,
         that of the text given its translation."""
-        pairs = (texts, translations) if source == self.source else (translations, texts)
-        return likelihoods(self.network, *([self.tokenizer.encode(one) for one in some] for some in pairs))
+        read, wrote = (texts, translations) if source == self.source else (translations, texts)
+        return likelihoods(self.network, self.sources(read), [self.tokenizer.encode(one) for one in wrote])
+
+    def sources(self, texts: Sequence[str]) -> list[Ids]:
+        """The tokens that the network reads."""
+        return [self.tokenizer.encode(shorter_case(text, self.tokenizer)) for text in texts]
 
 
 def run(recipe: dict[str, object]) -> dict[str, float]:
@@ -106,8 +110,7 @@ def run(recipe: dict[str, object]) -> dict[str, float]:
 def chosen(texts: Sequence[str], writer: Judge, judges: Iterable[Judge], beams: int) -> list[tuple[float, str, str]]:
     """Score, text and translation of each of `texts` that has a translation: the one that writer and judges, on
     average, think likeliest. The score is that average [nats a token]."""
-    sources: list[Ids] = [writer.tokenizer.encode(text) for text in texts]
-    ways = n_best(writer.network, sources, beams)
+    ways = n_best(writer.network, writer.sources(texts), beams)
     said, wrote, scores = [], [], []
     for text, those in zip(texts, ways, strict=True):
         for way in those:

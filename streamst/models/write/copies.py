@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from streamst.text import Tokenizer
+from streamst.text import Tokenizer, plain_marks
 
 from .steering import Wish
 
@@ -18,14 +18,19 @@ _DECIMAL = re.compile(r"\d+\.\d+")
 _SWAPPED = str.maketrans(".,", ",.")
 
 
-def copied(words: Sequence[str], places: Sequence[tuple[int, int]], target: Tokenizer) -> tuple[Wish, ...]:
+def copied(
+    words: Sequence[str],
+    places: Sequence[tuple[int, int]],
+    target: Tokenizer,
+    translates: Callable[[str], bool] | None = None,
+) -> tuple[Wish, ...]:
     """The source `words` that are not translated, as they are written in German; `places`: the first and the last
-    memory entry of each.
+    memory entry of each; translates: whether a word is known to become another one.
 
-    A name has a capital letter inside the sentence; it is rare where it has three tokens or more, of `RARE` letters or
-    less on average.
+    A name has a capital letter inside the sentence; it is rare where nobody translates it and it has, in either case,
+    three tokens or more, of `RARE` letters or less on average.
     """
-    bare = [word.strip(_MARKS).removesuffix("'s") for word in words]
+    bare = [plain_marks(word).strip(_MARKS).removesuffix("'s") for word in words]
     found = []
     for at, (first, last) in enumerate(places):
         word, tokens, kind = bare[at], target.encode(bare[at]), "copy"
@@ -34,7 +39,9 @@ def copied(words: Sequence[str], places: Sequence[tuple[int, int]], target: Toke
         elif _ADDRESS.search(word) or not target.byte_tokens.isdisjoint(tokens):
             copy = word
         else:
-            copy = word if _spelled(bare, at) or _named(words, word, at, last + 1 - first) else ""
+            pieces = min(len(tokens), len(target.encode(word.lower())))
+            named = _named(words, word, at, pieces) and (translates is None or not translates(word))
+            copy = word if named or _spelled(bare, at) else ""
         if copy:
             tokens = target.encode(copy)
             found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens), kind)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.errors import CheckpointError, ConfigError
-from streamst.text import Tokenizer, plain_marks
+from streamst.text import Tokenizer, shorter_case
 
 from .network import Writer, WriterConfig
 from .taed import Taed, TaedConfig
@@ -70,7 +71,8 @@ def load(folder: Path, device: str = "cpu") -> WordWriter:
     checkpoint.load_weights(folder, _together(network, taed).eval().requires_grad_(False).to(device))
     words = WordTable.load(folder / WORDS, tokenizer) if (folder / WORDS).exists() else None
     languages = config.source, config.targets
-    return WordWriter(network, tokenizer, tokenizer, languages, taed, plain_marks, config.beams, words)
+    spelling = partial(shorter_case, tokenizer=tokenizer)
+    return WordWriter(network, tokenizer, tokenizer, languages, taed, spelling, config.beams, words)
 
 
 def _together(network: Writer, taed: Taed | None) -> nn.Module:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from streamst.errors import CheckpointError
-from streamst.text import Tokenizer
+from streamst.text import Tokenizer, plain_marks
 
 from .steering import Wish
 
@@ -53,9 +53,14 @@ class WordTable:
                     found.append(Wish(first, last, tuple(self._target.encode(known[0])), "usual", known[1]))
         return tuple(found)
 
+    def translates(self, word: str) -> bool:
+        """Whether `word` usually becomes another one."""
+        known = self._of(word)
+        return known is not None and known[0].casefold() != key(plain_marks(word))
+
     def _of(self, word: str) -> tuple[str, float] | None:
         """Translation and share."""
-        bare = WORD.findall(word)
+        bare = WORD.findall(plain_marks(word))
         if len(bare) != 1:
             return None
         wanted = f"{key(bare[0])}\t"

@@ -166,7 +166,8 @@ class WordWriter:
         """What the policy and the glossary wish of this decode, and what is copied."""
         work = source.work
         read = [word.text for word in work.words]
-        wishes = copied(read, source.words, self.target_tokenizer)
+        known = None if self._words is None else self._words.translates
+        wishes = copied(read, source.words, self.target_tokenizer, known)
         if work.terms is not None:
             wishes = (*work.terms.wishes([spoken_english(word.text) for word in work.words], source.words), *wishes)
         if self._words is not None:
