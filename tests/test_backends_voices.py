@@ -1,10 +1,11 @@
 """Other people's voices speak phrase by phrase, keep what they hold, and say clearly what is missing."""
 
+import json
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from seams import spoken_by, voice_named
 
 from streamst import watermark
 from streamst.audio import Pcm
+from streamst.backends import huggingface
 from streamst.backends.phrases import PhraseState, PhraseVoice
 from streamst.errors import InputError, UnavailableError
 from streamst.events import Speech
@@ -21,7 +23,6 @@ from streamst.pipeline import Pipeline
 from streamst.session import Session
 
 ESPEAK = ["espeak-ng"] if shutil.which("espeak-ng") else []
-VITS = ["tiny"] if find_spec("transformers") else []
 
 
 class Beeps:
@@ -123,23 +124,34 @@ def test_espeak_speaks_in_a_session_with_the_mark_and_at_the_rate_asked_for(name
         voice_named(name, "klingonese")
 
 
-@pytest.mark.parametrize("name", VITS)
-def test_a_vits_model_from_a_folder_speaks(name: str, tmp_path: Path) -> None:
-    transformers = import_module("transformers")
-
-    folder = tmp_path / name
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def vits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny VITS model with random weights."""
+    transformers, folder = huggingface.library(), tmp_path_factory.mktemp("vits")
     letters = [" ", *"abcdefghijklmnopqrstuvwxyzäöüß", "<unk>"]
-    (folder / "vocab.json").write_text(str({c: n for n, c in enumerate(letters)}).replace("'", '"'), encoding="utf-8")
+    (folder / "vocab.json").write_text(json.dumps({c: n for n, c in enumerate(letters)}), encoding="utf-8")
     tokenizer = transformers.VitsTokenizer(str(folder / "vocab.json"), language="deu", phonemize=False, pad_token=" ")
     tokenizer.save_pretrained(folder)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32, "flow_size": 16}
     config = transformers.VitsConfig(vocab_size=len(letters), upsample_initial_channel=32, spectrogram_bins=20, **small)
     transformers.VitsModel(config).save_pretrained(folder)
-    voice = voice_named(f"hf:{folder}", "de")
-    assert voice is not None
+    return folder
+
+
+def test_a_vits_model_from_a_folder_speaks(vits: Path) -> None:
+    voice = voice_named(f"hf:{vits}", "de")
     pcm, _ = spoken_by(voice, ["guten", "morgen"], voice.init_state(), final=True)
     assert pcm.dtype == np.float32
     assert len(pcm) > 0
     with pytest.raises(UnavailableError, match="could not be loaded"):
-        voice_named(f"hf:{tmp_path}/nothing", "de")
+        voice_named(f"hf:{vits}/nothing", "de")
+
+
+def test_a_torchaudio_that_does_not_load_hinders_no_voice(vits: Path, tmp_path: Path) -> None:
+    (tmp_path / "torchaudio.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
+    program = f"from streamst.backends.huggingface import vits_voice; print(vits_voice({str(vits)!r}).sample_rate_hz)"
+    paths = os.pathsep.join((str(tmp_path), *filter(None, sys.path)))
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert run.stdout.strip() == "16000", run.stderr

@@ -98,6 +98,25 @@ def test_a_recogniser_and_a_writer_of_a_few_lines_serve_every_policy_of_words(na
         Session(models, make_policy("taed"))
 
 
+class Doubtful(Seconds):
+    """Ends a sentence with every fifth word, and is certain of a word three seconds later."""
+
+    sentence = 0
+
+    def listening(self, state: Clock) -> Listening:
+        heard = super().listening(state)
+        words = tuple(replace(one, text=one.text + "." * (one.text[1:] in ("4", "9"))) for one in heard.words)
+        return replace(heard, words=words, certain=max(0, len(words) - 3))
+
+
+@pytest.mark.parametrize("name", ["alignatt", "local-agreement", "hold-n:n=1"])
+def test_what_follows_the_end_of_a_sentence_that_is_not_certain_yet_is_written_once(name: str) -> None:
+    session = Session(Models(Doubtful(), Numbers()), parse_policy(name), SessionOptions(chunk_ms=500))
+    events = [event for _ in range(14) for event in session.push(np.zeros(RATE, np.float32))]
+    assert text(events).startswith("0 1 2 3 4 0 1 2 3 4")
+    assert text([*events, *session.finish()]) == "0 1 2 3 4 0 1 2 3 4 0 1 2 3"
+
+
 class Hasty(Numbers):
     """Ends the sentence after every word: its last word is a full stop."""
 

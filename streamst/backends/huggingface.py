@@ -5,6 +5,10 @@ Weights come from the user's cache or a folder; nothing is fetched where the net
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -17,7 +21,7 @@ from streamst.errors import InputError, UnavailableError
 def vits_voice(name: str, language: str = "de", device: torch.device | str = "cpu") -> PhraseVoice:
     """The VITS model `name` (such as "facebook/mms-tts-deu", or a folder). UnavailableError without `transformers` or
     the weights."""
-    (transformers,) = imported("hf", "transformers")
+    transformers = library()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
         model = transformers.VitsModel.from_pretrained(name).to(device).eval()
@@ -36,3 +40,16 @@ def vits_voice(name: str, language: str = "de", device: torch.device | str = "cp
     if rate_hz < 16_000:
         raise InputError(f"the voice {name!r} speaks at {rate_hz} Hz; allowed: 16000 and more")
     return PhraseVoice(synthesise, rate_hz, language)
+
+
+def library() -> Any:
+    """`transformers`. All its models import torchaudio where that is installed, though VITS needs none of it: one that
+    does not load, such as a wheel for CUDA beside a torch for the CPU, is taken for one that is not installed."""
+    try:
+        import_module("torchaudio")
+    except ImportError:
+        pass
+    except OSError:
+        sys.modules["torchaudio"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    (transformers,) = imported("hf", "transformers")
+    return transformers

@@ -240,7 +240,7 @@ class Session(Generic[L, V]):
         if decoding.mode in READ_MODES and decoding.mode in self.models.recogniser.provides:
             return (yield Read(self._at.ear, segment.prefix, final, decoding, segment.start, source.until))
         frames = source.heard.frames - segment.start
-        words = source.counted_from_start()
+        words = source.counted_from_start(final)
         return (yield Write(words, frames, segment.prefix, final, self.options.target, decoding, self._terms))
 
     def _close_ended(self) -> Steps[bool]:

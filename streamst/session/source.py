@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streamst.models.segment import SegmentConfig, ended
+from streamst.models.segment import SegmentConfig, ended, first_sentence
 from streamst.models.words import HeardWord, Listening
 from streamst.policies.base import Heard
 
@@ -28,6 +28,7 @@ class Source:
     shown: tuple[SourceWord, ...]  # the same words
     stable: int  # how many of them will not change
     ended: int  # how many of the words heard are the segment's, now that it has ended; 0 where it goes on
+    read: int  # how many of them a writer gets: none after what may be the end of a sentence
 
     @property
     def until(self) -> int:
@@ -47,11 +48,11 @@ class Source:
             start_ms=self.start * self.heard.frame_ms,
         )
 
-    def counted_from_start(self) -> tuple[HeardWord, ...]:
-        """The words with frames counted from the segment's start, for a writer."""
+    def counted_from_start(self, final: bool = False) -> tuple[HeardWord, ...]:
+        """The words with frames counted from the segment's start, for a writer; all of them where `final`."""
         return tuple(
             replace(word, first_frame=word.first_frame - self.start, last_frame=word.last_frame - self.start)
-            for word in self.words
+            for word in self.words[: None if final else self.read]
         )
 
     def after(self, from_ms: float) -> tuple[tuple[SourceWord, ...], int]:
@@ -71,6 +72,8 @@ def source_of(heard: Listening, start: int, config: SegmentConfig) -> Source:
     """What was heard, of the segment that begins at frame `start`."""
     count = ended(heard, config)
     words = heard.words[: count or None]
+    # A sentence's end that is not certain yet may become the segment's: what follows would be written twice.
+    read = count or first_sentence(words, config.fewest_words) or len(words)
     # Two words may share a frame: the first ends where the second begins.
     limits = [*(word.first_frame for word in words[1:]), heard.frames][: len(words)]
     shown = tuple(
@@ -80,4 +83,4 @@ def source_of(heard: Listening, start: int, config: SegmentConfig) -> Source:
         )
         for word, limit in zip(words, limits, strict=True)
     )  # fmt: skip
-    return Source(heard, start, words, shown, min(heard.certain, len(words)), count)
+    return Source(heard, start, words, shown, min(heard.certain, len(words)), count, read)
