@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .cases import DETERMINERS, ending
-from .measures import measured
+from .measures import measured, priced
 from .nouns import MONTHS_SHORT, gender, month
 from .place import Place, Said
 from .spelling import spelled
@@ -47,6 +47,8 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "i.b": "im Breisgau", "i.br": "im Breisgau", "i.g": "in Gründung", 
     "mult": "multiplex", "dres": "Doktores", "i.d.f": "in der Fassung",
     "az": "Aktenzeichen",
+    "bt-drs": "Bundestagsdrucksache", "anl": "Anlage", "lit": "litera", "urt": "Urteil", "hs": "Halbsatz",
+    "kl": "Klasse", "i.e": "das ist", "a.d.o": "an der Oder", "o.d.t": "ob der Tauber",
     "rn": "Randnummer", "drs": "Drucksache", "bgbl": "Bundesgesetzblatt",
 }  # fmt: skip
 CLOSING = {  # a sentence may end with these
@@ -85,7 +87,8 @@ CLOSING = {  # a sentence may end with these
     "ank": "Ankunft", "mtl": "monatlich", "jhrl": "jährlich", "p.p": "pro Person", "p.m": "pro Monat",
     "mitgl": "Mitglieder", "tgl": "täglich", "spez": "speziell", "jhs": "Jahrhunderts", "pck": "Päckchen",
     "o.b.d.a": "ohne Beschränkung der Allgemeinheit", "q.e.d": "was zu beweisen war", "i.allg": "im Allgemeinen",
-    "n.j": "nächsten Jahres", "s.e": "seines Erachtens", "zz": "zurzeit",
+    "m.w.n": "mit weiteren Nachweisen", "h.m": "herrschende Meinung", "jt": "Jahrtausend", "jts": "Jahrtausends",
+    "red": "Redaktion", "n.j": "nächsten Jahres", "s.e": "seines Erachtens", "zz": "zurzeit",
 }  # fmt: skip
 ADJECTIVES = {  # end as their place asks
     "sog": "sogenannt", "o.g": "oben genannt", "s.g": "so genannt", "ehem": "ehemalig", "allg": "allgemein",
@@ -99,10 +102,12 @@ ADJECTIVES = {  # end as their place asks
     "gewöhnlich", "durchschnittl": "durchschnittlich", "wirtsch": "wirtschaftlich",
 }  # fmt: skip
 ABBREVIATIONS = LEADING | CLOSING | ADJECTIVES
-NUMBERING = frozenset({"art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"})  # numbers
+NUMBERING = frozenset(
+    {"anl", "hs", "kl", "rn", "art", "abs", "kap", "abb", "tab", "bd", "nr", "nrn", "ziff", "anm", "abt", "ver"}
+)  # numbers
 _ALSO_WORDS_TEXT = """
 art max fr st hg med nat co verf gem ver zus jur phil bes mill temp ing lt wg fa bio hl rer pl zw tab abt geb anz allg
-gest f abs sen gesch led inh fam ausg vors übers zit spez gew
+gest f abs sen gesch led inh fam ausg vors übers zit spez gew anl hs kl lit urt red rn
 """
 _ALSO_WORDS = frozenset(_ALSO_WORDS_TEXT.split())  # "Das ist Max.": only abbreviations where something follows them
 _NAMES = frozenset({"Max", "Bio", "Med", "Nat", "Jur", "Phil", "Rer"})  # written so they are no abbreviations
@@ -116,7 +121,17 @@ _PARTED = tuple(key for key in ABBREVIATIONS if "." in key and "-" not in key)
 _SEE = frozenset(
     {"s", "abb", "kap", "tab", "anm", "abschn", "oben", "unten", "dort", "hierzu", "dazu", "anlage", "auch"}
 )
+_NUMBERS = {  # what of Art.-Nr., Tel.-Nr. and others is numbered
+    "art": "Artikel", "best": "Bestell", "tel": "Telefon", "fax": "Fax", "kto": "Konto", "kd": "Kunden",
+    "rg": "Rechnungs", "re": "Rechnungs", "hs": "Haus", "reg": "Register", "ser": "Serien",
+    "mat": "Material", "matr": "Matrikel", "vers": "Versicherungs", "pers": "Personal",
+    "steuer": "Steuer", "lfd": "laufende ",
+}  # fmt: skip
+_SEMESTERS = {"SS": "Sommersemester", "WS": "Wintersemester", "SoSe": "Sommersemester", "WiSe": "Wintersemester"}
 _LAW = frozenset({"abs", "absatz", "§", "§§", "art", "artikel"})
+
+
+_NOTED = {"red": "der", "verf": "des", "übers": "des", "hrsg": "des"}  # Anm. d. Red.
 
 
 def goes_on(unit: str, word: str) -> bool:
@@ -133,23 +148,24 @@ def abbreviation(place: Place) -> Said | None:
         return "folgende", not place.dotted or place.sentence_follows
     if low == "m/w/d":
         return "männlich weiblich divers", True
+    if place.core in _SEMESTERS and (re.match("(?:19[7-9]|20)[0-9]", place.after) or place.core[1].islower()):
+        return _SEMESTERS[place.core], True
     if not (place.dotted or "." in low):
         return (ABBREVIATIONS[low], True) if low in _WITHOUT_DOT else None
-    return _by_neighbours(place, low) or _of_people(place, low) or _compound(place, low) or _listed(place, low)
+    rules = (_by_neighbours, _of_texts, _of_people, _compound, _listed)
+    return next((said for rule in rules if (said := rule(place, low))), None)
 
 
 def _by_neighbours(place: Place, low: str) -> Said | None:
     """Of those that mean one thing or another, or nothing, by the words beside them."""
     if low in MONTHS_SHORT and _dated(place):
         return MONTHS_SHORT[low], place.sentence_follows
-    if low == "s" and place.after[:1].isdecimal():
-        return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
+    if place.core.replace(" ", "") == "i.E" and re.fullmatch("[0-9]+:[0-9]+", place.nearest):
+        return "im Elfmeterschießen", place.last
     if place.core == "Fr" and place.nearest[-1:].isdecimal() and (place.sentence_follows or not place.noun_follows):
-        return "Franken", place.sentence_follows
+        return "" if priced(place.nearest) else "Franken", place.sentence_follows  # a price says it
     if low == "min" and place.after[:1].isdecimal() and not measured(place.nearest):
         return "mindestens", False
-    if low == "s" and place.dotted and place.after.lower() in _SEE:
-        return "siehe", False
     if low == "v" and place.dotted and re.fullmatch(r"[0-9]{1,2}\.\S*", place.following or ""):
         return "vom", False
     if low == "allg" and place.nearest == "im":
@@ -158,6 +174,19 @@ def _by_neighbours(place: Place, low: str) -> Said | None:
         return "und", False
     if place.core.replace(" ", "") == "a.d" and place.noun_follows:
         return "an der", False
+    return None
+
+
+def _of_texts(place: Place, low: str) -> Said | None:
+    """Anm. d. Red., s. S. 5, § 3 S. 1."""
+    if low == "s" and place.after[:1].isdecimal():
+        return ("Satz" if _LAW & set(place.before[-2:]) else "Seite"), False
+    if low == "s" and place.dotted and place.after.lower() in _SEE:
+        return "siehe", False
+    if place.core == "d" and place.nearest in {"anm", "anmerkung"} and place.after.lower() in _NOTED:
+        return _NOTED[place.after.lower()], False
+    if low in _NOTED and place.written and place.written[-1] == "d.":
+        return f"{ABBREVIATIONS[low]}{'s' if _NOTED[low] == 'des' else ''}", True
     return None
 
 
@@ -197,7 +226,10 @@ def _in_a_year(word: str) -> bool:
 
 
 def _compound(place: Place, low: str) -> Said | None:
-    """Streets and squares."""
+    """Streets, squares, and what is numbered: Art.-Nr."""
+    if numbered := re.fullmatch(r"(\w+)\.-nr", low):
+        name = _NUMBERS.get(numbered.group(1))
+        return (f"{name}{'Nummer' if name.endswith(' ') else 'nummer'}", False) if name else None
     if place.dotted and (square := re.fullmatch("(.{4,})pl", low)):
         return f"{square.group(1)}platz", place.sentence_follows
     if place.dotted and (street := re.fullmatch("(.+[^-])str|(.+-)str", low)):

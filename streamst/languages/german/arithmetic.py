@@ -27,6 +27,12 @@ def goes_on(unit: str, word: str) -> bool:
     return re.fullmatch(rf"{_DIFFERENCE} [-–]", unit) is not None and re.match(rf"(?:{NUMBER})\W*$", word) is not None
 
 
+def beside(place: Place) -> bool:
+    """Whether a sign of arithmetic stands beside what is written here."""
+    signs = _ARITHMETIC.keys() - {"/", ":"} | {"−"}
+    return place.following in signs or (bool(place.written) and place.written[-1] in signs)
+
+
 def calculation(place: Place) -> Said | None:
     """5 - 3 = and 5-3=2: a stroke between numbers is "minus" beside another sign of arithmetic, else "bis"."""
     text = place.core.replace(" ", "")
@@ -44,6 +50,13 @@ def calculation(place: Place) -> Said | None:
 def _term(number: str) -> str:
     sign = {"-": "minus ", "–": "minus ", "+": "plus "}.get(number[0], "")
     return sign + amount(number.lstrip("-–+"))
+
+
+def factorial(place: Place) -> Said | None:
+    """5! = 120."""
+    if place.end != "!" or place.following not in {"=", "/", "·", "+"} or not re.fullmatch("[0-9]{1,3}", place.core):
+        return None
+    return f"{amount(place.core)} Fakultät", False
 
 
 def scientific(place: Place) -> Said | None:

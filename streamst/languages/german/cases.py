@@ -48,7 +48,8 @@ _NO_ADJECTIVE_WORDS = """
 der dieser jener jeder oder aber über unter hinter gegen neben wegen zwischen einen einem einer eines eine seine
 ihre seiner ihrer ihren ihrem seinen seinem wurde werden wurden waren haben hatte hatten sollte konnte musste wollte
 jede alle viele heute immer wieder später früher bitte danke eben ohne außer außerdem trotzdem deswegen wer er sie
-es des dessen deren denen ihnen wenige
+es des dessen deren denen ihnen wenige kamen gingen blieben standen lagen saßen wurden wären würden siegten gewannen
+verloren fielen fehlten folgten starben lebten spielten liefen sagten fuhren riefen kommen gehen bleiben fehlen folgen
 """
 _NO_ADJECTIVE = frozenset(_NO_ADJECTIVE_WORDS.split())
 
@@ -79,7 +80,8 @@ def ending(before: tuple[str, ...], after: str, noun_follows: bool, dated: bool 
         return match.group(1)
     if "sie" in before and not noun_follows:  # she came second
         return "e"
-    return _STRONG[_case(nearest)][kind]
+    named_woman = noun_follows and kind == "m" and after.endswith("ende")  # 2. Vorsitzende, no Vorsitzender
+    return _STRONG[_case(nearest)]["f" if named_woman else kind]
 
 
 def article(noun: str, before: str) -> str:

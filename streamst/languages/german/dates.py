@@ -93,6 +93,12 @@ def time(place: Place) -> Said | None:
         first = int(whole)
         rest = amount(second) if "," in second else cardinal(int(second))
         return f"{'eine' if first == 1 else cardinal(first)} {lasts[first != 1]} {rest}", True
+    if place.after in {"h", "Std"} and (parts := re.fullmatch("([0-9]{1,2}):([0-5][0-9]):([0-5][0-9])", place.low)):
+        names = (_HOURS[:2], _MINUTES[:2], ("Sekunde", "Sekunden"))
+        counts = [int(part) for part in parts.groups()]
+        return " ".join(
+            f"{'eine' if n == 1 else cardinal(n)} {name[n != 1]}" for n, name in zip(counts, names, strict=True)
+        ), True
     text = re.sub("(?<=[0-9])h(?=[0-5][0-9])", ":", place.low.removesuffix("h"))  # 8h30
     if place.low.endswith("h"):
         text = re.sub(r"([0-9]{1,2})\.(?=[0-5][0-9]$)", r"\1:", text)  # 20.15h
@@ -118,7 +124,7 @@ def lasting(word: str, after: str) -> tuple[str, str, str] | None:
 
 def timed(word: str) -> bool:
     """True when a word ends with a time whose "Uhr" is said with it."""
-    return re.search(r"(?:^|[-–])[0-9]{1,2}[:.][0-9]{2}$", word) is not None
+    return re.search(r"(?:^|[-–])[0-9]{1,2}[:.][0-9]{2}(?::[0-9]{2})?$", word) is not None
 
 
 def _span(text: str) -> tuple[str, str, str]:

@@ -28,6 +28,8 @@ TELEPHONE = frozenset(
         "mobil",
         "notruf",
         "hotline",
+        "tel.-nr",
+        "fax.-nr",
     }
 )  # before a number that is said digit by digit
 _ALSO_BEFORE_AMOUNTS = frozenset({"telefon", "mobil", "hotline"})
@@ -67,7 +69,7 @@ def telephone(place: Place) -> Said | None:
     if before in TELEPHONE:
         least = 5 if before in _ALSO_BEFORE_AMOUNTS else 3
     elif core[0] == "+":
-        least = 9
+        least = 7 if re.match(r"\+(?:33|43) ", core) else 9
     else:
         least = 6 if re.match("0[0-9]{2}", core) and digits != core else len(digits) + 1
     if len(digits) < least:
@@ -90,7 +92,7 @@ def _goes_on(unit: str, word: str, before: str) -> bool:
         open_end = re.fullmatch(rf"{_OPEN}\+?[0-9][0-9()/ –-]*", unit)
         more = re.fullmatch(
             rf"[/–-]|\(0\)|(?!{_ISO_DATE})(?:\(0\))?\(?[0-9]{{2,}}\)?(?:[/-][0-9]+)*[/–-]?{_CLOSE}", word
-        )
+        ) or (re.fullmatch(r"\+(?:33|43)", unit) and re.fullmatch("[1-9]", word))  # Paris, Vienna
         return bool(open_end and more) and count <= TELEPHONE_DIGITS
     if re.fullmatch(rf"{_OPEN}{_DAY}", unit) and re.fullmatch(rf"{_MONTH}{_CLOSE}", word):
         return True

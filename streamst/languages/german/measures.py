@@ -8,7 +8,7 @@ from . import arithmetic
 from .cases import DATIVE, DETERMINERS, PREPOSITIONS, article
 from .dates import lasting
 from .nouns import gender
-from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, with_part
+from .numbers import NUMBER, VULGAR, amount, cardinal, counted, fraction, ordinal, with_part
 from .ordinals import NUMBERED
 from .place import SIGNS, Place, Said
 from .units import CURRENCIES, LARGE, MONEY_BEFORE, MONEY_SIGNS, unit
@@ -38,7 +38,7 @@ _MONEY_NAMES = frozenset({"Euro", "Dollar", "US-Dollar", "Franken", "Pfund", "Ma
 
 def measured(word: str) -> bool:
     """True when `word` is an amount that a unit may follow: 5, -3,5, 10-20, 2x3, ½, l/100."""
-    parts = re.split("(?<=[0-9])[-–x×/·⋅*](?=[0-9])", word)
+    parts = re.split("(?<=[0-9])(?:[-–x×/·⋅*…]|[.]{3})(?=[0-9])", word)
     return bool(parts) and (
         all(_QUANTITY.fullmatch(part) for part in parts)
         or re.fullmatch("[A-Za-zµ]+/[0-9]+(?:,[0-9]+)?", word) is not None
@@ -128,6 +128,10 @@ def counted_noun(place: Place) -> Said | None:
 
 def times(place: Place) -> Said | None:
     """3x -> "dreimal", 2x3 and 2×3 -> "zwei mal drei", 4x100m."""
+    if found := re.fullmatch("([0-9]+)[-–]([0-9]+)[x×]", place.low):
+        return f"{counted(int(found.group(1)))} bis {counted(int(found.group(2)))}mal", True
+    if (found := re.fullmatch("([0-9]+)x", place.low)) and arithmetic.beside(place):  # y = 3x
+        return f"{amount(found.group(1))} ix", True
     if found := re.fullmatch("([0-9]+)[x×]", place.low):
         return f"{counted(int(found.group(1)))}mal", True
     parts = re.split("(?<=[0-9])[x×*·⋅](?=[0-9])", place.core)
@@ -165,12 +169,18 @@ def compound(place: Place) -> Said | None:
     """100-Meter-Lauf, 5-kg-Sack, 18-jährig, 10%ig, 3-mal: the number and what it is composed with."""
     if found := re.fullmatch(rf"({NUMBER})\s?(?:%-?|-?prozent)(ig\w*)", place.low):
         return f"{amount(found.group(1))}prozent{found.group(2)}", True
+    if found := re.fullmatch("([0-9]{1,3})[.]-([A-Za-zÄÖÜäöüß].*)", place.core):  # 3.-größte, 5.-Klässler
+        whole = "-" in found.group(2)
+        said = ordinal(int(found.group(1)), "te" if whole else "t")
+        return f"{said}{'-' if whole else ''}{found.group(2) if whole else found.group(2).lower()}", True
     if found := re.fullmatch(rf"({NUMBER})((?:fach|mal)[a-zäöüß]*)", place.core):
         return f"{'ein' if found.group(1) == '1' else amount(found.group(1))}{found.group(2)}", True
     if rows := re.fullmatch("([0-9]+(?:[-–][0-9]+){2,})((?:-[^0-9].*)?)", place.core):  # 4-4-2, 4-4-2-System
         return " ".join(amount(part) for part in re.split("[-–]", rows.group(1))) + rows.group(2).replace(
             "-", " "
         ), True
+    if inches := re.fullmatch(rf"({NUMBER})(?:[\"″”]|'')-(\w.*)", place.core):
+        return f"{amount(inches.group(1))}-Zoll-{inches.group(2)}", True
     found = re.fullmatch(
         rf"({NUMBER}|[1-9]/[0-9]+|[0-9]+:[0-9]+)(?:[-–]({NUMBER}))?[-–]([^0-9].*|[0-9]+[^0-9].*)", place.core
     )
@@ -235,7 +245,7 @@ def _half(place: Place) -> str:
 
 def span(place: Place) -> Said | None:
     """10-20, 10–20%, 5-10km."""
-    found = re.fullmatch(rf"({NUMBER})({_MONEY_OR_UNIT})?[-–]([-+]?(?:{NUMBER}))(.*)", place.core)
+    found = re.fullmatch(rf"({NUMBER})({_MONEY_OR_UNIT})?(?:[-–…]|[.]{{3}})([-+]?(?:{NUMBER}))(.*)", place.core)
     if found is None:
         return None
     first, first_symbol, second, symbol = found.groups()
@@ -259,13 +269,13 @@ def measure(place: Place) -> Said | None:
     if sign and after in LARGE:
         return name + ("eine" if number == "1" and after != "tausend" else amount(number)), True
     currency = (
-        CURRENCIES.get(sign) or CURRENCIES.get((symbol or "").lower()) or (None if symbol else CURRENCIES.get(after))
+        CURRENCIES.get(sign) or CURRENCIES.get((symbol or "").lower()) or (None if symbol else _currency_after(place))
     )
     if currency:
         stated = bool(sign) or bool(symbol) or priced(number)
         return name + _money(number, currency, stated), True
     if symbol is None:
-        said = amount(number)
+        said = amount(re.sub("^0(?=[0-9])", "", number) if after in {"min", "s", "sek", "minuten"} else number)
         following = unit(place.after)
         if number == "1" and (after == "uhr" or following):
             said = "eine" if following and following.feminine else "ein"
@@ -278,6 +288,13 @@ def measure(place: Place) -> Said | None:
     if number == "1":
         return f"{name}{'eine' if attached.feminine else 'ein'} {attached.one}", True
     return f"{name}{amount(number)} {attached.many}", True
+
+
+def _currency_after(place: Place) -> str | None:
+    """Of the word after an amount; "Fr." is one after a price, "3,50 Fr."."""
+    if place.after == "Fr" and priced(place.core) and (place.following or "").startswith("Fr."):
+        return "Franken"
+    return CURRENCIES.get(place.after.lower())
 
 
 def price_each(place: Place) -> Said | None:

@@ -18,20 +18,20 @@ DAYS = frozenset(
      "do", "fr", "sa", "so"}
 )  # fmt: skip
 _MASCULINE = """
-abend absatz abschluss abschnitt abstand abstieg advent akt angriff anlauf anruf anteil antrag apfel april arm
-artikel arzt aspekt aufstieg auftritt august ausgang ball band baum becher beginn beitrag berg bericht besuch
-besucher betrag bezirk blick brief bruder buchstabe bund bus cent cup dezember dienstag dollar donnerstag durchgang
-durchlauf eindruck eingang einsatz elfmeter enkel entwurf erfolg esslöffel euro faktor fall fc februar fehler film
-finger flug flur fluss freitag freund frühling fsv fuß fünftel gang gast gedanke gewinner gipfel grad grund halt
-handel herbst herr himmel hof hund jahrgang januar juli juni kaiser kandidat kanzler kauf kerl kongress kontinent
-kopf kreis krieg kunde kurs könig lauf lehrer lehrgang leiter liter lockdown lohn läufer löffel mai mann markt meister
-mensch meter minister mittwoch monat mond montag morgen märz nachbar nachmittag nachteil name november nutzer
-oktober onkel ort papst paragraf paragraph parteitag patient planet platz pokal preis präsident punkt rang raum
-regen rekord ring roman rücktritt saal sack samstag satz sc schlag schluss schnee schritt schuss schüler see
-september sieg sieger sohn sommer sonnabend sonntag spieler staat start stein stern stich stock stopp strich strom
-student stuhl sturm sv tag teelöffel teil teilnehmer text termin test tisch titel tod topf treffer unfall unterschied
-vater verein verkauf vers versuch vertrag vize vormittag vorname vorschlag vorsitzende vorteil wagen wahlgang wald
-wechsel weg weltkrieg wettbewerb wind winter wunsch zahn zeitpunkt zeitraum zentner zeuge zug zustand zweig zyklus
+abend absatz abschluss abschnitt abstand abstieg advent akt angriff anlauf anruf anteil antrag apfel april arm artikel
+arzt aspekt aufstieg auftritt august ausgang ball band baum becher beginn beitrag berg bericht besuch besucher betrag
+bezirk blick brief bruder buchstabe bund bus cent cup dezember dienstag dollar donnerstag durchgang durchlauf eindruck
+eingang einsatz elfmeter enkel entwurf erfolg esslöffel euro faktor fall fc februar fehler film finger flug flur fluss
+freitag freund frühling fsv fuß fünftel gang gast gedanke gewinner gipfel grad grund halt handel herbst herr himmel
+hof hund jahrgang januar juli juni kaiser kandidat kanzler kauf kerl kongress kontinent kopf kreis krieg kunde kurs
+könig lauf lehrer lehrgang leiter liter lockdown lohn läufer löffel mai mann markt meister mensch meter minister
+mittwoch monat mond montag morgen märz nachbar nachmittag nachteil name november nutzer oktober onkel ort papst
+paragraf paragraph parteitag patient planet platz pokal preis präsident punkt rang raum regen rekord ring roman
+rücktritt saal sack samstag satz sc schlag schluss schnee schritt schuss schüler see september sieg sieger sohn sommer
+sonnabend sonntag spieler staat start stein stern stich stock stopp strich strom student stuhl sturm sv tag teelöffel
+teil teilnehmer text termin test tisch titel tod topf treffer unfall unterschied vater verein verkauf vers versuch
+vertrag vize vormittag vorname vorschlag vorsitzende vorsitzender vorteil wagen wahlgang wald wechsel weg weltkrieg
+wettbewerb wind winter wunsch zahn zeitpunkt zeitraum zentner zeuge zug zustand zweig zyklus
 """
 _FEMININE = """
 ableitung abstimmung abteilung adresse amtszeit analyse antwort armee art aufgabe auflage ausgabe auswahl bahn
@@ -60,7 +60,19 @@ training treffen trimester turnier unternehmen urteil viertel werk wochenende wo
 """
 _GENDERS = {
     noun: gender for gender, nouns in (("m", _MASCULINE), ("f", _FEMININE), ("n", _NEUTER)) for noun in nouns.split()
-} | {"aufl": "f", "ausg": "f", "abt": "f", "jg": "m", "jh": "n", "jhd": "n", "jhdt": "n"}
+} | {
+    "og": "n",
+    "ug": "n",
+    "dg": "n",
+    "jt": "n",
+    "aufl": "f",
+    "ausg": "f",
+    "abt": "f",
+    "jg": "m",
+    "jh": "n",
+    "jhd": "n",
+    "jhdt": "n",
+}
 _BY_ENDING = (
     ("f", "(?:ung|heit|keit|schaft|tion|sion|tät|enz|anz|erin|ik|ie)"),
     ("n", "(?:chen|lein|ment|tum)"),
@@ -89,7 +101,7 @@ def plural(noun: str) -> bool:
     """Whether `noun` after "die" is several: Experten, Spieler, Plätze, Autos; not Elite, Regel, Basis."""
     noun = noun.lower()
     if kind := gender(noun):
-        return kind != "f"  # a man or a thing after "die"
+        return kind == "n" or (kind == "m" and not noun.endswith("ende"))  # die Vorsitzende is one woman
     if noun.endswith("e"):  # of a noun that is known without it
         stem = noun[:-1]
         return any(listed(one) != "" for one in (stem, re.sub("(.*)[äöü](?=[^äöü]*$)", _plain_vowel, stem)))

@@ -73,7 +73,16 @@ def _first(place: Place, parts: list[str]) -> Place:
 
 def inflection(place: Place) -> str:
     """The ending of an ordinal at this place: "te", "ten", "ter" …"""
-    return f"t{ending(place.before, place.after.lower(), place.noun_follows, bool(month(place.after)))}"
+    before = place.before
+    if len(before) > 2 and before[-1] in {"", "-", "–"} and month(before[-2]):  # vom 2. Mai - 5. Juni
+        before = before[:-3]
+    return f"t{ending(before, place.after.lower(), place.noun_follows, bool(_month(place.after)))}"
+
+
+def _month(word: str) -> str:
+    """The month of "Okt." and of "Okt.-31." """
+    until = re.fullmatch(r"([^\W\d_]+)\.?[-–][0-9]+", word)
+    return month(until.group(1) if until else word)
 
 
 def _value(part: str) -> int:
@@ -83,7 +92,7 @@ def _value(part: str) -> int:
 def _ordinal(place: Place, number: int) -> bool:
     """Whether `number` with a point counts what follows."""
     nearest, after = place.nearest, place.after
-    if place.following and month(after) and not place.last:
+    if place.following and _month(after) and not place.last:
         return number <= _LARGEST_DAY
     if number >= _FIRST_YEAR and (nearest not in DETERMINERS or place.sentence_follows):
         return False

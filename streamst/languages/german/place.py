@@ -28,8 +28,8 @@ _FOLDED = str.maketrans(
     | {chr(0x2070 + digit): f"^{digit}" for digit in (0, *range(4, 10))}  # superscripts; ² and ³ stay
 )  # fmt: skip
 ALONE = {  # signs that would pass for punctuation
-    "-": "-", "–": "-", "—": "-", "+/-": "±", "+-": "±", "<=": "≤", ">=": "≥", "!=": "≠", "*": "×", "·": "·", ":": ":",
-    "/": "/",
+    "-": "-", "–": "-", "—": "-", "−": "−", "+/-": "±", "+-": "±", "<=": "≤", ">=": "≥", "!=": "≠",
+    "*": "×", "·": "·", ":": ":", "/": "/",
 }  # fmt: skip
 _STARTING = """
 er sie es wir ihr ich du man dann da danach davor vorher nachher darunter darüber dahinter darauf daraus dabei damit
@@ -106,6 +106,8 @@ def take_end(word: str, last: bool) -> tuple[str, str]:
     """The word without its outer punctuation, and the symbol that follows it. `last`: the phrase ends here."""
     if money := re.fullmatch(rf"(.*[0-9]),(?:-+|[–—]+)(.*)|((?:{MONEY_BEFORE}) ?[0-9.']*[0-9])\.[-–—]+(.*)", word):
         word = "".join(part for part in money.groups() if part)  # 5,- €, CHF 5.-
+    if word.endswith("^-"):  # of an ion
+        return word, " "
     match = re.fullmatch(rf"[^\w{_KEPT}-]*(.*?)([^\w{_KEPT}]*)", word, re.DOTALL)
     core, tail = (match.group(1), match.group(2)) if match else (word, "")
     if core.count("(") > core.count(")") and tail.startswith(")"):  # dB(A)

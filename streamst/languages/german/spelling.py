@@ -13,7 +13,7 @@ LETTER_NAMES = {
 _SPELLED_WORDS = """
 usa eu ki it abc adac ard dna usd eur afd aok aeg ihk ibm ice ioc ekd ekg edv ezb usb url iq suv ceo cia fbi adhs ip
 led oecd osze un ukw udssr who lkw pkw kfz övp fpö spö öbb öpnv uhd ipo ira eta gez bip faz dak hiv tv uv wc
-ec ic od cd dvd pdf atm api cpu gpu eeg egmr eugh bverfg bgh zdf ndr wdr mdr ehec
+ec ic od cd dvd pdf atm api cpu gpu eeg egmr eugh bverfg bgh zdf ndr wdr mdr ehec mez mesz utc
 """
 _SPELLED = frozenset(_SPELLED_WORDS.split())
 _WORDS_TEXT = """
@@ -22,11 +22,13 @@ ja nein am in er es so zu da du wo ob an im um eng ost elf ehe ei tee zwei drei
 """
 _WORDS = frozenset(_WORDS_TEXT.split())  # short words that are sometimes written in capitals
 _V, _C = "[aeiouäöü]", "[b-df-hj-np-tv-zß]"
-_UNREADABLE = re.compile(f"{_V}{_C}{{2}}|{_C}{{2}}{_V}|{_V}{{2}}{_C}|{_C}{_V}{{2}}|..")  # EZB, CDU; two letters
+_UNREADABLE = re.compile(f"{_V}{_C}{{2}}|{_C}{{2,}}{_V}|{_V}{{2}}{_C}|{_C}{_V}{{2}}|..")  # EZB, CDU; two letters
 
 
 def spelled(word: str) -> str:
     """USA -> "uh-ess-ah": capitals that cannot be read as a word, and single consonants, are spelled."""
+    if word == "pH":
+        return "peh-hah"
     low = word.lower()
     capitals = word.isupper() and 2 <= len(word) <= 5
     shortened = re.fullmatch("[A-ZÄÖÜ][a-z]?[A-Za-z]{1,3}", word) is not None  # Pkw, GmbH

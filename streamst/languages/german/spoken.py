@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from . import addresses, arithmetic, dates, glued, measures, ordinals
+from . import addresses, arithmetic, chemistry, dates, glued, measures, ordinals
 from .abbreviations import ABBREVIATIONS, abbreviation
 from .groups import telephone, together
 from .nouns import MONTHS_SHORT
@@ -50,6 +50,8 @@ def spoken(word: str, before: Sequence[str] = (), following: str | None = None) 
     """
     if parts := glued.parted(word, before):
         return (*spoken(parts[0], before, parts[1]), *spoken(parts[1], [*before, parts[0]], following))
+    if glued.lifetime(word, before, following):
+        return ("geboren",) if word[-1] == "*" else ("gestorben",)
     here = place(re.sub("^Fr[.] (?=[0-9])", "CHF ", word), before[-CONTEXT:], following)
     text, keeps_end = _said(here)
     end = here.end
@@ -70,7 +72,8 @@ def leans(word: str) -> bool:
     return (
         bool(_HOLDS_DIGITS.search(core))
         or word in ALONE
-        or core == "x"
+        or core in {"x", "km", "SS", "WS"}
+        or word[-1:] in {"†", "✝", "*"}
         or core in SIGNS
         or ("." in word and (len(low) < 3 or low in ABBREVIATIONS or low in MONTHS_SHORT or roman(core) > 0))
         or (end == "." and low.endswith("str"))
@@ -100,13 +103,18 @@ def _said(here: Place) -> Said:
 
 def _sign(here: Place) -> Said | None:
     """A sign alone; a currency is silent after a price that says it, and "x" between numbers is "mal"."""
-    between = here.after[:1].isdecimal() and (here.nearest[-1:].isdecimal() or unit(here.nearest) is not None)
+    number_after = here.after.lstrip("+-")[:1].isdecimal()
+    between = number_after and (here.nearest[-1:].isdecimal() or unit(here.nearest) is not None)
     if here.low == "x" and (between or (here.nearest[-1:].isdecimal() and here.after[:1].islower())):
         return "mal", True
     if here.core in {"·", ":", "/"}:
         return {"·": "mal", ":": "geteilt durch", "/": "geteilt durch"}[here.core] if between else "", True
     if full := re.fullmatch("%(ig[a-z]*)", here.core):
         return f"prozent{full.group(1)}", True
+    if here.core == "−":
+        return "minus", True
+    if here.core == "-" and "=" in here.written and number_after:
+        return "minus", True
     if here.core in {"-", "–"} and (between or weekdays_around(here) or dates.months_around(here)):
         return "bis", True
     if name := measures.diameter(here) or measures.sign_word(here.core):
@@ -121,7 +129,7 @@ def _currency(here: Place) -> Said | None:
     if measures.priced(here.nearest):
         return "", True
     if (measures.measured(here.nearest) or here.nearest in LARGE) and (
-        here.core.isupper() or here.low in {"ct", "zł", "kč", "us-$", "us$"}
+        here.core.isupper() or here.low in {"ct", "zl", "kč", "us-$", "us$"}
     ):
         return CURRENCIES[here.low], not here.dotted or here.low != "ct" or here.sentence_follows
     return None
@@ -134,7 +142,8 @@ def _hour(here: Place) -> Said | None:
 
 def _unit_alone(here: Place) -> Said | None:
     """A unit that no number stands before: °C, km²."""
-    found = unit(here.core) if here.core in ALONE_UNITS or re.search("[²³]", here.core) else None
+    before_number = here.core == "km" and here.after[:1].isdecimal()  # bei km 12,5
+    found = unit(here.core) if before_number or here.core in ALONE_UNITS or re.search("[²³]", here.core) else None
     return (found.many, True) if found else None
 
 
@@ -147,9 +156,11 @@ def _initial(here: Place) -> Said | None:
 
 Rule = Callable[[Place], Said | None]
 WHOLE: tuple[Rule, ...] = (
+    arithmetic.factorial,
     arithmetic.calculation,
     measures.counted_noun,
     addresses.coordinate,
+    chemistry.formula,
     measures.unit_name,
     measures.large,
     telephone,
@@ -187,7 +198,7 @@ def _plain(core: str) -> str:
 
 def _part(word: str, joined: bool) -> str:
     """Of U-Bahn and EU-Staat; the E- of E-Mail is left, which is said in English."""
-    return word if joined and (word in {"E", "e"} or not word.isupper()) else spelled(word)
+    return word if joined and word != "pH" and (word in {"E", "e"} or not word.isupper()) else spelled(word)
 
 
 def _letters(word: str) -> tuple[str, str]:

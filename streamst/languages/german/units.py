@@ -67,7 +67,8 @@ MONEY_SIGNS = {
 MONEY_BEFORE = r"US-?\$|EUR|USD|CHF|GBP|[€$£]"  # what is written before amounts
 CURRENCIES = MONEY_SIGNS | {
     "us$": "US-Dollar", "us-$": "US-Dollar", "usd": "US-Dollar", "eur": "Euro", "gbp": "Pfund", "chf": "Franken",
-    "sfr": "Franken", "jpy": "Yen", "cny": "Yuan", "pln": "Zloty", "zł": "Zloty", "czk": "Kronen", "kč": "Kronen",
+    "sfr": "Franken", "jpy": "Yen", "cny": "Yuan", "pln": "Zloty", "zł": "Zloty", "zl": "Zloty",
+    "czk": "Kronen", "kč": "Kronen",
     "dkk": "Kronen", "nok": "Kronen", "huf": "Forint", "rub": "Rubel", "inr": "Rupien", "dm": "Mark", "ct": "Cent",
     "euro": "Euro", "dollar": "Dollar", "us-dollar": "US-Dollar", "pfund": "Pfund", "franken": "Franken",
     "yen": "Yen", "cent": "Cent",

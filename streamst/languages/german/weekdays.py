@@ -14,7 +14,7 @@ WEEKDAYS = {
 _ON = frozenset(
     {"am", "vom", "zum", "jeden", "diesen", "nächsten", "kommenden", "letzten", "vergangenen", "vorigen"}
 )  # before days, never before a woman
-_AROUND = frozenset({"ab", "bis", "seit", "und", "oder", "von"})  # before days, and before women
+_AROUND = frozenset({"ab", "bis", "seit", "und", "oder", "von", "außer"})  # before days, and before women
 _WOMAN = frozenset({"die", "der", "eine", "einer", "liebe", "frau", "hr", "herr"})
 
 
@@ -40,6 +40,10 @@ def _is_day(place: Place) -> bool:
         return True
     after, before, ahead = place.after.lower(), place.nearest, place.following or ""
     if after[:1].isdecimal() or before in _ON | DAYS or re.match(rf"(?:{'|'.join(WEEKDAYS)})\.", ahead):
+        return True
+    if place.core == "Fr" and before[-1:].isdecimal():  # francs
+        return False
+    if before in {"bis", "und", "oder"} and len(place.before) > 1 and place.before[-2] in DAYS:
         return True
     if place.core != "Fr":
         return before in _AROUND or after in {"bis", "und", "oder", "um", "ab"}
