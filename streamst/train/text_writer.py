@@ -42,7 +42,7 @@ class RegistersConfig:
     """Which sentence pairs, and what is done to them."""
 
     corpora: tuple[Corpus, ...] = ()
-    added: tuple[Corpus, ...] = ()  # more of them, for a recipe that is like another
+    added: tuple[Corpus, ...] = ()  # more of them, which no table of words is made of: what a writer wrote
     excluded: tuple[str, ...] = ()  # files whose English (first column) never trains
     validation: tuple[str, ...] = ()  # files of English TAB German, a BLEU each
     validation_count: int = 200  # sentences of each, evenly taken
@@ -264,7 +264,8 @@ def task(recipe: dict[str, Any], device: str) -> Task:
     del device
     config = from_dict(WriterConfig, recipe.get("model", {}), "model")
     data = from_dict(RegistersConfig, recipe.get("data", {}), "data")
-    pairs = read_corpora((*data.corpora, *data.added), data.excluded)
+    pairs = read_corpora(data.corpora, data.excluded)
+    added = read_corpora(data.added, data.excluded) if data.added else []
     path, base = Path(str(recipe["output"])) / store.TOKENS, recipe.get("base")
     if base and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +276,7 @@ def task(recipe: dict[str, Any], device: str) -> Task:
         lines = [text for p in pairs for text in (p.english, p.heard, p.german, p.german)]
         tokenizer = train_tokenizer(lines, config.target_tokens, path, digits=True, fallback=True)
     torch.manual_seed(1)
-    made = RegistersTask(Writer(config), tokenizer, pairs, data, seed=1)
+    made = RegistersTask(Writer(config), tokenizer, [*pairs, *added], data, seed=1)
     if base:
         made.module.load_state_dict(_weights(Path(base), config))
     if made.module.lexicon is not None:
