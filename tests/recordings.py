@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import av
 import numpy as np
+import soundfile
+from serving import PATIENCE_S
 
 from streamst.audio import Pcm
 
@@ -95,3 +99,18 @@ def written(kind: Kind, piped: bool = False, pcm: Pcm | None = None, **codec_opt
 
 
 WHOLE = [(name, piped) for name in KINDS for piped in (False, True) if not (piped and name in NEEDS_SEEKING)]
+
+
+def by_soundfile(samples: np.ndarray, container: str, coding: str, rate_hz: int = RATE) -> bytes:
+    """A recording as libsndfile writes it."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format=container, subtype=coding)
+    return file.getvalue()
+
+
+def no_threads() -> bool:
+    """Whether all that unpack have ended; waits for them."""
+    deadline = time.monotonic() + PATIENCE_S
+    while any(thread.name == "unpacker" for thread in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not any(thread.name == "unpacker" for thread in threading.enumerate())

@@ -15,7 +15,7 @@ from streamst.backends.level import Level, listen
 from streamst.backends.parts import chosen
 from streamst.backends.recognisers import RECOGNISERS
 from streamst.backends.whisper import WhisperRecogniser
-from streamst.backends.whisper_model import mel_filters
+from streamst.backends.whisper_model import languages_of, mel_filters
 from streamst.backends.window import FRAME, WindowState, without_loop
 from streamst.errors import CheckpointError, InputError, UnavailableError
 from streamst.models.seam import Hear, HeardWord
@@ -80,6 +80,20 @@ def test_a_folder_of_something_else_and_no_folder_are_refused_in_words(tmp_path:
     (tmp_path / "model.bin").write_bytes(b"something else")
     with pytest.raises(CheckpointError, match="is no Whisper model in CTranslate2's format"):
         WhisperRecogniser(tmp_path)
+
+
+def test_another_models_vocabulary_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    for file in peers.tiny_whisper().iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    vocabulary = tmp_path / "vocabulary.txt"
+    pieces = vocabulary.read_text(encoding="utf-8").splitlines()
+    vocabulary.unlink()
+    for others, found in ((pieces[:50_000], "none"), (["a", *pieces], "'.+'")):
+        vocabulary.write_text("\n".join(others), encoding="utf-8")
+        with pytest.raises(
+            CheckpointError, match=rf"vocabulary\.txt does not fit tokenizer\.json: .* is {found}, needed"
+        ):
+            languages_of(tmp_path)
 
 
 def test_an_english_model_hears_no_german_and_translates_nothing() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import dropwhile, pairwise
@@ -29,6 +29,8 @@ from .window import FRAME, RATE_HZ, without_loop  # a frame of the encoder is as
 PAD_FRAMES, TAIL_FRAMES, LONGEST = 100, 250, 1500  # silence heard, silence remembered, what the positions hold
 FFT, HOP = 400, 160
 WHAT = "a Whisper model in CTranslate2's format"
+VOCABULARIES = ("vocabulary.txt", "vocabulary.json")
+MARKS = ("<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>")  # used
 START_ENGLISH = 50257  # token that begins a text in a model that hears English only; one more in the others
 TOKENS_A_SECOND = 8  # nobody speaks more
 KEPT_SHAPES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"  # of a setting that the library reads once, in its first encoding
@@ -47,7 +49,7 @@ class Pass:
 
 def languages_of(folder: Path) -> tuple[str, ...]:
     """What the model in `folder` hears, by its vocabulary; CheckpointError that names what is missing or damaged."""
-    check_files(folder, WHAT, "model.bin", "config.json", "tokenizer.json", "vocabulary.txt|vocabulary.json")
+    check_files(folder, WHAT, "model.bin", "config.json", "tokenizer.json", "|".join(VOCABULARIES))
     try:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
         listed = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
@@ -55,10 +57,26 @@ def languages_of(folder: Path) -> tuple[str, ...]:
         start = ids["<|startoftranscript|>"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} is not {WHAT}: config.json or tokenizer.json is something else") from error
+    _check_vocabulary(folder, ids)
     if start == START_ENGLISH:
         return ("en",)
     short = (name[2:-2] for name in ids if name.startswith("<|") and name.endswith("|>"))
     return tuple(sorted(name for name in short if name.isalpha() and len(name) in (2, 3)))
+
+
+def _check_vocabulary(folder: Path, ids: Mapping[str, int]) -> None:
+    """CheckpointError for a vocabulary in which one of the MARKS has another number than in tokenizer.json."""
+    file = next(folder / name for name in VOCABULARIES if (folder / name).is_file())
+    try:
+        text = file.read_text(encoding="utf-8")
+        pieces: list[str] = json.loads(text) if file.suffix == ".json" else text.split("\n")
+    except ValueError as error:
+        raise CheckpointError(f"{folder} is not {WHAT}: {file.name} is something else") from error
+    for name, number in ((name, ids[name]) for name in MARKS if name in ids):
+        found = pieces[number : number + 1]
+        if found != [name]:
+            told = repr(found[0]) if found else "none"
+            raise CheckpointError(f"{file} does not fit tokenizer.json: its token {number} is {told}, needed: {name!r}")
 
 
 class Vocabulary:
