@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -71,11 +72,17 @@ class PacketReceiver:
     """
 
     def __init__(
-        self, decoder: NumberedDecoder, wait_packets: int = 2, longest_gap_frames: int = LONGEST_GAP_FRAMES
+        self,
+        decoder: NumberedDecoder,
+        wait_packets: int = 2,
+        longest_gap_frames: int = LONGEST_GAP_FRAMES,
+        number_of: Callable[[bytes], int] = first_frame_of,
     ) -> None:
+        """number_of: the number of a packet's first frame, or InputError."""
         if wait_packets < 0:
             raise InputError(f"wait_packets {wait_packets}; it is 0 or more")
         self._decoder, self._wait, self._longest = decoder, wait_packets, longest_gap_frames
+        self._number_of = number_of
         self._allowance = longest_gap_frames  # frames that may still be concealed
         self._waiting: dict[int, bytes] = {}  # by the number of their first frame, counted on beyond 65535
         self._next = decoder.next_frame  # the frame due next, counted on likewise
@@ -93,7 +100,7 @@ class PacketReceiver:
     def pushing(self, packet: bytes) -> CodecSteps[Pcm]:
         """`push` in steps."""
         try:
-            ahead = (first_frame_of(packet) - self._next) % FRAME_NUMBERS
+            ahead = (self._number_of(packet) - self._next) % FRAME_NUMBERS
         except InputError as error:
             self._damaged(error)
             return np.zeros(0, np.float32)

@@ -34,6 +34,7 @@ from streamst.server.audience.routes import RoomRoutes
 from streamst.server.foreign.calls import Calls
 from streamst.server.foreign.compatible import Compatible
 from streamst.server.foreign.openai_audio import AudioFiles
+from streamst.server.foreign.whip import Whip
 from streamst.server.operator.auth import warn_of_readers
 from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.headers import SecurityHeaders
@@ -101,6 +102,7 @@ class Service:
             *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB).routes,
             *compatible.routes,
             *Calls(compatible, self.entrance).routes,
+            *Whip(reception, self.entrance).routes,
             *AudioFiles(reception, self.entrance).routes,
             *page_routes(None if pipeline.codec is None else pipeline.codec.directory),
         ]

@@ -8,6 +8,10 @@ Pipecat holds packages down that we do not: it lives in an environment of its ow
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 from streamst.integrations import pipecat as ours
 from streamst.integrations.pipecat import StreamstService
 
+ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
@@ -162,3 +167,13 @@ def test_nothing_said_is_nothing_told_and_no_connection_is_made() -> None:
     down, up = ran(StreamstService("ws://127.0.0.1:9"))
     assert not of(up, ErrorFrame)
     assert not of(down, EndFrame, TranscriptionFrame)
+
+
+def test_the_example_of_the_page_runs_as_it_stands() -> None:
+    page = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- run with pipecat -->\n```python\n(.*?)```", page, re.DOTALL)
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

@@ -44,7 +44,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("language", "code"), RUN)
 def test_a_marked_block_runs_as_it_stands(folder: Path, language: str, code: str) -> None:
     command = [sys.executable, "-c", code] if language == "python" else ["sh", "-e", "-c", code]
-    environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "PATH": path, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )

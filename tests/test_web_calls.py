@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from aioice import ice
@@ -20,30 +22,23 @@ from streamst.pipeline import Pipeline
 
 pytestmark = pytest.mark.browser
 
+PAGE = (Path(__file__).parents[1] / "docs" / "integrations.md").read_text(encoding="utf-8")
+(EXAMPLE,) = re.findall(r"<!-- run in a page -->\n```js\n(.*?)```", PAGE, re.DOTALL)
 CALL = """
 window.told = [];
+console.log = (event) => told.push(event);
 window.call = async () => {
-  const peer = window.peer = new RTCPeerConnection();
-  for (const track of (await navigator.mediaDevices.getUserMedia({audio: true})).getTracks()) peer.addTrack(track);
-  const events = window.events = peer.createDataChannel("oai-events");
-  events.onmessage = ({data}) => told.push(JSON.parse(data));
-  peer.ontrack = ({streams, track}) => {
-    const player = window.player = new Audio();
-    player.srcObject = streams[0] ?? new MediaStream([track]);
-    player.play();
-  };
-  await peer.setLocalDescription(await peer.createOffer());
-  const answer = await fetch("/v1/realtime/translations/calls?model=any", {
-    method: "POST", headers: {"content-type": "application/sdp"}, body: peer.localDescription.sdp,
-  });
-  await peer.setRemoteDescription({type: "answer", sdp: await answer.text()});
+  const SECRET = "any", player = window.player = new Audio();
+  player.autoplay = true;
+  EXAMPLE
+  Object.assign(window, {peer, events});
   return answer.status;
 };
 window.energy = async () => {
   const heard = [...(await peer.getStats()).values()].filter(({type}) => type === "inbound-rtp");
   return Math.max(0, ...heard.map(({totalAudioEnergy}) => totalAudioEnergy || 0));
 };
-"""
+""".replace("EXAMPLE", EXAMPLE.replace("https://HOST", ""))
 
 
 @pytest.fixture(scope="module")

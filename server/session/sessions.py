@@ -307,6 +307,12 @@ class Sessions:
         """Whether `token` keeps a place."""
         return among(token, map(digest, self._reserved))
 
+    def kept(self, token: str) -> Reservation:
+        """What `token` keeps, which it goes on keeping; ProtocolError 4401 where that is nothing."""
+        kept = self._claim(token)
+        self._reserved[token] = kept
+        return kept
+
     def _of_address(self, address: str | None) -> int:
         """How many places an address holds: its sessions, and those that are kept for it."""
         if address is None:

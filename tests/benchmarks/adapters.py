@@ -1,25 +1,31 @@
-"""What each integration adds: the same talk of eight sentences by the native client and by each adapter, in real time.
+"""What each integration adds: the same talk of eight sentences by the native client and by each adapter.
 
-    python tests/benchmarks/adapters.py wyoming [--recogniser own]
+    python tests/benchmarks/adapters.py livekit wyoming webrtc rest mcp [--recogniser own] [--turns 3]
+    .venv/pipecat/bin/python tests/benchmarks/adapters.py pipecat
 
-Speaks eight sentences with flite, sends them at the pace of a speaker, first with the native client and then with the
-adapter's own framework, and compares words and, where there is speech, samples. The latency that is added is the
-difference of when each German word came, against the start of the talk: p50 and p95 over all words. Then 100 connects
-and disconnects: tasks, sockets and memory before and after. One run at a time, both in this process with the server.
+Speaks eight sentences with flite and has them translated by the native client and by the adapter's own framework, in
+turns, and compares words and, where there is speech, samples. Live adapters get the talk in real time: the latency that
+one adds is by how much later each German word comes than from the native client, both by the clock of their own talk,
+p50 and p95 over all words of all turns. MCP and REST get a file: theirs is by how much later everything is there. Then
+100 connects and disconnects: tasks, sockets and memory before and after. Without --recogniser the model is a tiny one
+that babbles, which takes next to no time and always says the same: what is measured is what stands around it. Clients
+and server share this process.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import importlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from serving import running
 
-from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
+from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16, write_wav
 from streamst.client import stream
 from streamst.events import Speech, Words
 from streamst.pipeline import load
@@ -42,7 +48,8 @@ SENTENCES = (
     "She has read this book three times.", "Thank you very much for your help.",
 )  # fmt: skip
 PIECE = 320  # samples: 20 ms, as frameworks send them
-ADAPTERS = ("wyoming", "livekit")
+ADAPTERS = ("livekit", "wyoming", "webrtc", "rest", "mcp")  # pipecat has an environment of its own
+CONNECTS = 100
 
 
 @dataclass
@@ -142,6 +149,99 @@ async def livekit(context: str, pcm: Pcm, speed: float) -> Told:
     return told
 
 
+async def pipecat(context: str, pcm: Pcm, speed: float) -> Told:
+    """By a pipeline of Pipecat's."""
+    frames: Any = importlib.import_module("pipecat.frames.frames")
+    testing: Any = importlib.import_module("pipecat.tests.utils")
+    processor: Any = importlib.import_module("pipecat.processors.frame_processor").FrameProcessor
+    service: Any = importlib.import_module("streamst.integrations.pipecat").StreamstService
+    told, clock = Told(), [time.perf_counter()]
+
+    class Ear(processor):
+        async def process_frame(self, frame: Any, direction: Any) -> None:
+            await super().process_frame(frame, direction)
+            if isinstance(frame, frames.TranslationFrame):
+                told.words += [(time.perf_counter() - clock[0], word) for word in frame.text.split()]
+            elif isinstance(frame, frames.TTSAudioRawFrame):
+                told.speech.append(from_pcm16(frame.audio))
+            await self.push_frame(frame, direction)
+
+    pipeline = importlib.import_module("pipecat.pipeline.pipeline").Pipeline([service(context), Ear()])
+    worker = importlib.import_module("pipecat.pipeline.worker").PipelineWorker(pipeline, cancel_on_idle_timeout=False)
+    runner = importlib.import_module("pipecat.workers.runner").WorkerRunner(handle_sigint=False)
+
+    @worker.event_handler("on_pipeline_started")
+    async def begin(*_: Any) -> None:
+        clock[0] = time.perf_counter()
+        async for piece in paced(pcm, speed):
+            await worker.queue_frame(frames.InputAudioRawFrame(to_pcm16(piece), 16_000, 1))
+        await worker.queue_frame(frames.EndFrame())
+
+    assert testing
+    await runner.add_workers(worker)
+    await runner.run()
+    return told
+
+
+async def webrtc(context: str, pcm: Pcm, speed: float) -> Told:
+    """By a call over aiortc; its sound has been Opus."""
+    calling: Any = importlib.import_module("calling")
+    told, brief = Told(), speed > 1
+    async with calling.calling(pcm) as caller:
+        await caller.call(context)
+        await caller.until("session.created")
+        began_s = caller.microphone.begin()
+
+        def read(text: str) -> None:
+            event = json.loads(text)
+            if event["type"] == "session.output_transcript.delta":
+                told.words += [(time.perf_counter() - began_s, word) for word in event["delta"].split()]
+
+        caller.channel.on("message", read)
+        while not brief and not caller.microphone.over:
+            await asyncio.sleep(0.02)
+        caller.channel.send('{"type":"session.close"}')
+        await caller.until("session.closed")
+    return told
+
+
+async def rest(context: str, pcm: Pcm, _: float) -> Told:
+    """By OpenAI's client, as a file."""
+    openai: Any = importlib.import_module("openai")
+    with wav(pcm) as path, path.open("rb") as file:
+        async with openai.AsyncOpenAI(
+            api_key="any", base_url=f"{context}/v1", http_client=openai.DefaultAsyncHttpxClient(trust_env=False)
+        ) as client:
+            began_s = time.perf_counter()
+            form = {"file": file, "model": "any"}
+            answer = await client.audio.with_raw_response.translations.create(**form)
+            text = json.loads(answer.text)["text"]
+    return Told([(time.perf_counter() - began_s, word) for word in text.split()])
+
+
+async def mcp(context: Any, pcm: Pcm, _: float) -> Told:
+    """By MCP's client, in this process."""
+    client_of: Any = importlib.import_module("mcp").Client
+    with wav(pcm) as path:
+        said = path.with_name("said.wav")
+        async with client_of(context, read_timeout_seconds=600.0) as client:
+            began_s = time.perf_counter()
+            asked = {"path": str(path), "speech_path": str(said)}
+            answer = await client.call_tool("translate_file", asked)
+        text = json.loads(answer.content[0].text)["de"]
+        speech = [read_audio(said)] if said.exists() else []
+    return Told([(time.perf_counter() - began_s, word) for word in text.split()], speech)
+
+
+@contextlib.contextmanager
+def wav(pcm: Pcm) -> Any:
+    """A file of `pcm`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "talk.wav"
+        write_wav(path, pcm, 16_000)
+        yield path
+
+
 def memory_kb() -> int:
     """Resident."""
     gc.collect()
@@ -163,62 +263,102 @@ def sockets() -> int:
     return found
 
 
-async def measure(name: str, adapter: Any, context: Any, address: str, pcm: Pcm) -> None:
+def shown_ms(samples_s: list[float]) -> str:
+    """p50 and p95."""
+    p50, p95 = np.percentile(1000 * np.asarray(samples_s), [50, 95])
+    return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms"
+
+
+async def measure(name: str, adapter: Any, context: Any, address: str, pcm: Pcm, turns: int) -> None:
     """Print what `adapter` is told beside the native client, and what a hundred of it leave behind."""
+    live = name not in ("rest", "mcp")
+    speed = 1.0 if live else 1000.0
     await native(address, pcm[: 16_000 * 3], 8.0)
-    began_s = time.process_time()
-    ours = await native(address, pcm, 1.0)
-    turned_s = time.process_time()
-    theirs = await adapter(context, pcm, 1.0)
-    cpu_s = turned_s - began_s, time.process_time() - turned_s
-    print(f"{name}: {len(pcm) / 16_000:.1f} s, {len(ours.words)} German words")
-    print(f"  word for word as the native client's: {'yes' if ours.text == theirs.text else 'NO'}")
+    words = samples = 0
+    later_s: list[float] = []
+    cpu_s = [0.0, 0.0]
+    for turn in range(turns):
+        told: list[Told] = [Told(), Told()]
+        for which in (0, 1) if turn % 2 == 0 else (1, 0):
+            began_s = time.process_time()
+            told[which] = await (native(address, pcm, speed) if which == 0 else adapter(context, pcm, speed))
+            cpu_s[which] += time.process_time() - began_s
+        ours, theirs = told
+        words += ours.text == theirs.text
+        equal = len(ours.pcm) == len(theirs.pcm) and (not len(ours.pcm) or np.abs(ours.pcm - theirs.pcm).max() < 2**-14)
+        samples += bool(equal)
+        if live:
+            later_s += [b[0] - a[0] for a, b in zip(ours.words, theirs.words, strict=False)]
+        else:
+            later_s.append(theirs.words[-1][0] - ours.words[-1][0])
+    print(f"{name}: {len(pcm) / 16_000:.1f} s, {len(ours.words)} German words, {turns} turns")
+    print(f"  word for word as the native client's: {words} of {turns}", end="")
+    print("" if ours.text == theirs.text else f"; the last: {ours.text!r} and {theirs.text!r}")
     if theirs.speech:
-        equal = len(ours.pcm) == len(theirs.pcm) and np.abs(ours.pcm - theirs.pcm).max() < 2 / 32_768
-        print(f"  speech {len(theirs.pcm)} samples, native {len(ours.pcm)}: {'the same' if equal else 'NOT the same'}")
-    later_ms = [1000 * (b[0] - a[0]) for a, b in zip(ours.words, theirs.words, strict=False)]
-    p50, p95 = np.percentile(later_ms, [50, 95])
-    print(f"  added latency of a word: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
-    print(f"  CPU time of the talk, server included: native {cpu_s[0]:.2f} s, {name} {cpu_s[1]:.2f} s")
+        print(f"  speech of {len(theirs.pcm)} samples, native {len(ours.pcm)}: the same in {samples} of {turns}")
+    print(f"  added latency of {'a word' if live else 'the whole'}: {shown_ms(later_s)}")
+    print(f"  CPU time of a talk, server included: native {cpu_s[0] / turns:.2f} s, {name} {cpu_s[1] / turns:.2f} s")
     brief = np.zeros(1600, np.float32)
     for _ in range(10):
         await adapter(context, brief, 100.0)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.0)
     before = len(asyncio.all_tasks()), sockets(), memory_kb()
-    for _ in range(100):
+    for _ in range(CONNECTS):
         await adapter(context, brief, 100.0)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.0)
     after = len(asyncio.all_tasks()), sockets(), memory_kb()
-    print(f"  100 connects: tasks {before[0]} -> {after[0]}, sockets {before[1]} -> {after[1]}, ", end="")
-    print(f"memory {before[2] / 1024:.0f} -> {after[2] / 1024:.0f} MB")
+    print(f"  {CONNECTS} connects: tasks {before[0]} -> {after[0]}, sockets {before[1]} -> {after[1]}, ", end="")
+    print(f"memory {before[2] / 1024:.1f} -> {after[2] / 1024:.1f} MB", flush=True)
 
 
-async def run_wyoming(pipeline: Any, address: str, pcm: Pcm) -> None:
+async def run_wyoming(pipeline: Any, address: str, pcm: Pcm, turns: int) -> None:
     """A Wyoming server in this process."""
     clients = importlib.import_module("wyoming_clients")
     from streamst.integrations.wyoming import House
 
     house = House(pipeline)
     async with clients.serving(house) as uri:
-        await measure("wyoming", wyoming, uri, address, pcm)
+        await measure("wyoming", wyoming, uri, address, pcm, turns)
     house.close()
 
 
-async def run_livekit(_: Any, address: str, pcm: Pcm) -> None:
-    """A model in this process."""
-    await measure("livekit", livekit, address, address, pcm)
+async def run_webrtc(_: Any, address: str, pcm: Pcm, turns: int) -> None:
+    """Peers that meet at 127.0.0.1, which ICE leaves out by itself."""
+    ice: Any = importlib.import_module("aioice.ice")
+    ice.get_host_addresses = lambda **_: ["127.0.0.1"]
+    await measure("webrtc", webrtc, address, address, pcm, turns)
+
+
+async def run_mcp(pipeline: Any, address: str, pcm: Pcm, turns: int) -> None:
+    """The tools in this process."""
+    server = importlib.import_module("streamst.integrations.mcp").make_server(lambda: pipeline)
+    await measure("mcp", mcp, server, address, pcm, turns)
+
+
+def run_by_address(name: str) -> Callable[..., Any]:
+    """An adapter that needs our server's address only."""
+    return lambda _, address, pcm, turns: measure(name, globals()[name], address, address, pcm, turns)
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description="What each integration adds to a talk.")
-    parser.add_argument("adapters", nargs="*", default=ADAPTERS, choices=ADAPTERS)
-    parser.add_argument("--recogniser", default="own")
+    parser.add_argument("adapters", nargs="*", default=ADAPTERS, choices=(*ADAPTERS, "pipecat"))
+    parser.add_argument("--recogniser", help="a real model, own for the smallest; a tiny one by default")
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
-    pipeline, pcm = load(recogniser=options.recogniser, precision="auto"), talk()
-    with running(pipeline) as address:
-        for name in options.adapters:
-            asyncio.run(globals()[f"run_{name}"](pipeline, address, pcm))
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    with tempfile.TemporaryDirectory() as folder:
+        if options.recogniser:
+            pipeline = load(recogniser=options.recogniser, precision="auto")
+        else:
+            tiny = importlib.import_module("tiny")
+            pipeline = tiny.make_pipeline(tiny.make_translator(Path(folder)))
+        pcm = talk()
+        with running(pipeline) as address:
+            for name in options.adapters:
+                run = globals().get(f"run_{name}") or run_by_address(name)
+                asyncio.run(run(pipeline, address, pcm, options.turns))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ acquire_timeout: 10
 metrics: {{enabled: false, filename: none.json}}
 """
 PROCESSOR = """
-type: simulstream_processor.StreamstProcessor
+type: streamst.integrations.simulstream.StreamstProcessor
 speech_chunk_size: 0.16
 latency: {latency}
 """
