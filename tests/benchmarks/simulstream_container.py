@@ -4,8 +4,8 @@
 
 Starts `http_speech_processor_server` with the container's own settings (on a free port of this machine), has
 simulstream's proxy, made of `client.yaml`, send the recording chunk by chunk, twice as one speaker and once as another,
-and compares the words with what a session alone says. simulstream is installed to DIR without its dependencies where it is
-not there: the server needs none that we do not have.
+and compares the words with what a session alone says. simulstream is installed to DIR where it is not there,
+without its dependencies: the server needs none that we do not have.
 """
 
 from __future__ import annotations
