@@ -212,10 +212,11 @@ def test_a_length_is_told_only_where_the_header_knows_it(tmp_path: Path) -> None
     assert known_length_s(put(tmp_path, "wav", written(Kind("wav", "g726", rate_hz=8_000)))) is None
 
 
-def test_an_mp4_behind_an_mp4_is_told(tmp_path: Path) -> None:
-    data = written(KINDS["m4a"])
-    count, told = heard(put(tmp_path, "m4a", data + data))
-    assert abs(count - SAMPLES) <= KINDS["m4a"].slack
+@pytest.mark.parametrize("kind", ["m4a", "aiff"])
+def test_another_recording_behind_one_that_holds_its_length_is_told(tmp_path: Path, kind: str) -> None:
+    data = written(KINDS[kind])
+    count, told = heard(put(tmp_path, kind, data + data))
+    assert abs(count - SAMPLES) <= KINDS[kind].slack
     assert "holds another recording behind the first" in told
     assert heard(put(tmp_path, "m4a", data))[1] == ""
 
@@ -245,6 +246,14 @@ def test_more_than_seven_channels_are_heard(tmp_path: Path, name: str) -> None:
         path = put(tmp_path, "mka", written(Kind("matroska", "alac", layout="7.1(wide)")))
     assert heard(path) == (SAMPLES, "")
     assert np.abs(np.concatenate([*read_blocks(path)])).mean() == pytest.approx(np.abs(speechlike()).mean(), rel=0.05)
+
+
+def test_a_core_audio_file_that_leads_beyond_every_file_is_refused_in_words(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.caf", speechlike(), RATE, "PCM_16", format="CAF")
+    data = (tmp_path / "a.caf").read_bytes()
+    joined = put(tmp_path, "caf", data + data)  # what sox leaves behind a pipe looks so, too
+    with pytest.raises(InputError, match="is not audio that can be read"):
+        list(read_blocks(joined))
 
 
 def test_an_odd_last_byte_is_no_sample(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ _SURE = ("flac", "aiff", "au", "mov", "nistsphere")  # whose header tells a leng
 _BELIEVED_MISSING_S = 3600.0  # a header that promises hours more than there are is a wrong one
 _PLAIN = ("aiff", "au")  # whose size tells how long they are at most
 _MEASURED = ("wav", "caf")  # their ends are looked for here
+_ALONE = ("mov", "aiff")  # of two that are joined the decoder reads the first
 _SLACK_S = {"mov": 1.0}  # between a track's duration and its samples
 _FLAC_HOLE_S = 0.001
 _PLANES = 8  # from so many on PyAV 18.1 looks for more than there are, and crashes
@@ -69,7 +70,7 @@ class Sound:
         try:
             file = self._given or (source if source.size is None else source.whole())
             container = av.open(file, mode="r", options=options)
-        except FFmpegError as error:
+        except (FFmpegError, OSError) as error:  # OSError: its header leads to where no file goes
             reason = f"{error.strerror}; {_USABLE}"
             raise InputError(f"{source.name} is not audio that can be read, or is damaged: {reason}") from error
         stream = container.streams.best("audio")
@@ -182,7 +183,7 @@ class Sound:
                     failed_s = None
                     ended_s = (ended_s if frame.time is None else frame.time) + frame.samples / frame.sample_rate
                     yield frame
-        except FFmpegError as error:
+        except (FFmpegError, OSError) as error:
             self._trouble = self._trouble or f"cannot be read past {ended_s:.2f} s: {error.strerror}"
 
     def _is_cut(self, packet: Packet, failed: bool) -> bool:
@@ -221,7 +222,7 @@ class Sound:
             return f"is truncated: it ends inside a frame, after {told}"
         if self._source.end() < (self._whole_bytes or 0):
             return f"is truncated: {told}, and more is promised"
-        if self._format == "mov" and another_begins(self._source):
+        if self._format in _ALONE and another_begins(self._source):
             return "holds another recording behind the first, which was not read: give each its own file"
         return ""
 

@@ -64,9 +64,15 @@ def whole_bytes(source: Source) -> int | None:
 
 
 def another_begins(source: Source) -> bool:
-    """Whether behind an MP4 in a file stands another, which no reader of the first one sees."""
+    """Whether behind an MP4 or AIFF in a file stands another, which no reader of the first one sees."""
+    head = source.head
+    if source.size is None:
+        return False
+    if head[4:8] != b"ftyp":
+        size = int.from_bytes(head[4:8], "big")
+        return head[:4] == b"FORM" and source.at(8 + size + size % 2, 4) == b"FORM"
     at = 0
-    while source.size is not None and at + 8 <= source.size and source.head[4:8] == b"ftyp":
+    while at + 8 <= source.size:
         box = source.at(at, 16)
         if at and box[4:8] == b"ftyp":
             return True
