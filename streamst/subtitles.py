@@ -136,6 +136,8 @@ class Growing:
         if self._is_vtt:
             point, number = ".", ""
             lines = lines.translate(str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"}))
+        else:
+            lines = lines.replace("-->", "→")  # which only times have
         times = f"{_clock(cue.start_ms, point)} --> {_clock(cue.end_ms, point)}\n"
         return ("\n" if self._is_vtt or self._count > 1 else "") + number + times + lines
 

@@ -318,6 +318,8 @@ def test_a_simuleval_log_may_begin_at_any_index_and_be_in_any_order(tmp_path: Pa
     log = tmp_path / "instances.log"
     log.write_text("".join(entry % (index, index) for index in (12, 10, 70)))
     assert [(r.index, r.prediction) for r in read_log(log).recordings] == [(10, "w10"), (12, "w12"), (70, "w70")]
+    log.write_text((entry % (12, 12)).replace("12,", "12.0,"))
+    assert [r.index for r in read_log(log).recordings] == [12]
     log.write_text("".join(entry % (index, index) for index in (12, 10, 12)))
     with pytest.raises(InputError, match=r"instances\.log:3: index 12 is there twice, first as .*instances\.log:1"):
         read_log(log)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamst.errors import ProtocolError
+from streamst.server.foreign.deepgram import read_query
 from streamst.server.foreign.simulstream import SimulstreamProtocol
 from streamst.server.wire.native import read_settings
 from streamst.server.wire.numbers import whole_number
@@ -54,3 +55,11 @@ def test_a_fraction_of_a_rate_is_refused_by_name() -> None:
         read_settings({"sample_rate_hz": 16000.5})
     with pytest.raises(ProtocolError, match=r"sample_rate: 16000\.5 is not a whole number"):
         SimulstreamProtocol(Settings(target="de"), 1000).receive('{"sample_rate": 16000.5}')
+
+
+@pytest.mark.parametrize("written", ["1", "1.0", "1e0", "10e-1"])
+def test_one_channel_is_one_however_it_is_written(written: str) -> None:
+    query = {"encoding": "linear16", "sample_rate": "16000", "channels": written}
+    assert read_query(query, [], "en", ("de",)).sample_rate_hz == 16_000
+    with pytest.raises(ProtocolError, match="channels: one is heard here"):
+        read_query({**query, "channels": written.replace("1", "2", 1)}, [], "en", ("de",))

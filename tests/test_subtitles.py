@@ -31,6 +31,7 @@ def test_srt_is_written_as_players_expect_it() -> None:
 
 
 def test_webvtt_has_its_header_and_escapes_markup() -> None:
+    assert srt([Cue(0, 1500, ("A --> B",))]) == "1\n00:00:00,000 --> 00:00:01,500\nA → B\n"
     assert vtt([Cue(250, 1250, ("A < B & C",))]) == "WEBVTT\n\n00:00:00.250 --> 00:00:01.250\nA &lt; B &amp; C\n"
 
 

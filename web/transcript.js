@@ -59,7 +59,7 @@ function timed(cues) {
 /** SRT subtitles of at most two lines a language, in the order of `langs`. */
 export function toSrt(rows, langs) {
   return timed(rows.flatMap((row) => cuesOf(row, langs)))
-    .map(({ from, to, lines }, n) => `${n + 1}\n${srtTime(from)} --> ${srtTime(to)}\n${lines.join("\n")}\n`)
+    .map(({ from, to, lines }, n) => `${n + 1}\n${srtTime(from)} --> ${srtTime(to)}\n${lines.join("\n").replaceAll("-->", "→")}\n`)
     .join("\n");
 }
 

@@ -91,7 +91,7 @@ def read_query(
     spoken = query.get("language", source)
     if spoken != "multi" and _base(spoken) != source:
         raise _impossible("language", spoken, (source,))
-    if query.get("channels", "1") != "1" or _flag(query, "multichannel", False):
+    if whole_number(query.get("channels", "1")) != 1 or _flag(query, "multichannel", False):
         raise ProtocolError("channels: one is heard here; mix them, or open a stream for each", codes.BAD_PARAMETER)
     rate_hz = None if rate is None else whole_number(rate)
     if rate is not None and rate_hz is None:

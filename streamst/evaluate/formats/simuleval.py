@@ -33,12 +33,14 @@ def read(path: Path) -> tuple[list[Recording], int]:
     recordings: dict[int, Recording] = {}
     for number, entry in objects:
         where, index = f"{log}:{number}", entry.get("index")
+        if isinstance(index, float) and index.is_integer():
+            index = int(index)
         if isinstance(index, bool) or not isinstance(index, int) or index < 0:
             raise InputError(f"{where}: index is {index!r}; a whole number, 0 or more, is expected")
         if index in recordings:
             raise InputError(f"{where}: index {index} is there twice, first as {recordings[index].where}")
         speech = "durations" in entry
-        recordings[index] = _speech(entry, where, log.parent) if speech else read_text(entry, where, index)
+        recordings[index] = _speech(entry, where, index, log.parent) if speech else read_text(entry, where, index)
     return [recordings[index] for index in sorted(recordings)], truncated
 
 
@@ -70,13 +72,13 @@ def read_text(entry: Object, where: str, index: int) -> Recording:
     )
 
 
-def _speech(entry: Object, where: str, folder: Path) -> Recording:
+def _speech(entry: Object, where: str, index: int, folder: Path) -> Recording:
     delays, durations = numbers_of(entry, "delays", where), numbers_of(entry, "durations", where)
     if len(delays) != len(durations):
         raise InputError(f"{where}: {len(delays)} delays but {len(durations)} durations: they must be equal")
     source_ms = number_of(entry, "source_length", where)
     return Recording(
-        index=int(entry["index"]),
+        index=index,
         name=_source(entry),
         where=where,
         source_ms=source_ms,
