@@ -159,15 +159,19 @@ class Service:
             }
         )
 
+    @property
+    def unready(self) -> str | None:
+        """Why the next client would not be served; None where it would be."""
+        if self.sessions.draining.is_set():
+            return "draining"
+        if self.sessions.free < 1:
+            return "full"
+        return None if self.workers.room else "busy"
+
     async def readyz(self, _: Request) -> Response:
         """Whether the next client would be served: 200, or 503 with the reason."""
-        if self.sessions.draining.is_set():
-            reason = "draining"
-        elif self.sessions.free < 1:
-            reason = "full"
-        elif not self.workers.room:
-            reason = "busy"
-        else:
+        reason = self.unready
+        if reason is None:
             return JSONResponse({"ready": True})
         return JSONResponse({"ready": False, "reason": reason}, 503, {"retry-after": "5"})
 
@@ -245,6 +249,7 @@ def prepare(
     context = _tls(options)
     config = uvicorn.Config(
         app,
+        loop="asyncio",  # whatever else is installed: `accepting.py` counts on its order of turns
         ws=Transport,
         ws_ping_interval=options.ping_s,
         ws_ping_timeout=options.ping_s,

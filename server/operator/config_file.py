@@ -35,14 +35,17 @@ class ServeConfig(ServerOptions):
 
 def read_config(path: Path | None, flags: Mapping[str, Any] | None = None) -> ServeConfig:
     """The file's settings, `flags` before them; ConfigError names what is wrong in the file and what is allowed."""
+    return from_dict(ServeConfig, read_given(path, flags), "the command line" if path is None else str(path))
+
+
+def read_given(path: Path | None, flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is set at all, as `read_config` reads it; ConfigError for what is no file of settings."""
     values: dict[str, Any] = {}
-    where = "the command line"
     if path is not None:
-        where = str(path)
         try:
             values = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is no TOML file: {error}") from error
-    return from_dict(ServeConfig, {**values, **(flags or {})}, where)
+    return {**values, **(flags or {})}

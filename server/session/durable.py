@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -120,7 +122,7 @@ class Durable:
     ) -> None:
         """model: what has to be the same on all nodes. node: a name of its own."""
         self.store, self.seal, self.model, self.options, self.metrics = store, seal, model, options, metrics
-        self.node = node or secrets.token_hex(6)
+        self.node = node or f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
         self.table = Table(self.node, seal)
         self.ttl_s = options.idle_s + options.park_s + EXTRA_S
         self._told_s = -PATIENCE_S

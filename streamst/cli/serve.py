@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,6 @@ from . import serve_options as wanted
 from .view import out, shown
 
 if TYPE_CHECKING:
-    from streamst.pipeline import Pipeline
     from streamst.server.operator.config_file import ServeConfig
 
 
@@ -40,6 +39,8 @@ def serve(
     workers: wanted.Workers = 1,
     store: wanted.Store = None,
     node_url: wanted.NodeUrl = None,
+    ray: wanted.Ray = False,
+    replicas: wanted.Replicas = "2",
     origin: wanted.Origin = None,
     tls_cert: wanted.TlsCert = None,
     tls_key: wanted.TlsKey = None,
@@ -48,7 +49,7 @@ def serve(
     verbose: wanted.Verbose = False,
 ) -> None:
     """Serve the page and the websocket: open it in a browser and speak."""
-    from streamst.server.operator.config_file import read_config
+    from streamst.server.operator.config_file import read_config, read_given
 
     flags = {
         "host": host, "port": port, "model": model, "device": device, "precision": precision,
@@ -59,11 +60,28 @@ def serve(
         "log_format": log_format, "verbose": verbose,
     }  # fmt: skip
     parameters = {"allowed_origins": "origin"}
-    options = read_config(
-        config,
-        {name: value for name, value in flags.items() if _was_given(context, parameters.get(name, name))},
-    )
-    _serve(options)
+    given = {name: value for name, value in flags.items() if _was_given(context, parameters.get(name, name))}
+    options = read_config(config, given)
+    if ray:
+        _serve_with_ray(options, read_given(config, given), replicas)
+    else:
+        _serve(options)
+
+
+def _serve_with_ray(options: ServeConfig, given: dict[str, Any], replicas: str) -> None:
+    """Until it is stopped. given: what was set at all; replicas: "2" or "2:8"."""
+    from streamst.integrations.ray_serve import read_replicas, run
+    from streamst.server.listening import bind
+
+    bind(options).close()  # a taken port is told before anything is started
+    with ExitStack() as stack:
+        if options.tls_self_signed:
+            from streamst.tls import self_signed
+
+            certificate, key = stack.enter_context(self_signed(options.host))
+            options = replace(options, tls_cert=certificate, tls_key=key)
+            given = given | {"tls_cert": certificate, "tls_key": key}
+        run(options, given | read_replicas(replicas), lambda address: _announce("English", address))
 
 
 def _serve(options: ServeConfig) -> None:
@@ -82,24 +100,12 @@ def _serve(options: ServeConfig) -> None:
         with shown("Loading the model"):
             from streamst.languages.catalog import language_name
             from streamst.server.app import serve as run_server
+            from streamst.server.loading import load_for
 
-            loader = partial(_load, options)
+            loader = partial(load_for, options)
             pipeline = loader()
         announce = partial(_announce, language_name(pipeline.source))
         run_server(pipeline, options, announce=announce, loader=loader, bound=bound)
-
-
-def _load(options: ServeConfig) -> Pipeline:
-    """The model as each process that translates has it: its codec is as fast in all of them."""
-    from streamst.pipeline import load
-
-    pipeline = load(
-        options.model, options.device, options.precision, options.recogniser, options.writer, options.voice,
-        options.source, options.target,
-    )  # fmt: skip
-    if pipeline.codec is not None and options.precision != "float32":
-        pipeline.codec.freeze()
-    return pipeline
 
 
 def _was_given(context: typer.Context, parameter: str) -> bool:

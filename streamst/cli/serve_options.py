@@ -23,6 +23,12 @@ NodeUrl = Annotated[
     str | None,
     typer.Option("--node-url", help="ws://HOST:PORT under which clients reach this node.", rich_help_panel=_NODES),
 ]
+Ray = Annotated[
+    bool, typer.Option("--ray", help="Replicas behind Ray Serve, on RAY_ADDRESS or here.", rich_help_panel=_NODES)
+]
+Replicas = Annotated[
+    str, typer.Option(help="Of --ray: how many, or from how many to how many, as 2:8.", rich_help_panel=_NODES)
+]
 Origin = Annotated[
     list[str] | None, typer.Option(help="A web origin whose pages may connect, beside our own. May be repeated.")
 ]
