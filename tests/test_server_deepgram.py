@@ -119,6 +119,7 @@ def test_the_end_tells_what_was_heard() -> None:
     (audio,) = made.receive(payload)
     assert audio == Audio("pcm16", 0, 0, payload)
     assert made.receive('{"type": "CloseStream"}') == [End()]
+    assert made.receive(payload) == made.receive('{"type": "Finalize"}') == []  # too late: neither heard nor counted
     (metadata,) = told(made, Closed())
     assert (metadata["type"], metadata["duration"], metadata["channels"]) == ("Metadata", 0.5, 1)
     assert metadata["sha256"] == hashlib.sha256(payload).hexdigest()

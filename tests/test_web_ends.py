@@ -214,9 +214,7 @@ def test_a_reload_keeps_what_was_said_until_it_is_cleared_which_is_asked_before(
     page = open_page(browse(), service)
     page.get_by_role("button", name="Try the sample").click()
     expect(page.locator("#captions p.de").first).to_have_text(re.compile(r"\w"))
-    until(page, lambda: figure(page, "#upload", "sent-ms") > 5000)
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#state")).to_have_text("Ready")
+    expect(page.locator("#state")).to_have_text("Ready")  # the sample ends by itself
     said = text(page, "en"), text(page, "de")
     page.reload()
     expect(page.locator("#captions p.en").first).to_have_text(re.compile(r"\w"))
@@ -224,7 +222,6 @@ def test_a_reload_keeps_what_was_said_until_it_is_cleared_which_is_asked_before(
     assert page.locator("#announce").inner_text() == "", "it is not read out again"
     page.get_by_role("button", name="Try the sample").click()
     expect(page.locator("#captions li.first-of-run")).to_have_count(2)
-    page.get_by_role("button", name="Stop").click()
     expect(page.locator("#state")).to_have_text("Ready")
     page.get_by_role("button", name="Clear").click()
     expect(page.get_by_role("dialog")).to_contain_text("Clear the transcript?")

@@ -181,11 +181,14 @@ class DeepgramProtocol(ForeignProtocol):
         self._translated = ""
         self._word_end_s: float | None = None  # of the last word, until UtteranceEnd is said
         self._processed_s = 0.0
+        self._ended = False
 
     def receive(self, message: Message) -> list[Command]:
         """See `WireProtocol.receive`."""
+        if self._ended:
+            return []
         if isinstance(message, bytes):
-            return self._hear(message) if message else [End()]
+            return self._hear(message) if message else self._end()
         try:
             fields = read_object(message, self.max_text_bytes)
         except ProtocolError as error:
@@ -199,7 +202,7 @@ class DeepgramProtocol(ForeignProtocol):
                 self._waiting.append("finalize")
                 return [Configure(self.settings, flush=True)]
             case "CloseStream":
-                return [End()]
+                return self._end()
             case "Configure":
                 return [Reply((self._configured_keyterms(fields),))]
             case kind:
@@ -233,6 +236,10 @@ class DeepgramProtocol(ForeignProtocol):
         """See `WireProtocol.closing`."""
         close, name = CLOSING.get(code, (code, codes.meaning(code).name))
         return (close, "") if code == codes.DONE else (close, f"{name}: {reason}")
+
+    def _end(self) -> list[Command]:
+        self._ended = True  # what still comes is not heard, nor counted
+        return [End()]
 
     def _hear(self, message: bytes) -> list[Command]:
         self._sum.update(message)
