@@ -328,6 +328,18 @@ def test_what_could_not_be_written_whole_leaves_the_old_file(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_what_nothing_was_heard_for_leaves_the_old_files(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.wav").write_bytes(b"speech of yesterday")
+    (tmp_path / "old.srt").write_text("subtitles of yesterday")
+    outputs = ["-o", str(tmp_path / "old.wav"), "--srt", str(tmp_path / "old.srt")]
+    command = [sys.executable, "-c", COMMAND, "translate", "-", "--model", str(tiny_model), *outputs]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "standard input is empty" in done.stderr
+    assert (tmp_path / "old.wav").read_bytes() == b"speech of yesterday"
+    assert (tmp_path / "old.srt").read_text() == "subtitles of yesterday"
+
+
 def test_a_link_goes_on_pointing_to_what_was_written(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to(tmp_path / "real")

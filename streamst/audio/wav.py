@@ -45,6 +45,10 @@ class WavWriter:
         """Finish the file."""
         self._file.close()
 
+    def discard(self) -> None:
+        """Close the file, which is not wanted after all."""
+        self.close()
+
     def __enter__(self) -> WavWriter:
         return self
 

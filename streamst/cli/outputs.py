@@ -121,6 +121,10 @@ class _SpeechFile(WavWriter):
         super().close()
         self._beside.keep()
 
+    def discard(self) -> None:
+        super().close()
+        self._beside.discard()
+
 
 class _SpeechToStdout(WavWriter):
     """A WAV without a length: nobody knows it when the header goes out."""

@@ -58,7 +58,8 @@ class Wanted:
 
 
 class Sinks:
-    """Everything that a session's events go to. A context manager: at its end, however it comes, files are complete.
+    """Everything that a session's events go to. A context manager: at its end, however it comes, files are complete;
+    where an error comes before anything was heard, none is touched.
 
     total_s: length of what will be heard, where it is known [s].
     """
@@ -148,9 +149,13 @@ class Sinks:
             self.view.open()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._wanted.quiet:
             self.view.close()
+        if kind is not None and not self._heard_ms:  # what was there stays
+            if self._wav is not None:
+                self._wav.discard()
+            return
         for text in self._written:
             text.close()
         if self._wav is not None:
