@@ -2,13 +2,16 @@
 
     python tests/benchmarks/recognisers.py MANIFEST … [--split test] [--count N] [--every N] [--model DIR …]
                                            [--recogniser NAME …] [--chunk-ms N] [--no-peer] [--keep FILE]
+                                           [--telephone] [--noise DIR [--snr-db 10]]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
 RTF is its processor time over the audio's. LAAL: of words that will not change; erasure: words taken back of those
 shown, over the words in the end; memory: the process' peak so far, so that one recogniser a call tells its own. "whole"
 is the same model on whole recordings, where it can (Whisper, Moonshine). pocketsphinx (`pip install pocketsphinx`, its
-own English model) runs where it is installed. Differences are paired bootstrap tests against the first model. With
---keep, what was heard is a line of FILE and is not heard again by a later run.
+own English model) runs where it is installed. With --telephone all hear it a second time, sampled at 8 kHz on the way,
+with --noise once more, in recorded noise of DIR, a piece a clip in turn, so many dB below the clip. Differences are
+paired bootstrap tests against the first model. With --keep, what was heard is a line of FILE and is not heard again by
+a later run.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 import torch
 
 from streamst import pipeline
@@ -151,18 +155,47 @@ def errors(found: Sequence[str], references: Sequence[str]) -> list[float]:
     return [100 * edits / words for edits, _ in counts]
 
 
+def by_telephone(pcm: Pcm) -> Pcm:
+    """Sampled at 8 kHz on the way."""
+    narrow = soxr.resample(pcm, SAMPLE_RATE_HZ, 8_000)
+    return np.asarray(soxr.resample(narrow, 8_000, SAMPLE_RATE_HZ), np.float32)
+
+
+def in_noise(audio: Sequence[Pcm], folder: Path, snr_db: float) -> list[Pcm]:
+    """Each with a recording of `folder`, repeated where it is shorter."""
+    files = sorted(folder.rglob("*.ogg"))
+    mixed = []
+    for number, pcm in enumerate(audio):
+        noise = np.resize(read_audio(files[number % len(files)]), len(pcm))
+        gain = np.sqrt(np.mean(pcm**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-snr_db / 20)
+        mixed.append((pcm + gain * noise).astype(np.float32))
+    return mixed
+
+
 def compare(manifest: Path, systems: dict[str, System], options: argparse.Namespace, kept: Kept) -> None:
-    """Print one line a system, and one for the same on whole recordings."""
+    """Print one line a system, and one for the same on whole recordings, for each way that the audio came."""
     chosen = clips(manifest, options.split, options.count, options.every)
     audio = [read_audio(path) for path, _ in chosen]
+    tell(manifest.parent.name, "", chosen, audio, systems, kept)
+    if options.telephone:
+        tell(manifest.parent.name, ", by telephone", chosen, [by_telephone(pcm) for pcm in audio], systems, kept)
+    if options.noise:
+        noisy = in_noise(audio, options.noise, options.snr_db)
+        tell(manifest.parent.name, f", in {options.snr_db:g} dB of noise", chosen, noisy, systems, kept)
+
+
+def tell(
+    title: str, through: str, chosen: list[tuple[Path, str]], audio: list[Pcm], systems: dict[str, System], kept: Kept
+) -> None:
+    """Print what each system makes of `audio`."""
     references = [text for _, text in chosen]
     seconds = sum(map(len, audio)) / SAMPLE_RATE_HZ
-    print(f"\n{manifest.parent.name}: {len(chosen)} clips, {seconds / 60:.1f} minutes")
+    print(f"\n{title}{through}: {len(chosen)} clips, {seconds / 60:.1f} minutes")
     first: list[float] = []
     for name, (ways, load) in systems.items():
         for number, way in enumerate(ways):
             found = [
-                kept.hear(name, way, path.name, lambda load=load, number=number: load()[number], pcm)
+                kept.hear(name, way, path.name + through, lambda load=load, number=number: load()[number], pcm)
                 for (path, _), pcm in zip(chosen, audio, strict=True)
             ]
             rtf = sum(heard.spent_s for heard in found) / seconds
@@ -208,6 +241,9 @@ def main() -> None:
         "--recogniser", action="append", default=None, help="own, ear, moonshine:DIR; several to compare"
     )
     parser.add_argument("--chunk-ms", type=int, default=640)
+    parser.add_argument("--telephone", action="store_true", help="sampled at 8 kHz, too")
+    parser.add_argument("--noise", type=Path, help="a folder of recorded noise (.ogg) to hear it in, too")
+    parser.add_argument("--snr-db", type=float, default=10.0)
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="without pocketsphinx")
     options = parser.parse_args()
     torch.set_num_threads(1)
