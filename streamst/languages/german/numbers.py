@@ -68,7 +68,8 @@ def fraction(text: str, sure: bool = False) -> str:
     above, below = int(parts.group(1)), int(parts.group(2))
     binary = below in BINARY_PARTS and above % 2 == 1 and above + 1 < below
     usual = (above == 1 and below > 12) or (above < 10 and below <= LARGEST_PART) or binary
-    if not above < below or not (usual or sure):
+    improper = below < above < 10 and 3 <= below <= LARGEST_PART  # 7/3
+    if not ((above < below and (usual or sure)) or improper):
         return ""
     return f"{counted(above)} {'halb' if below == 2 else ordinal(below, 'tel')}"
 
