@@ -43,13 +43,18 @@ class CaptionTrack:
         pieces = (c.stable.strip() for (_, of), c in sorted(self._newest.items()) if of == lang)
         return " ".join(piece for piece in pieces if piece)
 
+    @property
+    def captions(self) -> list[Caption]:
+        """All that are kept, by segment."""
+        return [caption for _, caption in sorted(self._newest.items())]
+
     def cues(self, langs: Sequence[str]) -> list[Cue]:
         """Cues in order and without overlap, stable text only, `langs` below one another in each.
 
         A segment that is too long for one cue is cut between words, its time shared out by the length of the text.
         """
         growing = GrowingTrack(langs)
-        cues = [cue for _, caption in sorted(self._newest.items()) for cue in growing.add(caption)]
+        cues = [cue for caption in self.captions for cue in growing.add(caption)]
         return cues + growing.rest()
 
 
@@ -65,6 +70,7 @@ class GrowingTrack:
         self._newest: dict[int, dict[str, Caption]] = {}  # of segments that have no cues yet
         self._next = 0
         self._held: Cue | None = None
+        self._after_ms = 0.0  # where the cue before the held one ends, as far as that is known
 
     def add(self, caption: Caption) -> list[Cue]:
         """What `caption` completes."""
@@ -78,6 +84,14 @@ class GrowingTrack:
             ready += self._made(self._next)
             self._next += 1
         return ready
+
+    def settle(self, before_ms: float) -> list[Cue]:
+        """The cue that waits for the next one, where it begins before `before_ms`: it waits no longer."""
+        held = self._held
+        if held is None or held.start_ms >= before_ms:
+            return []
+        self._held, self._after_ms = None, held.end_ms
+        return [_stretched(held, math.inf)]
 
     def rest(self) -> list[Cue]:
         """At the end: what is not final, too."""
@@ -95,7 +109,7 @@ class GrowingTrack:
         captions = [caption for caption in self._captions(segment) if caption.stable.strip()]
         del self._newest[segment]
         ready: list[Cue] = []
-        after_ms = self._held.end_ms if self._held is not None else 0.0
+        after_ms = self._held.end_ms if self._held is not None else self._after_ms
         for cue in _segment_cues(captions, after_ms) if captions else ():
             if self._held is not None:
                 ready.append(_stretched(self._held, cue.start_ms))

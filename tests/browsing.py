@@ -188,7 +188,7 @@ def browse(playwright: Playwright, clip: tuple[Path, float], tmp_path: Path) -> 
             return context
 
         yield launch
-    assert not thrown
+    assert not thrown, thrown
 
 
 def open_page(context: BrowserContext, address: str, tab: int = 0, *, known: bool = True) -> Page:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_listeners_choose_languages_codecs_and_rates_and_speech_is_there_though_
 
 
 def test_who_comes_late_reads_the_last_minute_and_finds_the_rest_as_a_file(server: str, speech: Pcm) -> None:
-    async def scene() -> tuple[list[Any], list[Any], str]:
+    async def scene() -> tuple[list[Any], list[Any], str, str, list[str]]:
         token, room = opened_room(server)
         half_way, late_is_in = asyncio.Event(), asyncio.Event()
 
@@ -100,12 +101,23 @@ def test_who_comes_late_reads_the_last_minute_and_finds_the_rest_as_a_file(serve
         late = asyncio.create_task(heard(link(server, room), late_is_in, audio=True))
         events = await asyncio.gather(speaker, late)
         vtt = get(f"{server}/v1/rooms/{room['id']}/captions.vtt?lang=de&token={room['token']}")[2].decode()
-        return *events, vtt
+        query = f"lang=de&token={room['token']}"
+        playlist = get(f"{server}/v1/rooms/{room['id']}/captions.m3u8?{query}")[2].decode()
+        places = [line for line in playlist.splitlines() if not line.startswith("#")]
+        parts = [get(f"{server}/v1/rooms/{room['id']}/{place}")[2].decode() for place in places]
+        assert get(f"{server}/v1/rooms/{room['id']}/captions/{len(parts)}.vtt?{query}")[0] == 404
+        assert get(f"{server}/v1/rooms/{room['id']}/captions/0.vtt?{query}&mpegts=x")[0] == 400
+        return *events, vtt, playlist, parts
 
-    speaker, late, vtt = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    speaker, late, vtt, playlist, parts = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
     assert text_of(late) == text_of(speaker) != []
     assert 0 < len(heard_of(late)) < len(heard_of(speaker))
     assert vtt.startswith("WEBVTT\n")
+    assert playlist.startswith("#EXTM3U\n")
+    assert playlist.endswith("#EXT-X-ENDLIST\n")
+    assert all(part.startswith("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n") for part in parts)
+    cues = {cue for part in parts for cue in part.split("\n\n")[1:]}
+    assert {cue.strip() for cue in cues} == {cue.strip() for cue in vtt.split("\n\n")[1:]}
     assert " ".join(line for line in vtt.splitlines()[1:] if line and "-->" not in line).split() == (
         " ".join(text_of(speaker)).split()
     )
@@ -125,6 +137,32 @@ def test_a_cut_listener_comes_back_and_nothing_is_lost_or_twice(server: str, spe
     assert cuts >= 2
     assert captions_of(listener) == captions_of(speaker)
     assert np.array_equal(heard_of(listener), heard_of(speaker))
+
+
+def test_speaker_and_listeners_on_networks_that_cut_and_delay_have_the_same_text_no_word_lost_or_twice(
+    server: str, speech: Pcm
+) -> None:
+    async def scene() -> tuple[list[Any], list[Any], int]:
+        token, room = opened_room(server)
+        async with AsyncExitStack() as stack:
+            networks = [
+                await stack.enter_async_context(CuttingProxy(server, seed, 4, 6_000, least_bytes=3_000, late_ms=20))
+                for seed in range(4)
+            ]
+            there = [asyncio.Event() for _ in networks[1:]]
+            listeners = [
+                asyncio.create_task(heard(link(network.address, room), inside))
+                for network, inside in zip(networks[1:], there, strict=True)
+            ]
+            await asyncio.gather(*(inside.wait() for inside in there))
+            speaker = await spoken(networks[0].address, speech, token)
+            return speaker, await asyncio.gather(*listeners), min(network.cuts for network in networks)
+
+    speaker, listeners, cuts = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
+    assert cuts >= 1
+    for listener in listeners:
+        assert captions_of(listener) == captions_of(speaker)
+        assert text_of(listener) == text_of(speaker) != []
 
 
 async def dawdle(slow: ClientConnection, room: asyncio.Event) -> list[dict[str, Any]]:

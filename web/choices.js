@@ -1,5 +1,6 @@
 /** The controls with which a person chooses, filled with what the server offers: languages, latency, policy, voice. */
 
+import { CHOICES, RATES_BPS } from "./ladder.js";
 import { browser } from "./memory.js";
 import { choicesOf, nameOf, ownNameOf, speaks } from "./offer.js";
 import { say } from "./say.js";
@@ -28,6 +29,12 @@ export class Choices {
     $("volume").value = browser.recall("volume", "100");
     $("volume").disabled = !$("speech").checked;
     $("original").value = browser.recall("original", "84");
+    const codec = browser.recall("codec", "");
+    $("codec").value = CHOICES.includes(codec) ? codec : "";
+    $("codec").addEventListener("change", () => {
+      browser.remember("codec", $("codec").value);
+      this.changed();
+    });
     for (const [id, name] of [["source", "sources"], ["target", "targets"], ["policy", "policies"]]) {
       $(id).addEventListener("change", ({ target }) => this.choose(name, target.value));
     }
@@ -63,8 +70,13 @@ export class Choices {
     return ($("original").value / 100) ** 2;
   }
 
-  /** For a `config` message. */
-  settings(rateHz) {
+  /** The codec that is to travel, "" for whatever the network takes. */
+  get codec() {
+    return $("codec").value;
+  }
+
+  /** For a `config` message; `codec` travels both ways. */
+  settings(rateHz, codec = "pcm16") {
     const policy = this.of("policies");
     return {
       ...(this.source && { source: this.source }),
@@ -73,6 +85,9 @@ export class Choices {
       policy: policy || null,
       output: this.speech ? ["captions", "audio"] : ["captions"],
       sample_rate_hz: rateHz,
+      codec,
+      output_codec: codec,
+      output_bitrate_bps: RATES_BPS[codec] ?? null,
       ...(this.room && { room: true }),
       ...(this.terms.length > 0 && { glossary: this.terms }),
     };

@@ -7,7 +7,8 @@
 
 import { askForPlace } from "./admission.js";
 import { Allowance, Outgoing, Return } from "./outgoing.js";
-import { AUDIO, SUBPROTOCOL, bytesOnWire, decodeBinary, decodeText, encodeAudio, renumberAudio } from "./protocol.js";
+import { renumberFrames } from "./packets.js";
+import { AUDIO, SUBPROTOCOL, bytesOnWire, codedIn, decodeBinary, decodeText, encodeAudio, encodeCoded, renumberAudio } from "./protocol.js";
 
 const WELCOME_TIMEOUT_MS = 20_000; // a server that loads its model at the first call needs a while
 const RETURN_TIMEOUT_MS = 5_000; // of one attempt to come back
@@ -23,7 +24,7 @@ const FORGOTTEN = [4401, 4410]; // who comes back is told so that the server kno
 
 export class Connection {
   /**
-   * `handlers`: onWelcome(message), onRenewed(message, atMs), onMessage(message), onSpeech({ samples, rateHz, text }),
+   * `handlers`: onWelcome(message), onRenewed(message, atMs), onMessage(message), onSpeech({ codec, samples, payload, rateHz, text }),
    * onAway({ restarting }), onBack(), onEnd(outcome). `onRenewed`: another session goes on `atMs` after the talk's
    * beginning. The connection dropped at `onAway` and stands again at `onBack`; nothing is lost between. `onEnd` comes
    * exactly once; its outcome is { done, code, reason, error, begun, alive }, `done` when we asked for the end and the
@@ -37,6 +38,7 @@ export class Connection {
     this.config = {};
     this.samples = 0; // that were spoken
     this.origin = 0; // of the present session: samples that were spoken before it
+    this.frames = 0; // that were spoken in the present stream of a codec
     this.sentBytes = 0;
     this.receivedBytes = 0;
     this.begun = false; // the server has let us in
@@ -172,12 +174,12 @@ export class Connection {
     this.pump();
   }
 
-  receiveAudio({ type, sequence, samples }) {
+  receiveAudio({ type, sequence, samples, payload }) {
     const told = this.speech.get(sequence);
     this.speech.delete(sequence);
-    if (type !== AUDIO || !samples || !told || told.n <= this.last) return;
+    if (type !== AUDIO || !told || told.n <= this.last) return;
     this.last = told.n ?? this.last;
-    this.handlers.onSpeech({ samples, rateHz: told.sample_rate_hz, text: told.text });
+    this.handlers.onSpeech({ codec: told.codec, samples, payload, rateHz: told.sample_rate_hz, text: told.text });
   }
 
   sendText(message) {
@@ -201,8 +203,20 @@ export class Connection {
     }
   }
 
+  /** What is spoken now. */
+  get codec() {
+    return this.config.codec ?? "pcm16";
+  }
+
+  /** Whether the server hears a coded stream on with these settings: all but the dial is as it is. */
+  goesOn(changes) {
+    const rest = (config) => JSON.stringify({ ...config, policy: null, latency: null });
+    return rest(this.config) === rest({ ...this.config, ...changes });
+  }
+
   /** Change some settings of the running stream. The server is always told all of them: a config replaces the last. */
   configure(changes) {
+    if (!this.goesOn(changes)) this.frames = 0;
     this.config = { ...this.config, ...changes };
     if (!this.begun || this.ending) return;
     this.outgoing.put("config", JSON.stringify({ type: "config", ...this.config }));
@@ -229,9 +243,20 @@ export class Connection {
   sendAudio(samples) {
     if (!this.begun || this.ending) return;
     const mediaTime = this.samples - this.origin;
-    const frame = encodeAudio({ sequence: this.outgoing.counts.audio, mediaTime, samples });
-    if (!this.outgoing.put("audio", frame, (samples.length * 1000) / this.rateHz)) return;
-    this.samples += samples.length;
+    this.putAudio(encodeAudio({ sequence: this.outgoing.counts.audio, mediaTime, samples }), samples.length);
+  }
+
+  /** The same coded: `payload` holds packets of `samples` samples in the codec that was configured last. */
+  sendCoded(codec, payload, samples) {
+    if (!this.begun || this.ending) return;
+    this.frames += renumberFrames(payload, this.frames);
+    const place = { sequence: this.outgoing.counts.audio, mediaTime: this.samples - this.origin };
+    this.putAudio(encodeCoded({ codec, payload, ...place }), samples);
+  }
+
+  putAudio(frame, samples) {
+    if (!this.outgoing.put("audio", frame, (samples * 1000) / this.rateHz)) return;
+    this.samples += samples;
     this.pump();
   }
 
@@ -318,12 +343,25 @@ export class Connection {
   renew() {
     const rest = this.outgoing.unheard.filter(({ kind }) => kind !== "config");
     const outgoing = new Outgoing();
-    outgoing.put("config", JSON.stringify({ type: "config", ...this.config }));
+    const configure = (changes) => {
+      outgoing.put("config", JSON.stringify({ type: "config", ...this.config, ...changes }));
+      this.frames = 0;
+    };
     let mediaTime = 0;
+    let spoken = rest[0]?.kind === "audio" ? null : this.codec;
+    if (spoken !== null) configure({});
     for (const { kind, message, audioMs } of rest) {
-      if (kind === "audio") mediaTime += renumberAudio(message, { sequence: outgoing.counts.audio, mediaTime });
+      if (kind === "audio") {
+        const { codec, payload } = codedIn(message);
+        if (codec !== spoken) configure({ codec });
+        spoken = codec;
+        renumberAudio(message, { sequence: outgoing.counts.audio, mediaTime });
+        if (codec !== "pcm16") this.frames += renumberFrames(payload, this.frames);
+        mediaTime += Math.round((audioMs * this.rateHz) / 1000);
+      }
       outgoing.put(kind, message, audioMs);
     }
+    if (spoken !== this.codec && !this.ending) configure({}); // of what will be said next
     this.outgoing = outgoing;
     this.origin = this.samples - mediaTime;
     this.back.token = null;

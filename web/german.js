@@ -1,6 +1,16 @@
 /** The page's words in German, by what they are in English. */
 
 export const GERMAN = {
+  // the sound on the network
+  "Sound on the network": "Ton im Netz",
+  "as much as the network takes": "so viel das Netz verträgt",
+  "as it is: 256 kbit/s": "wie er ist: 256 kbit/s",
+  "Opus: 16 kbit/s": "Opus: 16 kbit/s",
+  "neural codec: 3 kbit/s (8 MB to load once)": "neuronaler Codec: 3 kbit/s (einmal 8 MB laden)",
+  "Codec in use": "Codec jetzt",
+  "{0}: {1} kbit/s up, {2} down, headers included": "{0}: {1} kbit/s hin, {2} zurück, mit allen Köpfen",
+  "not compressed": "unkomprimiert",
+  "neural codec": "neuronaler Codec",
   // the header and the stage
   "StreamST · speak, and be heard in another language": "StreamST · sprechen, und in einer anderen Sprache gehört werden",
   "StreamST · speak {0}, hear {1}": "StreamST · {0} sprechen, {1} hören",

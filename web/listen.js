@@ -1,7 +1,9 @@
 /** The listeners' page: what somebody says in a room, to read in big letters and, at the press of a button, to hear. */
 
 import { Captions } from "./captions.js";
+import { Coders, Downlink } from "./coders.js";
 import { Dub } from "./dub.js";
+import { RATES_BPS, firstCodec, usable } from "./ladder.js";
 import { browser } from "./memory.js";
 import { ownNameOf } from "./offer.js";
 import { resizeLetters } from "./letters.js";
@@ -25,6 +27,8 @@ const view = new CaptionsView({
   scroller: $("scroller"), list: $("captions"), welcome: $("welcome"), latest: $("latest"), announce: $("announce"), pair: () => pair,
 });
 const here = roomOf(location);
+const coders = new Coders(new URL("codec/", here.base).href, () => wishSound());
+const downlink = new Downlink(coders);
 let lock = null;
 let ended = false;
 
@@ -79,8 +83,10 @@ function resize(step) {
   view.follow();
 }
 
-const room = new Room(here, { captions: "both", audio: false }, {
+let room = null;
+room = new Room(here, { captions: "both", audio: false }, {
   onWelcome: (offer) => {
+    coders.offered = offer.codecs ?? ["pcm16"];
     const target = offer.defaults?.target ?? offer.targets?.[0] ?? pair.target;
     Object.assign(pair, { source: offer.source ?? pair.source, target });
     showLanguages();
@@ -92,10 +98,12 @@ const room = new Room(here, { captions: "both", audio: false }, {
     const row = captions.apply(message);
     if (row) view.update(row, captions.rows);
   },
-  onSpeech: ({ samples, rateHz }) => {
-    dub.play(samples, rateHz);
-    $("sound").dataset.playedMs = Math.round(dub.playedMs);
-  },
+  onSpeech: (speech) =>
+    downlink.hear(speech, ({ samples, rateHz }) => {
+      dub.play(samples, rateHz);
+      $("sound").dataset.playedMs = Math.round(dub.playedMs);
+      $("sound").dataset.codec = speech.codec;
+    }),
   onJump: () => dub.silence(),
   onAway: ({ code }) => {
     showState("away");
@@ -104,6 +112,15 @@ const room = new Room(here, { captions: "both", audio: false }, {
   onEnd: () => over("over", words.ended),
   onRefused: ({ code }) => (code === 4410 ? over("over", words.ended) : over("refused", words.noRoom)),
 });
+
+/** Speech comes in what the network takes, as far as this browser reads it. */
+function wishSound() {
+  if (!room || room.over || $("sound").getAttribute("aria-pressed") !== "true") return;
+  const wanted = firstCodec(navigator.connection);
+  if (wanted === "neural") coders.fetchNeural();
+  const codec = usable(wanted, coders.usable);
+  room.wish({ audio: true, codec, bitrate_bps: RATES_BPS[codec] ?? null });
+}
 
 function over(state, text) {
   ended = true;
@@ -121,7 +138,8 @@ $("sound").addEventListener("click", async () => {
   }
   if (!on) dub.silence();
   showSound(on);
-  room.wish({ audio: on });
+  if (on) wishSound();
+  else room.wish({ audio: false });
 });
 $("smaller").addEventListener("click", () => resize(-1));
 $("larger").addEventListener("click", () => resize(1));

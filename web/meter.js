@@ -2,6 +2,7 @@
 
 import { findLetter } from "./captions.js";
 import { figuresOf, seconds } from "./figures.js";
+import { say } from "./say.js";
 import { barHeight } from "./waves.js";
 
 const LOUD = 0.98; // a level from which on samples are cut off
@@ -35,9 +36,12 @@ export function showQueue({ bufferedMs, playedMs, energy, underruns }) {
   queue.dataset.underruns = underruns;
 }
 
-/** What went out and came in, of `spokenMs` of speech. */
-export function showWire(sentBytes, receivedBytes, spokenMs) {
+/** What went out and came in, of `spokenMs` of speech; now in `codec`. */
+export function showWire(sentBytes, receivedBytes, spokenMs, codec) {
   const [up, down] = [sentBytes, receivedBytes].map((bytes) => Math.round((bytes * 8) / spokenMs));
+  const named = { pcm16: say("not compressed"), opus: "Opus", neural: say("neural codec") }[codec];
+  $("codec-now").textContent = spokenMs > 0 ? say("{0}: {1} kbit/s up, {2} down, headers included", named, up, down) : named;
+  $("upload").dataset.codec = codec;
   $("upload").textContent = spokenMs > 0 ? `${up} · ${down} kbit/s` : "–";
   $("upload").dataset.sentMs = Math.round(spokenMs);
 }

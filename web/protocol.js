@@ -9,6 +9,8 @@ export const SUBPROTOCOL = "streamst.v1";
 export const HEADER_BYTES = 12;
 export const AUDIO = 1; // frame type
 export const PCM16 = 0; // codec
+export const CODEC_NUMBERS = { pcm16: PCM16, opus: 1, neural: 2 };
+const CODEC_NAMES = Object.keys(CODEC_NUMBERS);
 
 /** One binary frame with pcm16 audio. `samples` is an Int16Array, `mediaTime` the index of its first sample. */
 export function encodeAudio({ sequence, mediaTime, samples, flags = 0 }) {
@@ -23,15 +25,29 @@ export function encodeAudio({ sequence, mediaTime, samples, flags = 0 }) {
   return frame;
 }
 
-/** Give a frame of `encodeAudio` another place in another session. Returns how many samples are in it. */
+/** One binary frame with audio that is coded: `payload` holds packets of `codec`. */
+export function encodeCoded({ codec, sequence, mediaTime, payload }) {
+  const frame = new ArrayBuffer(HEADER_BYTES + payload.length);
+  new DataView(frame).setUint8(0, AUDIO);
+  new DataView(frame).setUint8(1, CODEC_NUMBERS[codec]);
+  new Uint8Array(frame, HEADER_BYTES).set(payload);
+  renumberAudio(frame, { sequence, mediaTime });
+  return frame;
+}
+
+/** Give a frame another place in another session. */
 export function renumberAudio(frame, { sequence, mediaTime }) {
   const view = new DataView(frame);
   view.setUint32(4, sequence >>> 0, true);
   view.setUint32(8, mediaTime >>> 0, true);
-  return (frame.byteLength - HEADER_BYTES) >> 1;
 }
 
-/** The inverse: header fields and, for pcm16, `samples` as Float32Array in -1..1. Raises RangeError when too short. */
+/** The codec of an audio frame, by its name, and what it holds of packets. */
+export function codedIn(frame) {
+  return { codec: CODEC_NAMES[new DataView(frame).getUint8(1)], payload: new Uint8Array(frame, HEADER_BYTES) };
+}
+
+/** The inverse: header fields and, for pcm16, `samples` as Float32Array in -1..1, else `payload` as bytes. Raises RangeError when too short. */
 export function decodeBinary(buffer) {
   if (buffer.byteLength < HEADER_BYTES) {
     throw new RangeError(`binary frame of ${buffer.byteLength} bytes; at least ${HEADER_BYTES}`);
@@ -44,11 +60,14 @@ export function decodeBinary(buffer) {
     sequence: view.getUint32(4, true),
     mediaTime: view.getUint32(8, true),
     samples: null,
+    payload: null,
   };
   if (frame.type === AUDIO && frame.codec === PCM16) {
     const count = (buffer.byteLength - HEADER_BYTES) >> 1;
     frame.samples = new Float32Array(count);
     for (let i = 0; i < count; i++) frame.samples[i] = view.getInt16(HEADER_BYTES + 2 * i, true) / 32768;
+  } else {
+    frame.payload = new Uint8Array(buffer, HEADER_BYTES);
   }
   return frame;
 }

@@ -1,5 +1,7 @@
 /** The dub as a file: what was spoken, each piece where it stood on the speaker's clock. Pure. */
 
+import { Resampler } from "./resampler.js";
+
 const MOST_S = 2 * 3600; // of speech that is kept
 
 /** The header of a mono 16-bit WAV file with so many samples. */
@@ -40,9 +42,11 @@ export class Recording {
 
   /** Speech that came when the speaker had spoken for `atMs`; pieces never lie over one another. */
   add(samples, rateHz, atMs) {
+    this.rateHz ||= rateHz;
     if (this.rateHz !== rateHz) {
-      this.clear();
-      this.rateHz = rateHz;
+      const resampler = new Resampler(rateHz, this.rateHz); // another codec came into use
+      samples = Float32Array.from([...resampler.process(samples), ...resampler.flush()]);
+      rateHz = this.rateHz;
     }
     if (samples.length === 0) return;
     this.full = (this.kept + samples.length) / rateHz > MOST_S;

@@ -22,7 +22,8 @@ export function roomOf({ href }) {
 export function roomUrl({ id, base }, wishes, after = 0) {
   const url = new URL(`v1/rooms/${encodeURIComponent(id)}/stream`, base);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  for (const [name, value] of Object.entries(wishes)) url.searchParams.set(name, typeof value === "boolean" ? Number(value) : value);
+  const said = Object.entries(wishes).filter(([, value]) => value !== null);
+  for (const [name, value] of said) url.searchParams.set(name, typeof value === "boolean" ? Number(value) : value);
   if (after > 0) url.searchParams.set("after", after);
   return url.href;
 }
@@ -36,7 +37,7 @@ export function roomFile({ id, token, base }, name, query = {}) {
 
 export class Room {
   /**
-   * `handlers`: onWelcome(message), onCaption(message), onSpeech({ samples, rateHz, text }), onJump(message), onAway(),
+   * `handlers`: onWelcome(message), onCaption(message), onSpeech({ codec, samples, payload, rateHz, text }), onJump(message), onAway(),
    * onEnd(summary), onRefused({ code, message }). `forEver`: not even a refusal or the end is final.
    */
   constructor(room, wishes, handlers, { forEver = false } = {}) {
@@ -112,12 +113,12 @@ export class Room {
     }
   }
 
-  receiveAudio({ type, sequence, samples }) {
+  receiveAudio({ type, sequence, samples, payload }) {
     const told = this.speech.get(sequence);
     this.speech.clear(); // earlier ones were lost
-    if (type !== AUDIO || !samples || !told || told.n <= this.last) return;
+    if (type !== AUDIO || !told || told.n <= this.last) return;
     this.last = told.n;
-    this.handlers.onSpeech?.({ samples, rateHz: told.sample_rate_hz, text: told.text });
+    this.handlers.onSpeech?.({ codec: told.codec, samples, payload, rateHz: told.sample_rate_hz, text: told.text });
   }
 
   closed(code) {

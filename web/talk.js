@@ -1,6 +1,8 @@
 /** A talk from the press of a button to its last word: sound, connection and captions, and what happens in which order. */
 
 import { missing } from "./audio.js";
+import { Coders, Downlink, Uplink } from "./coders.js";
+import { Ladder, usable } from "./ladder.js";
 import { say } from "./say.js";
 import { Connection } from "./connection.js";
 import { showLatency, showWire } from "./meter.js";
@@ -35,6 +37,15 @@ export class Talk {
     this.watch = new Watch();
     this.condition = new Condition();
     this.playbackMs = 0; // of speech that waits to be heard
+    this.ladder = new Ladder(navigator.connection);
+    this.coders = new Coders(new URL("codec/", location.href).href, () => this.state === "live" && this.configure());
+  }
+
+  /** The codec that travels from now on: what was chosen, or what the network takes, as far as it can be used. */
+  get codec() {
+    const wanted = this.choices.codec || this.ladder.wanted;
+    if (wanted === "neural") this.coders.fetchNeural();
+    return usable(wanted, this.coders.usable);
   }
 
   get idle() {
@@ -85,7 +96,7 @@ export class Talk {
       onWelcome: (offer) => this.begin(offer),
       onRenewed: (offer, atMs) => this.goOn(offer, atMs),
       onMessage: (message) => this.receive(message),
-      onSpeech: (speech) => this.speak(speech),
+      onSpeech: (speech) => this.downlink.hear(speech, (heard) => this.speak({ ...heard, text: speech.text })),
       onAway: ({ restarting }) => {
         this.show("Reconnecting…");
         this.condition.set("away", () => troubles.awayTrouble(restarting));
@@ -96,11 +107,18 @@ export class Talk {
       },
       onEnd: (outcome) => this.ended({ ...outcome, key }),
     };
-    this.connection = new Connection(streamUrl(location), RATE_HZ, handlers, key);
+    const connection = new Connection(streamUrl(location), RATE_HZ, handlers, key);
+    this.connection = connection;
+    this.ladder = new Ladder(navigator.connection);
+    this.downlink = new Downlink(this.coders);
+    this.uplink = new Uplink(this.coders, (codec, payload, samples) => {
+      if (codec === "pcm16") connection.sendAudio(payload);
+      else connection.sendCoded(codec, payload, samples);
+    });
   }
 
   begin(offer) {
-    this.handlers.onOffer(offer);
+    this.offered(offer);
     this.configure();
     this.captions.startRun();
     this.spoken.startRun();
@@ -113,14 +131,24 @@ export class Talk {
 
   /** Another session goes on where the last one ended. */
   goOn(offer, atMs) {
-    this.handlers.onOffer(offer);
+    this.offered(offer);
     this.captions.startRun(atMs);
     this.spoken.startRun();
   }
 
+  offered(offer) {
+    this.coders.offered = offer.codecs ?? ["pcm16"];
+    this.handlers.onOffer(offer);
+  }
+
   /** The settings hold for what is said from now on. */
   configure() {
-    this.connection?.configure(this.choices.settings(RATE_HZ));
+    const { connection, uplink, codec } = this;
+    if (!connection) return;
+    const settings = this.choices.settings(RATE_HZ, codec);
+    const apply = () => connection.configure(settings);
+    if (codec === uplink.codec && connection.goesOn(settings)) uplink.after(apply);
+    else uplink.restart(codec, apply);
   }
 
   receive(message) {
@@ -139,7 +167,7 @@ export class Talk {
   }
 
   speak({ samples, rateHz, text }) {
-    if (!this.choices.speech) return;
+    if (!this.choices.speech || !this.connection) return;
     this.spoken.add(text, (samples.length / rateHz) * 1000);
     this.handlers.onSpeech({ samples, rateHz }, (this.connection.samples / RATE_HZ) * 1000);
     this.sound.play(samples, rateHz);
@@ -148,7 +176,7 @@ export class Talk {
   /** What the microphone gives: a bundle of samples, and in between how loud it is. */
   hear(pcm) {
     if (this.gate.shut(this.source)) pcm.fill(0); // silence, so that what was said before is finished
-    this.connection?.sendAudio(pcm);
+    this.uplink?.push(pcm);
   }
 
   measure(level) {
@@ -169,7 +197,8 @@ export class Talk {
       this.set("ending");
       const { connection } = this;
       await this.sound.stopCapture();
-      connection.end();
+      this.uplink.flush();
+      this.uplink.after(() => connection.end());
     }
   }
 
@@ -208,11 +237,13 @@ export class Talk {
     }
     connection.ping(this.playbackMs);
     this.showUpload();
+    if (!connection.away && !this.choices.codec && this.ladder.see(connection.waitingMs, performance.now())) this.configure();
     if (!connection.away) this.check();
   }
 
   showUpload() {
-    if (this.connection) showWire(this.connection.sentBytes, this.connection.receivedBytes, (this.connection.samples / RATE_HZ) * 1000);
+    const { connection, uplink } = this;
+    if (connection) showWire(connection.sentBytes, connection.receivedBytes, (connection.samples / RATE_HZ) * 1000, uplink.codec);
   }
 
   /** Tell what keeps the person from being heard, or heard in time; and when it no longer does. */

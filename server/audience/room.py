@@ -22,6 +22,7 @@ from streamst.server.wire.summary import Summary
 from streamst.subtitles import CaptionTrack
 
 from .coder import Coder
+from .hls import LiveSegments
 from .member import Member
 from .tape import Coding, Entry, Tape
 from .wire import Wish
@@ -52,6 +53,7 @@ class Room:
         self.id, self.token = secrets.token_hex(6), secrets.token_urlsafe(12)
         self.tape = Tape(KEPT_S)
         self.track = CaptionTrack()
+        self._live: dict[tuple[str, ...], LiveSegments] = {}  # by their languages, where somebody asked
         self.members: set[Member] = set()
         self.begun = False
         self.over_s: float | None = None  # since when
@@ -74,6 +76,8 @@ class Room:
         match answer:
             case Caption():
                 self.track.add(answer)
+                for live in self._live.values():
+                    live.add(answer, self._now())
             case Speech() if self._waiting.qsize() >= MOST_WAITING:
                 self._setting.metrics.uncoded_s.inc(len(answer.pcm) / answer.sample_rate_hz)
                 return
@@ -140,6 +144,17 @@ class Room:
         """Whether everything was said."""
         return self.over_s is not None
 
+    def live(self, langs: tuple[str, ...]) -> LiveSegments:
+        """The captions in `langs` as segments that are listed one after the other."""
+        if langs not in self._live:
+            made = self._live[langs] = LiveSegments(langs)
+            for caption in self.track.captions:
+                made.add(caption, self._now())
+            if self.over:
+                made.finish()
+        self._live[langs].advance(self._now())
+        return self._live[langs]
+
     # --- between them
 
     async def _put_down(self) -> None:
@@ -198,6 +213,8 @@ class Room:
         self.over_s = self._now()
         self._closing = True
         self._coders.clear()
+        for live in self._live.values():
+            live.finish()
         await self._ring()
         self.on_end()
 

@@ -4,6 +4,7 @@ the subprotocols of a websocket.
 websocket  /v1/rooms/ID/stream         listen (`wire.py`)
 GET        /v1/rooms/ID/captions.vtt   what was said so far; lang=de, or lang=en,de for both
 GET        /v1/rooms/ID/captions.srt
+GET        /v1/rooms/ID/captions.m3u8  the same as live HLS, in segments captions/N.vtt (`hls.py`)
 GET        /v1/rooms/ID/qr.svg         the link of the listeners' page, by the name that this server was asked by
 GET        /listen/ID, /overlay/ID     pages, which find the token behind the # of their address
 """
@@ -32,11 +33,14 @@ from streamst.server.wire import codes
 from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol
 from streamst.server.wire.seam import Failure, Offer
 
+from .hls import read_mpegts
 from .room import Room
 from .rooms import Rooms
 from .visit import Visit, attend
 from .wire import listening, read_wish, welcome
 
+PLAYLIST = "application/vnd.apple.mpegurl"
+UNKEPT = {"cache-control": "no-store"}
 MEDIA = {".vtt": "text/vtt; charset=utf-8", ".srt": "application/x-subrip; charset=utf-8"}
 
 
@@ -63,6 +67,8 @@ class RoomRoutes:
             WebSocketRoute("/v1/rooms/{room_id}/stream", self.stream),
             Route("/v1/rooms/{room_id}/captions.vtt", self.captions_vtt),
             Route("/v1/rooms/{room_id}/captions.srt", self.captions_srt),
+            Route("/v1/rooms/{room_id}/captions.m3u8", self.playlist),
+            Route("/v1/rooms/{room_id}/captions/{number:int}.vtt", self.segment),
             Route("/v1/rooms/{room_id}/qr.svg", self.qr_code),
             Route("/listen/{room_id}", self.listen_page),
             Route("/overlay/{room_id}", self.overlay_page),
@@ -114,6 +120,27 @@ class RoomRoutes:
         """What was said so far, as SubRip."""
         return self._captions(request, ".srt")
 
+    async def playlist(self, request: Request) -> Response:
+        """What was said so far, as a live playlist of segments."""
+        try:
+            live = self._found(request).live(self._langs(request))
+        except ProtocolError as error:
+            return self._entrance.refusal(error)
+        return Response(live.playlist(request.url.query), media_type=PLAYLIST, headers=UNKEPT)
+
+    async def segment(self, request: Request) -> Response:
+        """One segment of the playlist."""
+        try:
+            live = self._found(request).live(self._langs(request))
+            mpegts = read_mpegts(request.query_params.get("mpegts"))
+            if mpegts is None:
+                reason = f"mpegts: {request.query_params['mpegts']!r}; a whole number below 2**33"
+                raise ProtocolError(reason, codes.BAD_PARAMETER)
+        except ProtocolError as error:
+            return self._entrance.refusal(error)
+        text = live.segment(request.path_params["number"], mpegts)
+        return Response("no such segment yet\n", 404) if text is None else Response(text, media_type=MEDIA[".vtt"])
+
     async def qr_code(self, request: Request) -> Response:
         """The link for listeners as a QR code, black on white."""
         try:
@@ -147,16 +174,20 @@ class RoomRoutes:
 
     def _captions(self, request: Request, ending: str) -> Response:
         try:
-            room = self._found(request)
-            offer = self._offer()
-            known = (offer.source, *offer.targets)
-            langs = request.query_params.get("lang", known[-1]).split(",")
-            if not set(langs) <= set(known):
-                raise ProtocolError(f"lang: {','.join(langs)!r}; allowed: {', '.join(known)}", codes.BAD_PARAMETER)
+            room, langs = self._found(request), self._langs(request)
         except ProtocolError as error:
             return self._entrance.refusal(error)
         text = subtitles.FORMATS[ending](room.track.cues(langs))
         return Response(text, media_type=MEDIA[ending])
+
+    def _langs(self, request: Request) -> tuple[str, ...]:
+        """The languages that are asked for, each once; ProtocolError 4400 for one that there is not."""
+        offer = self._offer()
+        known = (offer.source, *offer.targets)
+        langs = tuple(dict.fromkeys(request.query_params.get("lang", known[-1]).split(",")))
+        if not set(langs) <= set(known):
+            raise ProtocolError(f"lang: {','.join(langs)!r}; allowed: {', '.join(known)}", codes.BAD_PARAMETER)
+        return langs
 
     def _limits(self) -> dict[str, float | int]:
         options = self._options

@@ -191,7 +191,8 @@ class Sessions:
             return
         waited_for = (ending.code == GONE and not ending.left) or ending == served.ended
         parks = served.protocol.resumable and self.options.park_s and self.options.max_parked
-        if not (waited_for and parks and served.audio_ms):  # of what heard nothing, nothing is lost
+        begun = served.audio_ms or served.audience is not None  # else nothing is lost
+        if not (waited_for and parks and begun):
             self._close(served, ending)
             return
         timer = asyncio.get_running_loop().call_later(self.options.park_s, self._close, served, ending)

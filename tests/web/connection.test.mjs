@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Connection } from "../../web/connection.js";
+import { packNeural, packetsIn } from "../../web/packets.js";
 import { decodeBinary } from "../../web/protocol.js";
 import { connectionTrouble } from "../../web/troubles.js";
 
@@ -285,4 +286,34 @@ test("who cannot begin is told why: refused in the server's words, nobody there,
   const told = await begin();
   network.cut();
   assert.equal(told(), "Something blocks the connection");
+});
+
+test("coded speech is numbered by frames, and goes on in another session in its own codec, nothing lost", async (t) => {
+  const { network, connection, speak } = await talking(t);
+  const packet = () => packNeural(new Int32Array(10 * 12), 12, 6, 0);
+  const frames = (socket) =>
+    socket.sent.map((message) => {
+      if (typeof message === "string") return JSON.parse(message).codec ?? JSON.parse(message).type;
+      const { codec, mediaTime, payload } = decodeBinary(message);
+      return [codec, mediaTime, codec === 0 ? 0 : packetsIn(payload)[0].firstFrame];
+    });
+  speak(1);
+  connection.configure({ codec: "neural" });
+  connection.sendCoded("neural", packet(), 3200);
+  connection.configure({ codec: "neural", latency: "high" }); // the dial: the stream goes on
+  connection.sendCoded("neural", packet(), 3200);
+  connection.configure({ codec: "neural", target: "fr" }); // another session of the model: it begins anew
+  connection.sendCoded("neural", packet(), 3200);
+  assert.deepEqual(frames(network.socket), [
+    "config", [0, 0, 0], "neural", [2, 2560, 0], "neural", [2, 5760, 10], "neural", [2, 8960, 0],
+  ]);
+  network.cut();
+  await network.pass(200);
+  network.end(4401, "no such session");
+  await network.pass(300);
+  network.welcome();
+  connection.sendCoded("neural", packet(), 3200);
+  assert.deepEqual(frames(network.socket), [
+    "pcm16", [0, 0, 0], "neural", [2, 2560, 0], [2, 5760, 10], [2, 8960, 20], [2, 12_160, 30],
+  ]);
 });
