@@ -29,6 +29,7 @@ from streamst.errors import InputError, ProtocolError, UnavailableError
 from streamst.heap import settle
 from streamst.policies.base import missing_needs
 from streamst.policies.catalog import LATENCY_NAMES, POLICIES
+from streamst.server.audience.relay import Relay
 from streamst.server.audience.rooms import Rooms
 from streamst.server.audience.routes import RoomRoutes
 from streamst.server.foreign.calls import Calls
@@ -87,6 +88,7 @@ class Service:
         self.defaults = Settings(target=pipeline.targets[0], policy=options.policy, latency=latency)
         self.rooms = Rooms(options, self.metrics, self.offer, lambda: self.workers.codec)
         self.durable = durable(pipeline, options, self.metrics, store)
+        self.relay = None if self.durable is None else Relay(self.rooms, self.durable)
         self.node = None if self.durable is None else Node(self.durable, self.sessions, self._has_room, self.metrics)
         reception = Reception(
             self.workers, self.sessions, options, self.metrics, self.defaults, self.offer, self.rooms, self.durable
@@ -99,7 +101,7 @@ class Service:
             Route("/metrics", self._by_name(self.show_metrics)),
             Route("/v1/info", self._by_name(self.info)),
             *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
-            *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB).routes,
+            *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB, self.relay).routes,
             *compatible.routes,
             *Calls(compatible, self.entrance).routes,
             *Whip(reception, self.entrance).routes,
@@ -203,12 +205,13 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        node = service.node
-        life = None if node is None else asyncio.create_task(node.live())
+        node, relay = service.node, service.relay
+        lives = [asyncio.create_task(one.live()) for one in (node, relay) if one is not None]
         yield
-        if life is not None and node is not None:
+        for life in lives:
             life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
+        await asyncio.gather(*lives, return_exceptions=True)
+        if node is not None:
             await node.leave()
         service.workers.close()
         service.rooms.close()

@@ -8,21 +8,24 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from streamst.codecs.base import Codec
-from streamst.errors import ProtocolError
+from streamst.config import from_dict
+from streamst.errors import ConfigError, ProtocolError
 from streamst.events import Caption, Speech
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.wire import codes
 from streamst.server.wire.native import answer_message
-from streamst.server.wire.seam import Answer, Closed, Message, Offer, RoomState
+from streamst.server.wire.seam import Answer, Closed, Offer, RoomState
 from streamst.server.wire.summary import Summary
 from streamst.subtitles import CaptionTrack
 
 from .coder import Coder
 from .hls import LiveSegments
+from .kept import News, Recent, RoomKept, Sound, Wanted
 from .member import Member
 from .tape import Coding, Entry, Tape
 from .wire import Wish
@@ -49,9 +52,18 @@ class Setting:
 class Room:
     """`Audience` of one session. Lives on the event loop."""
 
-    def __init__(self, setting: Setting, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, setting: Setting, now: Callable[[], float] = time.monotonic, kept: RoomKept | None = None
+    ) -> None:
+        """kept: what the room was on another node."""
         self.id, self.token = secrets.token_hex(6), secrets.token_urlsafe(12)
-        self.tape = Tape(KEPT_S)
+        self._number = 0  # of the last answer
+        self.ours = True  # of a session of this node
+        self.moved = False  # the session goes on elsewhere, and so does the room
+        self.on_put: Callable[[News], None] = lambda _: None  # told all that is put down
+        if kept is not None:
+            self.id, self.token, self._number = kept.id, kept.token, kept.newest
+        self.tape = Tape(KEPT_S, newest=min([self._number, *(one.number - 1 for one in kept.recent)]) if kept else 0)
         self.track = CaptionTrack()
         self._live: dict[tuple[str, ...], LiveSegments] = {}  # by their languages, where somebody asked
         self.members: set[Member] = set()
@@ -61,10 +73,13 @@ class Room:
         self._setting, self._now = setting, now
         self._offer = setting.offer()
         self._coders: dict[Coding, Coder] = {}
-        self._waiting: asyncio.Queue[tuple[Answer, float, float]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[int, Answer, float, float]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._last_speech: Speech | None = None
         self._closing = False
+        self._followed = kept is not None  # what a listener has had elsewhere is perhaps not known here yet
+        if kept is not None:
+            self.catch_up(kept)
 
     # --- the speaker's side
 
@@ -75,20 +90,27 @@ class Room:
         self.begun = True
         match answer:
             case Caption():
-                self.track.add(answer)
-                for live in self._live.values():
-                    live.add(answer, self._now())
+                self._keep(answer)
             case Speech() if self._waiting.qsize() >= MOST_WAITING:
                 self._setting.metrics.uncoded_s.inc(len(answer.pcm) / answer.sample_rate_hz)
+                self._number += 1
                 return
-            case Speech() | Closed():
+            case Closed():
+                self._number += 1  # of what codecs hold back
+            case Speech():
                 pass
             case _:
                 return
         if self._task is None:
             self._task = asyncio.create_task(self._put_down(), name=f"room {self.id}")
         self._closing = isinstance(answer, Closed)
-        self._waiting.put_nowait((answer, emit_ms, self._now()))
+        self._number += 1
+        self._waiting.put_nowait((self._number, answer, emit_ms, self._now()))
+
+    def _keep(self, caption: Caption) -> None:
+        self.track.add(caption)
+        for live in self._live.values():
+            live.add(caption, self._now())
 
     def end(self, reason: str) -> None:
         """See `Audience`."""
@@ -110,7 +132,7 @@ class Room:
     def join(self, wish: Wish, after: int | None) -> Member:
         """A new listener, or one who comes back; ProtocolError 4400 for wishes or a number that cannot be."""
         self.want(wish)
-        if after is not None and after > self.tape.newest:
+        if after is not None and after > self.tape.newest and not self._followed:
             reason = f"after: {after} was never said; the last one is {self.tape.newest}"
             raise ProtocolError(reason, codes.BAD_PARAMETER)
         behind_s = self._setting.options.listener_behind_s
@@ -163,45 +185,116 @@ class Room:
                 await self._put(*await self._waiting.get())
         except Exception:
             log.exception("room %s failed", self.id)
-            await self._append(Entry(self.tape.newest + 1, self._now(), (self._farewell(Closed(), 0.0),)))
-            await self._finish()
+            number = self.tape.newest + 2
+            await self.put(News(number, 0.0, answer_message(Closed(), number, 0.0), over=True), self._now())
 
-    async def _put(self, answer: Answer, emit_ms: float, at_s: float) -> None:
-        number = self.tape.newest + 1
+    async def _put(self, number: int, answer: Answer, emit_ms: float, at_s: float) -> None:
         match answer:
             case Caption():
                 message = answer_message(answer, number, emit_ms)
-                await self._append(Entry(number, at_s, (message,), answer.lang, answer.segment))
+                await self.put(News(number, emit_ms, message, answer), at_s)
             case Speech():
-                self._last_speech = answer
-                self._keep_wanted()
-                coders = list(self._coders.values())
-                coded = {one.coding: tuple(await one.code(answer, number, emit_ms)) for one in coders}
-                if any(coded.values()):
-                    await self._append(Entry(number, at_s, coded=coded))
+                await self.put(News(number, emit_ms, speech=Sound.of(answer)), at_s, answer)
             case Closed():
-                await self._put_rest(emit_ms)
-                await self._append(Entry(self.tape.newest + 1, self._now(), (self._farewell(answer, emit_ms),)))
-                await self._finish()
+                await self.put(News(number, emit_ms, answer_message(answer, number, emit_ms), over=True), self._now())
             case _:
                 raise TypeError(type(answer).__name__)
 
+    async def put(self, news: News, at_s: float, speech: Speech | None = None) -> None:
+        """Put down what was said here, or on another node: then `on_put` is not called for what is known already.
+        speech: that of `news`, before it was rounded for other nodes."""
+        number, heard = news.number, news.caption
+        if number <= self.tape.newest or self.over:
+            return
+        self.tape.pass_over(number - news.over, at_s)
+        if news.over:
+            await self._put_rest(news.emit_ms)
+        if heard is not None:
+            if not self.ours:
+                self._keep(heard)
+            await self._append(Entry(number, at_s, (news.message,), heard.lang, heard.segment))
+        elif news.speech is not None:
+            await self._put_speech(speech or news.speech.speech(), number, news.emit_ms, at_s)
+        else:
+            await self._append(Entry(number, at_s, (news.message,)))
+        self.on_put(news)
+        if news.over:
+            await self._finish()
+
+    async def _put_speech(self, answer: Speech, number: int, emit_ms: float, at_s: float) -> None:
+        self._last_speech = answer
+        self._keep_wanted()
+        coders = list(self._coders.values())
+        coded = {one.coding: tuple(await one.code(answer, number, emit_ms)) for one in coders}
+        await self._append(Entry(number, at_s, coded=coded))
+
     async def _put_rest(self, emit_ms: float) -> None:
         """What codecs held back of the last speech."""
-        if self._last_speech is not None and self._coders:
-            number, last = self.tape.newest + 1, self._last_speech
-            coded = {one.coding: tuple(await one.rest(last, number, emit_ms)) for one in self._coders.values()}
-            if any(coded.values()):
-                await self._append(Entry(number, self._now(), coded=coded))
+        number, last = self.tape.newest + 1, self._last_speech
+        coders = list(self._coders.values()) if last is not None else []
+        coded = {one.coding: tuple(await one.rest(last, number, emit_ms)) for one in coders if last is not None}
+        await self._append(Entry(number, self._now(), coded=coded))
 
-    def _farewell(self, answer: Closed, emit_ms: float) -> Message:
-        return answer_message(answer, self.tape.newest + 1, emit_ms)
+    # --- other nodes
+
+    def kept(self, put_down: bool = False) -> RoomKept:
+        """What another node has to know, to go on with it or, where only what was `put_down` counts, to listen in."""
+        now_s = self._now()
+        recent = tuple(
+            Recent(one.number, now_s - one.at_s, str(one.messages[0]), one.lang, one.segment)
+            for one in self.tape.in_short(0, now_s - KEPT_S)
+            if one.lang is not None
+        )
+        newest = self.tape.newest if put_down else self._number
+        return RoomKept(self.id, self.token, newest, self.over, tuple(self.track.captions), recent, self.wanted)
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """In which ways speech is coded here."""
+        return tuple(Wanted(one.codec, one.bitrate_bps) for one in self._coders)
+
+    def want_again(self, wanted: tuple[Wanted, ...]) -> None:
+        """Have speech coded for who listened elsewhere, and has not come back yet; what cannot be had is left out."""
+        for one in wanted:
+            with suppress(ConfigError, ProtocolError):
+                fields = {"audio": True, "codec": one.codec, "bitrate_bps": one.bitrate_bps}
+                self.want(from_dict(Wish, fields, "wanted"))
+
+    def packed(self) -> bytes:
+        """See `Audience`."""
+        return self.kept().packed()
+
+    def catch_up(self, kept: RoomKept) -> None:
+        """Learn what was missed: the newest captions, and no speech."""
+        now_s = self._now()
+        for caption in kept.captions:
+            self._keep(caption)
+        for one in kept.recent:
+            if one.number > self.tape.newest:
+                self.tape.pass_over(one.number, now_s - one.age_s)
+                self.tape.append(Entry(one.number, now_s - one.age_s, (one.message,), one.lang, one.segment))
+        self._number = max(self._number, kept.newest)
+        if kept.over and not self.over:
+            self.tape.pass_over(kept.newest, now_s)
+            if self.tape.newest < kept.newest:
+                self.tape.append(Entry(kept.newest, now_s, (answer_message(Closed(), kept.newest, 0.0),)))
+            self.over_s, self._closing = now_s, True
+        self.tape.pass_over(kept.newest + 1, now_s)
+
+    def move(self) -> None:
+        """Another node goes on with the session: send everybody there."""
+        self.moved = self._closing = True
+        if self._task is not None:
+            self._task.cancel()
+        for member in [*self.members]:
+            member.on_news()
+        self.on_end()
 
     async def _append(self, entry: Entry) -> None:
         self.tape.append(entry)
-        await self._ring()
+        await self.ring()
 
-    async def _ring(self) -> None:
+    async def ring(self) -> None:
         """Tell all that there is news, the speaker before them, who waits for no crowd."""
         await asyncio.sleep(0)
         for count, member in enumerate([*self.members], 1):
@@ -215,7 +308,7 @@ class Room:
         self._coders.clear()
         for live in self._live.values():
             live.finish()
-        await self._ring()
+        await self.ring()
         self.on_end()
 
     def _keep_wanted(self) -> None:

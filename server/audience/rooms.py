@@ -16,6 +16,7 @@ from streamst.server.operator.options import ServerOptions
 from streamst.server.wire import codes
 from streamst.server.wire.seam import Offer
 
+from .kept import RoomKept
 from .room import Room, Setting
 
 UNKNOWN = "no room of this name opens with this token"  # whichever of them is wrong
@@ -39,10 +40,12 @@ class Rooms:
         self._rooms: dict[str, Room] = {}  # by their ids, the oldest first
         self._of_session: dict[str, Room] = {}  # that are not over
         self._listeners: Counter[str] = Counter()  # by address
+        self.on_open: Callable[[Room], asyncio.Task[None] | None] = lambda _: None  # tells other nodes of a room
+        self._telling: dict[str, asyncio.Task[None]] = {}  # by ids of rooms
         metrics.rooms.set_function(lambda: len(self._of_session))
         metrics.listeners.set_function(self._listeners.total)
 
-    def open(self, session_id: str) -> Room:
+    def open(self, session_id: str, kept: RoomKept | None = None) -> Room:
         """See `Audiences`."""
         known = self.of(session_id)
         if known is not None:
@@ -50,10 +53,52 @@ class Rooms:
         if not self._options.max_listeners:
             raise ProtocolError("config.room: rooms are turned off on this server (max_listeners)", codes.POLICY)
         self._forget()
-        room = Room(self._setting, self._now)
-        room.on_end = lambda: self._ended(session_id)
+        room = Room(self._setting, self._now, kept)
+        before = self._rooms.pop(room.id, None)  # of another node until now
+        if kept is not None:
+            room.want_again((*kept.wanted, *(before.wanted if before is not None else ())))
+        if before is not None:
+            before.move()
+        room.on_end = lambda: self._ended(session_id, room)
         self._rooms[room.id] = self._of_session[session_id] = room
+        telling = self.on_open(room)
+        if telling is not None:
+            self._telling[room.id] = telling
+            telling.add_done_callback(lambda _: self._telling.pop(room.id, None))
         return room
+
+    async def told(self, session_id: str) -> None:
+        """See `Audiences`."""
+        room = self.of(session_id)
+        telling = None if room is None else self._telling.get(room.id)
+        if telling is not None:
+            await asyncio.wait([telling], timeout=self._options.store_timeout_s)
+
+    def reopen(self, session_id: str, kept: bytes) -> Room:
+        """See `Audiences`."""
+        return self.open(session_id, RoomKept.unpacked(kept))
+
+    def mirror(self, kept: RoomKept) -> Room:
+        """A room of another node, for listeners here."""
+        room = Room(self._setting, self._now, kept)
+        room.ours = False
+        room.on_end = self._forget
+        self._rooms[room.id] = room
+        return room
+
+    def get(self, room_id: str) -> Room | None:
+        """The room, whoever asks."""
+        return self._rooms.get(room_id)
+
+    def drop(self, room: Room) -> None:
+        """Forget a room of another node that nobody listens to."""
+        if self._rooms.get(room.id) is room:
+            del self._rooms[room.id]
+
+    @property
+    def ours(self) -> list[Room]:
+        """Rooms of this node's sessions, those included that are over."""
+        return [room for room in self._rooms.values() if room.ours]
 
     def of(self, session_id: str) -> Room | None:
         """See `Audiences`."""
@@ -111,8 +156,11 @@ class Rooms:
         """The server ends."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _ended(self, session_id: str) -> None:
-        self._of_session.pop(session_id, None)
+    def _ended(self, session_id: str, room: Room) -> None:
+        if self._of_session.get(session_id) is room:
+            del self._of_session[session_id]
+        if room.moved:
+            self.drop(room)
         self._forget()
 
     def _forget(self) -> None:

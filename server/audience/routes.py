@@ -34,6 +34,7 @@ from streamst.server.wire.native import SUBPROTOCOL, NativeProtocol
 from streamst.server.wire.seam import Failure, Offer
 
 from .hls import read_mpegts
+from .relay import Relay
 from .room import Room
 from .rooms import Rooms
 from .visit import Visit, attend
@@ -55,8 +56,10 @@ class RoomRoutes:
         metrics: Metrics,
         offer: Callable[[], Offer],
         web: Path,
+        relay: Relay | None = None,
     ) -> None:
-        """web: the folder of the pages."""
+        """web: the folder of the pages. relay: where there are other nodes, with rooms of theirs."""
+        self._relay = relay
         self._rooms, self._entrance, self._offer, self._web = rooms, entrance, offer, web
         self._options, self._metrics = options, metrics
 
@@ -101,6 +104,8 @@ class RoomRoutes:
     async def _listen(self, websocket: WebSocket, link: WebSocketLink) -> None:
         wish, after = read_wish(websocket.query_params)
         room_id: str = websocket.path_params["room_id"]
+        if self._relay is not None:
+            await self._relay.find(room_id, _shown(websocket))
         room = self._rooms.enter(room_id, _shown(websocket), link.peer, returning=after is not None)
         try:
             member = room.join(wish, after)
@@ -114,16 +119,16 @@ class RoomRoutes:
 
     async def captions_vtt(self, request: Request) -> Response:
         """What was said so far, as WebVTT."""
-        return self._captions(request, ".vtt")
+        return await self._captions(request, ".vtt")
 
     async def captions_srt(self, request: Request) -> Response:
         """What was said so far, as SubRip."""
-        return self._captions(request, ".srt")
+        return await self._captions(request, ".srt")
 
     async def playlist(self, request: Request) -> Response:
         """What was said so far, as a live playlist of segments."""
         try:
-            live = self._found(request).live(self._langs(request))
+            live = (await self._found(request)).live(self._langs(request))
         except ProtocolError as error:
             return self._entrance.refusal(error)
         return Response(live.playlist(request.url.query), media_type=PLAYLIST, headers=UNKEPT)
@@ -131,7 +136,7 @@ class RoomRoutes:
     async def segment(self, request: Request) -> Response:
         """One segment of the playlist."""
         try:
-            live = self._found(request).live(self._langs(request))
+            live = (await self._found(request)).live(self._langs(request))
             mpegts = read_mpegts(request.query_params.get("mpegts"))
             if mpegts is None:
                 reason = f"mpegts: {request.query_params['mpegts']!r}; a whole number below 2**33"
@@ -144,7 +149,7 @@ class RoomRoutes:
     async def qr_code(self, request: Request) -> Response:
         """The link for listeners as a QR code, black on white."""
         try:
-            room = self._found(request)
+            room = await self._found(request)
         except ProtocolError as error:
             return self._entrance.refusal(error)
         link = str(request.base_url).rstrip("/") + room.state().url
@@ -167,14 +172,16 @@ class RoomRoutes:
             return self._entrance.refusal(error)
         return FileResponse(self._web / name)
 
-    def _found(self, request: Request) -> Room:
+    async def _found(self, request: Request) -> Room:
         self._entrance.knock(request)
         self._entrance.require_host(request)
+        if self._relay is not None:
+            await self._relay.find(request.path_params["room_id"], _shown(request))
         return self._rooms.find(request.path_params["room_id"], _shown(request))
 
-    def _captions(self, request: Request, ending: str) -> Response:
+    async def _captions(self, request: Request, ending: str) -> Response:
         try:
-            room, langs = self._found(request), self._langs(request)
+            room, langs = await self._found(request), self._langs(request)
         except ProtocolError as error:
             return self._entrance.refusal(error)
         text = subtitles.FORMATS[ending](room.track.cues(langs))

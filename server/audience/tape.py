@@ -32,9 +32,10 @@ class Entry:
 class Tape:
     """Entries of the last `kept_s` seconds, at most `most`, with numbers that follow one another."""
 
-    def __init__(self, kept_s: float, most: int = 4096) -> None:
+    def __init__(self, kept_s: float, most: int = 4096, newest: int = 0) -> None:
+        """newest: number of the last entry that was never here."""
         self.kept_s, self.most = kept_s, most
-        self.newest = 0  # number of the last entry
+        self.newest = newest  # number of the last entry
         self._entries: deque[Entry] = deque()
 
     @property
@@ -49,6 +50,14 @@ class Tape:
         self.newest = entry.number
         while len(self._entries) > self.most or entry.at_s - self._entries[0].at_s > self.kept_s:
             self._entries.popleft()
+
+    def pass_over(self, until: int, at_s: float) -> None:
+        """Numbers up to `until`, that one not among them, of which nothing is known here."""
+        if until - 1 - self.newest > self.most:
+            self._entries.clear()
+            self.newest = until - 1
+        while self.newest < until - 1:
+            self.append(Entry(self.newest + 1, at_s))
 
     def get(self, number: int) -> Entry | None:
         """The entry, where it is kept."""

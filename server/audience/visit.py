@@ -20,6 +20,7 @@ from .member import Member
 from .room import Room
 from .wire import Leave, ListenerProtocol, Wish, listening
 
+MOVED = "the room goes on at another node"
 WAITING_ANSWERS = 64  # more messages are not read meanwhile
 _framed = lru_cache(64)(framed)  # what goes to all listeners of a room is made once
 
@@ -73,13 +74,18 @@ class Visit:
                         self._direct.append(listening(said))
             self._news.set()
 
+    @property
+    def moved(self) -> bool:
+        """Whether the room goes on elsewhere."""
+        return self._room.moved
+
     def _hurry(self) -> None:
         """There is news: write it straight to the network where nothing is in the way, else wake who sends."""
         link, member = self._link, self._member
         while self._idle and not self._direct and link.writable:
             messages = member.next()
             if messages is None:
-                if self._room.over:
+                if self._room.over or self._room.moved:
                     break
                 return
             link.write(_framed(messages))
@@ -93,7 +99,7 @@ class Visit:
             messages = (self._direct.popleft(),) if self._direct else member.next()
             self._taken.set()
             if messages is None:
-                if room.over and member.number >= room.tape.newest:
+                if room.moved or (room.over and member.number >= room.tape.newest):
                     return
                 self._news.clear()
                 self._idle = True
@@ -120,6 +126,9 @@ async def attend(link: WebSocketLink, visit: Visit, first: tuple[Message, ...], 
     try:
         try:
             await visit.run(*first)
+            if visit.moved:
+                await link.close(codes.GOING_AWAY, MOVED)
+                return
             code, reason = codes.DONE, ""
         except TimeoutError:
             link.abort()

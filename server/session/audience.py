@@ -18,6 +18,14 @@ class Audience(Protocol):
         """The session is over, whether or not it said so; may be called again."""
         ...
 
+    def move(self) -> None:
+        """Another node goes on with the session, and those who listen here are to go there."""
+        ...
+
+    def packed(self) -> bytes:
+        """What `Audiences.reopen` of another node takes."""
+        ...
+
     def state(self) -> RoomState:
         """What the speaker is told."""
         ...
@@ -28,6 +36,14 @@ class Audiences(Protocol):
 
     def open(self, session_id: str) -> Audience:
         """The room of a session, a new one where it has none; ProtocolError 1008 where rooms are turned off."""
+        ...
+
+    async def told(self, session_id: str) -> None:
+        """Wait until other nodes know of the session's room, or the store takes too long."""
+        ...
+
+    def reopen(self, session_id: str, kept: bytes) -> Audience:
+        """The room that a session had on another node; InputError where `kept` is none."""
         ...
 
     def of(self, session_id: str) -> Audience | None:

@@ -50,6 +50,7 @@ class Offered:
     session_id: str
     settings: Settings
     owner: str | None = None  # name of the API key that it was asked for with
+    room: str = ""  # Base64 of what `Audiences.reopen` takes, where others may listen
 
 
 class Keeper:

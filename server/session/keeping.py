@@ -35,6 +35,11 @@ class Keeping:
         self._mark = mark or Mark()  # heard up to here
         self._left: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another node goes on with it."""
+        return self.handed_over or self.keeper.lost
+
     def new_token(self) -> str:
         """See `Durable`."""
         return self._durable.new_token(self._served.session_id)
@@ -99,6 +104,7 @@ class Keeping:
             self._mark, json.dumps(asdict(served.settings)) if configured else "", np.frombuffer(stream, np.uint8),
             served.replay.newest, served.protocol.spoken, answers_of(served.replay.kept), served.audio_ms,
             served.emit_ms, served.resumed, replace(served.listener), replace(served.up), replace(served.down),
+            np.frombuffer(b"" if served.audience is None else served.audience.packed(), np.uint8),
         )  # fmt: skip
 
 
@@ -107,6 +113,8 @@ async def go_on(served: Served, kept: Kept, client_has: int) -> bool:
     some that are no longer kept. Before anything else comes; InputError when `kept` does not fit this node's model."""
     assert isinstance(served.protocol, NativeProtocol)
     settings = kept.asked()
+    if len(kept.room):
+        served.reopen(kept.room.tobytes())
     if len(kept.stream):
         await served.stream.restore(kept.stream.tobytes())
         served.settings = served.stream.settings

@@ -18,7 +18,7 @@ from streamst.server.wire.traffic import Traffic
 
 from .qoe import Listener
 
-FORMAT = 1
+FORMAT = 2
 MOST_REPLAY_BYTES = 1 << 20  # of what was said and the client may not have got
 
 
@@ -71,6 +71,7 @@ class Kept:
     listener: Listener
     up: Traffic
     down: Traffic
+    room: NDArray[np.uint8]  # who listens; empty where nobody may
 
     def packed(self) -> bytes:
         """What `unpacked` reads."""

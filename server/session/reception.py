@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable
 
 from streamst.errors import InputError, ProtocolError
@@ -90,6 +91,8 @@ class Reception:
         if offered is None:
             raise ProtocolError("the token is unknown, was used, or expired: ask for a new one", codes.UNAUTHORISED)
         self.sessions.enter(None, link.peer, offered.session_id)
+        if offered.room and self.audiences is not None:
+            self.audiences.reopen(offered.session_id, base64.b64decode(offered.room))
         return Reservation(offered.session_id, offered.settings, 0.0, offered.owner)
 
     async def refuse(self, link: Link, protocol: WireProtocol, error: ProtocolError) -> None:

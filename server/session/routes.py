@@ -7,6 +7,7 @@ GET        /v1/sessions/ID/report   what it was like
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import logging
 import secrets
@@ -62,41 +63,52 @@ class NativeRoutes:
             self._entrance.knock(request)
             settings = read_settings(await read_json(request, self._options.max_text_bytes))
             owner = self._entrance.admit(request, bearer(request))
-            if durable is not None and not settings.room:
-                return JSONResponse(await self._place(durable, settings, owner, address_of(request)), 201)
+            if durable is not None:
+                return JSONResponse(await self._place(durable, settings, owner, request), 201)
             token, kept = self._sessions.reserve(settings, owner, address_of(request))
             room = self._room(kept.session_id) if settings.room else None
         except ProtocolError as error:
             return self._entrance.refusal(error)
-        told = self._told("", token, kept.session_id)
-        return JSONResponse(told if room is None else {**told, "room": room}, 201)
+        prefix: str = request.scope.get("root_path", "")
+        return JSONResponse(self._told(prefix, token, kept.session_id, room), 201)
 
-    def _told(self, url: str, token: str, session_id: str) -> dict[str, Any]:
+    def _told(self, url: str, token: str, session_id: str, room: dict[str, str] | None) -> dict[str, Any]:
         expires_ms = round(self._options.reservation_s * 1000)
         limits = self._options.limits()
         return {
             "url": f"{url}/v1/stream", "token": token, "session_id": session_id, "expires_in_ms": expires_ms,
-            "limits": limits,
+            "limits": limits, **({} if room is None else {"room": room}),
         }  # fmt: skip
 
-    async def _place(
-        self, durable: Durable, settings: Settings, owner: str | None, address: str | None
-    ) -> dict[str, Any]:
-        """A place that any node gives, kept here unless another one has more room."""
-        url = durable.table.roomier(self._sessions.free if self._sessions.ready else 0)
+    async def _place(self, durable: Durable, settings: Settings, owner: str | None, request: Request) -> dict[str, Any]:
+        """A place that any node gives, kept here unless another one has more room; here where others may listen."""
+        address, room, packed = address_of(request), None, ""
+        url = None if settings.room else durable.table.roomier(self._sessions.free if self._sessions.ready else 0)
         if url is None:
             token, kept = self._sessions.reserve(settings, owner, address, PLACE)
             session_id, url = kept.session_id, ""
+            if settings.room:
+                room, packed = self._room(session_id), self._packed_room(session_id)
+                await self._told_of(session_id)
         else:
             token, session_id = PLACE + secrets.token_urlsafe(24), new_id()
         try:
-            await durable.offer(token, Offered(session_id, settings, owner))
+            await durable.offer(token, Offered(session_id, settings, owner, packed))
         except StoreError as error:
             if url:  # nobody else could know of it
                 token, kept = self._sessions.reserve(settings, owner, address, PLACE)
                 session_id, url = kept.session_id, ""
             log.debug("%s", error)
-        return self._told(url or (self._options.node_url or ""), token, session_id)
+        prefix: str = request.scope.get("root_path", "")
+        return self._told(url or (self._options.node_url or prefix), token, session_id, room)
+
+    async def _told_of(self, session_id: str) -> None:
+        if self._reception.audiences is not None:
+            await self._reception.audiences.told(session_id)
+
+    def _packed_room(self, session_id: str) -> str:
+        audience = None if self._reception.audiences is None else self._reception.audiences.of(session_id)
+        return "" if audience is None else base64.b64encode(audience.packed()).decode()
 
     def _room(self, session_id: str) -> dict[str, str]:
         """What listeners are to be given of a new room, which is over where its session does not begin."""

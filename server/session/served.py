@@ -143,6 +143,11 @@ class Served:
             self.audience = self._audiences.open(self.session_id)
         self._inbox.put(Changed(Configure(settings, flush), self._mark), size)
 
+    def reopen(self, kept: bytes) -> None:
+        """Have the room that it had on another node; InputError where `kept` is none."""
+        if self._audiences is not None:
+            self.audience = self._audiences.reopen(self.session_id, kept)
+
     def finish(self, ending: Ending) -> None:
         """Hear nothing more, say everything that is held, and end so."""
         if not self.ending:

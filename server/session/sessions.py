@@ -186,7 +186,7 @@ class Sessions:
         """
         if self._served.get(served.session_id) is served:
             self.leave(served.session_id)
-        if served.keeping is not None and (served.keeping.handed_over or served.keeping.keeper.lost):
+        if served.keeping is not None and served.keeping.elsewhere:
             self._close(served, ending)
             return
         waited_for = (ending.code == GONE and not ending.left) or ending == served.ended
@@ -294,7 +294,9 @@ class Sessions:
                 del self._served[served.session_id]
             if served.keeping is not None and not served.keeping.handed_over:
                 await served.keeping.keeper.forget()
-            if served.audience is not None:
+            if served.audience is not None and served.keeping is not None and served.keeping.elsewhere:
+                served.audience.move()
+            elif served.audience is not None:
                 served.audience.end(summary.reason)
             served.release()
             if all(other.client != served.client for other in self._served.values()):
