@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from streamst.errors import InputError
 from streamst.evaluate.run.voice import hear
 from streamst.inventory import ASSETS
 from streamst.languages.german.spoken import spoken_german
+from streamst.languages.german.symbols import encode
 from streamst.models.seam import Speak
 from streamst.models.speak.aligner import load_aligner
 from streamst.models.speak.network import TtsConfig, TtsNetwork
-from streamst.models.speak.voice import GermanVoice, VoiceState, say
+from streamst.models.speak.voice import GermanVoice, VoiceState, _line, say
 from streamst.nn.packing import from_bytes, to_bytes
 
+TABLE = Path(__file__).parent / "data" / "german_spoken.tsv"
 TEXT = "Um 14:30 Uhr, z. B. am 3. Mai, kamen 25 Leute für € 12,50. Wer war das? Das weiß ich nicht"
 NUMBERS = "Für € 5 000 sahen 1 234 567 Leute am Fr., 3. Mai, Tel. 030 12 34 56, zu"
 
@@ -298,3 +302,26 @@ def test_the_shipped_voice_stays_bounded_over_many_words(shipped: GermanVoice) -
     fresh, _ = spoken_by(shipped, ["Wasser", "und", "Wein."], shipped.init_state(), final=True)
     assert float(np.abs(pcm).max()) <= 1.0
     assert len(pcm) == pytest.approx(len(fresh), rel=0.35)
+
+
+def said_word_by_word(words: Sequence[str]) -> list[list[int]]:
+    """The symbols of a text of which the voice is given one written word after the other."""
+    nothing: Any = None  # the networks' states, which no words depend on
+    state, said = VoiceState((), (), True, nothing, nothing, nothing, nothing), list[list[int]]()
+    for index in range(len(words) + 1):
+        line = _line(Speak(tuple(words[index : index + 1]), state, index == len(words)))
+        said += line.said
+        state = replace(state, held=line.held, before=line.before, opening=line.opening)
+    return said
+
+
+def test_word_by_word_every_kind_of_german_is_said_as_in_the_whole_text() -> None:
+    """A stroke between numbers, too, which alone is none that is said."""
+    rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
+    differ = [
+        written
+        for _, written, _ in rows
+        if said_word_by_word(written.split())
+        != [encode(word, index == 0) for index, word in enumerate(spoken_german(written))]
+    ]
+    assert differ == []

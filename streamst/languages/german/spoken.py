@@ -81,6 +81,11 @@ def leans(word: str) -> bool:
     )
 
 
+def sayable(word: str) -> bool:
+    """Whether a written word is said between some neighbours: a stroke alone is not, between numbers it is."""
+    return bool(spoken(word)) or word in ALONE or glued.lifetime(word, (), "1950")
+
+
 def _silent_after(here: Place, word: str) -> bool:
     after = here.after.lower()
     return (after == "uhr" or after in CURRENCIES) and not spoken(here.following or "", (word,))

@@ -22,7 +22,7 @@ from streamst.errors import CheckpointError, InputError
 from streamst.languages.catalog import language_name
 from streamst.languages.german.groups import together
 from streamst.languages.german.place import CONTEXT
-from streamst.languages.german.spoken import leans, spoken
+from streamst.languages.german.spoken import leans, sayable, spoken
 from streamst.languages.german.symbols import closes, encode
 from streamst.models.seam import Pcm, Speak, check_speech
 from streamst.nn.convnext import StackState
@@ -162,7 +162,7 @@ def _line(work: Speak) -> _Line:
     """Which words can be spoken now, and how they are spelled out."""
     state: VoiceState = work.state
     check_speech(work.words, work.rate, work.pauses)
-    given = [*state.held, *(piece for word in work.words for piece in word.split() if spoken(piece))]
+    given = [*state.held, *(piece for word in work.words for piece in word.split() if sayable(piece))]
     written = together(given, state.before[-1] if state.before else "")
     context = [*state.before, *written]  # of the word n, what stands before n + len(state.before)
     count, ahead = len(written), ()
