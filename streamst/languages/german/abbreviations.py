@@ -227,8 +227,8 @@ def _in_a_year(word: str) -> bool:
 
 def _compound(place: Place, low: str) -> Said | None:
     """Streets, squares, and what is numbered: Art.-Nr."""
-    if numbered := re.fullmatch(r"(\w+)\.-nr", low):
-        name = _NUMBERS.get(numbered.group(1))
+    if numbered := re.fullmatch(r"(\w+)\.?-nr", low):
+        name = _NUMBERS.get(numbered.group(1), numbered.group(1) if len(numbered.group(1)) > 3 else None)
         return (f"{name}{'Nummer' if name.endswith(' ') else 'nummer'}", False) if name else None
     if place.dotted and (square := re.fullmatch("(.{4,})pl", low)):
         return f"{square.group(1)}platz", place.sentence_follows

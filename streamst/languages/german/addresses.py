@@ -22,6 +22,7 @@ ingolstadt würzburg fürth wolfsburg ulm heilbronn pforzheim göttingen bottrop
 schwerin weimar bamberg bayreuth passau konstanz tübingen marburg gießen fulda
 """
 _TOWNS = frozenset(_TOWNS_TEXT.split())
+_NAMED = frozenset({"plz", "postleitzahl"})
 _WINDS = {"N": "Nord", "S": "Süd", "O": "Ost", "E": "Ost", "W": "West"}
 _SCHEME = re.compile("(?:https?|ftp|wss?)://", re.IGNORECASE)
 _NAMES = {".": "Punkt", "/": "Schrägstrich", "@": "ät", "_": "Unterstrich", "?": "Fragezeichen", "=": "gleich",
@@ -47,7 +48,7 @@ def postcode(place: Place) -> Said | None:
     if found is None or place.nearest in TELEPHONE:
         return None
     country, digits = found.groups()
-    if not (country or (len(digits) == 5 and place.after.lower() in _TOWNS)):
+    if not (country or (len(digits) == 5 and (place.after.lower() in _TOWNS or place.nearest in _NAMED))):
         return None
     return " ".join([*([spelled(country)] if country else []), *(cardinal(int(digit)) for digit in digits)]), True
 

@@ -84,9 +84,16 @@ def ending(before: tuple[str, ...], after: str, noun_follows: bool, dated: bool 
     return _STRONG[_case(nearest)]["f" if named_woman else kind]
 
 
-def article(noun: str, before: str) -> str:
-    """A 1 before `noun`: ein, eine, einem, einen, einer."""
-    kind, case = gender(noun), _case(before)
+_MEN_TEXT = """
+junge kollege name bote erbe hase löwe affe rabe riese pole russe franzose däne neffe
+"""
+_MEN = frozenset(_MEN_TEXT.split())
+
+
+def article(noun: str, before: str, guessed: bool = False) -> str:
+    """A 1 before `noun`: ein, eine, einem, einen, einer. guessed: by its last letter, if nothing else is known."""
+    by_ending = "f" if guessed and noun.endswith("e") and not noun.startswith("ge") and noun not in _MEN else ""
+    kind, case = gender(noun) or by_ending, _case(before)
     if kind == "f":
         return "einer" if case in {"dative", "genitive"} else "eine"
     if case == "accusative" and kind == "m":

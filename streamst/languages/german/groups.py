@@ -30,6 +30,8 @@ TELEPHONE = frozenset(
         "hotline",
         "tel.-nr",
         "fax.-nr",
+        "isbn",
+        "issn",
     }
 )  # before a number that is said digit by digit
 _ALSO_BEFORE_AMOUNTS = frozenset({"telefon", "mobil", "hotline"})

@@ -59,11 +59,22 @@ def unit_name(place: Place) -> Said | None:
         return named, place.sentence_follows
     if place.low in {"f", "ff", "x"} or (found := unit(place.core)) is None:
         return None
+    if place.core == "h" and place.nearest.isdecimal() and _of_day(place):
+        return "Uhr", True
     said = found.one if re.fullmatch("[^0-9]*1|1/2|½", place.nearest) else found.many
     if priced(place.nearest) and _money_each(place.core):  # 1,29 €/l: the amount says its currency
         said = "pro " + said.partition(" pro ")[2]
     short = _SHORT.fullmatch(place.low.rpartition("/")[2]) is not None
     return said, not place.dotted or not short or place.sentence_follows
+
+
+def _of_day(place: Place) -> bool:
+    """Whether "9 h" is a time of day and not how long something takes."""
+    said = place.before[-2] if len(place.before) > 1 else ""
+    return said == "gegen" or (said == "um" and (place.last or place.after in _PARTS_OF_DAY))
+
+
+_PARTS_OF_DAY = frozenset({"morgens", "früh", "vormittags", "mittags", "nachmittags", "abends", "nachts"})
 
 
 def _years(place: Place) -> str:
@@ -120,10 +131,10 @@ def counted_noun(place: Place) -> Said | None:
     if place.after.lower() in {"uhr", *CURRENCIES} or unit(place.after):
         return None
     if place.nearest in NUMBERED or (
-        place.written and place.written[-1][:1].isupper() and place.nearest not in _BEFORE_COUNTS
+        place.written and re.match("[A-ZÄÖÜ].*[^,]$", place.written[-1]) and place.nearest not in _BEFORE_COUNTS
     ):
         return None
-    return article(place.after.lower(), place.nearest), True
+    return article(place.after.lower(), place.nearest, guessed=True), True
 
 
 def times(place: Place) -> Said | None:
@@ -169,6 +180,8 @@ def compound(place: Place) -> Said | None:
     """100-Meter-Lauf, 5-kg-Sack, 18-jährig, 10%ig, 3-mal: the number and what it is composed with."""
     if found := re.fullmatch(rf"({NUMBER})\s?(?:%-?|-?prozent)(ig\w*)", place.low):
         return f"{amount(found.group(1))}prozent{found.group(2)}", True
+    if found := re.fullmatch("([0-9]+(?:[.][0-9]{3})*)s?te([nrsm]?)", place.core):  # 100ste
+        return ordinal(int(found.group(1).replace(".", "")), f"te{found.group(2)}"), True
     if found := re.fullmatch("([0-9]{1,3})[.]-([A-Za-zÄÖÜäöüß].*)", place.core):  # 3.-größte, 5.-Klässler
         whole = "-" in found.group(2)
         said = ordinal(int(found.group(1)), "te" if whole else "t")

@@ -64,7 +64,8 @@ def one(place: Place) -> Said | None:
     """ "3." as an ordinal between its words; None where it is a number at a sentence's end."""
     if not place.dotted or not re.fullmatch("[0-9]{1,4}", place.core) or not _ordinal(place, int(place.core)):
         return None
-    return ordinal(int(place.core), inflection(place)), place.sentence_follows
+    together = place.nearest == "zu" and 1 < int(place.core) < 10 and not place.noun_follows  # zu dritt
+    return ordinal(int(place.core), "t" if together else inflection(place)), place.sentence_follows
 
 
 def _first(place: Place, parts: list[str]) -> Place:
