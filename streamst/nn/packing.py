@@ -1,7 +1,8 @@
 """Any state as bytes, and back: by the fields and types of its dataclasses, so that none can be forgotten.
 
-The bytes are a safetensors file: tensors and arrays by number, everything else as JSON in its metadata. Nothing in them
-is run when they are read, and none says more than it has.
+The bytes are a safetensors file: tensors and arrays by number, everything else as JSON in its metadata. Two things are
+left out that say nothing: the rows of zeros before what a cache holds (`ROWS`), and the lower half of samples that were
+16 bits once (`PCM16`). Nothing in them is run when they are read, and what is read is never longer than `LONGEST`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from streamst.errors import InputError
 
 PLAIN = (bool, int, float, str)
 TENSOR = "tensor"  # the one key of what stands in the JSON for a tensor: its number
+ROWS = "rows"  # beside it, where rows of zeros, along the last dimension but one, stood before those that are there
+PCM16 = "pcm16"  # true beside it, where the samples are in 16 bits
+FEWEST = 64  # numbers that are worth looking at
 LONGEST = 1 << 28  # bytes of a state that is read
 
 
@@ -56,8 +60,9 @@ def _pack(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.ascontiguousarray(value) if value.flags.writeable else value.copy())
     if isinstance(value, Tensor):
-        tensors.append(value.detach().cpu().clone().contiguous())
-        return {TENSOR: len(tensors) - 1}
+        small, left_out = shortened(value.detach().cpu())
+        tensors.append(small.clone().contiguous())
+        return {TENSOR: len(tensors) - 1, **left_out}
     if is_dataclass(value):
         return {one.name: _pack(getattr(value, one.name), tensors) for one in fields(value) if _packed(one)}
     if isinstance(value, tuple):
@@ -65,6 +70,37 @@ def _pack(value: Any, tensors: list[Tensor]) -> Any:
     if value is None or isinstance(value, PLAIN):
         return value
     raise TypeError(f"a state holds tensors, arrays, plain values, tuples and dataclasses, not {type(value).__name__}")
+
+
+def shortened(value: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    """What of it has to be written, and how `_lengthened` makes it whole."""
+    if value.numel() < FEWEST or not value.is_floating_point():
+        return value, {}
+    if value.dim() == 1 and value.dtype == torch.float32:
+        whole = value * 32_768
+        small = whole.clamp(-32_768, 32_767).to(torch.int16)
+        return (small, {PCM16: True}) if torch.equal(small.float(), whole) else (value, {})
+    if value.dim() < 3:
+        return value, {}
+    rows = value.shape[-2]
+    held = value.transpose(-2, 0).reshape(rows, -1).count_nonzero(1).nonzero()
+    first = int(held[0]) if len(held) else rows
+    return (value[..., first:, :], {ROWS: rows}) if first else (value, {})
+
+
+def _lengthened(found: Tensor, left_out: Mapping[str, Any]) -> Tensor:
+    if PCM16 in left_out:
+        if left_out[PCM16] is not True or found.dtype != torch.int16:
+            raise InputError(f"samples of {found.dtype} where 16 bits are expected")
+        return found.float() / 32_768
+    if ROWS not in left_out:
+        return found
+    rows = left_out[ROWS]
+    if type(rows) is not int or found.dim() < 3 or rows < found.shape[-2]:
+        raise InputError(f"{rows!r:.80} rows of a tensor of shape {tuple(found.shape)}")
+    if rows * math.prod((*found.shape[:-2], found.shape[-1])) * found.element_size() > LONGEST:
+        raise InputError(f"{rows} rows are no state; at most {LONGEST} bytes are allowed")
+    return torch.nn.functional.pad(found, (0, 0, rows - found.shape[-2], 0))
 
 
 def _packed(one: Any) -> bool:
@@ -131,9 +167,9 @@ def _tuple(kind: Any, inside: tuple[Any, ...], packed: Any, tensors: Mapping[str
 
 
 def _tensor(packed: Any, tensors: Mapping[str, Tensor], like: Any) -> Tensor:
-    if not isinstance(packed, dict) or set(packed) != {TENSOR}:
+    if not isinstance(packed, dict) or TENSOR not in packed or not set(packed) <= {TENSOR, ROWS, PCM16}:
         raise InputError(f"not a tensor: {packed!r:.80}")
-    found = tensors[str(packed[TENSOR])]
+    found = _lengthened(tensors[str(packed[TENSOR])], packed)
     if not isinstance(like, Tensor):
         return found
     fits = found.dim() == like.dim() and all(b in (0, a) for a, b in zip(found.shape, like.shape, strict=True))

@@ -21,6 +21,7 @@ import torch
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
 from streamst.models.seam import perform_all
+from streamst.nn.packing import shortened
 from streamst.pipeline import Pipeline, load
 from streamst.server.operator.metrics import Metrics
 from streamst.server.room.live import LiveStream
@@ -45,7 +46,8 @@ def main() -> None:
     pcm = from_pcm16(to_pcm16(np.resize(read_audio(asked.file), round(16_000 * asked.seconds))))
     heard(pipeline, pcm[: 16_000 * 5], None)  # warms up
     without_s, _, _ = heard(pipeline, pcm, None)
-    with_s, keeping_s, kept = heard(pipeline, pcm, asked.every)
+    with_s, keeping_s, snapshots = heard(pipeline, pcm, asked.every)
+    sizes_of_all, kept = sorted(map(len, snapshots)), snapshots[-1]
     fresh = LiveStream(pipeline, Metrics())
     began_s = time.process_time()
     done(fresh.restoring(kept), pipeline)
@@ -57,13 +59,14 @@ def main() -> None:
         json.dumps(
             {
                 "recogniser": pipeline.parts.get("recogniser"),
-                "bytes": len(kept),
+                "bytes_last": len(kept), "bytes_mean": round(sum(sizes_of_all) / len(sizes_of_all)),
+                "bytes_least": sizes_of_all[0], "bytes_most": sizes_of_all[-1],
                 "of": {name: size for name, size in sizes.most_common(12)},
                 "cpu_s_without": round(without_s, 3), "cpu_s_with": round(with_s, 3),
                 "keeping_ms": round(1000 * keeping_s * asked.every / asked.seconds, 2),
                 "keeping_share": round(keeping_s / without_s, 4),
                 "restore_ms": round(1000 * restore_s, 1),
-                "kbit_s_to_the_store": round(8 * len(kept) / asked.every / 1000),
+                "kbit_s_to_the_store": round(8 * sum(sizes_of_all) / len(sizes_of_all) / asked.every / 1000),
             },
             indent=1,
         )
@@ -77,17 +80,17 @@ def live(pipeline: Pipeline) -> LiveStream:
     return stream
 
 
-def heard(pipeline: Pipeline, pcm: Pcm, every_s: float | None) -> tuple[float, float, bytes]:
-    """Processor time of all, of being kept (packed, and sealed with a key), and what was kept last."""
-    stream, seal, kept = live(pipeline), Seal("a key of sixteen characters"), b""
+def heard(pipeline: Pipeline, pcm: Pcm, every_s: float | None) -> tuple[float, float, list[bytes]]:
+    """Processor time of all, of being kept (packed, and sealed with a key), and what was kept."""
+    stream, seal, kept = live(pipeline), Seal("a key of sixteen characters"), list[bytes]()
     began_s, keeping_s = time.process_time(), 0.0
     step = None if every_s is None else round(16_000 * every_s / PIECE)
     for number, at in enumerate(range(0, len(pcm), PIECE), 1):
         done(stream.hear(Audio("pcm16", number, at, to_pcm16(pcm[at : at + PIECE])), time.perf_counter()), pipeline)
         if step is not None and number % step == 0:
             from_s = time.process_time()
-            kept = done(stream.keeping(), pipeline)
-            seal.close("session", kept)
+            kept.append(done(stream.keeping(), pipeline))
+            seal.close("session", kept[-1])
             keeping_s += time.process_time() - from_s
     return time.process_time() - began_s, keeping_s, kept
 
@@ -104,12 +107,13 @@ def done(steps: Steps[Any], pipeline: Pipeline) -> Any:
 
 
 def count(value: Any, path: str, sizes: Counter[str]) -> None:
-    """Bytes of tensors and arrays by the first three names on the way to them."""
+    """Bytes of tensors and arrays, as they are written, by the first three names on the way to them."""
     if isinstance(value, torch.Tensor | np.ndarray):
-        sizes[".".join(path.split(".")[1:4])] += value.nbytes
+        sizes[".".join(path.split(".")[1:4])] += shortened(torch.as_tensor(value))[0].nbytes
     elif dataclasses.is_dataclass(value):
         for one in dataclasses.fields(value):
-            count(getattr(value, one.name), f"{path}.{one.name}", sizes)
+            if one.metadata.get("packed", True):
+                count(getattr(value, one.name), f"{path}.{one.name}", sizes)
     elif isinstance(value, tuple):
         for one in value:
             count(one, path, sizes)

@@ -1,11 +1,12 @@
 """A talk over nodes of which the one that holds it is killed again and again: what is lost, and how long nothing comes.
 
-python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--nodes 2] [--recogniser own] [--every S]
+python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--nodes 2] [--recogniser own] [--redeploy | --ray]
 
-Each node is a process, killed with SIGKILL and back at once; the store is Debian's valkey-server or redis-server. The
-client is ours, in real time. Compared with the same audio in one session on this computer: words lost, doubled and
-changed, speech samples. A gap is the time from a kill until the next word, caption or speech that the client had not.
-Needs a computer that is not busy: gaps are on the clock.
+Each node is a process, killed with SIGKILL and back at once; with --redeploy it gets SIGTERM and hands its sessions
+over; with --ray the nodes are replicas behind Ray Serve, which brings them back itself. The store is Debian's
+valkey-server or redis-server. The client is ours, in real time. Compared with the same audio in one session on this
+computer: words lost, doubled and changed, speech samples. A gap is the time from a kill until the next word, caption or
+speech that the client had not. Needs a computer that is not busy: gaps are on the clock.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import argparse
 import asyncio
 import difflib
 import json
+import os
 import random
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +31,15 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
 from killable import Nodes, killable  # noqa: E402
+from raying import replicas  # noqa: E402
 from stores import free_port, store_server  # noqa: E402
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16  # noqa: E402
 from streamst.client import stream  # noqa: E402
 from streamst.events import Caption, Speech, Words  # noqa: E402
 from streamst.pipeline import load  # noqa: E402
-from streamst.server.wire.seam import Settings  # noqa: E402
+from streamst.server.store.valkey import open_store  # noqa: E402
+from streamst.server.wire.seam import Settings, Welcome  # noqa: E402
 
 PIECE = 1600
 
@@ -46,6 +53,9 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--recogniser", default="own")
     parser.add_argument("--model", default="en-de")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--redeploy", action="store_true")
+    how.add_argument("--ray", action="store_true")
     asked = parser.parse_args()
     once = read_audio(asked.file)
     pcm = from_pcm16(to_pcm16(np.resize(once, round(16_000 * asked.seconds))))
@@ -53,13 +63,16 @@ def main() -> None:
     events = [*session.push(pcm), *session.finish()]
     whole = [word for event in events if isinstance(event, Words) for word in event.words]
     samples = sum(len(event.pcm) for event in events if isinstance(event, Speech))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        store_server(Path(folder)) as store,
-        killable(asked.model, asked.recogniser, store=store, relieve_when_busy=False, refuse_when_busy=False) as nodes,
-    ):
-        ports = [free_port() for _ in range(asked.nodes)]
-        told = asyncio.run(run(nodes, ports, pcm, asked.kills))
+    calm = {"relieve_when_busy": False, "refuse_when_busy": False}
+    with tempfile.TemporaryDirectory() as folder, store_server(Path(folder)) as store:
+        if asked.ray:
+            options = {"model": asked.model, "recogniser": asked.recogniser, "max_sessions": 8, "cpus": 0.5}
+            with replicas(Path(folder) / "ray", store=store, replicas=asked.nodes, **options, **calm) as url:
+                told = asyncio.run(run([url], partial(kill_replica, store), pcm, asked.kills))
+        else:
+            with killable(asked.model, asked.recogniser, store=store, **calm) as nodes:
+                urls = [nodes.start(free_port()) for _ in range(asked.nodes)]
+                told = asyncio.run(run(urls, partial(renew if asked.redeploy else kill, nodes), pcm, asked.kills))
     said: list[str] = told.pop("words")  # type: ignore[assignment]
     heard = told.pop("samples")
     changes = difflib.SequenceMatcher(None, whole, said, autojunk=False).get_opcodes()
@@ -76,14 +89,16 @@ def main() -> None:
     )  # fmt: skip
 
 
-async def run(nodes: Nodes, ports: list[int], pcm: Pcm, kills: int) -> dict[str, object]:
-    """What a client heard while nodes died."""
-    urls = [await asyncio.to_thread(nodes.start, port) for port in ports]
+async def run(
+    urls: list[str], end: Callable[[str, list[float]], Awaitable[None]], pcm: Pcm, kills: int
+) -> dict[str, object]:
+    """What a client heard while nodes died. end: ends whoever has a session, and tells when."""
+    session: list[str] = []
     at_s: list[float] = []
     gaps_s: list[float] = []
     words: list[str] = []
     samples = 0
-    killer = asyncio.create_task(kill(nodes, at_s, len(pcm) / 16_000 / (kills + 1), kills))
+    killer = asyncio.create_task(kill_often(end, session, at_s, len(pcm) / 16_000 / (kills + 1), kills))
     began_s, busy_s = time.perf_counter(), time.process_time()
     async for event in stream(
         urls, (pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE)), Settings(), realtime=True
@@ -95,6 +110,9 @@ async def run(nodes: Nodes, ports: list[int], pcm: Pcm, kills: int) -> dict[str,
                 samples += len(event.pcm)
             case Caption():
                 pass
+            case Welcome():
+                session[:] = [event.session_id]
+                continue
             case _:
                 continue
         if len(at_s) > len(gaps_s):
@@ -110,16 +128,53 @@ async def run(nodes: Nodes, ports: list[int], pcm: Pcm, kills: int) -> dict[str,
     }  # fmt: skip
 
 
-async def kill(nodes: Nodes, at_s: list[float], every_s: float, count: int) -> None:
-    """Kill whoever holds the talk, at times that nobody can foresee, and bring it back."""
+async def kill_often(
+    end: Callable[[str, list[float]], Awaitable[None]],
+    session: list[str],
+    at_s: list[float],
+    every_s: float,
+    count: int,
+) -> None:
+    """End whoever holds the talk, at times that nobody can foresee."""
     chance = random.Random(19)
     for _ in range(count):
         await asyncio.sleep(every_s * chance.uniform(0.7, 1.2))
-        while (port := await asyncio.to_thread(nodes.holder)) is None:
-            await asyncio.sleep(0.05)
-        at_s.append(time.perf_counter())
-        nodes.kill(port)
-        await asyncio.to_thread(nodes.start, port)
+        await end(session[0], at_s)
+
+
+async def kill(nodes: Nodes, _: str, at_s: list[float]) -> None:
+    """SIGKILL, and back at once."""
+    port = await holder(nodes)
+    at_s.append(time.perf_counter())
+    nodes.kill(port)
+    await asyncio.to_thread(nodes.start, port)
+
+
+async def renew(nodes: Nodes, _: str, at_s: list[float]) -> None:
+    """SIGTERM, and back once it has ended."""
+    port = await holder(nodes)
+    at_s.append(time.perf_counter())
+    nodes.send(port, signal.SIGTERM)
+    while await asyncio.to_thread(nodes.sessions, port) is not None:
+        await asyncio.sleep(0.05)
+    await asyncio.to_thread(nodes.start, port)
+
+
+async def holder(nodes: Nodes) -> int:
+    """The port of the node that has the talk."""
+    while (port := await asyncio.to_thread(nodes.holder)) is None:
+        await asyncio.sleep(0.05)
+    return port
+
+
+async def kill_replica(store: str, session_id: str, at_s: list[float]) -> None:
+    """SIGKILL for the process that has a session; Ray starts another one."""
+    shared = open_store(store)
+    entry = await shared.read(session_id)
+    await shared.close()
+    assert entry is not None
+    at_s.append(time.perf_counter())
+    os.kill(int(entry.owner.split(".")[-2]), signal.SIGKILL)
 
 
 if __name__ == "__main__":
