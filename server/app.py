@@ -95,6 +95,8 @@ class Service:
         )
         self.entrance = Entrance(self.sessions, options)
         compatible = Compatible(reception, self.entrance)
+        calls, whip = Calls(compatible, self.entrance), Whip(reception, self.entrance)
+        self.peers = calls.peers, whip.peers
         self.routes: list[BaseRoute] = [
             Route("/healthz", self._by_name(self.healthz)),
             Route("/readyz", self._by_name(self.readyz)),
@@ -103,8 +105,8 @@ class Service:
             *NativeRoutes(reception, self.entrance, options, self.metrics).routes,
             *RoomRoutes(self.rooms, self.entrance, options, self.metrics, self.offer, WEB, self.relay).routes,
             *compatible.routes,
-            *Calls(compatible, self.entrance).routes,
-            *Whip(reception, self.entrance).routes,
+            *calls.routes,
+            *whip.routes,
             *AudioFiles(reception, self.entrance).routes,
             *page_routes(None if pipeline.codec is None else pipeline.codec.directory),
         ]
@@ -213,6 +215,8 @@ def create_app(
         await asyncio.gather(*lives, return_exceptions=True)
         if node is not None:
             await node.leave()
+        for peers in service.peers:
+            await peers.close()
         service.workers.close()
         service.rooms.close()
 

@@ -114,3 +114,17 @@ def no_threads() -> bool:
     while any(thread.name == "unpacker" for thread in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not any(thread.name == "unpacker" for thread in threading.enumerate())
+
+
+def silent_film(container: str = "mp4", codec: str = "mpeg4") -> bytes:
+    """A second of pictures without sound."""
+    target = io.BytesIO()
+    options = dict(KINDS["fragments.mp4"].options) if container == "mp4" else {}
+    with av.open(target, "w", format=container, options=options) as film:
+        stream: Any = film.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * number, np.uint8), "rgb24")
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return target.getvalue()

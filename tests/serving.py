@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,27 @@ def running(pipeline: Pipeline, **options: Any) -> Iterator[str]:
     thread.start()
     try:
         yield address
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        listener.close()
+    assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def stopping(pipeline: Pipeline, **options: Any) -> Iterator[tuple[str, Callable[[], None]]]:
+    """As `running`, and what stops it as SIGTERM does and waits until it has."""
+    server, listener, address = prepare(pipeline, ServerOptions(port=0, **{**CALM, **options}))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+
+    def stop() -> None:
+        server.handle_exit(signal.SIGTERM, None)
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+    try:
+        yield address, stop
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)

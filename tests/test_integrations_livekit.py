@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from adapted import CLIP, finals, native, server, talk  # noqa: F401
+from cutting import CuttingProxy
 from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from livekit.agents.beta.translation import OutputSpeechStopped, TranslatedAudioFrame, TranslationSession
 from livekit.agents.voice import io
-from serving import PATIENCE_S, get, health, running
+from serving import PATIENCE_S, get, health, running, stopping
 
 from streamst.audio import Pcm, from_pcm16, resample, to_pcm16
 from streamst.events import Speech
@@ -280,6 +283,51 @@ def test_a_wrong_key_and_a_full_server_are_told_apart(tiny_pipeline: Pipeline, t
     assert status == 201
     (error,) = full.of("error")
     assert isinstance(error.error, APIConnectionError)
+
+
+def test_a_connection_that_is_cut_again_and_again_is_not_noticed(server: str, talk: Pcm, native: list[Any]) -> None:
+    async def go() -> tuple[Heard, int]:
+        async with (
+            CuttingProxy(server, 1, cuts=6, most_bytes=60_000) as proxy,
+            StreamstTranslation(proxy.address) as model,
+        ):
+            heard = Heard(model.session())
+            for frame in frames(talk):
+                heard.session.push_audio(frame)
+            heard.session.end_input()
+            await heard.out()
+            return heard, proxy.cuts
+
+    told, cuts = asyncio.run(go())
+    assert cuts
+    assert not told.of("error")
+    assert "".join(event.text for event in told.of("output_transcript")) == "".join(finals(native, "de"))
+
+
+def test_a_server_that_drains_says_the_rest_and_what_follows_is_livekits_own_error(
+    tiny_pipeline: Pipeline, talk: Pcm
+) -> None:
+    async def go(address: str, stop: Callable[[], None]) -> Heard:
+        async with StreamstTranslation(address, conn_options=ONCE) as model:
+            heard = Heard(model.session())
+            out = asyncio.create_task(heard.out())
+            for frame in frames(talk):
+                heard.session.push_audio(frame)
+            async with asyncio.timeout(PATIENCE_S):
+                while not heard.of("output_transcript"):
+                    await asyncio.sleep(0.02)
+                await asyncio.to_thread(stop)
+                while not out.done():
+                    with contextlib.suppress(RuntimeError):  # once it is closed
+                        heard.session.push_audio(frames(talk)[0])
+                    await asyncio.sleep(0.02)
+            assert len(asyncio.all_tasks()) <= 2, "this one, and the one that closes"
+            return heard
+
+    with stopping(tiny_pipeline, drain_s=0.1) as (address, stop):
+        told = asyncio.run(go(address, stop))
+    assert [event.recoverable for event in told.of("error")][-1] is False
+    assert all(isinstance(event.error, APIConnectionError) for event in told.of("error"))
 
 
 def test_after_its_end_a_session_takes_nothing_and_may_be_closed_twice(server: str, talk: Pcm) -> None:

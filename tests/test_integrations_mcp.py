@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from mcp import Client, StdioServerParameters
+from recordings import silent_film
 
 from streamst.audio import read_audio
 from streamst.events import Speech, Words
+from streamst.integrations import mcp as ours
 from streamst.integrations.mcp import make_server
 from streamst.pipeline import Pipeline
 
@@ -75,6 +77,30 @@ def test_what_is_not_possible_is_a_tools_error_in_our_words(
     failed, text = call(server, name, **arguments)
     assert failed
     assert told in text
+
+
+def test_films_without_sound_half_recordings_and_days_of_silence_are_a_tools_error(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, half = tmp_path / "film.mp4", tmp_path / "half.flac"
+    film.write_bytes(silent_film())
+    half.write_bytes(CLIP.read_bytes()[: CLIP.stat().st_size * 2 // 3])
+    for path, told in ((film, "film.mp4 holds no sound"), (half, "half.flac")):
+        failed, text = call(server, "translate_file", path=str(path))
+        assert failed
+        assert told in text
+    monkeypatch.setattr(ours, "LONGEST_S", 1.0)
+    assert "allowed: 1 s" in call(server, "translate_file", path=str(CLIP))[1]
+
+
+def test_a_hundred_clients_leave_no_task_behind(server: Any) -> None:
+    async def go() -> int:
+        for _ in range(100):
+            async with Client(server, read_timeout_seconds=120.0) as client:
+                await client.list_tools()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(go()) == 1, "this very one"
 
 
 def test_over_pipes_the_command_serves_the_same_tools(tiny_model: Path) -> None:

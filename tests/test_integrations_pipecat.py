@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from adapted import CLIP, finals, native, server, talk  # noqa: F401
-from serving import PATIENCE_S, running
+from cutting import CuttingProxy
+from serving import PATIENCE_S, get, running
 
 from streamst.audio import Pcm, from_pcm16, resample, to_pcm16
 from streamst.events import Speech
@@ -161,6 +162,29 @@ def test_what_is_not_possible_is_an_error_frame_and_nothing_hangs(
             assert told in of(up, ErrorFrame)[-1].error
             assert len(told_of) == 1
             assert not service.is_usable
+
+
+def test_a_full_server_is_an_error_frame(tiny_pipeline: Pipeline, talk: Pcm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ours, "ATTEMPTS", 1)
+    with running(tiny_pipeline, max_sessions=1) as address:
+        get(f"{address}/v1/sessions", b"{}", content_type="application/json")
+        service = StreamstService(address)
+        _, up = ran(service, *audio(talk[:3200]))
+    assert "all 1 places are taken" in of(up, ErrorFrame)[-1].error
+    assert not service.is_usable
+
+
+def test_a_connection_that_is_cut_again_and_again_is_not_noticed(server: str, talk: Pcm, native: list[Any]) -> None:
+    async def go() -> tuple[list[Frame], list[Frame], int]:
+        async with asyncio.timeout(PATIENCE_S), CuttingProxy(server, 1, cuts=6, most_bytes=60_000) as proxy:
+            service = StreamstService(proxy.address)
+            down, up = await run_test(service, frames_to_send=audio(talk), start_timeout=30.0)
+            return [*down], [*up], proxy.cuts
+
+    down, up, cuts = asyncio.run(go())
+    assert cuts
+    assert not of(up, ErrorFrame)
+    assert " ".join(frame.text for frame in of(down, TranslationFrame)) == " ".join(finals(native, "de"))
 
 
 def test_nothing_said_is_nothing_told_and_no_connection_is_made() -> None:

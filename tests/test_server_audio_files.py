@@ -16,6 +16,7 @@ import openai
 import pytest
 import soundfile
 from openai import DefaultHttpxClient, OpenAI
+from recordings import silent_film
 from serving import get, health, running, wait_until_empty
 
 from streamst.audio import read_audio
@@ -108,6 +109,7 @@ def test_a_stream_tells_pieces_whose_sum_is_the_text(client: OpenAI, native: lis
         ({"language": "fr"}, "'fr' is not supported here; allowed: en"),
         ({"file": ("empty.wav", b"")}, "file is missing, or empty"),
         ({"file": ("a.wav", b"no recording at all, but a text")}, "as no recording does"),
+        ({"file": ("film.mp4", silent_film())}, "no sound"),
         ({"model": ""}, "model is missing"),
         ({"timestamp_granularities": ["word"]}, "verbose_json only"),
         ({"prompt": "Once upon a time there was a prompt without end"}, "only a list of terms"),

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from calling import CALLS, LONG_S, Caller, calling, delete, emptied, loopback, server  # noqa: F401
-from serving import get, health, running
+from serving import get, health, running, stopping
 
 from streamst.audio import Pcm
 from streamst.pipeline import Pipeline
@@ -102,6 +105,56 @@ def test_a_form_carries_the_session_and_a_wrong_one_is_refused_by_name(server: s
     status, _, body = get(f"{server}{CALLS}", form, content_type="multipart/form-data; boundary=b")
     assert status == 400
     assert json.loads(body)["error"]["param"] == "session.audio.output.language"
+
+
+def test_a_wrong_key_is_refused_and_a_client_secret_is_one(tiny_pipeline: Pipeline, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('[[keys]]\nname = "talks"\nkey = "a-key-of-our-own-1234"\n')
+    mine = {"authorization": "Bearer a-key-of-our-own-1234", "content_type": "application/json"}
+
+    async def scene(address: str) -> list[int]:
+        asked = b'{"session": {"model": "any"}}'
+        where = f"{address}/v1/realtime/translations/client_secrets"
+        secret = json.loads((await asyncio.to_thread(get, where, asked, **mine))[2])["value"]
+        async with calling(np.zeros(1600, np.float32)) as first, calling(np.zeros(1600, np.float32)) as second:
+            wrong, _, _ = await first.call(address, authorization="Bearer of-somebody-else-1234")
+            right, headers, _ = await second.call(address, authorization=f"Bearer {secret}")
+            await second.until("session.created")
+            stranger = await asyncio.to_thread(delete, f"{address}{headers['location']}")
+        await emptied(address)
+        return [wrong, right, stranger]
+
+    with running(tiny_pipeline, api_keys=str(keys)) as address:
+        assert asyncio.run(scene(address)) == [401, 201, 404]
+
+
+def test_a_server_that_is_stopped_ends_its_calls_in_order(tiny_pipeline: Pipeline) -> None:
+    async def scene(address: str, stop: Callable[[], None]) -> list[dict[str, Any]]:
+        async with calling(np.zeros(1600, np.float32)) as caller:
+            await caller.call(address)
+            await caller.until("session.created")
+            await asyncio.to_thread(stop)
+            async with asyncio.timeout(LONG_S):
+                while caller.peer.connectionState != "closed":
+                    await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1, "this very one"
+        return caller.events
+
+    with stopping(tiny_pipeline, drain_s=0.1) as (address, stop):
+        told = asyncio.run(scene(address, stop))
+    assert told[-1]["error"]["message"] == "the server is being stopped"
+
+
+def test_a_server_that_is_ended_at_once_hangs_up(tiny_pipeline: Pipeline) -> None:
+    async def scene(address: str, end: Callable[[], None]) -> None:
+        async with calling(np.zeros(1600, np.float32)) as caller:
+            await caller.call(address)
+            await caller.until("session.created")
+            await asyncio.to_thread(end)  # which fails where the server does not end
+
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(running(tiny_pipeline))
+        asyncio.run(scene(address, stack.close))
 
 
 def test_a_server_that_is_full_or_without_aiortc_says_so(

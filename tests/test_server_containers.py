@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from recordings import KINDS, RATE, SAMPLES, WHOLE, Kind, by_soundfile, no_threads, speechlike, written
+from recordings import KINDS, RATE, SAMPLES, WHOLE, Kind, by_soundfile, no_threads, silent_film, speechlike, written
 
 from streamst.audio import Pcm
 from streamst.audio.pieces import SILENT_BYTES, Unpacker
@@ -137,6 +137,14 @@ def test_a_recording_without_sound_is_refused_in_words() -> None:
     told = fault(picture)
     assert told.startswith("1007")
     assert "the recording is not audio that can be read" in told
+    assert no_threads()
+
+
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx"), ("mp4", "mpeg4")])
+def test_a_film_without_sound_is_refused_in_words(container: str, codec: str) -> None:
+    told = fault(silent_film(container, codec))
+    assert told.startswith("1007")
+    assert "the recording holds no sound" in told
     assert no_threads()
 
 

@@ -33,7 +33,7 @@ class Calls:
 
     def __init__(self, compatible: Compatible, entrance: Entrance) -> None:
         self._compatible, self._reception, self._entrance = compatible, compatible.reception, entrance
-        self._peers = Peers()
+        self.peers = Peers()
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -62,7 +62,7 @@ class Calls:
             self._entrance.knock(request)
         except ProtocolError as error:
             return openai_error(error)
-        if not await self._peers.end(request.path_params["call_id"], shown_key(request)):
+        if not await self.peers.end(request.path_params["call_id"], shown_key(request)):
             error = {"type": "invalid_request_error", "code": "not_found", "message": "there is no such call"}
             return JSONResponse({"error": error}, 404)
         return Response(status_code=200)
@@ -100,6 +100,6 @@ class Calls:
             await self._reception.serve(link, protocol, token)
             await link.play_out()
 
-        name = self._peers.begin(link, shown_key(request), serve)
+        name = self.peers.begin(link, shown_key(request), serve)
         where = f"{request.url.path.rstrip('/')}/{name}"
         return Response(answer, 201, {"location": where}, media_type="application/sdp")

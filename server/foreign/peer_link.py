@@ -21,6 +21,7 @@ from .rtp_audio import Whole
 
 PIECE_MS = 100  # of audio in one message
 WAITING = 256  # messages that wait for the session
+CLOSE_S = 5.0  # that aiortc may take to close a connection
 CONNECT_S = 20.0  # that a peer may take from its answer until it is connected
 
 
@@ -80,7 +81,8 @@ class PeerLink(ABC):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
-            await self._connection.close()
+            async with asyncio.timeout(CLOSE_S):  # aiortc may wait for what was cancelled
+                await self._connection.close()
 
     async def answer(self, offer: str, track: MediaStreamTrack | None = None) -> str:
         """The SDP that answers an offer, sending `track` where there is one. Video is declined.

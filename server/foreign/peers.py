@@ -54,6 +54,13 @@ class Peers:
         await asyncio.wait([found.task], timeout=GONE_S)
         return True
 
+    async def close(self) -> None:
+        """The server ends: hang up on all."""
+        await asyncio.gather(*(one.link.hang_up() for one in [*self._running.values()]))
+        tasks = [one.task for one in self._running.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=GONE_S)
+
     async def _serve(self, name: str, link: PeerLink, serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await link.require_connected()

@@ -36,7 +36,7 @@ class Whip:
     """The routes."""
 
     def __init__(self, reception: Reception, entrance: Entrance) -> None:
-        self._reception, self._entrance, self._peers = reception, entrance, Peers()
+        self._reception, self._entrance, self.peers = reception, entrance, Peers()
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -71,7 +71,7 @@ class Whip:
             self._entrance.knock(request)
         except ProtocolError as error:
             return self._entrance.refusal(error)
-        if not await self._peers.end(request.path_params["name"], bearer(request)):
+        if not await self.peers.end(request.path_params["name"], bearer(request)):
             return JSONResponse({"name": "not_found", "message": "there is no such session"}, 404)
         return Response(status_code=200)
 
@@ -104,7 +104,7 @@ class Whip:
         except ProtocolError:
             await link.hang_up()
             raise
-        name = self._peers.begin(link, key, lambda: self._reception.serve(link, protocol, token))
+        name = self.peers.begin(link, key, lambda: self._reception.serve(link, protocol, token))
         headers = {
             "location": f"/v1/whip/{name}",
             "etag": f'"{secrets.token_hex(8)}"',

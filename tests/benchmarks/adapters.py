@@ -1,15 +1,15 @@
 """What each integration adds: the same talk of eight sentences by the native client and by each adapter.
 
-    python tests/benchmarks/adapters.py livekit wyoming webrtc rest mcp [--recogniser own] [--turns 3]
+    python tests/benchmarks/adapters.py livekit wyoming webrtc rest mcp [--recogniser own] [--turns 3] [--speed 1]
     .venv/pipecat/bin/python tests/benchmarks/adapters.py pipecat
 
 Speaks eight sentences with flite and has them translated by the native client and by the adapter's own framework, in
-turns, and compares words and, where there is speech, samples. Live adapters get the talk in real time: the latency that
-one adds is by how much later each German word comes than from the native client, both by the clock of their own talk,
-p50 and p95 over all words of all turns. MCP and REST get a file: theirs is by how much later everything is there. Then
-100 connects and disconnects: tasks, sockets and memory before and after. Without --recogniser the model is a tiny one
-that babbles, which takes next to no time and always says the same: what is measured is what stands around it. Clients
-and server share this process.
+turns, and compares words and, where there is speech, samples. The latency of a word is from when the session says it to
+when the framework's user has it, p50 and p95 over all words of all turns, for the native client and for the adapter:
+what differs is what the adapter adds. MCP and REST get a file, and have every word at the end. Then 100 connects and
+disconnects: tasks, sockets and memory before and after. Without --recogniser the model is a tiny one that babbles,
+which takes next to no time and always says the same: what is measured is what stands around it. Clients and server
+share this process.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FILE_SPEED = 1000.0  # of a talk that is there already
 class Told:
     """What came back."""
 
-    words: list[tuple[float, str]] = field(default_factory=list)  # when [s], and the German word
+    words: list[tuple[float, str]] = field(default_factory=list)  # when [s, perf_counter], and the German word
     speech: list[Pcm] = field(default_factory=list)
 
     @property
@@ -90,10 +90,10 @@ async def paced(pcm: Pcm, speed: float) -> AsyncIterator[Pcm]:
 
 async def native(address: str, pcm: Pcm, speed: float) -> Told:
     """By our client."""
-    told, began_s = Told(), time.perf_counter()
+    told = Told()
     async for event in stream(address, paced(pcm, speed)):
         if isinstance(event, Words):
-            told.words += [(time.perf_counter() - began_s, word) for word in event.words]
+            told.words += [(time.perf_counter(), word) for word in event.words]
         elif isinstance(event, Speech):
             told.speech.append(event.pcm)
     return told
@@ -104,7 +104,7 @@ async def wyoming(context: Any, pcm: Pcm, speed: float) -> Told:
     from wyoming.audio import AudioChunk, AudioStart, AudioStop
     from wyoming.client import AsyncClient
 
-    told, form, began_s = Told(), {"rate": 16_000, "width": 2, "channels": 1}, time.perf_counter()
+    told, form = Told(), {"rate": 16_000, "width": 2, "channels": 1}
     async with AsyncClient.from_uri(context) as client:
 
         async def send() -> None:
@@ -116,7 +116,7 @@ async def wyoming(context: Any, pcm: Pcm, speed: float) -> Told:
         sending = asyncio.create_task(send())
         while (event := await client.read_event()) is not None and event.type != "transcript-stop":
             if event.type == "transcript-chunk":
-                told.words += [(time.perf_counter() - began_s, word) for word in event.data["text"].split()]
+                told.words += [(time.perf_counter(), word) for word in event.data["text"].split()]
         await sending
     return told
 
@@ -128,12 +128,12 @@ async def livekit(context: str, pcm: Pcm, speed: float) -> Told:
 
     from streamst.integrations.livekit import StreamstTranslation
 
-    told, began_s = Told(), time.perf_counter()
+    told = Told()
     async with StreamstTranslation(context) as model:
         session = model.session()
 
         def said(event: Any) -> None:
-            told.words += [(time.perf_counter() - began_s, word) for word in event.text.split()]
+            told.words += [(time.perf_counter(), word) for word in event.text.split()]
 
         session.on("output_transcript", said)
 
@@ -156,13 +156,13 @@ async def pipecat(context: str, pcm: Pcm, speed: float) -> Told:
     testing: Any = importlib.import_module("pipecat.tests.utils")
     processor: Any = importlib.import_module("pipecat.processors.frame_processor").FrameProcessor
     service: Any = importlib.import_module("streamst.integrations.pipecat").StreamstService
-    told, clock = Told(), [time.perf_counter()]
+    told = Told()
 
     class Ear(processor):
         async def process_frame(self, frame: Any, direction: Any) -> None:
             await super().process_frame(frame, direction)
             if isinstance(frame, frames.TranslationFrame):
-                told.words += [(time.perf_counter() - clock[0], word) for word in frame.text.split()]
+                told.words += [(time.perf_counter(), word) for word in frame.text.split()]
             elif isinstance(frame, frames.TTSAudioRawFrame):
                 told.speech.append(from_pcm16(frame.audio))
             await self.push_frame(frame, direction)
@@ -173,7 +173,6 @@ async def pipecat(context: str, pcm: Pcm, speed: float) -> Told:
 
     @worker.event_handler("on_pipeline_started")
     async def begin(*_: Any) -> None:
-        clock[0] = time.perf_counter()
         async for piece in paced(pcm, speed):
             await worker.queue_frame(frames.InputAudioRawFrame(to_pcm16(piece), 16_000, 1))
         await worker.queue_frame(frames.EndFrame())
@@ -184,19 +183,19 @@ async def pipecat(context: str, pcm: Pcm, speed: float) -> Told:
     return told
 
 
-async def webrtc(context: str, pcm: Pcm, speed: float) -> Told:
-    """By a call over aiortc; its sound has been Opus."""
+async def webrtc(context: str, pcm: Pcm, _: float) -> Told:
+    """By a call over aiortc, in real time; its sound has been Opus."""
     calling: Any = importlib.import_module("calling")
-    told, brief = Told(), speed > 1
+    told, brief = Told(), len(pcm) < 16_000
     async with calling.calling(pcm) as caller:
         await caller.call(context)
         await caller.until("session.created")
-        began_s = caller.microphone.begin()
+        caller.microphone.begin()
 
         def read(text: str) -> None:
             event = json.loads(text)
             if event["type"] == "session.output_transcript.delta":
-                told.words += [(time.perf_counter() - began_s, word) for word in event["delta"].split()]
+                told.words += [(time.perf_counter(), word) for word in event["delta"].split()]
 
         caller.channel.on("message", read)
         while not brief and not caller.microphone.over:
@@ -213,11 +212,10 @@ async def rest(context: str, pcm: Pcm, _: float) -> Told:
         async with openai.AsyncOpenAI(
             api_key="any", base_url=f"{context}/v1", http_client=openai.DefaultAsyncHttpxClient(trust_env=False)
         ) as client:
-            began_s = time.perf_counter()
             form = {"file": file, "model": "any"}
             answer = await client.audio.with_raw_response.translations.create(**form)
             text = json.loads(answer.text)["text"]
-    return Told([(time.perf_counter() - began_s, word) for word in text.split()])
+    return Told([(time.perf_counter(), word) for word in text.split()])
 
 
 async def mcp(context: Any, pcm: Pcm, _: float) -> Told:
@@ -226,12 +224,11 @@ async def mcp(context: Any, pcm: Pcm, _: float) -> Told:
     with wav(pcm) as path:
         said = path.with_name("said.wav")
         async with client_of(context, read_timeout_seconds=600.0) as client:
-            began_s = time.perf_counter()
             asked = {"path": str(path), "speech_path": str(said)}
             answer = await client.call_tool("translate_file", asked)
         text = json.loads(answer.content[0].text)["de"]
         speech = [read_audio(said)] if said.exists() else []
-    return Told([(time.perf_counter() - began_s, word) for word in text.split()], speech)
+    return Told([(time.perf_counter(), word) for word in text.split()], speech)
 
 
 @contextlib.contextmanager
@@ -264,41 +261,74 @@ def sockets() -> int:
     return found
 
 
+class Mouth:
+    """When the session said each German word of the talk that runs."""
+
+    def __init__(self) -> None:
+        self.said_s: list[float] = []
+        served: Any = importlib.import_module("streamst.server.session.served").Served
+        say = served.say
+
+        def heard(one: Any, *answers: Any) -> None:
+            for answer in answers:
+                if isinstance(answer, Words):
+                    self.said_s += [time.perf_counter()] * len(answer.words)
+            say(one, *answers)
+
+        served.say = heard
+
+    def of_wyoming(self) -> None:
+        """Wyoming's server has sessions of its own."""
+        hearing: Any = importlib.import_module("streamst.integrations.wyoming_parts").Hearing
+        fresh = hearing.fresh
+
+        def heard(one: Any, events: Any) -> str:
+            delta: str = fresh(one, events)
+            self.said_s += [time.perf_counter()] * len(delta.split())
+            return delta
+
+        hearing.fresh = heard
+
+
 def shown_ms(samples_s: list[float]) -> str:
     """p50 and p95."""
+    if not samples_s:
+        return "has none"
     p50, p95 = np.percentile(1000 * np.asarray(samples_s), [50, 95])
     return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms"
 
 
-async def measure(name: str, adapter: Any, context: Any, address: str, pcm: Pcm, turns: int) -> None:
+async def measure(name: str, adapter: Any, context: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
     """Print what `adapter` is told beside the native client, and what a hundred of it leave behind."""
     live = name not in ("rest", "mcp")
-    speed = 1.0 if live else FILE_SPEED
+    speed = speed if live else FILE_SPEED
+    mouth = Mouth()
+    mouth.of_wyoming()
     await native(address, pcm[: 16_000 * 3], 8.0)
     words = samples = 0
     ours = theirs = Told()
-    later_s: list[float] = []
+    later_s: tuple[list[float], list[float]] = ([], [])
     cpu_s = [0.0, 0.0]
     for turn in range(turns):
         told: list[Told] = [Told(), Told()]
         for which in (0, 1) if turn % 2 == 0 else (1, 0):
+            mouth.said_s.clear()
             began_s = time.process_time()
             told[which] = await (native(address, pcm, speed) if which == 0 else adapter(context, pcm, speed))
             cpu_s[which] += time.process_time() - began_s
+            pairs = zip(mouth.said_s, told[which].words, strict=False)
+            later_s[which].extend(at_s - said_s for said_s, (at_s, _) in pairs)
         ours, theirs = told
         words += ours.text == theirs.text
         equal = len(ours.pcm) == len(theirs.pcm) and (not len(ours.pcm) or np.abs(ours.pcm - theirs.pcm).max() < 2**-14)
         samples += bool(equal)
-        if live:
-            later_s += [b[0] - a[0] for a, b in zip(ours.words, theirs.words, strict=False)]
-        else:
-            later_s.append(theirs.words[-1][0] - ours.words[-1][0])
     print(f"{name}: {len(pcm) / 16_000:.1f} s, {len(ours.words)} German words, {turns} turns")
     print(f"  word for word as the native client's: {words} of {turns}", end="")
     print("" if ours.text == theirs.text else f"; the last: {ours.text!r} and {theirs.text!r}")
     if theirs.speech:
         print(f"  speech of {len(theirs.pcm)} samples, native {len(ours.pcm)}: the same in {samples} of {turns}")
-    print(f"  added latency of {'a word' if live else 'the whole'}: {shown_ms(later_s)}")
+    for who, found in (("native", later_s[0]), (name, later_s[1])):
+        print(f"  latency of a word, {who}: {shown_ms(found)}")
     print(
         f"  CPU time of a talk, server included: native {cpu_s[0] / turns:.2f} s, {name} {cpu_s[1] / turns:.2f} s",
         flush=True,
@@ -316,33 +346,33 @@ async def measure(name: str, adapter: Any, context: Any, address: str, pcm: Pcm,
     print(f"memory {before[2] / 1024:.1f} -> {after[2] / 1024:.1f} MB", flush=True)
 
 
-async def run_wyoming(pipeline: Any, address: str, pcm: Pcm, turns: int) -> None:
+async def run_wyoming(pipeline: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
     """A Wyoming server in this process."""
     clients = importlib.import_module("wyoming_clients")
     from streamst.integrations.wyoming import House
 
     house = House(pipeline)
     async with clients.serving(house) as uri:
-        await measure("wyoming", wyoming, uri, address, pcm, turns)
+        await measure("wyoming", wyoming, uri, address, pcm, turns, speed)
     house.close()
 
 
-async def run_webrtc(_: Any, address: str, pcm: Pcm, turns: int) -> None:
+async def run_webrtc(_: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
     """Peers that meet at 127.0.0.1, which ICE leaves out by itself."""
     ice: Any = importlib.import_module("aioice.ice")
     ice.get_host_addresses = lambda **_: ["127.0.0.1"]
-    await measure("webrtc", webrtc, address, address, pcm, turns)
+    await measure("webrtc", webrtc, address, address, pcm, turns, speed)
 
 
-async def run_mcp(pipeline: Any, address: str, pcm: Pcm, turns: int) -> None:
+async def run_mcp(pipeline: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
     """The tools in this process."""
     server = importlib.import_module("streamst.integrations.mcp").make_server(lambda: pipeline)
-    await measure("mcp", mcp, server, address, pcm, turns)
+    await measure("mcp", mcp, server, address, pcm, turns, speed)
 
 
 def run_by_address(name: str) -> Callable[..., Any]:
     """An adapter that needs our server's address only."""
-    return lambda _, address, pcm, turns: measure(name, globals()[name], address, address, pcm, turns)
+    return lambda _, address, pcm, turns, speed: measure(name, globals()[name], address, address, pcm, turns, speed)
 
 
 def main() -> None:
@@ -351,6 +381,7 @@ def main() -> None:
     parser.add_argument("adapters", nargs="*", default=ADAPTERS, choices=(*ADAPTERS, "pipecat"))
     parser.add_argument("--recogniser", help="a real model, own for the smallest; a tiny one by default")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--speed", type=float, default=1.0, help="of the speaker, of live adapters")
     options = parser.parse_args()
     os.environ["NO_PROXY"] = "127.0.0.1"
     with tempfile.TemporaryDirectory() as folder:
@@ -363,7 +394,7 @@ def main() -> None:
         with running(pipeline) as address:
             for name in options.adapters:
                 run = globals().get(f"run_{name}") or run_by_address(name)
-                asyncio.run(run(pipeline, address, pcm, options.turns))
+                asyncio.run(run(pipeline, address, pcm, options.turns, options.speed))
 
 
 if __name__ == "__main__":
