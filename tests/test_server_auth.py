@@ -8,9 +8,8 @@ import pytest
 
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Words
-from streamst.server.app import _door
+from streamst.server.app import _tls
 from streamst.server.operator.auth import Admission, ApiKey, load_keys, make_key
-from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.options import ServerOptions
 from streamst.server.session.qoe import Listener
 from streamst.server.session.replay import Replay
@@ -110,10 +109,10 @@ def test_a_key_of_tls_that_every_user_can_read_draws_a_warning(caplog: pytest.Lo
     with self_signed("localhost") as (certificate, key):
         options = ServerOptions(tls_cert=certificate, tls_key=key)
         Path(key).chmod(0o600)
-        _door(options, Crowd.of(options))
+        _tls(options)
         assert not caplog.messages
         Path(key).chmod(0o644)
-        _door(options, Crowd.of(options))
+        _tls(options)
     assert caplog.messages == [f"{key} can be read by every user of this machine: chmod o-r"]
 
 
