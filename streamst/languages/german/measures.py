@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from . import arithmetic
 from .cases import DATIVE, DETERMINERS, PREPOSITIONS, article
@@ -59,7 +60,7 @@ def unit_name(place: Place) -> Said | None:
         return named, place.sentence_follows
     if place.low in {"f", "ff", "x"} or (found := unit(place.core)) is None:
         return None
-    if place.core == "h" and place.nearest.isdecimal() and _of_day(place):
+    if place.core == "h" and place.nearest.isdecimal() and _of_day(place, place.before[:-1]):
         return "Uhr", True
     said = found.one if re.fullmatch("[^0-9]*1|1/2|½", place.nearest) else found.many
     if priced(place.nearest) and _money_each(place.core):  # 1,29 €/l: the amount says its currency
@@ -68,13 +69,31 @@ def unit_name(place: Place) -> Said | None:
     return said, not place.dotted or not short or place.sentence_follows
 
 
-def _of_day(place: Place) -> bool:
-    """Whether "9 h" is a time of day and not how long something takes."""
-    said = place.before[-2] if len(place.before) > 1 else ""
-    return said == "gegen" or (said == "um" and (place.last or place.after in _PARTS_OF_DAY))
+def hour(place: Place) -> Said | None:
+    """um 18h, gegen 7h, von 8h bis 17h: times of day, where "um 2h verkürzt" says how long."""
+    found = re.fullmatch("(1?[0-9]|2[0-4])h", place.core)
+    before = place.before[-3:]
+    between = (place.nearest, place.after) == ("von", "bis") or (
+        len(before) == 3 and (before[0], before[2]) == ("von", "bis") and re.fullmatch("[0-9]+h", before[1])
+    )
+    if found is None or not (between or _of_day(place, place.before)):
+        return None
+    return f"{counted(int(found[1]))} Uhr", True
 
 
-_PARTS_OF_DAY = frozenset({"morgens", "früh", "vormittags", "mittags", "nachmittags", "abends", "nachts"})
+def _of_day(place: Place, before: Sequence[str]) -> bool:
+    """Whether "9 h", after the words `before`, is a time of day and not how long something takes."""
+    said = before[-1] if before else ""
+    if said not in {"um", "ab"} or any(_CHANGED.search(word) for word in before):
+        return said == "gegen"
+    return place.last or place.end in ".!?" or place.after.lower() in _AT
+
+
+_CHANGED = re.compile("länger|kürz|erhöh|reduzi|st[ei]+g|s[aiu]nk|spät|schieb|schob|zöger|wuchs|wächs|mehr|weniger")
+_AT = frozenset(
+    {"morgens", "früh", "vormittags", "mittags", "nachmittags", "abends", "nachts", "im", "in", "am", "an", "bei",
+     "beim", "los", "statt", "mit", "ist", "war", "beginnt", "geht", "kommt", "fährt", "öffnet", "schließt", "gibt"}
+)  # fmt: skip
 
 
 def _years(place: Place) -> str:

@@ -180,7 +180,8 @@ WORDS: tuple[Rule, ...] = (
 )  # fmt: skip
 NUMBERS: tuple[Rule, ...] = (
     arithmetic.scientific,
-    dates.month_and_year, addresses.dotted_number, dates.time, dates.score, measures.decade, ordinals.one,
+    dates.month_and_year, addresses.dotted_number, dates.time, measures.hour, dates.score, measures.decade,
+    ordinals.one,
     measures.pressure, measures.two, measures.parted, measures.times, arithmetic.power, measures.span,
     measures.price_each, measures.measure, measures.compound, addresses.address,
 )  # fmt: skip

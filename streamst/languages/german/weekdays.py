@@ -14,6 +14,7 @@ WEEKDAYS = {
 _ON = frozenset(
     {"am", "vom", "zum", "jeden", "diesen", "nächsten", "kommenden", "letzten", "vergangenen", "vorigen"}
 )  # before days, never before a woman
+_PARTS = frozenset({"Morgen", "Vormittag", "Mittag", "Nachmittag", "Abend", "Nacht"})
 _AROUND = frozenset({"ab", "bis", "seit", "und", "oder", "von", "außer"})  # before days, and before women
 _WOMAN = frozenset({"die", "der", "eine", "einer", "liebe", "frau", "hr", "herr"})
 
@@ -24,6 +25,9 @@ def weekday(place: Place) -> Said | None:
         return WEEKDAYS[place.core], True  # Fr, 3.5.
     if place.core in {"Mo", "Di", "Mi", "Fr", "Sa"} and not place.dotted and place.after[:1].isdecimal():
         return WEEKDAYS[place.core], True  # Mo 8-12 Uhr
+    if place.core in WEEKDAYS and not place.dotted and place.nearest in _ON | {"bis", "ab"}:
+        named = place.core in {"Mo", "Di"} and place.noun_follows and place.after not in _PARTS
+        return None if named else (WEEKDAYS[place.core], True)  # am Do um 9, bis Mi; not vom Di Caprio
     if not place.dotted or place.core not in WEEKDAYS or not _is_day(place):
         return None
     return WEEKDAYS[place.core], place.last
