@@ -15,8 +15,10 @@ from seams import spoken_by, voice_named
 from streamst import watermark
 from streamst.audio import Pcm
 from streamst.backends import huggingface
+from streamst.backends.parts import chosen
 from streamst.backends.phrases import PhraseState, PhraseVoice
-from streamst.errors import InputError, UnavailableError
+from streamst.backends.voices import VOICES
+from streamst.errors import CheckpointError, InputError, UnavailableError
 from streamst.events import Speech
 from streamst.nn.packing import from_bytes, to_bytes
 from streamst.pipeline import Pipeline
@@ -145,6 +147,23 @@ def test_a_vits_model_from_a_folder_speaks(vits: Path) -> None:
     assert len(pcm) > 0
     with pytest.raises(UnavailableError, match="could not be loaded"):
         voice_named(f"hf:{vits}/nothing", "de")
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ([], "config.json"),
+        (["config.json"], "vocab.json"),
+        (["config.json", "vocab.json"], "model.safetensors or pytorch_model.bin"),
+    ],
+)
+def test_a_folder_that_holds_no_vits_voice_is_told_by_the_file_that_it_lacks(
+    there: list[str], missing: str, tmp_path: Path
+) -> None:
+    for name in there:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CheckpointError, match=f"{tmp_path} is not a VITS voice: {missing} is missing"):
+        chosen("voice", f"hf:{tmp_path}", VOICES)
 
 
 def test_a_torchaudio_that_does_not_load_hinders_no_voice(vits: Path, tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ def tokenizer() -> Tokenizer:
         ("about 3.14 or 50%", ["number 3,14", "number 50"]),
         ("in 1998, 12 of them", ["number 1998", "number 12"]),
         ("7 dogs", []),  # one digit may be a word
-        ("at 9:40 or 11 p.m. or 10 am", []),  # German counts on from noon
+        ("at 11 p.m. or 10 am", []),  # German counts on from noon
+        ("at 9:40 a.m., 12:05 am, 3:45 p.m. or 12:10", [f"number {t}" for t in ("9:40", "0:05", "15:45", "12:10")]),
+        ("at 17:20 p.m., 12:00 p.m. and 7:95", ["number 17:20", "number 12:00", "number 7:95"]),
+        ("gate B22 or 3rd from A4", ["copy B22", "copy A4"]),
+        ("for Mr. Okonkwo or J. Okonkwo. Okonkwo", ["copy Okonkwo", "copy Okonkwo"]),
         ("call 0171 2345678", ["number 0171", "number 2345678"]),
         ("it spells c. n. n.", ["copy c", "copy n", "copy n"]),
         ("my name is A B I", []),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.models.write import store
 from streamst.models.write.greedy import Draft, write
@@ -14,6 +15,8 @@ from streamst.text import Tokenizer
 from streamst.train import recipe
 from streamst.train.n_best import likelihoods, n_best
 from streamst.train.synthesis import read_pairs
+from streamst.train.translated import PAIRS as MADE
+from streamst.train.translated import TranslatedConfig
 
 COLOURS = {"red": "rote", "blue": "blaue", "green": "grüne", "old": "alte", "new": "neue"}
 THINGS = {"house": "Haus", "book": "Buch", "child": "Kind", "horse": "Pferd", "wheel": "Rad"}
@@ -142,3 +145,14 @@ def test_a_finished_writer_is_trained_on(forwards: Path, tmp_path: Path) -> None
     )
     with pytest.raises(ConfigError, match=r"model: dim = 32; base = .* has 64"):
         recipe.run(tmp_path / "recipe.toml")
+
+
+def test_the_shipped_recipes_hand_on_to_each_other() -> None:
+    back, forth, more = (
+        recipe.read(Path(f"{name}.toml")) for name in ("back-translation", "distillation", "text-writer-more")
+    )
+    for told in (back, forth):
+        from_dict(TranslatedConfig, {key: value for key, value in told.items() if key not in ("kind", "output")})
+    assert [back["writer"], *back["judges"]] == [*forth["judges"], forth["writer"]]
+    assert [one["path"] for one in more["data"]["added"]] == [f"{told['output']}/{MADE}" for told in (back, forth)]
+    assert more["base"] == forth["writer"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .parts import Backend, Languages
+from .parts import Backend, Languages, check_files
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,13 @@ def _hugging_face(argument: str, language: str, device: torch.device | str) -> V
     return vits_voice(argument, language, device)
 
 
+def _hugging_face_check(argument: str) -> Languages:
+    folder = Path(argument).expanduser()
+    if folder.is_dir():
+        check_files(folder, "a VITS voice", "config.json", "vocab.json", "model.safetensors|pytorch_model.bin")
+    return Languages()
+
+
 def _piper(argument: str, language: str, device: torch.device | str) -> Voice[Any]:
     from .piper import piper_voice
 
@@ -44,7 +51,10 @@ def _piper_speaks(argument: str) -> Languages:
 
 VOICES: dict[str, Backend[MakeVoice]] = {
     "espeak-ng": Backend(_espeak, "eSpeak NG: robotic and quick, a hundred languages", program="espeak-ng"),
-    "hf": Backend(_hugging_face, "a VITS or MMS voice of Hugging Face", "NAME", "hf", ("transformers",)),
+    "hf": Backend(
+        _hugging_face, "a VITS or MMS voice of Hugging Face", "NAME", "hf", ("transformers",),
+        look=_hugging_face_check,
+    ),
     "piper": Backend(
         _piper, "a Piper voice, NAME.onnx beside NAME.onnx.json", "FILE", "piper", ("piper", "onnxruntime"),
         look=_piper_speaks,

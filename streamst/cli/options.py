@@ -56,7 +56,7 @@ Recogniser = Annotated[
 ]
 Writer = Annotated[
     str | None,
-    typer.Option("--writer", help=_PART % ("Who translates", names(WRITERS)), rich_help_panel=_MODEL),
+    typer.Option("--writer", help=_PART % ("Who translates", f"pen, {names(WRITERS)}"), rich_help_panel=_MODEL),
 ]
 Voice = Annotated[
     str | None, typer.Option("--voice", help=_PART % ("Who speaks", names(VOICES)), rich_help_panel=_MODEL)

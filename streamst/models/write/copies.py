@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from streamst.models.segment import closes
 from streamst.text import Tokenizer, plain_marks
 
 from .steering import Wish
@@ -15,6 +16,8 @@ _ADDRESS = re.compile(r"\w://|\w@\w|\bwww\.\w|\w\.\w+/|^@\w")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _DECIMAL = re.compile(r"\d+\.\d+")
+_CLOCK = re.compile(r"(\d|1\d|2[0-3]):([0-5]\d)")
+_CODE = re.compile(r"[A-Z]+\d+[A-Za-z]?")  # a gate, a flight
 _SWAPPED = str.maketrans(".,", ",.")
 
 
@@ -35,8 +38,8 @@ def copied(
     for at, (first, last) in enumerate(places):
         word, tokens, kind = bare[at], target.encode(bare[at]), "copy"
         if _NUMBER.fullmatch(word):
-            copy, kind = "" if len(word) == 1 or _time(bare, at) else _german(word), "number"
-        elif _ADDRESS.search(word) or not target.byte_tokens.isdisjoint(tokens):
+            copy, kind = _number(bare, at), "number"
+        elif _ADDRESS.search(word) or _CODE.fullmatch(word) or not target.byte_tokens.isdisjoint(tokens):
             copy = word
         else:
             pieces = min(len(tokens), len(target.encode(word.lower())))
@@ -49,7 +52,7 @@ def copied(
 
 
 def _named(words: Sequence[str], word: str, at: int, pieces: int) -> bool:
-    inside = at > 0 and words[at - 1].rstrip("\"'")[-1:] not in (".", "!", "?")
+    inside = at > 0 and not closes(words[at - 1])
     return inside and word[:1].isupper() and len(word) > 3 and pieces >= 3 and len(word) <= RARE * pieces
 
 
@@ -69,12 +72,15 @@ def _letter(word: str) -> bool:
     return len(word) == 1 and word.isalpha()
 
 
-def _time(bare: Sequence[str], at: int) -> bool:
-    """Whether a number is an hour, which German may count on from noon."""
-    after = bare[at + 1].replace(".", "").lower() if at + 1 < len(bare) else ""
-    return ":" in bare[at] or after in ("am", "pm", "o'clock")
-
-
-def _german(number: str) -> str:
-    """A comma before the decimals, a point between the thousands."""
+def _number(bare: Sequence[str], at: int) -> str:
+    """A number as German has it: a comma before the decimals, a point between the thousands, the day's hours to 24;
+    "" for a digit alone and a whole hour, which German says in more than one way."""
+    number, after = bare[at], bare[at + 1].replace(".", "").lower() if at + 1 < len(bare) else ""
+    if clock := _CLOCK.fullmatch(number):
+        hour = int(clock[1])
+        if hour <= 12 and after in ("am", "pm"):
+            hour = hour % 12 + 12 * (after == "pm")
+        return f"{hour}:{clock[2]}"
+    if len(number) == 1 or after in ("am", "pm", "o'clock"):
+        return ""
     return number.translate(_SWAPPED) if _THOUSANDS.fullmatch(number) or _DECIMAL.fullmatch(number) else number
