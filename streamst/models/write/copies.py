@@ -37,14 +37,17 @@ def copied(
     found = []
     for at, (first, last) in enumerate(places):
         word, tokens, kind = bare[at], target.encode(bare[at]), "copy"
-        if _NUMBER.fullmatch(word):
+        run = _spelled(bare, at)
+        if run is not None:
+            copy, last = " ".join(bare[at : run.stop]) if at == run.start else "", places[run.stop - 1][1]
+        elif _NUMBER.fullmatch(word):
             copy, kind = _number(bare, at), "number"
         elif _ADDRESS.search(word) or _CODE.fullmatch(word) or not target.byte_tokens.isdisjoint(tokens):
             copy = word
         else:
             pieces = min(len(tokens), len(target.encode(word.lower())))
             named = _named(words, word, at, pieces) and (translates is None or not translates(word))
-            copy = word if named or _spelled(bare, at) else ""
+            copy = word if named else ""
         if copy:
             tokens = target.encode(copy)
             found += [] if Tokenizer.unknown in tokens else [Wish(first, last, tuple(tokens), kind)]
@@ -56,20 +59,21 @@ def _named(words: Sequence[str], word: str, at: int, pieces: int) -> bool:
     return inside and word[:1].isupper() and len(word) > 3 and pieces >= 3 and len(word) <= RARE * pieces
 
 
-def _spelled(bare: Sequence[str], at: int) -> bool:
-    """Whether a word is one of three letters or more in a row, "c n n"; "I" and "a" are words, unless two others are
-    among them."""
+def _spelled(bare: Sequence[str], at: int) -> range | None:
+    """The places of three letters or digits or more in a row, "c n n", where `at` is one of them; "I" and "a" are
+    words, unless two others are among them."""
     first = end = at
     while first > 0 and _letter(bare[first - 1]):
         first -= 1
     while end < len(bare) and _letter(bare[end]):
         end += 1
     run = bare[first:end]
-    return first <= at < end and len(run) > 2 and sum(one not in ("I", "i", "a", "A") for one in run) > 1
+    spelled = first <= at < end and len(run) > 2 and sum(one not in ("I", "i", "a", "A") for one in run) > 1
+    return range(first, end) if spelled else None
 
 
 def _letter(word: str) -> bool:
-    return len(word) == 1 and word.isalpha()
+    return len(word) == 1 and word.isalnum()
 
 
 def _number(bare: Sequence[str], at: int) -> str:
