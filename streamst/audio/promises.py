@@ -14,7 +14,8 @@ _MATROSKA, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def mp3_samples(source: Source) -> int | None:
-    """Samples by a Xing or Info frame, without the encoder's delay and padding; None where there is no such frame."""
+    """Samples by a Xing or Info frame, without the encoder's delay and padding; None where there is no such frame, and
+    where behind the bytes that it counts stands another recording."""
     head = source.peek(10)
     begin = 0
     if head[:3] == b"ID3" and len(head) == 10:
@@ -29,6 +30,10 @@ def mp3_samples(source: Source) -> int | None:
     if frame[at : at + 4] not in (b"Xing", b"Info") or not frame[at + 7] & 1:
         return None
     flags, count = frame[at + 7], int.from_bytes(frame[at + 8 : at + 12], "big")
+    if flags & 2 and source.size is not None:
+        behind = source.at(begin + int.from_bytes(frame[at + 12 : at + 16], "big"), 4)
+        if len(behind) == 4 and (behind[:3] == b"ID3" or _is_layer_3(behind)):
+            return None
     encoder = at + 12 + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8)
     trimmed = int.from_bytes(frame[encoder + 21 : encoder + 24], "big")
     return max(0, count * _SAMPLES[version] - (trimmed >> 12) - (trimmed & 0xFFF))
