@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +149,11 @@ def test_numbers_are_read_as_cardinals(value, english, german):
 
 
 @settings(deadline=None)
-@given(st.text(), st.sampled_from([name for name in NORMALISERS if name not in ("none", "whisper-en")]))
+@given(st.text(), st.sampled_from([name for name in NORMALISERS if name != "none"]))
 def test_normalising_twice_changes_nothing_more(text, name):
-    once = normalise(text, name)  # whisper-normalizer lowers letters first and joins compatible ones then: not so there
+    if name == "whisper-en":  # whisper-normalizer 0.1 makes small letters first and 𝐀 an A then
+        text = unicodedata.normalize("NFKC", text)
+    once = normalise(text, name)
     assert normalise(once, name) == once
 
 
