@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from websockets.typing import Subprotocol
 from streamst.audio import Pcm, read_audio
 from streamst.client import listen, stream
 from streamst.client.room import RoomEvent
-from streamst.events import Caption
+from streamst.events import Caption, Speech
 from streamst.server.wire.native import SUBPROTOCOL
 from streamst.server.wire.seam import Settings, Welcome
 
@@ -72,6 +73,30 @@ async def with_listeners(address: str, pcm: Pcm, *wishes: dict[str, Any], settin
         await asyncio.gather(*(inside.wait() for inside in there))
         speaker = await spoken(address, pcm, token, settings)
         return [speaker, *await asyncio.gather(*listeners)]
+
+
+async def late_comer(address: str, pcm: Pcm, token: str, url: str) -> tuple[list[Any], list[Any]]:
+    """What the speaker gets, and who comes to `url` once the first speech is out and before the talk is half over."""
+    half_way, late_is_in = asyncio.Event(), asyncio.Event()
+
+    async def blocks() -> AsyncIterator[Pcm]:
+        for at, piece in enumerate(pieces(pcm)):
+            if at == 90:
+                await late_is_in.wait()
+            yield piece
+
+    async def speak() -> list[Any]:
+        events: list[Any] = []
+        async for event in stream(address, blocks(), LOW, token=token):
+            events.append(event)
+            if isinstance(event, Speech):
+                half_way.set()
+        return events
+
+    speaker = asyncio.create_task(speak())
+    await half_way.wait()
+    late = asyncio.create_task(heard(url, late_is_in, audio=True))
+    return await speaker, await late
 
 
 def text_of(events: list[Any], lang: str = "de") -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from killable import killable
-from rooming import LOW, heard, link, opened_room, room_socket, spoken, text_of, three_times
+from rooming import LOW, heard, late_comer, link, opened_room, room_socket, spoken, text_of, three_times
 from serving import CALM, PATIENCE_S, captions_of, get, hear_out, heard_of, pieces, running
 from stores import free_port, store_server
 
@@ -72,26 +72,7 @@ def test_who_comes_late_to_another_node_reads_the_last_minute_and_finds_the_rest
 ) -> None:
     async def scene() -> tuple[list[Any], list[Any], tuple[int, bytes]]:
         token, room = opened_room(nodes[0])
-        half_way, late_is_in = asyncio.Event(), asyncio.Event()
-
-        async def blocks() -> AsyncIterator[Pcm]:
-            for at, piece in enumerate(pieces(speech)):
-                if at == 90:
-                    await late_is_in.wait()
-                yield piece
-
-        async def speak() -> list[Any]:
-            events: list[Any] = []
-            async for event in stream(nodes[0], blocks(), LOW, token=token):
-                events.append(event)
-                if isinstance(event, Speech):
-                    half_way.set()
-            return events
-
-        speaker = asyncio.create_task(speak())
-        await half_way.wait()
-        late = asyncio.create_task(heard(link(nodes[1], room), late_is_in, audio=True))
-        said, got = await asyncio.gather(speaker, late)
+        said, got = await late_comer(nodes[0], speech, token, link(nodes[1], room))
         return said, got, await asyncio.to_thread(vtt, nodes[1], room)
 
     speaker, late, (status, captions) = asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rooming import LOW, heard, link, opened_room, room_socket, spoken, text_of, three_times, with_listeners
+from rooming import heard, late_comer, link, opened_room, room_socket, spoken, text_of, three_times, with_listeners
 from serving import PATIENCE_S, captions_of, get, hear_out, heard_of, pieces, running, told
 from test_server_cuts import CuttingProxy
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 
 from streamst.audio import Pcm, read_audio
 from streamst.cli import main
-from streamst.client import Jump, stream
+from streamst.client import Jump
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.events import Caption, Finished, Speech
 from streamst.pipeline import Pipeline
@@ -80,26 +80,7 @@ def test_listeners_choose_languages_codecs_and_rates_and_speech_is_there_though_
 def test_who_comes_late_reads_the_last_minute_and_finds_the_rest_as_a_file(server: str, speech: Pcm) -> None:
     async def scene() -> tuple[list[Any], list[Any], str, str, list[str]]:
         token, room = opened_room(server)
-        half_way, late_is_in = asyncio.Event(), asyncio.Event()
-
-        async def blocks() -> AsyncIterator[Pcm]:
-            for at, piece in enumerate(pieces(speech)):
-                if at == 90:
-                    await late_is_in.wait()
-                yield piece
-
-        async def speak() -> list[Any]:
-            events: list[Any] = []
-            async for event in stream(server, blocks(), LOW, token=token):
-                events.append(event)
-                if isinstance(event, Speech):
-                    half_way.set()
-            return events
-
-        speaker = asyncio.create_task(speak())
-        await half_way.wait()
-        late = asyncio.create_task(heard(link(server, room), late_is_in, audio=True))
-        events = await asyncio.gather(speaker, late)
+        events = await late_comer(server, speech, token, link(server, room))
         vtt = get(f"{server}/v1/rooms/{room['id']}/captions.vtt?lang=de&token={room['token']}")[2].decode()
         query = f"lang=de&token={room['token']}"
         playlist = get(f"{server}/v1/rooms/{room['id']}/captions.m3u8?{query}")[2].decode()

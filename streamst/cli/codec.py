@@ -185,7 +185,7 @@ def _measured(clips: list[tuple[Pcm, str]], codecs: Sequence[str], recognise: bo
         rows = measure(
             [condition(text) for text in codecs],
             clips,
-            _recogniser() if recognise else None,
+            recogniser() if recognise else None,
             lambda name, coded: _keep(pictures, name, coded),
         )
         if picture is not None:
@@ -199,7 +199,7 @@ def _keep(pictures: list[tuple[str, Pcm]], name: str, coded: list[Coded]) -> Non
     pictures.append((name, coded[0].pcm))
 
 
-def _recogniser() -> Callable[[Pcm], str]:
+def recogniser() -> Callable[[Pcm], str]:
     """Our listener: pcm at 16 kHz to English text."""
     from streamst.events import Caption
     from streamst.pipeline import load

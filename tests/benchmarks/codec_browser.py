@@ -22,13 +22,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from streamst.audio import Pcm, read_audio
+from streamst.cli.codec import recogniser
 from streamst.codecs.catalog import ASSETS
 from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.evaluate.log.manifest import read_manifest
 from streamst.evaluate.metrics.normalise import normaliser_for
 from streamst.evaluate.metrics.quality import error_rate
-from streamst.events import Caption
-from streamst.pipeline import load
 from streamst.server.listening import bind
 from streamst.server.operator.headers import SecurityHeaders
 from streamst.server.operator.options import ServerOptions
@@ -85,15 +84,6 @@ def through(page: Page, pcm: Pcm) -> tuple[list[bytes], Pcm, float, float]:
     return [base64.b64decode(packet) for packet in packets], heard, between - begun, ended - between
 
 
-def recognised(pipeline: Any, pcm: Pcm) -> str:
-    session = pipeline.session(latency="high", speech=False)
-    said: dict[int, str] = {}
-    for event in (*session.push(pcm), *session.finish()):
-        if isinstance(event, Caption) and event.lang == "en":
-            said[event.segment] = event.stable + event.unstable
-    return " ".join(said.values())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path)
@@ -102,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     clips = read_manifest(options.manifest, options.limit, None).clips
     codec = NeuralSpeechCodec.load(ASSETS / "codec")
-    pipeline = None if options.no_wer else load(device="cpu")
+    recognise = None if options.no_wer else recogniser()
     app = Starlette(routes=page_routes(codec.directory), middleware=[Middleware(SecurityHeaders)])
     server, listener = uvicorn.Server(uvicorn.Config(app, log_config=None)), bind(ServerOptions(port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -128,9 +118,9 @@ def main() -> None:
                 farthest = max(farthest, float(np.abs(said - heard).max()))
                 spent += times
                 length_s += len(pcm) / RATE
-                if pipeline is not None:
+                if recognise is not None:
                     reference = " ".join(one.text or "" for one in clip.references)
-                    texts.append((reference, recognised(pipeline, pcm), recognised(pipeline, heard)))
+                    texts.append((reference, recognise(pcm), recognise(heard)))
             browser.close()
     finally:
         server.should_exit = True
