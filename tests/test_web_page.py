@@ -68,6 +68,7 @@ def test_captions_in_both_languages_and_german_speech_come_while_the_speaker_is_
     expect(page.locator("#state")).to_have_text("Ready")
     expect(page.locator("#trouble")).to_be_hidden()
     assert page.locator("#captions .unstable").evaluate_all("spans => spans.every(span => span.textContent === '')")
+    expect(page.locator("#voice")).to_have_text("0.0 s")  # what was queued at the end has been heard
     assert figure(page, "#voice", "played-ms") > 300
     assert all(url.startswith(service) for url in requests), "the page asked somebody else"
 
