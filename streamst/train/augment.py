@@ -30,6 +30,7 @@ class AugmentConfig:
     snr_db: tuple[float, float] = (5.0, 30.0)
     reverb: float = 0.2
     telephone: float = 0.05
+    microphone: float = 0.0  # a slope over the octaves, and dull or thin at an end of the band
     music: float = 0.0  # share of the noises that are tunes
     codec: float = 0.0  # our neural codec, at one of its bit rates
     gain_db: tuple[float, float] = (-18.0, 6.0)
@@ -53,7 +54,10 @@ class Augmenter:
         return float(draw.uniform(*self.config.speed_range)) if draw.random() < self.config.speed else 1.0
 
     def wave(self, audio: Pcm, draw: Generator, strength: float = 1.0) -> Pcm:
-        """Reverberation, telephone band, noise, codec, gain; `strength` scales the probabilities. Keeps the length."""
+        """Reverberation, telephone band, noise, codec, microphone, gain; `strength` scales the probabilities.
+
+        Keeps the length.
+        """
         c = self.config
         if self._responses and draw.random() < c.reverb * strength:
             response = self._responses[int(draw.integers(len(self._responses)))]
@@ -70,6 +74,8 @@ class Augmenter:
             audio = (audio + noise * (_rms(audio) / _rms(noise) * 10 ** (-snr_db / 20))).astype(np.float32)
         if self._codec is not None and draw.random() < c.codec * strength:
             audio = _coded(audio, self._codec, int(draw.choice(self._codec.bitrates_bps)))
+        if draw.random() < c.microphone * strength:
+            audio = through_microphone(audio, draw)
         gain_db = draw.uniform(*c.gain_db) if strength > 0 else 0.0
         return np.clip(audio * np.float32(10 ** (gain_db / 20)), -1, 1)
 
@@ -112,6 +118,18 @@ def _read(path: Path) -> Pcm:
         if sum(map(len, blocks)) < SAMPLE_RATE_HZ // 4:
             raise
     return np.concatenate(blocks)
+
+
+def through_microphone(audio: Pcm, draw: Generator) -> Pcm:
+    """As a cheap microphone hears it: up to 2 dB an octave of slope, maybe less above 3 to 7.5 kHz and below 100 to
+    350 Hz."""
+    hz = np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE_HZ)
+    gain_db = draw.uniform(-2, 2) * np.log2(np.maximum(hz, 60) / 1000)
+    if draw.random() < 0.4:
+        gain_db -= np.maximum(0, hz - draw.uniform(3000, 7500)) / 100
+    if draw.random() < 0.3:
+        gain_db -= np.maximum(0, draw.uniform(100, 350) - hz) / 10
+    return np.fft.irfft(np.fft.rfft(audio) * 10 ** (gain_db / 20), len(audio)).astype(np.float32)
 
 
 def tune(samples: int, draw: Generator) -> Pcm:

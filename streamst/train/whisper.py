@@ -1,8 +1,9 @@
 """Teaches Whisper's encoder to hear in chunks, and its decoder to stop where the audio stops: distillation from itself.
 
-The student starts as the teacher. Two losses: its chunk-masked states match the teacher's states of whole clips (no
-labels), and its decoder over them, filled up with little silence and often cut in mid-sentence, matches the teacher's
-decoder over the whole; at a cut, and on noise, it learns to end.
+The student starts as the teacher, or as an earlier student. Two losses: its chunk-masked states of what came through
+noise, a telephone or a bad microphone match the teacher's states of the whole clean clip (no labels), and its decoder
+over them, filled up with little silence and often cut in mid-sentence, matches the teacher's decoder over the whole and
+the transcript; at a cut, and on noise, it learns to end.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from streamst.errors import ConfigError, UnavailableError
 from streamst.models.whisper.encoder import PLACES
 from streamst.models.whisper.features import BANDS
 from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
-from streamst.models.whisper.store import save
+from streamst.models.whisper.store import load, save, with_sketch
 from streamst.models.whisper.vocabulary import Vocabulary, byte_pieces
 from streamst.models.whisper.weights import decoder_weights, encoder_weights, read_ctranslate2
 from streamst.train.whisper_data import WhisperBatch, WhisperBatches, WhisperDataConfig
+from streamst.train.whisper_labels import dress
+from streamst.train.whisper_reading import read
 
 FLOOR = -0.7  # feature of silence beside speech of usual loudness
 UNCOUNTED = -100
@@ -40,21 +42,30 @@ class WhisperLossConfig:
     states: float = 1.0
     tokens: float = 0.3
     transcript: float = 0.15  # share of the transcript's own tokens beside the teacher's opinion of them
+    dressed: float = 0.5  # the same where the transcript was written down word by word (see whisper_labels.py)
     cut: float = 0.5  # share of utterances that the decoder hears in part only
-    chunks: tuple[int, ...] = (8, 16, 16, 32, 32, 64, -1)  # -1 is all
+    chunks: tuple[int, ...] = (16, 32, 48, 48, 64, 64, 64, 96, -1)  # with the frames encoded once more; -1 is all
     lefts: tuple[int, ...] = (250, 500)
     fill: tuple[int, int] = (100, 160)  # frames of silence after the memory
     teacher_fill: int = 300
     margin: int = 8  # frames before a cut in which no word is expected
+    sketch: int = 128  # dimensions in which the exported ear seeks likely tokens (models/whisper/readout.py)
 
 
 class WhisperTask:
     """The `Task` of recipes of kind "whisper"."""
 
-    def __init__(self, teacher: WhisperRecogniser, data: WhisperBatches, loss: WhisperLossConfig) -> None:
+    def __init__(
+        self,
+        teacher: WhisperRecogniser,
+        data: WhisperBatches,
+        loss: WhisperLossConfig,
+        start: WhisperRecogniser | None = None,
+    ) -> None:
+        """start: the student's first weights; the teacher's without it."""
         self.teacher, self.data, self.config = teacher.requires_grad_(False).eval(), data, loss
-        self.module: nn.Module = copy.deepcopy(teacher).requires_grad_(True)
-        self.student: WhisperRecogniser = self.module  # type: ignore[assignment]
+        self.student = copy.deepcopy(start or teacher).requires_grad_(True)
+        self.module: nn.Module = self.student
         self.student.decoder.tokens.requires_grad_(False)
 
     def batches(self, step: int) -> Iterator[WhisperBatch]:
@@ -80,13 +91,17 @@ class WhisperTask:
     def _said(
         self, batch: WhisperBatch, frames: Tensor, wanted: Tensor, found: Tensor, chunk: int, draw: np.random.Generator
     ) -> Tensor:
-        """Divergence of the student's next tokens from the teacher's, in nats a token."""
+        """Divergence of the student's next tokens from the teacher's and the transcript's, in nats a token."""
         c, prompt, end = self.config, list(self.student.config.prompt), self.student.vocabulary.end
         rows = [row for row, tokens in enumerate(batch.tokens) if tokens is not None]
+        if not rows:
+            return found.sum() * 0.0
         lengths = [int(frames[row]) for row in rows]
         whole = [[*prompt, *(batch.tokens[row] or ()), end] for row in rows]
         heard = self._memory(wanted, rows, lengths, [c.teacher_fill] * len(rows))
-        states, weights = _read(self.teacher, whole, heard)
+        with torch.no_grad():
+            states, weights = read(self.teacher.decoder, [text[:-1] for text in whole], heard, weights=True)
+        assert weights is not None
         shown, cut, texts = list(lengths), [False] * len(rows), [list(text) for text in whole]
         for place, text in enumerate(whole):
             body = text[len(prompt) : -1]
@@ -94,22 +109,31 @@ class WhisperTask:
                 continue
             at = int(draw.integers(c.margin, lengths[place]))
             shown[place] = min(lengths[place], max(1, at // max(chunk, 1)) * chunk if chunk > 0 else at)
-            read = weights[place][len(prompt) - 1 :, : lengths[place]].argmax(-1).cummax(0).values.tolist()
-            kept = self._kept(body, read, shown[place] - c.margin)
+            looked = weights[place, len(prompt) - 1 :][: len(body), : lengths[place]].argmax(-1).cummax(0).values
+            kept = self._kept(body, looked.tolist(), shown[place] - c.margin)
             texts[place], cut[place] = [*prompt, *body[:kept], end], True
         fills = draw.integers(*c.fill, size=len(rows)).tolist()
-        ours, _ = _read(self.student, texts, self._memory(found, rows, shown, fills))
-        losses = []
-        for place, text in enumerate(texts):
-            span = slice(len(prompt) - 1, len(text) - 1)
-            target = F.one_hot(torch.tensor(text[len(prompt) :]), self.student.decoder.config.tokens).float()
-            soft = self.teacher.decoder.logits(states[place][span]).float().softmax(-1)
-            if cut[place] or len(text) == len(prompt) + 1:  # only the end of what was cut, and of noise, is known
-                soft[-1] = target[-1]
-            soft = (1 - c.transcript) * soft + c.transcript * target
-            logits = self.student.decoder.logits(ours[place][span]).float().log_softmax(-1)
-            losses.append((soft * (soft.clamp_min(1e-9).log() - logits)).sum(-1))
-        return torch.cat(losses).mean()
+        memory = self._memory(found, rows, shown, fills)
+        ours, _ = read(self.student.decoder, [text[:-1] for text in texts], memory)
+        spans = [(place, slice(len(prompt) - 1, len(text) - 1)) for place, text in enumerate(texts)]
+        target = torch.tensor([token for text in texts for token in text[len(prompt) :]])
+        share = torch.cat(
+            [self._share(batch, rows[n], cut[n], len(text) - len(prompt)) for n, text in enumerate(texts)]
+        )
+        with torch.no_grad():
+            soft = self.teacher.decoder.logits(torch.cat([states[span] for span in spans])).float().softmax(-1)
+        logs = self.student.decoder.logits(torch.cat([ours[span] for span in spans])).float().log_softmax(-1)
+        hard = -logs.gather(-1, target[:, None])[:, 0]
+        apart = torch.special.entr(soft).neg().sum(-1) - (soft * logs).sum(-1)
+        return (share * hard + (1 - share) * apart).mean()
+
+    def _share(self, batch: WhisperBatch, row: int, cut: bool, count: int) -> Tensor:
+        """(count,) share of the text's own tokens in what is wanted: all where it was cut, and at the end of noise."""
+        c = self.config
+        share = torch.full((count,), c.dressed if batch.dressed[row] else c.transcript)
+        if cut or count == 1:
+            share[-1] = 1.0
+        return share
 
     def _kept(self, body: list[int], read: list[int], limit: int) -> int:
         """How many of the tokens are whole words that were read before frame `limit`."""
@@ -135,14 +159,22 @@ class WhisperTask:
 
     def export(self, directory: Path) -> None:
         """The ear as a model directory."""
-        save(self.student, directory)
+        save(with_sketch(self.student, self._moment(), self.config.sketch), directory)
 
-
-def _read(ear: WhisperRecogniser, texts: list[list[int]], memory: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Teacher-forced: the decoder's states (T, D) and alignment weights (T, S) of each text."""
-    nothing, heard = ear.decoder.nothing_said(), [ear.decoder.heard(one[None])[0] for one in memory]
-    states, _, weights = ear.decoder.step(texts, [nothing] * len(texts), heard)
-    return states, weights
+    @torch.no_grad()
+    def _moment(self) -> Tensor:
+        """Second moment (D, D) of the decoder's states after the words of recordings that are kept for validation."""
+        prompt, found = list(self.student.config.prompt), []
+        for batch in self.data.validation():
+            frames = (batch.samples // 320).tolist()
+            states = self.student.encoder(self.student.encoder.features(batch.noisy), 64, 250, batch.samples // 320)
+            rows = [row for row, tokens in enumerate(batch.tokens) if tokens is not None]
+            texts = [[*prompt, *(batch.tokens[row] or ())] for row in rows]
+            memory = self._memory(states, rows, [frames[row] for row in rows], [self.config.fill[0]] * len(rows))
+            y, _ = read(self.student.decoder, texts, memory)
+            found += [y[place, len(prompt) - 1 : len(text)] for place, text in enumerate(texts)]
+        after = torch.cat(found)
+        return after.T @ after / len(after)
 
 
 def whisper_from(package: str) -> tuple[WhisperRecogniser, Any]:
@@ -181,4 +213,9 @@ def task(recipe: dict[str, Any], device: str) -> WhisperTask:
     ear, tokenizer = whisper_from(package)
     data = from_dict(WhisperDataConfig, recipe.get("data", {}), "data")
     loss = from_dict(WhisperLossConfig, recipe.get("loss", {}), "loss")
-    return WhisperTask(ear, WhisperBatches(data, tokenizer, int(recipe.get("loop", {}).get("seed", 1))), loss)
+    start = load(Path(recipe["start"]), quick=False) if "start" in recipe else None
+    kept = Path(str(recipe.get("output", "."))) / "written.json"
+    batches = WhisperBatches(
+        data, tokenizer, int(recipe.get("loop", {}).get("seed", 1)), lambda rows: dress(rows, ear, kept)
+    )
+    return WhisperTask(ear, batches, loss, start)

@@ -5,8 +5,9 @@
                                            [--telephone] [--noise DIR [--snr-db 10]]
 
 MANIFEST: a TSV with `path` and `text` (and `split`). Each system hears the same 16 kHz audio once, alone on one thread;
-RTF is its processor time over the audio's. LAAL: of words that will not change; erasure: words taken back of those
-shown, over the words in the end; memory: the process' peak so far, so that one recogniser a call tells its own. "whole"
+RTF is its processor time over the audio's. LAAL: of words that will not change; "as shown": of words from when on they
+stood there, with all before them, as they do in the end; erasure: words taken back of those shown, over the words in
+the end; memory: the process' peak so far, so that one recogniser a call tells its own. "whole"
 is the same model on whole recordings, where it can (Whisper, Moonshine). pocketsphinx (`pip install pocketsphinx`, its
 own English model) runs where it is installed. With --telephone all hear it a second time, sampled at 8 kHz on the way,
 with --noise once more, in recorded noise of DIR, a piece a clip in turn, so many dB below the clip. Differences are
@@ -49,6 +50,7 @@ class Heard:
 
     text: str
     delays_ms: tuple[float, ...] = ()
+    shown_ms: tuple[float, ...] = ()  # of each, the audio heard when it stood there as it does in the end
     erased: int = 0  # words that were shown and taken back
     spent_s: float = 0.0  # of the processor
     peak_mb: float = 0.0  # of the process, so far
@@ -66,6 +68,7 @@ def ours(recogniser: Recogniser[Any], chunk_ms: int) -> Recognise:
         state, erased = recogniser.init_state(), 0
         shown: tuple[str, ...] = ()
         delays_ms: list[float] = []
+        shown_ms: list[float] = []
         for at in range(0, len(pcm) + 1, size):
             final = at + size > len(pcm)
             (state,) = recogniser.hear_all([Hear(pcm[at : at + size], state, final, size)])
@@ -74,9 +77,11 @@ def ours(recogniser: Recogniser[Any], chunk_ms: int) -> Recognise:
             words = tuple(word.text for word in heard.words)
             delays_ms += [now_ms] * ((len(words) if final else heard.certain) - len(delays_ms))
             pairs = enumerate(zip(shown, words, strict=False))
-            erased += len(shown) - next((n for n, (a, b) in pairs if a != b), min(len(shown), len(words)))
+            kept = next((n for n, (a, b) in pairs if a != b), min(len(shown), len(words)))
+            erased += len(shown) - kept
+            shown_ms[kept:] = [now_ms] * (len(words) - kept)
             shown = words
-        return Heard(" ".join(shown), tuple(delays_ms), erased)
+        return Heard(" ".join(shown), tuple(delays_ms), tuple(shown_ms), erased)
 
     return recognise
 
@@ -215,17 +220,24 @@ def tell(
 def captions(found: Sequence[Heard], audio: Sequence[Pcm], references: Sequence[str]) -> str:
     """LAAL and erasure of what came in chunks, and memory."""
     peak_mb = max(heard.peak_mb for heard in found)
-    utterances = [
-        Utterance(heard.delays_ms, 1000 * len(pcm) / SAMPLE_RATE_HZ, len(text.split()))
-        for heard, pcm, text in zip(found, audio, references, strict=True)
-        if heard.delays_ms
-    ]
-    lags = [lag for one in utterances if (lag := length_adaptive_average_lagging(one)) is not None]
-    if not lags:
+    certain_ms = mean_lag([heard.delays_ms for heard in found], audio, references)
+    if certain_ms is None:
         return f"   {peak_mb:.0f} MB"
+    shown_ms = mean_lag([heard.shown_ms for heard in found], audio, references)
     words = sum(len(heard.delays_ms) for heard in found)
     erasure = sum(heard.erased for heard in found) / max(1, words)
-    return f"   LAAL {sum(lags) / len(lags):.0f} ms   erasure {erasure:.2f}   {peak_mb:.0f} MB"
+    return f"   LAAL {certain_ms:.0f} ms, as shown {shown_ms:.0f} ms   erasure {erasure:.2f}   {peak_mb:.0f} MB"
+
+
+def mean_lag(delays_ms: Sequence[tuple[float, ...]], audio: Sequence[Pcm], references: Sequence[str]) -> float | None:
+    """Mean LAAL of the recordings with words [ms]; None without any."""
+    utterances = [
+        Utterance(delays, 1000 * len(pcm) / SAMPLE_RATE_HZ, len(text.split()))
+        for delays, pcm, text in zip(delays_ms, audio, references, strict=True)
+        if delays
+    ]
+    lags = [lag for one in utterances if (lag := length_adaptive_average_lagging(one)) is not None]
+    return sum(lags) / len(lags) if lags else None
 
 
 def main() -> None:

@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamst.nn.eight_bits import RowLinear, in_rows_of_8_bits
+from streamst.models.whisper.readout import NO_MORE, Readout
+from streamst.nn.eight_bits import in_rows_of_8_bits
 from streamst.nn.frozen import frozen
-
-LIKELY = 16  # tokens that are looked at again
-TABLE = 24  # rows of the table in which they are sought
-NO_MORE: Mapping[int, Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,7 @@ class DecoderConfig:
     layers: int = 4
     tokens: int = 51_864
     places: int = 448
+    sketch: int = 0  # dimensions of the states by which likely tokens are sought; 0 are all of them
     alignment: tuple[tuple[int, int], ...] = ((1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4))
 
 
@@ -101,6 +99,8 @@ class ReadingBlock(nn.Module):
 class WhisperDecoder(nn.Module):
     """Tokens and a memory to the next token."""
 
+    sketch: Tensor
+
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = c = config
@@ -108,13 +108,15 @@ class WhisperDecoder(nn.Module):
         self.places = nn.Parameter(torch.zeros(c.places, c.dim))
         self.blocks = nn.ModuleList(ReadingBlock(c.dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.dim)
-        self._readout: RowLinear | None = None
+        if c.sketch:
+            self.register_buffer("sketch", torch.zeros(2, c.sketch, c.dim))  # see readout.py
+        self._readout: Readout | None = None
         self._graphs: dict[tuple[int, bool], Callable[..., tuple[Tensor, ...]]] = {}
         self._looked = [[head for layer, head in c.alignment if layer == number] for number in range(c.layers)]
 
     def heard(self, states: Tensor) -> Tensor:
         """States (B, S, D) as (B, 2 * layers, H, S, D / H): keys and values of each layer in turn."""
-        pairs = [block.heard(states) for block in self._blocks()]
+        pairs = [block.heard(states) for block in self.reading_blocks()]
         return torch.stack([part for pair in pairs for part in pair], 1)
 
     def nothing_said(self) -> Said:
@@ -147,7 +149,7 @@ class WhisperDecoder(nn.Module):
         (asked,) = self._between(0, True, x)
         grown: list[list[Tensor]] = [[] for _ in said]
         looked: list[list[Tensor]] = [[] for _ in said]
-        for number, block in enumerate(self._blocks()):
+        for number, block in enumerate(self.reading_blocks()):
             found = []
             for row, part in enumerate(asked.split(counts)):
                 y, after = block.over_said(part, said[row].parts[number], later[row])
@@ -171,7 +173,7 @@ class WhisperDecoder(nn.Module):
         return graph(*x) if graph is not None else self._part(number, asks, *x)
 
     def _part(self, number: int, asks: bool, *x: Tensor) -> tuple[Tensor, ...]:
-        blocks = self._blocks()
+        blocks = self.reading_blocks()
         if not asks:
             return blocks[number].look(*x)
         if not number:
@@ -187,10 +189,8 @@ class WhisperDecoder(nn.Module):
         """Compute in 8 bits and by graphs, for a CPU: a token costs the reading of all weights, a quarter of what it
         was."""
         c = self.config
-        readout = nn.Linear(c.dim, c.tokens, bias=False, device="meta")
-        readout.weight = self.tokens.weight
         in_rows_of_8_bits(self)
-        self._readout = RowLinear(readout)
+        self._readout = Readout(self.tokens.weight, self.sketch if c.sketch else None)
         x = torch.zeros(3, c.dim)
         for number in range(c.layers + 1):
             for asks, inputs in ((True, (x, x) if number else (x,)), (False, (x, x))):
@@ -201,44 +201,25 @@ class WhisperDecoder(nn.Module):
         """The likeliest token of states (N, D), and the logarithm of its probability; allowed: (tokens,) 0, or -inf
         for what may not be written; more: likewise, of single states.
 
-        With a readout in 8 bits the likeliest few are looked at again exactly.
+        Of a quickened decoder they come from its `Readout`.
         """
-        scores = self._scores(states) + allowed
+        if self._readout is not None:
+            return self._readout.best(states, allowed, more)
+        scores = self.logits(states) + allowed
         for place, forbidden in more.items():
             scores[place] += forbidden
-        if self._readout is None:
-            found = scores.log_softmax(-1).max(-1)
-            return found.indices, found.values
-        few = likeliest(scores, LIKELY)
-        rough = scores.gather(-1, few)
-        exact = (self.tokens.weight[few] * states[:, None]).sum(-1)  # a matrix product of one row rounds otherwise
-        exact = exact.masked_fill(rough.isneginf(), float("-inf"))
-        top = exact.max(-1, keepdim=True)
-        return few.gather(-1, top.indices)[:, 0], top.values[:, 0] - scores.logsumexp(-1)
+        found = scores.log_softmax(-1).max(-1)
+        return found.indices, found.values
 
     def likelihoods(self, states: Tensor, tokens: Sequence[int]) -> Tensor:
         """Logarithm of the probability of a token after each of the states (N, D), as (N,)."""
-        exact = (self.tokens.weight[list(tokens)] * states).sum(-1)
-        return exact - self._scores(states).logsumexp(-1)
+        if self._readout is not None:
+            return self._readout.likelihoods(states, tokens)
+        return self.logits(states).log_softmax(-1)[range(len(tokens)), list(tokens)]
 
-    def _scores(self, states: Tensor) -> Tensor:
-        """Logits, by the readout in 8 bits where there is one."""
-        return self.logits(states) if self._readout is None else self._readout(states)
-
-    def _blocks(self) -> list[ReadingBlock]:
+    def reading_blocks(self) -> list[ReadingBlock]:
+        """The layers."""
         return [block for block in self.blocks if isinstance(block, ReadingBlock)]
-
-
-def likeliest(scores: Tensor, count: int) -> Tensor:
-    """The places (N, count) of the largest of scores (N, V), in any order: they stand in those columns of a table
-    whose largest are the largest."""
-    rows, whole = scores.shape[-1] // TABLE, scores.shape[-1] // TABLE * TABLE
-    if rows < count or whole < scores.shape[-1]:
-        return scores.topk(count, -1).indices
-    table = scores.unflatten(-1, (TABLE, rows))
-    columns = table.amax(1).topk(count, -1).indices
-    inside = table.gather(2, columns[:, None].expand(-1, TABLE, -1)).flatten(1).topk(count, -1).indices
-    return inside // count * rows + columns.gather(-1, inside % count)
 
 
 def _later(before: int, count: int, device: torch.device) -> Tensor | None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from streamst import checkpoint
 from streamst.config import from_dict, to_dict
 from streamst.models.listen.evidence import SpeechEvidence
+from streamst.models.whisper.readout import sketch_of
 from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
 from streamst.models.whisper.vocabulary import Vocabulary
 from streamst.nn.eight_bits import possible
@@ -57,6 +58,17 @@ def save_evidence(ear: WhisperRecogniser, base: Path, directory: Path) -> None:
     described = {"kind": KIND, "sha256": checkpoint.file_sha256(directory / checkpoint.WEIGHTS)}
     text = json.dumps(described | {"config": to_dict(ear.config)}, indent=1, ensure_ascii=False)
     (directory / checkpoint.CONFIG).write_text(f"{text}\n", encoding="utf-8")
+
+
+def with_sketch(ear: WhisperRecogniser, moment: Tensor, rank: int) -> WhisperRecogniser:
+    """`ear` with a readout that seeks in `rank` dimensions, by the second moment (D, D) of its decoder's states."""
+    config = replace(ear.config, decoder=replace(ear.config.decoder, sketch=min(rank, ear.config.decoder.dim)))
+    other = WhisperRecogniser(config, ear.vocabulary, ear.evidence).to(ear.silence.device).eval()
+    weights = dict(ear.state_dict())
+    if rank:
+        weights["decoder.sketch"] = sketch_of(ear.decoder.tokens.weight.detach(), moment, config.decoder.sketch)
+    other.load_state_dict({name: weights[name] for name in other.state_dict()})
+    return other
 
 
 def load(directory: Path, device: torch.device | str = "cpu", quick: bool = True) -> WhisperRecogniser:
