@@ -1,14 +1,17 @@
 """The shipped model: whole, small enough, documented, silent where nobody speaks, talking where somebody does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import beats
 import jiwer
 import numpy as np
 import pytest
+import torch
 
 from streamst.audio import read_audio
+from streamst.errors import InputError
 from streamst.events import Caption, Event, Speech, Words
 from streamst.inventory import ASSETS
 from streamst.languages.english import spoken_english
@@ -117,6 +120,7 @@ def test_speech_that_is_recorded_far_too_loud_is_written_all_the_same(ear: Whisp
         assert 3 <= len(heard_text(ear, loud, 640).split()) <= 12
 
 
+@torch.inference_mode()
 def test_a_stream_that_is_cut_anywhere_goes_on_to_the_very_words(ear: WhisperRecogniser) -> None:
     pcm, size = np.pad(spoken(), (0, RATE_HZ // 2)), ear.chunk_samples(640)
     pieces = [pcm[at : at + size] for at in range(0, len(pcm), size)]
@@ -130,9 +134,32 @@ def test_a_stream_that_is_cut_anywhere_goes_on_to_the_very_words(ear: WhisperRec
 
     whole = listened(ear.init_state(), 0)
     for cut, state in enumerate(whole[:-1], 1):
-        restored = from_bytes(Ear, to_bytes(state), ear.init_state())
-        told = [[ear.listening(one) for one in states] for states in (whole[cut:], listened(restored, cut))]
-        assert told[0] == told[1], cut
+        data = to_bytes(state)
+        assert len(data) < 16_000 * 2 * 6  # as much as the utterance's audio, and far less than its states
+        after = listened(from_bytes(Ear, data, ear.init_state()), cut)
+        assert [ear.listening(one) for one in after] == [ear.listening(one) for one in whole[cut:]], cut
+        for one, unbroken in zip(after, whole[cut:], strict=True):
+            assert (one.certain, one.draft) == (unbroken.certain, unbroken.draft)  # with their probabilities
+            made = [*one.encoder.tensors(), one.states, one.memory.whole(one.memory.open[:, :, :0])]
+            like = [*unbroken.encoder.tensors(), unbroken.states, unbroken.memory.whole(unbroken.memory.open[:, :, :0])]
+            assert all(torch.equal(a, b) for a, b in zip(made, like, strict=True)), cut
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"cuts": (8, 0, 8)}, "16 frames in 3 chunks"),
+        ({"cuts": (1400, 128)}, "1528 frames in 2 chunks"),
+        ({"cuts": (16,)}, "5120 samples and 17 frames of an utterance of 16"),
+        ({"cuts": (17,)}, "5120 samples and 17 frames of an utterance of 17"),
+    ],
+)
+def test_an_utterance_that_nobody_can_have_heard_is_refused(
+    ear: WhisperRecogniser, wrong: dict[str, tuple[int, ...]], named: str
+) -> None:
+    begun = replace(ear.init_state(), pcm=torch.zeros(16 * 320))
+    with pytest.raises(InputError, match=named):
+        replace(begun, loud=torch.zeros(17, dtype=torch.bool), **wrong)
 
 
 @pytest.mark.parametrize(("name", "audio"), list(noises()), ids=lambda value: value if isinstance(value, str) else "")

@@ -1,8 +1,8 @@
 """Any state as bytes, and back: by the fields and types of its dataclasses, so that none can be forgotten.
 
 The bytes are a safetensors file: tensors and arrays by number, everything else as JSON in its metadata. Two things are
-left out that say nothing: the rows of zeros before what a cache holds (`ROWS`), and the lower half of samples that were
-16 bits once (`PCM16`). Nothing in them is run when they are read, and what is read is never longer than `LONGEST`.
+left out that say nothing: the rows of zeros before what a cache holds (`ROWS`), and what samples that were 16 bits once
+are longer than FLAC (`SAMPLES`). Nothing in them is run when they are read; what is read is at most `LONGEST`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from streamst.audio import from_flac, to_flac
 from streamst.errors import InputError
 
 PLAIN = (bool, int, float, str)
 TENSOR = "tensor"  # the one key of what stands in the JSON for a tensor: its number
 ROWS = "rows"  # beside it, where rows of zeros, along the last dimension but one, stood before those that are there
-PCM16 = "pcm16"  # true beside it, where the samples are in 16 bits
+SAMPLES = "samples"  # beside it, how many samples the FLAC holds that stands there
 FEWEST = 64  # numbers that are worth looking at
 LONGEST = 1 << 28  # bytes of a state that is read
 
@@ -79,7 +80,9 @@ def shortened(value: Tensor) -> tuple[Tensor, dict[str, Any]]:
     if value.dim() == 1 and value.dtype == torch.float32:
         whole = value * 32_768
         small = whole.clamp(-32_768, 32_767).to(torch.int16)
-        return (small, {PCM16: True}) if torch.equal(small.float(), whole) else (value, {})
+        if not torch.equal(small.float(), whole):
+            return value, {}
+        return torch.frombuffer(bytearray(to_flac(small.numpy())), dtype=torch.uint8), {SAMPLES: len(value)}
     if value.dim() < 3:
         return value, {}
     rows = value.shape[-2]
@@ -89,10 +92,11 @@ def shortened(value: Tensor) -> tuple[Tensor, dict[str, Any]]:
 
 
 def _lengthened(found: Tensor, left_out: Mapping[str, Any]) -> Tensor:
-    if PCM16 in left_out:
-        if left_out[PCM16] is not True or found.dtype != torch.int16:
-            raise InputError(f"samples of {found.dtype} where 16 bits are expected")
-        return found.float() / 32_768
+    if SAMPLES in left_out:
+        count = left_out[SAMPLES]
+        if type(count) is not int or not 0 < count <= LONGEST // 4 or found.dtype != torch.uint8:
+            raise InputError(f"{count!r:.80} samples in {found.dtype}, where FLAC is expected")
+        return torch.from_numpy(from_flac(found.numpy().tobytes(), count)).float() / 32_768
     if ROWS not in left_out:
         return found
     rows = left_out[ROWS]
@@ -167,7 +171,7 @@ def _tuple(kind: Any, inside: tuple[Any, ...], packed: Any, tensors: Mapping[str
 
 
 def _tensor(packed: Any, tensors: Mapping[str, Tensor], like: Any) -> Tensor:
-    if not isinstance(packed, dict) or TENSOR not in packed or not set(packed) <= {TENSOR, ROWS, PCM16}:
+    if not isinstance(packed, dict) or TENSOR not in packed or not set(packed) <= {TENSOR, ROWS, SAMPLES}:
         raise InputError(f"not a tensor: {packed!r:.80}")
     found = _lengthened(tensors[str(packed[TENSOR])], packed)
     if not isinstance(like, Tensor):

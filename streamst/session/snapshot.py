@@ -13,7 +13,7 @@ from streamst.policies.catalog import Value, make_policy, name_of
 from .options import SessionOptions
 from .progress import Progress
 
-FORMAT = 6
+FORMAT = 7
 
 
 @dataclass(frozen=True)

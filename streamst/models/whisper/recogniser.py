@@ -42,6 +42,7 @@ from streamst.policies.base import Need
 
 MIN_CHUNK_MS, MAX_CHUNK_MS = 160, 2560
 MOST_WORDS = 60  # of a segment
+MOST_AGAIN = 100  # frames that a fresh encoder hears again
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,15 @@ class WhisperConfig:
 
 @dataclass(frozen=True)
 class Ear:
-    """What one speaker's stream has come to."""
+    """What one speaker's stream has come to; InputError for what none comes to.
 
-    encoder: EncoderState  # one row, keys and values in 16 bits
-    states: Tensor  # (T, D) of the utterance, in 16 bits
-    memory: Memory = field(metadata={"packed": False})  # of them, or of none as yet
+    What the networks made of the utterance is not written down: it is made again, to the last bit, from its samples and
+    where they were cut (`whole`).
+    """
+
+    encoder: EncoderState = field(metadata={"packed": False})  # one row, keys and values in 16 bits
+    states: Tensor = field(metadata={"packed": False})  # (T, D) of the utterance, in 16 bits
+    memory: Memory = field(metadata={"packed": False})  # of them
     loud: Tensor  # (T,) whether they sound
     terms: Terms | None = field(default=None, metadata={"packed": False})
     certain: tuple[Token, ...] = ()
@@ -101,7 +106,15 @@ class Ear:
     start: int = 0  # the first of them whose words are still asked for
     sound: int = -1  # the last frame, of the stream, that was not silent
     loudest: float = 0.0  # RMS of the utterance's loudest frame
-    pcm: Tensor = field(default_factory=lambda: torch.zeros(0))  # the last samples
+    pcm: Tensor = field(default_factory=lambda: torch.zeros(0))  # samples of the utterance, and some before it
+    cuts: tuple[int, ...] = ()  # frames of each of its chunks
+
+    def __post_init__(self) -> None:
+        heard = sum(self.cuts)
+        if min(self.cuts, default=1) < 1 or heard > PLACES:
+            raise InputError(f"an utterance of {heard} frames in {len(self.cuts)} chunks; at most {PLACES} are allowed")
+        if len(self.pcm) < heard * FRAME_SAMPLES or len(self.loud) != heard:
+            raise InputError(f"{len(self.pcm)} samples and {len(self.loud)} frames of an utterance of {heard} frames")
 
 
 class WhisperRecogniser(nn.Module):
@@ -158,7 +171,7 @@ class WhisperRecogniser(nn.Module):
     @torch.inference_mode()
     def hear_all(self, work: Sequence[Hear]) -> list[Ear]:
         """The states after one chunk of each speaker."""
-        heard: list[Ear] = [one.state for one in work]
+        heard = [self.whole(one.state) for one in work]
         chunks = [self._samples(one) for one in work]
         sizes: dict[int, list[int]] = {}
         for row, chunk in enumerate(chunks):
@@ -177,6 +190,17 @@ class WhisperRecogniser(nn.Module):
         for piece in pcm.split(chunk):
             (state,) = self._encode([piece], [state])
         return state
+
+    @torch.inference_mode()
+    def whole(self, state: Ear) -> Ear:
+        """With what the networks made of the utterance, where a snapshot left it out: it is heard once more."""
+        heard = sum(state.cuts)
+        if len(state.states) == heard:
+            return state
+        again, sizes = self.init_state(), [count * FRAME_SAMPLES for count in state.cuts]
+        for piece in state.pcm[-heard * FRAME_SAMPLES :].split(sizes):
+            (again,) = self._encode([piece], [again])
+        return replace(state, encoder=again.encoder, states=again.states, memory=again.memory)
 
     def _samples(self, work: Hear) -> Tensor:
         """The chunk; the last one with a tail of silence."""
@@ -200,20 +224,21 @@ class WhisperRecogniser(nn.Module):
             count = len(chunk) // FRAME_SAMPLES
             frames, new = state.frames + count, count + min(self.config.encoder.again, len(state.states))
             kept = len(state.states) + count - new
-            before = state.memory
-            if len(before) < kept:  # of a snapshot
-                before = before.grown(0, self.decoder.heard(state.states[None, :kept].float())[0])
-            grown = before.grown(kept, memory[row][:, :, -new:])
+            grown = state.memory.grown(kept, memory[row][:, :, -new:])
             seen = torch.cat([state.states[:kept], y[row, -new:]])
             rms = chunk.unfold(0, FRAME_SAMPLES, FRAME_SAMPLES).square().mean(1).sqrt()
             loudest = max(state.loudest, float(rms.max()))
             sounds = rms > max(self.config.loudness, self.config.quieter * loudest)
             loud = sounds.nonzero()
             last = int(loud[-1]) + state.frames if len(loud) else state.sound
-            pcm = torch.cat([state.pcm, chunk])[-3 * self.sample_rate_hz :]
-            sounding = torch.cat([state.loud, sounds])
-            state = replace(state, encoder=own, states=seen, memory=grown, loud=sounding, frames=frames)
-            after.append(replace(state, sound=last, pcm=pcm, loudest=loudest))
+            cuts, sounding = (*state.cuts, count), torch.cat([state.loud, sounds])
+            pcm = torch.cat([state.pcm, chunk])[-max(MOST_AGAIN, sum(cuts)) * FRAME_SAMPLES :]
+            after.append(
+                replace(
+                    state, encoder=own, states=seen, memory=grown, loud=sounding, frames=frames, sound=last, pcm=pcm,
+                    loudest=loudest, cuts=cuts,
+                )
+            )  # fmt: skip
         return after
 
     def _decode(self, states: Sequence[Ear], work: Sequence[Hear]) -> list[Ear]:
@@ -264,7 +289,7 @@ class WhisperRecogniser(nn.Module):
             return self._fresh(state, False, c.rehear)
         if heard >= c.longest:
             last = max((token.frame for token in state.certain), default=heard - c.rehear)
-            return self._fresh(state, False, min(heard - last - 1, 100))
+            return self._fresh(state, False, min(heard - last - 1, MOST_AGAIN))
         return state
 
     def _fresh(self, state: Ear, keep_draft: bool, rehear: int) -> Ear:
@@ -275,10 +300,10 @@ class WhisperRecogniser(nn.Module):
             frames=state.frames - rehear, sound=state.sound, start=state.start,
             loudest=self.config.fading * state.loudest, terms=state.terms,
         )  # fmt: skip
+        pcm = state.pcm[-MOST_AGAIN * FRAME_SAMPLES :].clone()
         if not rehear:
-            return replace(fresh, pcm=state.pcm)
-        again = state.pcm[-rehear * FRAME_SAMPLES :]
-        return replace(self._encode([again], [fresh])[0], pcm=state.pcm, sound=state.sound)
+            return replace(fresh, pcm=pcm)
+        return replace(self._encode([pcm[-rehear * FRAME_SAMPLES :]], [fresh])[0], pcm=pcm, sound=state.sound)
 
     def listening(self, state: Ear) -> Listening:
         """What a session asks."""
