@@ -1,11 +1,13 @@
 """What many listeners of one speaker cost: how much later than the speaker they read, and what the server takes.
 
-    python tests/benchmarks/listeners.py [AUDIO] [--counts 1 50 500] [--seconds 30] [--hear 0] [--latency low]
+    python tests/benchmarks/listeners.py [AUDIO] [--counts 1 50 500] [--seconds 30] [--hear 0] [--plot FILE]
 
 A real server, a speaker in real time, and N websockets in a room of it, all on this machine; the listeners are in a
 process of their own. Extra delay: from when the first of all, the speaker among them, had a caption until a listener
 had it, by one clock. `--hear 10` has so many of the listeners take speech (Opus) as well. CPU and memory are the
-server's.
+server's. Beside other programs `chrt -r 1 python …` (Linux, root) lets all of this run before them, as on a machine
+that does nothing else; the clients then run before the server, so that each is timed when it gets what it gets and not
+when the server has served the others.
 """
 
 from __future__ import annotations
@@ -84,12 +86,19 @@ class Listener(asyncio.Protocol):
         return found
 
 
+def before_the_server() -> None:
+    """Let this process run before the server, where programs are of real time."""
+    if os.sched_getscheduler(0) == os.SCHED_RR:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_getparam(0).sched_priority + 1))
+
+
 def caption_key(message: dict[str, Any]) -> Key:
     return message["lang"], message["segment"], message["revision"]
 
 
 def listeners(address: str, room: dict[str, str], count: int, hear: int, tell: Connection) -> None:
     """The process of the listeners: says when all are in, and in the end when each caption came to each of them."""
+    before_the_server()
 
     async def run() -> list[dict[Key, float]]:
         parts = urlsplit(address)
@@ -171,7 +180,18 @@ def served(places: int) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit("the server did not start")
 
 
-def trial(process: subprocess.Popen[str], address: str, pcm: Pcm, count: int, options: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Trial:
+    """What so many listeners cost."""
+
+    count: int
+    delays_ms: list[float]  # of every caption to every listener
+    cpu_percent: float
+    memory_mb: float
+
+
+def trial(process: subprocess.Popen[str], address: str, pcm: Pcm, count: int, options: argparse.Namespace) -> Trial:
+    """A talk to `count` listeners, printed."""
     body = json.dumps({"room": True, "latency": options.latency}).encode()
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(urllib.request.Request(f"{address}/v1/sessions", body)) as answer:
@@ -193,12 +213,38 @@ def trial(process: subprocess.Popen[str], address: str, pcm: Pcm, count: int, op
     speaker_ms = np.percentile([1000 * (talk.came_s[key] - said_s) for key, said_s in first_s.items()], 95)
     missing = sum(key not in one for one in heard for key in talk.came_s)
     p50, p95, p99 = np.percentile(delays, [50, 95, 99])
+    cpu_percent = 100 * (cpu_s - before_s) / took_s
     print(
         f"{count:4d} listeners: {len(talk.came_s)} captions, {missing} missing, extra delay p50 {p50:.1f} "
         f"p95 {p95:.1f} p99 {p99:.1f} ms, the speaker's p95 {speaker_ms:.1f} ms, "
-        f"CPU {100 * (cpu_s - before_s) / took_s:.0f} % of a core, memory {memory_mb:.0f} MB",
+        f"CPU {cpu_percent:.0f} % of a core, memory {memory_mb:.0f} MB",
         flush=True,
     )
+    return Trial(count, delays, cpu_percent, memory_mb)
+
+
+def plot(path: Path, trials: list[Trial]) -> None:
+    """How the delays are spread, and what the server takes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 3.4), layout="constrained")
+    delays, cost = figure.subplots(1, 2, width_ratios=[3, 2])
+    for one in trials:
+        share = 100 * np.arange(1, len(one.delays_ms) + 1) / len(one.delays_ms)
+        delays.step(np.maximum(np.sort(one.delays_ms), 0.05), share, label=f"{one.count} listeners", where="post")
+    delays.axvline(100, color="grey", linestyle=":", label="aim for p95")
+    delays.axhline(95, color="grey", linestyle=":", linewidth=0.8)
+    delays.set(xscale="log", xlabel="later than the first who has it [ms]", ylabel="captions of all listeners [%]")
+    delays.legend(loc="lower right")
+    counts = [str(one.count) for one in trials]
+    cost.bar(counts, [one.cpu_percent for one in trials], color="tab:blue")
+    cost.set(xlabel="listeners", ylabel="server's CPU [% of a core]", ylim=(0, 100))
+    cost.yaxis.label.set_color("tab:blue")
+    memory = cost.twinx()
+    memory.plot(counts, [one.memory_mb for one in trials], "o-", color="tab:orange")
+    memory.set(ylabel="server's memory [MB]", ylim=(0, 1.3 * max(one.memory_mb for one in trials)))
+    memory.yaxis.label.set_color("tab:orange")
+    figure.savefig(path, dpi=120)
 
 
 def main() -> None:
@@ -208,18 +254,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--hear", type=int, default=0)
     parser.add_argument("--latency", default="low")
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     clip = read_audio(options.audio)
     pcm = np.tile(clip, int(options.seconds * RATE_HZ / len(clip)) + 1)[: int(options.seconds * RATE_HZ)]
     process, address = served(max(options.counts))
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"{len(os.sched_getaffinity(0))} core(s) for server, speaker and listeners; load of the machine {load}")
+    before_the_server()
     try:
-        for count in options.counts:
-            trial(process, address, pcm, count, options)
+        trials = [trial(process, address, pcm, count, options) for count in options.counts]
     finally:
         process.terminate()
         process.wait(30)
+    if options.plot is not None:
+        plot(options.plot, trials)
 
 
 if __name__ == "__main__":
