@@ -64,6 +64,42 @@ def test_a_key_has_its_own_limits() -> None:
     assert refusal(admission) is None
 
 
+class Neighbours:
+    """Other nodes."""
+
+    def begun(self, name: str) -> int:
+        return 2
+
+    def knocks(self, address: str) -> int:
+        return 2 * (address == "192.0.2.1")
+
+
+def test_rates_and_minutes_count_what_other_nodes_tell() -> None:
+    clock = Clock()
+    key = make_key("talks", SECRET, minutes_per_day=10.0, sessions_per_minute=3)
+    admission = Admission((key, make_key("free", SECRET[::-1])), address_rate=3, now=clock)
+    admission.others = Neighbours()
+    assert admission.lately() == ({}, {})
+    admission.knock("192.0.2.1")
+    with pytest.raises(ProtocolError, match="3 connections a minute"):
+        admission.knock("192.0.2.1")
+    admission.knock("192.0.2.2")
+    assert [refusal(admission) for _ in range(2)] == [None, 4429]
+    assert admission.lately() == ({"talks": 1}, {"192.0.2.1": 1, "192.0.2.2": 1})
+    clock.now_s = 60.0
+    admission.spent("talks", 1000.0)
+    assert admission.untold_ms() == {"talks": 1000.0}
+    admission.counted({"talks": 1000.0}, {"talks": 600_000.0})  # most of it elsewhere
+    assert admission.untold_ms() == {"talks": 0.0}
+    assert refusal(admission) == 4429
+    admission.counted(admission.untold_ms(), None)  # nobody tells any more
+    assert refusal(admission) is None
+    clock.now_s = 200.0
+    admission.counted(admission.untold_ms(), {"talks": 599_000.0})
+    admission.spent("talks", 1000.0)
+    assert refusal(admission) == 4429
+
+
 def test_an_address_may_not_connect_too_often_nor_hold_too_many_sessions() -> None:
     clock = Clock()
     admission = Admission(address_sessions=2, address_rate=3, now=clock)

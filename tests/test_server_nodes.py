@@ -23,7 +23,7 @@ from streamst.client import conversation, stream
 from streamst.errors import InputError
 from streamst.events import Speech, Words
 from streamst.pipeline import Pipeline
-from streamst.server.session.table import Table, Told, folded
+from streamst.server.session.table import BEAT_S, Table, Told, folded
 from streamst.server.store.sealed import Seal
 from streamst.server.wire.seam import Settings
 
@@ -125,6 +125,43 @@ def test_a_full_node_names_one_that_has_room(tiny_pipeline: Pipeline, store: str
     ):
         offered = asyncio.run(await_url(small, "ws://big.example"))
         assert asyncio.run(serves(big, offered["token"])) == offered["session_id"]
+
+
+def test_minutes_and_sessions_of_a_key_count_on_all_nodes(
+    tiny_pipeline: Pipeline, store: str, speech: Pcm, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.toml"
+    limits = {"minutes": "minutes_per_day = 0.05", "rate": "sessions_per_minute = 4"}
+    for name, limit in limits.items():
+        with keys.open("a") as file:
+            file.write(f'[[keys]]\nname = "{name}"\nkey = "{name:-<16}"\n{limit}\n')
+
+    def ask(url: str, key: str) -> tuple[int, str]:
+        status, _, body = get(f"{url}/v1/sessions", b"{}", Authorization=f"Bearer {key:-<16}")
+        return status, json.loads(body).get("message", "")
+
+    async def talk(url: str) -> None:
+        async for _ in stream(url, pieces(speech[: 16_000 * 4]), Settings(), token=f"{'minutes':-<16}"):
+            pass
+
+    def refusal(url: str, key: str) -> tuple[int, str]:
+        """How often a place was given before it was refused, and why."""
+        for given in range(12):
+            status, message = ask(url, key)
+            if status == 429:
+                return given, message
+            assert status == 201
+            time.sleep(2 * BEAT_S)
+        raise AssertionError("never refused")
+
+    many: dict[str, Any] = {"store": store, "api_keys": str(keys), "max_sessions": 40}
+    with running(tiny_pipeline, **many) as one, running(tiny_pipeline, **many) as other:
+        asyncio.run(talk(one))
+        assert refusal(other, "minutes")[1].startswith("this key's 0.05 minutes a day are used up")
+        assert [ask(one, "rate")[0] for _ in range(3)] == [201] * 3
+        given, message = refusal(other, "rate")
+        assert message.startswith("4 sessions a minute")
+        assert given < 4  # more than there were here
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,19 @@ def test_an_offer_is_taken_once(run: Run) -> None:
     run(check)
 
 
+def test_counters_add_up_and_begin_anew_a_while_after_they_were_begun(run: Run) -> None:
+    async def check(store: SessionStore) -> None:
+        assert await store.count({}, MINUTE_S) == {}
+        assert await store.count({"a": 0, "b": 5}, MINUTE_S) == {"a": 0, "b": 5}
+        await asyncio.gather(*(store.count({"a": 2}, MINUTE_S) for _ in range(20)))
+        assert await store.count({"a": 0, "b": -1}, MINUTE_S) == {"a": 40, "b": 4}
+        assert await store.count({"short": 7}, 0.3) == {"short": 7}
+        while await store.count({"short": 0}, MINUTE_S) != {"short": 0}:
+            await asyncio.sleep(0.05)
+
+    run(check)
+
+
 def test_nodes_announce_themselves_and_are_forgotten(run: Run) -> None:
     async def check(store: SessionStore) -> None:
         assert await store.announced() == {}

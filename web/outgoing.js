@@ -3,7 +3,7 @@
  * loses anything. Safe is what was heard or, where a server keeps its sessions in a store, what is kept there. No I/O.
  */
 
-const HELD_MS = 120_000; // of audio that is kept at most: more than a server waits
+const HELD_MS = 150_000; // of audio that is kept at most: more than servers wait
 const BURST_SHARE = 0.8; // of what the server allows, to be on the safe side of its clock
 const SPEED_SHARE = 0.95;
 const FIRST_PAUSE_MS = 100; // before the second attempt to come back; then twice as long each time

@@ -6,7 +6,7 @@ A file of keys is TOML; `key` itself, or `sha256`, its digest in hex, so that th
     name = "talks"
     key = "…"               # at least 16 characters
     max_sessions = 4        # at once; 0 or nothing is no limit, here and below
-    minutes_per_day = 600   # of audio; a session that runs when they are used up goes on
+    minutes_per_day = 600   # of audio, from the first; a session that runs when they are used up goes on
     sessions_per_minute = 10
 
 The environment variable STREAMST_API_KEYS holds `name:key` pairs, with commas between them and no limits.
@@ -21,11 +21,11 @@ import os
 import stat
 import time
 import tomllib
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
@@ -37,6 +37,7 @@ ENVIRONMENT = "STREAMST_API_KEYS"
 LEAST_KEY_CHARACTERS = 16
 REMEMBERED_ADDRESSES = 10_000
 MINUTE_S, DAY_S = 60.0, 86_400.0
+TOLD_ADDRESSES = 100  # the busiest, that other nodes are told of
 
 
 @dataclass(frozen=True)
@@ -103,16 +104,35 @@ class Rate:
         self.most, self.within_s = most, within_s
         self._times_s: deque[float] = deque()
 
-    def wait_s(self, now_s: float) -> float:
-        """How long until there may be another one."""
+    def count(self, now_s: float) -> int:
+        """How many there were in the while before now."""
         while self._times_s and now_s - self._times_s[0] >= self.within_s:
             self._times_s.popleft()
-        return 0.0 if not self.most or len(self._times_s) < self.most else self._times_s[0] + self.within_s - now_s
+        return len(self._times_s)
+
+    def wait_s(self, now_s: float, elsewhere: int = 0) -> float:
+        """How long until there may be another one, beside those `elsewhere`, of which nobody knows when they were."""
+        here = self.count(now_s)
+        if not self.most or here + elsewhere < self.most:
+            return 0.0
+        return self._times_s[0] + self.within_s - now_s if here else self.within_s / self.most
 
     def take(self, now_s: float) -> None:
         """There is another one."""
         if self.most:
             self._times_s.append(now_s)
+
+
+class Others(Protocol):
+    """What other nodes tell of the last minute."""
+
+    def begun(self, name: str) -> int:
+        """Sessions of a key."""
+        ...
+
+    def knocks(self, address: str) -> int:
+        """Connections of an address."""
+        ...
 
 
 class Admission:
@@ -131,6 +151,9 @@ class Admission:
         self._addresses: OrderedDict[str, Rate] = OrderedDict()
         self._rates = {key.name: Rate(key.sessions_per_minute) for key in keys}
         self._used_ms: dict[str, tuple[float, float]] = {}  # since when, how much, by name
+        self.others: Others | None = None
+        self._untold_ms = {key.name: 0.0 for key in keys if key.minutes_per_day}  # what other nodes do not know yet
+        self._used_by_all_ms: dict[str, float] = {}  # on all nodes, as far as they told; empty where nobody tells
 
     def knock(self, address: str | None) -> None:
         """Somebody connects from `address`; ProtocolError 4429 when that happens too often."""
@@ -140,7 +163,8 @@ class Admission:
         self._addresses[address] = rate
         if len(self._addresses) > REMEMBERED_ADDRESSES:
             self._addresses.popitem(last=False)
-        self._require(rate, f"{self._address_rate} connections a minute from one address")
+        others = 0 if self.others is None else self.others.knocks(address)
+        self._require(rate, f"{self._address_rate} connections a minute from one address", others)
         rate.take(self._now())
 
     def find(self, secret: str | None) -> ApiKey | None:
@@ -184,7 +208,8 @@ class Admission:
             raise ProtocolError(f"this key may have {key.max_sessions} sessions at once", codes.QUOTA)
         if key.minutes_per_day and self._spent_ms(key.name) + audio_ms >= key.minutes_per_day * MINUTE_S * 1000:
             raise ProtocolError(f"this key's {key.minutes_per_day:g} minutes a day are used up", codes.QUOTA)
-        self._require(self._rates[key.name], f"{key.sessions_per_minute} sessions a minute with this key")
+        others = 0 if self.others is None else self.others.begun(key.name)
+        self._require(self._rates[key.name], f"{key.sessions_per_minute} sessions a minute with this key", others)
         self._rates[key.name].take(self._now())
         return key.name
 
@@ -194,20 +219,44 @@ class Admission:
             raise ProtocolError(f"{self.address_sessions} sessions at once are allowed from one address", codes.QUOTA)
 
     def spent(self, name: str | None, audio_ms: float) -> None:
-        """A session of the key is over."""
-        if name is not None:
-            spent_ms = self._spent_ms(name)
+        """So much was heard with the key."""
+        if name is not None and audio_ms:
+            spent_ms = self._spent_here_ms(name)
             since_s = self._used_ms.get(name, (self._now(), 0.0))[0]
             self._used_ms[name] = (since_s, spent_ms + audio_ms)
+            if name in self._untold_ms:
+                self._untold_ms[name] += audio_ms
+
+    def untold_ms(self) -> dict[str, float]:
+        """Audio of the keys with a limit that no other node knows of."""
+        return dict(self._untold_ms)
+
+    def counted(self, told_ms: Mapping[str, float], all_ms: Mapping[str, float] | None) -> None:
+        """Other nodes know of `told_ms` now, and of `all_ms` on all nodes together; None: they cannot be asked."""
+        self._used_by_all_ms = dict(all_ms or {})
+        for name in self._used_by_all_ms:
+            self._untold_ms[name] -= told_ms[name]
+
+    def lately(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Sessions by key, and connections by address, of the last minute, where they are limited."""
+        now_s = self._now()
+        begun = {name: rate.count(now_s) for name, rate in self._rates.items()}
+        knocks = Counter({address: rate.count(now_s) for address, rate in self._addresses.items()})
+        return {name: count for name, count in begun.items() if count}, dict(knocks.most_common(TOLD_ADDRESSES))
 
     def _spent_ms(self, name: str) -> float:
+        if name in self._used_by_all_ms:
+            return self._used_by_all_ms[name] + self._untold_ms[name]
+        return self._spent_here_ms(name)
+
+    def _spent_here_ms(self, name: str) -> float:
         since_s, spent_ms = self._used_ms.get(name, (0.0, 0.0))
         if self._now() - since_s >= DAY_S:
             self._used_ms.pop(name, None)
             return 0.0
         return spent_ms
 
-    def _require(self, rate: Rate, allowed: str) -> None:
-        wait_s = rate.wait_s(self._now())
+    def _require(self, rate: Rate, allowed: str, elsewhere: int) -> None:
+        wait_s = rate.wait_s(self._now(), elsewhere)
         if wait_s:
             raise ProtocolError(f"{allowed} are allowed; try again in {max(1, round(wait_s))} s", codes.QUOTA)

@@ -8,6 +8,7 @@ client is told so (`ack` without `kept`), for it cannot keep audio for ever.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
+from streamst.server.operator.auth import DAY_S
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
 from streamst.server.store.sealed import Seal
@@ -188,6 +190,16 @@ class Durable:
         if wrong and time.monotonic() - self._told_s >= PATIENCE_S:
             self._told_s = time.monotonic()
             log.warning("%s", wrong[0])
+
+    async def spend(self, spent_ms: dict[str, float]) -> dict[str, float] | None:
+        """Count audio of API keys [ms]: what each has come to on all nodes, None where the store does not tell."""
+        names = {name: f"spent/{hashlib.sha256(name.encode()).hexdigest()[:32]}" for name in spent_ms}
+        try:
+            totals = await self.store.count({names[name]: round(ms) for name, ms in spent_ms.items()}, DAY_S)
+        except StoreError as error:
+            self._failed(error)
+            return None
+        return {name: float(totals[names[name]]) for name in spent_ms}
 
     async def offer(self, token: str, offer: Offered) -> None:
         """Let any node serve who shows `token`; StoreError where that cannot be told."""

@@ -121,7 +121,8 @@ async def go_on(served: Served, kept: Kept, client_has: int) -> bool:
     served.protocol.go_on(kept.mark, kept.newest, kept.spoken)
     served.protocol.reconnected()
     whole = served.replay.go_on(kept.newest, kept.messages(), client_has)
-    served.audio_ms, served.resumed = kept.audio_ms, kept.resumed + 1
+    served.audio_ms = served.spent_ms = kept.audio_ms
+    served.resumed = kept.resumed + 1
     served.listener, served.up, served.down = replace(kept.listener), replace(kept.up), replace(kept.down)
     if kept.audio_ms:
         served.first_audio_s = time.perf_counter() - kept.emit_ms / 1000

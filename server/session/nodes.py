@@ -16,7 +16,7 @@ from streamst.server.store.valkey import open_store
 
 from .durable import Durable
 from .sessions import Sessions
-from .table import BEAT_S, Told
+from .table import BEAT_S, Told, folded
 
 if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
@@ -52,7 +52,7 @@ class Node:
     def __init__(self, durable: Durable, sessions: Sessions, room: Callable[[], bool], metrics: Metrics) -> None:
         """room: whether the machine can serve another speaker beside those it serves."""
         self._durable, self._sessions, self._room, self._metrics = durable, sessions, room, metrics
-        sessions.elsewhere = durable.table
+        sessions.share(durable.table)
 
     async def live(self) -> None:
         """Let what this node keeps live on, tell the others of it, and hear of them, for ever."""
@@ -65,9 +65,18 @@ class Node:
         durable, sessions = self._durable, self._sessions
         await durable.hold(sessions.keepers)
         await durable.meet(None if sessions.draining.is_set() else self._told())
+        await self._count()
+
+    async def _count(self) -> None:
+        """Tell what API keys have used here, and hear what they have used on all nodes."""
+        self._sessions.spend()
+        admission = self._sessions.admission
+        told_ms = admission.untold_ms()
+        admission.counted(told_ms, await self._durable.spend(told_ms))
 
     async def leave(self) -> None:
         """It is about to be gone."""
+        await self._count()
         await self._durable.meet(None)
         await self._durable.store.close()
 
@@ -76,4 +85,7 @@ class Node:
         free = max(0, sessions.free) if self._room() else 0
         keys, addresses = sessions.counts()
         lag_s = self._metrics.lag_s.recent(0.95)
-        return Told(self._durable.options.node_url, free, None if lag_s is None else 1000 * lag_s, keys, addresses)
+        lag_ms = None if lag_s is None else 1000 * lag_s
+        begun, knocks = sessions.admission.lately()
+        knocked = {folded(address): count for address, count in knocks.items()}
+        return Told(self._durable.options.node_url, free, lag_ms, keys, addresses, begun, knocked)

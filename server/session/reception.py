@@ -184,9 +184,11 @@ class Reception:
     def _welcome(self, served: Served, resumed: bool, token: str | None = None) -> Welcome:
         resumption: Resumption | None = None
         if isinstance(served.protocol, NativeProtocol):
-            park_ms = self.options.park_s * 1000
+            away_s = self.options.park_s
+            if away_s and served.keeping is not None:  # nobody may be there before another node has started
+                away_s += self.options.idle_s
             token = token or served.new_token()
-            resumption = served.protocol.resumption(token, resumed, park_ms, served.ending)
+            resumption = served.protocol.resumption(token, resumed, 1000 * away_s, served.ending)
         return Welcome(served.session_id, self.offer(), self.options.limits(), served.credit_ms, resumption)
 
     async def _first_hello(self, link: Link, protocol: WireProtocol) -> Hello | None:

@@ -78,6 +78,7 @@ class Served:
         self.last_audio_s = self.began_s
         self._spoke_s = self.began_s  # when audio came last, whatever else did
         self.audio_ms = 0.0
+        self.spent_ms = 0.0  # of it that its key was charged for
         self.first_audio_s: float | None = None
         self._tokens: list[bytes] = []  # digests of the tokens that are good, newest first
         self.settings = self.stream.settings  # as read from the socket, ahead of what the stream has applied

@@ -14,7 +14,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from streamst.errors import ProtocolError
 from streamst.server.operator.auth import Admission, load_keys
@@ -27,7 +26,7 @@ from streamst.server.wire.seam import Hello, Settings
 from .durable import Keeper
 from .reports import Reports, among, digest
 from .served import GONE, Ending, Served
-from .table import folded
+from .table import Table, folded
 
 RETRY_MS = 5000.0  # what a refused client is told to wait where nothing is known
 USUAL_S = 60.0  # how long sessions last, before any has ended
@@ -44,18 +43,6 @@ class Reservation:
     expires_s: float
     owner: str | None = None  # name of the API key that it was asked for with
     address: str | None = None  # whose share of the places it counts for
-
-
-class Elsewhere(Protocol):
-    """What other nodes count."""
-
-    def of_key(self, name: str) -> int:
-        """Sessions of a key."""
-        ...
-
-    def of_address(self, share: str) -> int:
-        """Sessions of an address."""
-        ...
 
 
 class Sessions:
@@ -78,7 +65,7 @@ class Sessions:
         self._reserved: dict[str, Reservation] = {}  # by token
         self.reports = Reports(now=now)
         self.admission = Admission(load_keys(options.api_keys), options.address_sessions, options.address_rate, now)
-        self.elsewhere: Elsewhere | None = None  # what other nodes count
+        self.elsewhere: Table | None = None
         self._served: dict[str, Served] = {}  # open, parked and finished ones, by id
         self._waiting: dict[str, asyncio.TimerHandle] = {}  # parked and finished ones, the oldest first
         self._closing: set[asyncio.Task[None]] = set()
@@ -89,6 +76,10 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def share(self, elsewhere: Table) -> None:
+        """Limits hold for this node and others together."""
+        self.elsewhere = self.admission.others = elsewhere
 
     @property
     def free(self) -> int:
@@ -286,7 +277,7 @@ class Sessions:
                 await served.wait()
             else:
                 await served.stop()
-            self.admission.spent(served.owner, served.audio_ms)
+            self._spend(served)
             summary = served.summary(served.ended or ending)
             self.metrics.report(summary)
             self.reports.keep(served.session_id, summary, served.tokens, served.owner)
@@ -358,7 +349,16 @@ class Sessions:
         kept = sum(kept.owner == owner for kept in self._reserved.values())
         others = 0 if self.elsewhere is None else self.elsewhere.of_key(owner)
         here = sum(one.session_id in self._open for one in theirs) + kept
-        return here + others, sum(one.audio_ms for one in theirs)
+        return here + others, sum(one.audio_ms - one.spent_ms for one in theirs)
+
+    def spend(self) -> None:
+        """Count what was heard of all sessions until now for their keys."""
+        for served in self._served.values():
+            self._spend(served)
+
+    def _spend(self, served: Served) -> None:
+        self.admission.spent(served.owner, max(0.0, served.audio_ms - served.spent_ms))
+        served.spent_ms = served.audio_ms
 
     async def drain(self, timeout_s: float) -> None:
         """Let nobody in, ask everybody to go, and wait until they went or `timeout_s` is over."""

@@ -30,6 +30,8 @@ class Told:
     lag_ms: float | None = None  # of words lately, p95
     keys: dict[str, int] = field(default_factory=dict[str, int])  # sessions by the name of their API key
     addresses: dict[str, int] = field(default_factory=dict[str, int])  # by `folded` address
+    begun: dict[str, int] = field(default_factory=dict[str, int])  # sessions lately, by the name of their API key
+    knocks: dict[str, int] = field(default_factory=dict[str, int])  # connections lately, by `folded` address
 
 
 def folded(address: str) -> str:
@@ -78,6 +80,15 @@ class Table:
         """Sessions of an address on other nodes."""
         theirs = folded(share)
         return sum(told.addresses.get(theirs, 0) for told in self._others.values())
+
+    def begun(self, name: str) -> int:
+        """Sessions that a key has begun on other nodes lately."""
+        return sum(told.begun.get(name, 0) for told in self._others.values())
+
+    def knocks(self, address: str) -> int:
+        """How often an address has connected to other nodes lately."""
+        theirs = folded(address)
+        return sum(told.knocks.get(theirs, 0) for told in self._others.values())
 
     def roomier(self, free: int) -> str | None:
         """The URL of a node that has more than `free` places, one of which is taken by that; None where there is none.

@@ -19,6 +19,7 @@ class MemoryStore:
         self._entries: dict[str, tuple[Entry, float]] = {}  # and until when
         self._offers: dict[str, tuple[bytes, float]] = {}
         self._nodes: dict[str, tuple[bytes, float]] = {}
+        self._counters: dict[str, tuple[int, float]] = {}
         self._listeners: dict[str, list[asyncio.Queue[bytes]]] = {}
 
     async def read(self, name: str) -> Entry | None:
@@ -94,6 +95,15 @@ class MemoryStore:
         now_s = self._now()
         self._nodes = {node: told for node, told in self._nodes.items() if told[1] > now_s}
         return {node: value for node, (value, _) in self._nodes.items()}
+
+    async def count(self, amounts: Mapping[str, int], ttl_s: float) -> dict[str, int]:
+        """See `SessionStore`."""
+        now_s = self._now()
+        for name, amount in amounts.items():
+            total, until_s = self._counters.get(name, (0, 0.0))
+            total, until_s = (total, until_s) if until_s > now_s else (0, now_s + ttl_s)
+            self._counters[name] = (total + amount, until_s if total + amount else 0.0)
+        return {name: self._counters[name][0] for name in amounts}
 
     async def publish(self, channel: str, value: bytes) -> None:
         """See `SessionStore`."""

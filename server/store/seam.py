@@ -75,6 +75,11 @@ class SessionStore(Protocol):
         """All nodes that announced themselves and have not expired."""
         ...
 
+    async def count(self, amounts: Mapping[str, int], ttl_s: float) -> dict[str, int]:
+        """Add to counters, 0 to ask only; what each has come to since somebody first added to it, at most `ttl_s`
+        ago."""
+        ...
+
     async def publish(self, channel: str, value: bytes) -> None:
         """Tell all that listen now; who does not misses it."""
         ...

@@ -48,6 +48,16 @@ for place, key in ipairs(KEYS) do
 end
 return lost
 """
+COUNT = """
+local totals = {}
+for place, key in ipairs(KEYS) do
+  local amount = tonumber(ARGV[place + 1])
+  if amount == 0 then totals[place] = tonumber(redis.call('GET', key) or 0)
+  else totals[place] = redis.call('INCRBY', key, amount) end
+  if amount ~= 0 and redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, ARGV[1]) end
+end
+return totals
+"""
 REMOVE = """
 local epoch = redis.call('HGET', KEYS[1], 'e')
 if not epoch or tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
@@ -153,6 +163,14 @@ class ValkeyStore:
             cursor, keys = await self._ask(self._client.scan(max(0, cursor), f"{NODES}*", 1000))
             for key in keys:
                 yield key
+
+    async def count(self, amounts: Mapping[str, int], ttl_s: float) -> dict[str, int]:
+        """See `SessionStore`."""
+        if not amounts:
+            return {}
+        keys = [f"{PREFIX}count:{name}" for name in amounts]
+        totals = await self._run(COUNT, keys, _ms(ttl_s), *amounts.values())
+        return dict(zip(amounts, map(int, totals), strict=True))
 
     async def publish(self, channel: str, value: bytes) -> None:
         """See `SessionStore`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-HELD_MS = 120_000.0  # of audio that is kept at most: more than a server waits for a client's return
+HELD_MS = 150_000.0  # of audio that is kept at most: more than servers wait for a client's return
 BURST_SHARE, SPEED_SHARE = 0.8, 0.95  # of what the server allows, to be on the safe side of its clock
 LONGEST_PAUSE_S = 3.0  # between two attempts to come back
 

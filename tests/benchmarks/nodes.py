@@ -1,12 +1,15 @@
 """A talk over nodes of which the one that holds it is killed again and again: what is lost, and how long nothing comes.
 
-python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--nodes 2] [--recogniser own] [--redeploy | --ray]
+python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--nodes 2] [--recogniser own] [--redeploy]
+python tests/benchmarks/nodes.py --ray [--seconds 600] [--kills 20] [--nodes 3] [--redeploy] [--scale-down]
 
 Each node is a process, killed with SIGKILL and back at once; with --redeploy it gets SIGTERM and hands its sessions
-over; with --ray the nodes are replicas behind Ray Serve, which brings them back itself. The store is Debian's
+over. With --ray the nodes are replicas behind Ray Serve, which brings them back itself; after the kills the application
+is deployed anew, which replaces its replicas one by one, and scaled down to one replica. The store is Debian's
 valkey-server or redis-server. The client is ours, in real time. Compared with the same audio in one session on this
 computer: words lost, doubled and changed, speech samples. A gap is the time from a kill until the next word, caption or
-speech that the client had not. Needs a computer that is not busy: gaps are on the clock.
+speech that the client had not; `silent_s` the longest time without any, before the first kill and after each. Needs a
+computer that is not busy: gaps are on the clock.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,17 +34,20 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
 from killable import Nodes, killable  # noqa: E402
-from raying import replicas  # noqa: E402
+from raying import Cluster, cluster  # noqa: E402
 from stores import free_port, store_server  # noqa: E402
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16  # noqa: E402
 from streamst.client import stream  # noqa: E402
+from streamst.errors import UnavailableError  # noqa: E402
 from streamst.events import Caption, Speech, Words  # noqa: E402
 from streamst.pipeline import load  # noqa: E402
 from streamst.server.store.valkey import open_store  # noqa: E402
 from streamst.server.wire.seam import Settings, Welcome  # noqa: E402
 
 PIECE = 1600
+
+End = Callable[[str, list[float]], Awaitable[None]]
 
 
 def main() -> None:
@@ -53,9 +59,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--recogniser", default="own")
     parser.add_argument("--model", default="en-de")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--redeploy", action="store_true")
-    how.add_argument("--ray", action="store_true")
+    for flag in ("--redeploy", "--ray", "--scale-down"):
+        parser.add_argument(flag, action="store_true")
     asked = parser.parse_args()
     once = read_audio(asked.file)
     pcm = from_pcm16(to_pcm16(np.resize(once, round(16_000 * asked.seconds))))
@@ -67,12 +72,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, store_server(Path(folder)) as store:
         if asked.ray:
             options = {"model": asked.model, "recogniser": asked.recogniser, "max_sessions": 8, "cpus": 0.5}
-            with replicas(Path(folder) / "ray", store=store, replicas=asked.nodes, **options, **calm) as url:
-                told = asyncio.run(run([url], partial(kill_replica, store), pcm, asked.kills))
+            options |= {"store": store, "replicas": asked.nodes, **calm}
+            with cluster(Path(folder) / "ray", **options) as served:
+                ends = [KillReplica(store)] * asked.kills
+                ends += [Deploy(store, served, options | {"drain_s": 4.0})] if asked.redeploy else []
+                ends += [Deploy(store, served, options | {"replicas": 1})] if asked.scale_down else []
+                told = asyncio.run(run([served.url], ends, pcm))
         else:
             with killable(asked.model, asked.recogniser, store=store, **calm) as nodes:
                 urls = [nodes.start(free_port()) for _ in range(asked.nodes)]
-                told = asyncio.run(run(urls, partial(renew if asked.redeploy else kill, nodes), pcm, asked.kills))
+                ends = [partial(renew if asked.redeploy else kill, nodes)] * asked.kills
+                told = asyncio.run(run(urls, ends, pcm))
     said: list[str] = told.pop("words")  # type: ignore[assignment]
     heard = told.pop("samples")
     changes = difflib.SequenceMatcher(None, whole, said, autojunk=False).get_opcodes()
@@ -89,55 +99,60 @@ def main() -> None:
     )  # fmt: skip
 
 
-async def run(
-    urls: list[str], end: Callable[[str, list[float]], Awaitable[None]], pcm: Pcm, kills: int
-) -> dict[str, object]:
-    """What a client heard while nodes died. end: ends whoever has a session, and tells when."""
+async def run(urls: list[str], ends: Sequence[End], pcm: Pcm) -> dict[str, object]:
+    """What a client heard while nodes died. ends: each ends whoever has a session, and tells when."""
     session: list[str] = []
     at_s: list[float] = []
     gaps_s: list[float] = []
+    silent_s: dict[int, float] = {}
     words: list[str] = []
-    samples = 0
-    killer = asyncio.create_task(kill_often(end, session, at_s, len(pcm) / 16_000 / (kills + 1), kills))
+    samples = welcomes = 0
+    ended = ""
+    killer = asyncio.create_task(end_often(ends, session, at_s, len(pcm) / 16_000 / (len(ends) + 1)))
     began_s, busy_s = time.perf_counter(), time.process_time()
-    async for event in stream(
-        urls, (pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE)), Settings(), realtime=True
-    ):
-        match event:
-            case Words():
-                words += event.words
-            case Speech():
-                samples += len(event.pcm)
-            case Caption():
-                pass
-            case Welcome():
-                session[:] = [event.session_id]
-                continue
-            case _:
-                continue
-        if len(at_s) > len(gaps_s):
-            gaps_s.append(time.perf_counter() - at_s[-1])
+    before_s = began_s
+    pieces = (pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE))
+    try:
+        async for event in stream(urls, pieces, Settings(), realtime=True):
+            match event:
+                case Words():
+                    words += event.words
+                case Speech():
+                    samples += len(event.pcm)
+                case Caption():
+                    pass
+                case Welcome():
+                    session[:] = [event.session_id]
+                    welcomes += 1
+                    continue
+                case _:
+                    continue
+            now_s = time.perf_counter()
+            silent_s[len(at_s)] = max(silent_s.get(len(at_s), 0.0), now_s - before_s)
+            before_s = now_s
+            while len(at_s) > len(gaps_s):
+                gaps_s.append(now_s - at_s[len(gaps_s)])
+    except UnavailableError as error:
+        ended = str(error)
     killer.cancel()
-    await asyncio.gather(killer, return_exceptions=True)
+    (trouble,) = await asyncio.gather(killer, return_exceptions=True)
+    if isinstance(trouble, Exception):
+        raise trouble
     ordered = sorted(gaps_s)
     return {
-        "words": words, "samples": samples, "kills": len(at_s), "seconds": round(time.perf_counter() - began_s, 1),
+        "words": words, "samples": samples, "ended_by": ended, "times": len(at_s), "connections": welcomes,
+        "seconds": round(time.perf_counter() - began_s, 1),
         "client_cpu_s": round(time.process_time() - busy_s, 1),
         "gap_p50_s": round(ordered[len(ordered) // 2], 2) if ordered else None,
         "gap_p95_s": round(ordered[-(-len(ordered) * 95 // 100) - 1], 2) if ordered else None,
+        "silent_s": [round(silent_s[at], 2) for at in sorted(silent_s)],
     }  # fmt: skip
 
 
-async def kill_often(
-    end: Callable[[str, list[float]], Awaitable[None]],
-    session: list[str],
-    at_s: list[float],
-    every_s: float,
-    count: int,
-) -> None:
+async def end_often(ends: Sequence[End], session: list[str], at_s: list[float], every_s: float) -> None:
     """End whoever holds the talk, at times that nobody can foresee."""
     chance = random.Random(19)
-    for _ in range(count):
+    for end in ends:
         await asyncio.sleep(every_s * chance.uniform(0.7, 1.2))
         await end(session[0], at_s)
 
@@ -167,14 +182,46 @@ async def holder(nodes: Nodes) -> int:
     return port
 
 
-async def kill_replica(store: str, session_id: str, at_s: list[float]) -> None:
-    """SIGKILL for the process that has a session; Ray starts another one."""
+async def owner_of(store: str, session_id: str) -> int:
+    """The process that has a session, once one is there that does."""
     shared = open_store(store)
-    entry = await shared.read(session_id)
-    await shared.close()
-    assert entry is not None
-    at_s.append(time.perf_counter())
-    os.kill(int(entry.owner.split(".")[-2]), signal.SIGKILL)
+    try:
+        while True:
+            entry = await shared.read(session_id)
+            if entry is not None and entry.owner:
+                pid = int(entry.owner.split(".")[-2])
+                if Path(f"/proc/{pid}").exists():
+                    return pid
+            await asyncio.sleep(0.05)
+    finally:
+        await shared.close()
+
+
+class KillReplica:
+    """SIGKILL for the process that has a session; Ray starts another one."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+
+    async def __call__(self, session_id: str, at_s: list[float]) -> None:
+        pid = await owner_of(self._store, session_id)
+        at_s.append(time.perf_counter())
+        os.kill(pid, signal.SIGKILL)
+
+
+class Deploy:
+    """Ray serves the application with other arguments, and ends replicas as it sees fit."""
+
+    def __init__(self, store: str, served: Cluster, arguments: Mapping[str, object]) -> None:
+        self._store, self._served, self._arguments = store, served, arguments
+
+    async def __call__(self, session_id: str, at_s: list[float]) -> None:
+        before = await owner_of(self._store, session_id)
+        at_s.append(time.perf_counter())
+        await asyncio.to_thread(self._served.deploy, **self._arguments)
+        took_s = time.perf_counter() - at_s[-1]
+        moved = await owner_of(self._store, session_id) != before
+        print(f"deployed in {took_s:.1f} s; the talk {'moved' if moved else 'stayed'}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

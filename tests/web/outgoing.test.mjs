@@ -102,8 +102,8 @@ test("after two minutes without a server nothing more is kept", () => {
   const outgoing = new Outgoing();
   let kept = 0;
   while (outgoing.put("audio", "piece", 1000)) kept += 1;
-  assert.equal(kept, 120);
-  assert.equal(outgoing.counts.audio, 120);
+  assert.equal(kept, 150);
+  assert.equal(outgoing.counts.audio, 150);
 });
 
 test("what was kept goes out no faster than the server allows", () => {
