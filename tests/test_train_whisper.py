@@ -173,6 +173,15 @@ def test_training_lowers_the_losses_and_leaves_the_teacher_alone(task: WhisperTa
     assert all(torch.equal(value, before[name]) for name, value in task.teacher.state_dict().items())
 
 
+def test_a_decoder_that_does_not_learn_stays_as_it_is(task: WhisperTask) -> None:
+    still = WhisperTask(task.teacher, task.data, WhisperLossConfig(decoder=False))
+    loss, _ = still.loss(next(still.batches(0)), 0)
+    loss.backward()
+    learning = {name for name, one in still.module.named_parameters() if one.grad is not None}
+    assert learning
+    assert all(name.startswith("encoder.") for name in learning)
+
+
 def test_what_is_kept_of_a_cut_text_are_whole_words_read_before_the_cut(task: WhisperTask) -> None:
     body, read = [0, 1, 2, 3], [5, 20, 30, 44]  # " a", " bc", " d"
     assert [task._kept(body, read, limit) for limit in (5, 6, 25, 31, 50)] == [0, 1, 1, 3, 4]

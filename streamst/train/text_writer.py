@@ -1,13 +1,15 @@
 """Trains the writer on sentence pairs of many registers, English as it is written and as it is heard.
 
-A source is written English, or what a listener hears (lower case, no punctuation, some of it wrong); whole, or cut
-short as in mid-sentence. Source and target share one vocabulary, in which every letter can be spelled.
+A source is written English, or what a listener hears (lower case, no punctuation, some of it wrong), or written with
+words in it that sound like those that were said; whole, or cut short as in mid-sentence. Source and target share one
+vocabulary, in which every letter can be spelled.
 """
 
 from __future__ import annotations
 
 import random
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,6 +29,7 @@ from streamst.text import Tokenizer, plain_marks, shorter_case, train_tokenizer
 from streamst.train.alignment import Alignment
 from streamst.train.cross_entropy import projected_cross_entropy
 from streamst.train.loop import Task
+from streamst.train.misheard import Misheard
 from streamst.train.pairs import Corpus, Pair, drawn, read_corpora
 from streamst.train.synthesis import read_pairs
 from streamst.train.word_counts import word_table
@@ -34,6 +37,7 @@ from streamst.train.writer import TextBatch, padded
 
 Row = tuple[list[int], list[int]]  # source and target
 Ids = Sequence[int]
+FEWEST = 4  # times that a word occurs which another may be taken for
 TOGETHER = 32  # sentences that validation writes at once
 
 
@@ -51,6 +55,8 @@ class RegistersConfig:
     heard: float = 0.45  # share of sources as a listener hears them
     error_share: float = 0.5  # of those: with recognition errors
     error_rate: float = 0.15  # of their words, at most
+    misheard: float = 0.0  # share of all sources, written ones too, with words taken for others that sound like them
+    misheard_rate: float = 0.25  # of their words, at most
     open_share: float = 0.25  # sources cut short, without <end>
     joined: float = 0.1  # two sentences as one
     label_smoothing: float = 0.1
@@ -84,6 +90,7 @@ class RegistersTask:
         if not self.rows:
             raise ConfigError(f"no sentence pair has at most {data.longest} tokens")
         self.words = [row[1] for row in self.rows if len(row[1]) < 4]  # what a listener puts in the place of others
+        self._mishear = self._likeness(pairs) if data.misheard else None
         self.alignment = Alignment(tokenizer.size)
         draw = random.Random(seed)
         learned = draw.sample(self.rows, min(data.aligned, len(self.rows)))
@@ -146,9 +153,17 @@ class RegistersTask:
         ending = [Tokenizer.end]
         if draw.random() < c.open_share:
             source, target, ending = *self._cut(source, target, draw), []
-        if reading.heard and draw.random() < c.error_share:
+        if self._mishear is not None and draw.random() < c.misheard:
+            source = self._mishear(source, draw.random() * c.misheard_rate, draw)
+        elif reading.heard and draw.random() < c.error_share:
             source = self._misheard(source, draw.random() * c.error_rate, draw)
         return [Tokenizer.begin, *source, *ending], target
+
+    def _likeness(self, pairs: Sequence[Pair]) -> Misheard:
+        """What the words of `pairs` that are not the rarest are taken for."""
+        counts = Counter(word for pair in pairs for word in pair.heard.split())
+        words = sorted(word for word, count in counts.items() if count >= FEWEST)
+        return Misheard(words, self.tokenizer.encode, self.tokenizer.starts_word)
 
     def _cut(self, source: list[int], target: list[int], draw: random.Random) -> Row:
         """The first words of both, as many of the target as those of the source allow."""

@@ -43,6 +43,7 @@ class WhisperLossConfig:
     tokens: float = 0.3
     transcript: float = 0.15  # share of the transcript's own tokens beside the teacher's opinion of them
     dressed: float = 0.5  # the same where the transcript was written down word by word (see whisper_labels.py)
+    decoder: bool = True  # whether the decoder learns; of hours of transcripts it forgets what sentences are like
     cut: float = 0.5  # share of utterances that the decoder hears in part only
     chunks: tuple[int, ...] = (16, 32, 48, 48, 64, 64, 64, 96, -1)  # with the frames encoded once more; -1 is all
     lefts: tuple[int, ...] = (250, 500)
@@ -66,6 +67,7 @@ class WhisperTask:
         self.teacher, self.data, self.config = teacher.requires_grad_(False).eval(), data, loss
         self.student = copy.deepcopy(start or teacher).requires_grad_(True)
         self.module: nn.Module = self.student
+        self.student.decoder.requires_grad_(loss.decoder)
         self.student.decoder.tokens.requires_grad_(False)
 
     def batches(self, step: int) -> Iterator[WhisperBatch]:
