@@ -1,11 +1,13 @@
 """A thousand nodes in virtual time: places used, refusals, and how long talks are silent when their node goes.
 
 python tests/benchmarks/cluster.py [--nodes 1000] [--sessions 7000] [--places 8] [--minutes 20] [--crash-every-h 24]
+    [--plot cluster.png]
 
 Nodes choose by the server's own table (`server/session/table.py`), which knows what each told at its last beat; clients
 pause between attempts as ours do. Taken as measured: places of a node (README), the ear's share of real time and what a
-restore takes (`kept.py`); a crashed or renewed node is back after 30 s. In the middle third all nodes are renewed, five
-at a time. Also with clients that are sent anywhere (a load balancer that knows nothing), for comparison.
+restore takes (`kept.py`: the utterance is heard again); a crashed or renewed node is back after 30 s. In the middle
+third all nodes are renewed, five at a time. Also with clients that are sent anywhere (a load balancer that knows
+nothing), for comparison.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from streamst.server.session.table import BEAT_S, Table, Told
 from streamst.server.store.sealed import Seal
 
 TALK_S = 1200.0  # mean, exponential
-RTF, RESTORE_S, SNAPSHOT_S = 0.088, 0.017, 5.0
+RTF, RESTORE_S, SNAPSHOT_S = 0.088, 0.162, 5.0
 BACK_S = 30.0  # until a node that went is there again
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 3.0
 GIVEN_UP_S = 60.0
@@ -58,6 +61,8 @@ class Cluster:
         self.began = self.refused = self.turned_away = self.moved = self.lost = 0
         self.gaps_s: list[float] = []
         self.used: list[float] = []
+        self.told_s: list[float] = []  # when `used` was
+        self.refused_s: list[float] = []  # when somebody was refused
 
     def at(self, after_s: float, what: str, *about: int) -> None:
         """Something happens later."""
@@ -97,6 +102,7 @@ class Cluster:
         for node in self.nodes:
             node.table.know(known)
         self.used.append(len(self.talks) / sum(node.places for node in self.nodes))
+        self.told_s.append(self.now_s)
         self.at(BEAT_S, "beat")
 
     def talk(self, number: int) -> None:
@@ -114,6 +120,7 @@ class Cluster:
         if self.nodes[there].free < 1:
             self.turned_away += there != here
             self.refused += there == here
+            self.refused_s += [self.now_s] * (there == here)
             return
         self.enter(number, there)
         self.at(self.chance.expovariate(1 / TALK_S), "end", number)
@@ -196,9 +203,35 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=8)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--crash-every-h", type=float, default=24.0)
+    parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
-    told = {name: Cluster(asked, informed).run() for name, informed in (("by the table", True), ("anywhere", False))}
-    print(json.dumps(told, indent=1))
+    ways = {"by the table": Cluster(asked, True), "anywhere": Cluster(asked, False)}
+    print(json.dumps({name: way.run() for name, way in ways.items()}, indent=1))
+    if asked.plot is not None:
+        draw(ways, asked.plot)
+
+
+def draw(ways: dict[str, Cluster], path: Path) -> None:
+    """Places used and refusals in time, and how many of the moved talks were silent for how long."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((11, 3.4), layout="constrained")
+    used, refused, silent = figure.subplots(1, 3)
+    for name, way in ways.items():
+        used.plot([at_s / 60 for at_s in way.told_s], [100 * share for share in way.used], label=name)
+        refused.step([at_s / 60 for at_s in way.refused_s], range(1, len(way.refused_s) + 1), where="post", label=name)
+        gaps_s = sorted(way.gaps_s)
+        silent.plot(gaps_s, [100 * (n + 1) / len(gaps_s) for n in range(len(gaps_s))], label=name)
+    first = next(iter(ways.values()))
+    renewed = [first.asked.minutes / 3, 2 * first.asked.minutes / 3]
+    for axes, what in ((used, "places used [%]"), (refused, "talks refused so far")):
+        axes.axvspan(*renewed, alpha=0.12, color="grey", label="all nodes are renewed")
+        axes.set(xlabel="minutes", ylabel=what, xlim=(0, first.asked.minutes))
+    used.set_ylim(0, 100)
+    refused.set_ylim(bottom=0)
+    silent.set(xlabel="silent for at most [s]", ylabel="of the moved talks [%]", xscale="log", ylim=(0, 100.5))
+    used.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -88,9 +88,12 @@ def main() -> None:
     changes = difflib.SequenceMatcher(None, whole, said, autojunk=False).get_opcodes()
     lost = sum(i2 - i1 for kind, i1, i2, _, _ in changes if kind in ("delete", "replace"))
     doubled = sum(j2 - j1 for kind, _, _, j1, j2 in changes if kind in ("insert", "replace"))
+    other = [change for change in changes if change[0] != "equal"]
+    differences = [(" ".join(whole[i1:i2]), " ".join(said[j1:j2])) for _, i1, i2, j1, j2 in other]
     print(
         json.dumps(
             {
+                "differences": differences,
                 "words": len(whole), "lost": lost, "doubled": doubled, "text_equal": said == whole,
                 "speech_samples": samples, "speech_difference": heard - samples, **told,  # type: ignore[operator]
             },
