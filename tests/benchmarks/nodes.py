@@ -1,6 +1,7 @@
 """A talk over nodes of which the one that holds it is killed again and again: what is lost, and how long nothing comes.
 
-python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--nodes 2] [--recogniser own] [--redeploy]
+python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--every S] [--nodes 2] [--recogniser own]
+    [--redeploy]
 python tests/benchmarks/nodes.py --ray [--seconds 600] [--kills 20] [--nodes 3] [--redeploy] [--scale-down]
 
 Each node is a process, killed with SIGKILL and back at once; with --redeploy it gets SIGTERM and hands its sessions
@@ -39,9 +40,12 @@ from stores import free_port, store_server  # noqa: E402
 
 from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16  # noqa: E402
 from streamst.client import stream  # noqa: E402
+from streamst.config import from_dict  # noqa: E402
 from streamst.errors import UnavailableError  # noqa: E402
 from streamst.events import Caption, Speech, Words  # noqa: E402
 from streamst.pipeline import load  # noqa: E402
+from streamst.server.loading import load_for  # noqa: E402
+from streamst.server.operator.config_file import ServeConfig  # noqa: E402
 from streamst.server.store.valkey import open_store  # noqa: E402
 from streamst.server.wire.seam import Settings, Welcome  # noqa: E402
 
@@ -59,30 +63,33 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--recogniser", default="own")
     parser.add_argument("--model", default="en-de")
+    parser.add_argument("--every", type=float, default=0.0, help="seconds from kill to kill, about; 0: spread over all")
     for flag in ("--redeploy", "--ray", "--scale-down"):
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args()
     once = read_audio(asked.file)
     pcm = from_pcm16(to_pcm16(np.resize(once, round(16_000 * asked.seconds))))
-    session = load(asked.model, recogniser=asked.recogniser or None).session()
+    named = {"model": asked.model, "recogniser": asked.recogniser or None}
+    made = load_for(from_dict(ServeConfig, named, "options")) if asked.ray else load(**named)  # as the nodes do
+    session = made.session()
     events = [*session.push(pcm), *session.finish()]
     whole = [word for event in events if isinstance(event, Words) for word in event.words]
     samples = sum(len(event.pcm) for event in events if isinstance(event, Speech))
     calm = {"relieve_when_busy": False, "refuse_when_busy": False}
     with tempfile.TemporaryDirectory() as folder, store_server(Path(folder)) as store:
         if asked.ray:
-            options = {"model": asked.model, "recogniser": asked.recogniser, "max_sessions": 8, "cpus": 0.5}
+            options = named | {"max_sessions": 8, "cpus": 0.5}
             options |= {"store": store, "replicas": asked.nodes, **calm}
             with cluster(Path(folder) / "ray", **options) as served:
                 ends = [KillReplica(store)] * asked.kills
                 ends += [Deploy(store, served, options | {"drain_s": 4.0})] if asked.redeploy else []
                 ends += [Deploy(store, served, options | {"replicas": 1})] if asked.scale_down else []
-                told = asyncio.run(run([served.url], ends, pcm))
+                told = asyncio.run(run([served.url], ends, pcm, asked.every))
         else:
             with killable(asked.model, asked.recogniser, store=store, **calm) as nodes:
                 urls = [nodes.start(free_port()) for _ in range(asked.nodes)]
                 ends = [partial(renew if asked.redeploy else kill, nodes)] * asked.kills
-                told = asyncio.run(run(urls, ends, pcm))
+                told = asyncio.run(run(urls, ends, pcm, asked.every))
     said: list[str] = told.pop("words")  # type: ignore[assignment]
     heard = told.pop("samples")
     changes = difflib.SequenceMatcher(None, whole, said, autojunk=False).get_opcodes()
@@ -102,7 +109,7 @@ def main() -> None:
     )  # fmt: skip
 
 
-async def run(urls: list[str], ends: Sequence[End], pcm: Pcm) -> dict[str, object]:
+async def run(urls: list[str], ends: Sequence[End], pcm: Pcm, every_s: float) -> dict[str, object]:
     """What a client heard while nodes died. ends: each ends whoever has a session, and tells when."""
     session: list[str] = []
     at_s: list[float] = []
@@ -111,7 +118,8 @@ async def run(urls: list[str], ends: Sequence[End], pcm: Pcm) -> dict[str, objec
     words: list[str] = []
     samples = welcomes = 0
     ended = ""
-    killer = asyncio.create_task(end_often(ends, session, at_s, len(pcm) / 16_000 / (len(ends) + 1)))
+    every_s = every_s or len(pcm) / 16_000 / (len(ends) + 1)
+    killer = asyncio.create_task(end_often(ends, session, at_s, every_s))
     began_s, busy_s = time.perf_counter(), time.process_time()
     before_s = began_s
     pieces = (pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE))
