@@ -82,6 +82,7 @@ class Caller:
         self.peer.addTrack(self.microphone)
         self.events: list[dict[str, Any]] = []
         self.loudest = 0
+        self._heard: list[np.ndarray] = []
         self.channel = self.peer.createDataChannel("oai-events")
         self.channel.on("message", lambda text: self.events.append(json.loads(text)))
         self.peer.on("track", self._listens)
@@ -95,7 +96,14 @@ class Caller:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, AudioFrame)
-                self.loudest = max(self.loudest, int(np.abs(frame.to_ndarray().astype(np.int32)).max()))
+                samples = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
+                self._heard.append(samples.mean(1, dtype=np.float32) / np.float32(32_768))
+                self.loudest = max(self.loudest, int(np.abs(samples.astype(np.int32)).max()))
+
+    @property
+    def heard(self) -> Pcm:
+        """All that came, at 16 kHz."""
+        return resample(np.concatenate([np.zeros(0, np.float32), *self._heard]), RATE_HZ, 16_000)
 
     async def offer(self) -> str:
         await self.peer.setLocalDescription(await self.peer.createOffer())

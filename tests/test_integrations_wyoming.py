@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from wyoming.event import Event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeVoice
-from wyoming_clients import PATIENCE_S, asked, heard, serving, spoken
+from wyoming_clients import PATIENCE_S, asked, heard, serving, spoken, stoppable
 
 from streamst.audio import from_pcm16, read_audio, to_pcm16
 from streamst.errors import InputError
@@ -272,6 +274,91 @@ def test_who_finds_it_full_is_told_so_and_who_says_nothing_is_let_go(tiny_pipeli
     house.close()
     assert errors(full) == [("full", "1 clients are connected; try again later")]
     assert errors(idle) == [("idle", "nothing came for 3 s")]
+
+
+@pytest.mark.parametrize("drain_s", [0.0, 600.0])
+def test_a_server_that_drains_lets_a_talk_end_or_says_what_it_heard_and_tells_why(
+    tiny_pipeline: Pipeline, drain_s: float
+) -> None:
+    talk = np.tile(from_pcm16(to_pcm16(read_audio(CLIP))), 2)
+    house = House(tiny_pipeline, limits=Limits(drain_s=drain_s))
+
+    async def go() -> tuple[list[Event], list[Event], list[Event]]:
+        async with stoppable(house) as (uri, server), AsyncClient.from_uri(uri) as client:
+            async with AsyncClient.from_uri(uri) as idle:
+                await idle.write_event(Ping("a").event())
+                await heard(idle, "pong")
+                for event in spoken(talk)[:-1]:
+                    await client.write_event(event.event())
+                while house.clients < 2 or (await client.read_event()).type != "transcript-chunk":  # type: ignore[union-attr]
+                    pass
+                stopping = asyncio.create_task(server.stop())
+                told_idle = await heard(idle, "never")
+            late = await asked(uri, last="never") if drain_s else []
+            if drain_s:
+                await client.write_event(AudioStop().event())
+            told = await heard(client, "never")
+            async with asyncio.timeout(PATIENCE_S):
+                await stopping
+                while len(asyncio.all_tasks()) > 1:
+                    await asyncio.sleep(0.01)
+        return told, told_idle, late
+
+    told, told_idle, late = asyncio.run(go())
+    house.close()
+    stopped = [("draining", "the server is being stopped")]
+    assert errors(told) == errors(told_idle) == stopped
+    assert not drain_s or errors(late) == stopped
+    assert [event.type for event in told if event.type != "transcript-chunk"] == [
+        "transcript", "transcript-stop", "error"
+    ]  # fmt: skip
+    assert text_of(told)
+    session = tiny_pipeline.session(speech=False)
+    events = [*session.push(talk), *session.finish()]
+    whole = " ".join(word for event in events if isinstance(event, Words) for word in event.words)
+    if drain_s:
+        assert text_of(told) == whole
+
+
+def test_a_server_that_is_stopped_twice_goes_at_once(tiny_pipeline: Pipeline) -> None:
+    house = House(tiny_pipeline, limits=Limits(drain_s=600.0))
+
+    async def go() -> None:
+        async with stoppable(house) as (uri, server), AsyncClient.from_uri(uri) as client:
+            await client.write_event(spoken(read_audio(CLIP))[0].event())
+            await heard(client, "transcript-start")
+            first = asyncio.create_task(server.stop())
+            await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE_S):
+                await server.stop()
+                await first
+
+    asyncio.run(go())
+    house.close()
+
+
+def test_the_commands_server_ends_by_sigterm_in_good_order(tiny_model: Path, tmp_path: Path) -> None:
+    uri = f"unix://{tmp_path / 's'}"
+    command = [sys.executable, "-m", "streamst", "wyoming", "--model", str(tiny_model), "--uri", uri]
+
+    async def go(process: subprocess.Popen[str]) -> list[Event]:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (tmp_path / "s").exists():
+                assert process.poll() is None
+                await asyncio.sleep(0.05)
+            async with AsyncClient.from_uri(uri) as client:
+                await client.write_event(Ping("a").event())
+                await heard(client, "pong")
+                process.terminate()
+                return await heard(client, "never")
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = asyncio.run(go(process))
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+    assert errors(told) == [("draining", "the server is being stopped")]
 
 
 @pytest.mark.parametrize("uri", ["", "tcp://127.0.0.1", "http://127.0.0.1:1", "tcp://127.0.0.1:x"])

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from calling import CALLS, LONG_S, Caller, calling, delete, emptied, loopback, server  # noqa: F401
-from serving import get, health, running, stopping
+from serving import alone, get, health, running, stopping
 
 from streamst.audio import Pcm
+from streamst.events import Words
 from streamst.pipeline import Pipeline
+from streamst.session import Session
 
 
 def test_a_call_is_heard_translated_and_spoken_and_ends_when_asked_to(server: str, speech: Pcm) -> None:
@@ -143,6 +145,38 @@ def test_a_server_that_is_stopped_ends_its_calls_in_order(tiny_pipeline: Pipelin
     with stopping(tiny_pipeline, drain_s=0.1) as (address, stop):
         told = asyncio.run(scene(address, stop))
     assert told[-1]["error"]["message"] == "the server is being stopped"
+
+
+def test_a_server_that_drains_says_the_rest_of_what_it_heard_and_why_it_ends(
+    tiny_pipeline: Pipeline, speech: Pcm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Pcm] = []
+    hearing = Session.hearing
+
+    def kept(session: Session, pcm: Pcm) -> Any:
+        heard.append(pcm.copy())
+        return hearing(session, pcm)
+
+    async def scene(address: str, stop: Callable[[], None]) -> list[dict[str, Any]]:
+        async with calling(np.tile(speech, 20)) as caller:
+            await caller.call(address)
+            await caller.until("session.output_transcript.delta")
+            await asyncio.to_thread(stop)
+            async with asyncio.timeout(LONG_S):
+                while caller.peer.connectionState != "closed":
+                    await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1, "this very one"
+        return caller.events
+
+    with monkeypatch.context() as patch, stopping(tiny_pipeline, drain_s=0.1) as (address, stop):
+        patch.setattr(Session, "hearing", kept)
+        told = asyncio.run(scene(address, stop))
+    assert told[-1]["error"]["message"] == "the server is being stopped"
+    events = alone(tiny_pipeline, np.concatenate(heard))
+    german = " ".join(word for event in events if isinstance(event, Words) for word in event.words)
+    deltas = [event["delta"] for event in told if event["type"] == "session.output_transcript.delta"]
+    assert german
+    assert "".join(deltas).split() == german.split()
 
 
 def test_a_server_that_is_ended_at_once_hangs_up(tiny_pipeline: Pipeline) -> None:

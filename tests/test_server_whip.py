@@ -9,7 +9,7 @@ import contextlib
 import json
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import VideoStreamTrack
 from calling import LONG_S, Microphone, delete, emptied, loopback, server  # noqa: F401
-from serving import get, health, running
+from serving import get, health, running, stopping
 from websockets.asyncio.client import connect
 
 from streamst.audio import Pcm
@@ -67,11 +67,11 @@ async def publishing(pcm: Pcm, **options: bool) -> AsyncIterator[Source]:
         await source.peer.close()
 
 
-async def listened(address: str, page: str) -> list[dict[str, Any]]:
-    """What a listener of the room with this page is told, to the end."""
+async def listened(address: str, page: str, told: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """What a listener of the room with this page is told, to the end; `told` is kept up to date with it."""
     room, token = page.removeprefix("/listen/").split("#")
     where = f"{address.replace('http', 'ws', 1)}/v1/rooms/{room}/stream?token={token}&output=captions"
-    told: list[dict[str, Any]] = []
+    told = [] if told is None else told
     async with asyncio.timeout(LONG_S), connect(where, proxy=None) as socket:
         async for message in socket:
             told.append(json.loads(message))
@@ -139,6 +139,33 @@ def test_who_asked_for_a_place_knows_the_room_before_and_shows_its_token(server:
 
     known, told = asyncio.run(scene())
     assert known == told
+
+
+def test_a_server_that_drains_has_its_listeners_told_the_rest_and_hangs_up_on_the_source(
+    tiny_pipeline: Pipeline, speech: Pcm
+) -> None:
+    async def scene(address: str, stop: Callable[[], None]) -> list[dict[str, Any]]:
+        async with publishing(np.tile(speech, 20)) as source:
+            _, headers, _ = await source.publish(address)
+            told: list[dict[str, Any]] = []
+            listening = asyncio.create_task(listened(address, page_of(headers), told))
+            async with asyncio.timeout(LONG_S):
+                while not any(one["type"] == "caption" and one["lang"] == "de" and one["stable"] for one in told):
+                    await asyncio.sleep(0.05)
+                assert not source.microphone.over
+                await asyncio.to_thread(stop)
+                while source.peer.connectionState != "closed":
+                    await asyncio.sleep(0.05)
+            await listening
+        assert len(asyncio.all_tasks()) == 1, "this very one"
+        return told
+
+    with stopping(tiny_pipeline, drain_s=0.1) as (address, stop):
+        told = asyncio.run(scene(address, stop))
+    assert told[-1]["type"] == "closed"
+    last = {(one["lang"], one["segment"]): one for one in told if one["type"] == "caption"}
+    assert last
+    assert all(one["final"] for one in last.values())
 
 
 def test_lost_packets_are_made_up_for_and_the_clock_stays(server: str, speech: Pcm) -> None:

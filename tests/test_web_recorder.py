@@ -40,7 +40,7 @@ RECORD = """async ([kind, seconds]) => {
 }"""
 
 
-@pytest.mark.parametrize("kind", ["audio/webm;codecs=opus"])
+@pytest.mark.parametrize("kind", ["audio/webm;codecs=opus", "audio/mp4;codecs=opus"])
 def test_a_media_recorder_is_heard_and_translated(
     service: str, browse: Browse, clip: tuple[Path, float], kind: str
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncClient
 from wyoming.event import Event
+from wyoming.server import AsyncServer
 
 from streamst.audio import Pcm, to_pcm16
 from streamst.integrations.wyoming import House, open_server
@@ -22,12 +23,19 @@ PATIENCE_S = 120.0
 @contextlib.asynccontextmanager
 async def serving(house: House) -> AsyncIterator[str]:
     """The address of a server for `house`."""
+    async with stoppable(house) as (uri, _):
+        yield uri
+
+
+@contextlib.asynccontextmanager
+async def stoppable(house: House) -> AsyncIterator[tuple[str, AsyncServer]]:
+    """As `serving`, and the server."""
     with tempfile.TemporaryDirectory(prefix="wy") as folder:
         uri = f"unix://{Path(folder) / 's'}"
         server = open_server(uri)
         await server.start(house.handler)
         try:
-            yield uri
+            yield uri, server
         finally:
             await server.stop()
 

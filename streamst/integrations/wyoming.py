@@ -10,6 +10,7 @@ by word. All clients share one model.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Hashable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamst.wyoming")
 
 T = TypeVar("T")
+STOPPED = Error("the server is being stopped", "draining")
 
 
 class House:
@@ -51,6 +53,7 @@ class House:
         pipeline.setting(pipeline.targets[0], policy, latency)
         self.info = describe(pipeline)
         self.clients = 0
+        self.leaving = 0  # clients of a server that ends; meanwhile nobody new is served
         self._engine = Engine(pipeline.models)
         self._ids = itertools.count()
 
@@ -81,6 +84,9 @@ class Client(AsyncEventHandler):
         self._hearing: Hearing | None = None
         self._saying: Saying | None = None
         self._deaf = False  # what was asked for is not possible, as was told: the audio that follows is let go
+        self._until_s: float | None = None  # by the loop's clock: when the server that ends waits no longer
+        self._patience: asyncio.Timeout | None = None  # with an event that is awaited
+        self._gone = asyncio.Event()
         self._doers: dict[Any, Callable[[Any], Awaitable[Any]]] = {
             Describe: self._describe, Ping: self._pong, Transcribe: self._transcribe, AudioStart: self._begin,
             AudioChunk: self._hear, AudioStop: self._end, Synthesize: self._speak_all,
@@ -95,14 +101,43 @@ class Client(AsyncEventHandler):
             if house.clients > house.limits.clients:
                 await self._tell(Error(f"{house.limits.clients} clients are connected; try again later", "full"))
                 return
+            if house.leaving:
+                await self._tell(STOPPED)
+                return
             while (event := await self._next()) is not None:
                 await self.handle_event(event)
+                if self._until_s is not None and not self._busy:
+                    self._until_s = 0.0
         except OSError as error:
             log.debug("client %d: %s", self._number, error)
         finally:
             house.clients -= 1
             house.forget(self._number)
             self.writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(house.limits.send_s):
+                    await self.writer.wait_closed()
+            self._gone.set()
+
+    async def stop(self) -> None:
+        """The server ends: a talk may come to its own end for a while, then what was heard is said and the client told.
+
+        Returns when the client is gone. Twice is at once, with nothing more said.
+        """
+        if self._until_s is not None:
+            self.writer.transport.abort()
+            self.reader.feed_eof()
+            return
+        self._until_s = asyncio.get_running_loop().time() + (self._house.limits.drain_s if self._busy else 0.0)
+        if self._patience is not None:
+            self._patience.reschedule(min(self._until_s, self._patience.when() or self._until_s))
+        self._house.leaving += 1
+        await self._gone.wait()
+        self._house.leaving -= 1
+
+    @property
+    def _busy(self) -> bool:
+        return self._hearing is not None or self._saying is not None
 
     async def handle_event(self, event: Event) -> bool:
         """Do what an event asks; what is not possible is told as an `error` event, and the connection stays."""
@@ -133,19 +168,33 @@ class Client(AsyncEventHandler):
     async def _next(self) -> Event | None:
         """The next event; None where none will come, the client told if that is its mistake."""
         limits = self._house.limits
+        idle_s = asyncio.get_running_loop().time() + limits.idle_s
+        until_s = idle_s if self._until_s is None else min(idle_s, self._until_s)
         try:
-            async with asyncio.timeout(limits.idle_s):
+            async with asyncio.timeout_at(until_s) as self._patience:
                 event = await async_read_event(Reader(self.reader, limits.event_bytes))  # pyright: ignore[reportArgumentType]
             if event is not None and isinstance(event.type, str) and isinstance(event.data, dict):
                 return event
         except TimeoutError:
-            await self._tell(Error(f"nothing came for {limits.idle_s:g} s", "idle"))
+            if self._until_s is not None:
+                await self._say_the_rest()
+            else:
+                await self._tell(Error(f"nothing came for {limits.idle_s:g} s", "idle"))
             return None
         except (EOFError, KeyError, AttributeError, TypeError, RecursionError):
             pass
+        finally:
+            self._patience = None
         if not self.reader.at_eof():
             await self._tell(Error(f"that is no Wyoming event of up to {limits.event_bytes} bytes", "bad-event"))
         return None
+
+    async def _say_the_rest(self) -> None:
+        if self._hearing is not None:
+            await self.handle_event(AudioStop().event())
+        if self._saying is not None:
+            await self.handle_event(SynthesizeStop().event())
+        await self._tell(STOPPED)
 
     async def _take(self, event: Event) -> None:
         """An event of a kind that is not known is let go, as Wyoming wants it."""
@@ -244,7 +293,10 @@ def open_server(uri: str) -> AsyncServer:
 
 
 async def serve(house: House, uri: str) -> None:
-    """Serve until SIGTERM. InputError for an address that is none, UnavailableError where it cannot be had."""
+    """Serve until SIGTERM, then let talks end; a second one ends them at once.
+
+    InputError for an address that is none, UnavailableError where it cannot be had.
+    """
     server = open_server(uri)
     try:
         await server.run(house.handler)

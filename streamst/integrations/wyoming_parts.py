@@ -39,6 +39,7 @@ class Limits:
     event_bytes: int = 1 << 20  # of one event's data, and of its audio
     idle_s: float = 600.0  # without any event
     send_s: float = 10.0  # that a client may take to read what it is sent
+    drain_s: float = 10.0  # that a talk may go on when the server is to end, before what was heard is said
 
 
 class Reader:

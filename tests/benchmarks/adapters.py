@@ -4,41 +4,41 @@
     .venv/pipecat/bin/python tests/benchmarks/adapters.py pipecat
 
 Speaks eight sentences with flite and has them translated by the native client and by the adapter's own framework, in
-turns, and compares words and, where there is speech, samples. The latency of a word is from when the session says it to
-when the framework's user has it, p50 and p95 over all words of all turns, for the native client and for the adapter:
-what differs is what the adapter adds. MCP and REST get a file, and have every word at the end. Then 100 connects and
-disconnects: tasks, sockets and memory before and after. Without --recogniser the model is a tiny one that babbles,
-which takes next to no time and always says the same: what is measured is what stands around it. Clients and server
-share this process.
+turns, and compares words and, where there is speech, samples. Two latencies of a word, p50 and p95 over all words of
+all turns. "From the session": from when the session says it to when the framework's user has it, for the native client
+and for the adapter. "Added": how much later after the talk's beginning the adapter's user has it than the native
+client's, which is right only where nothing else runs, in real time. MCP and REST get a file, and have every word at the
+end. A WebRTC call is compared with the native client that is given what the call's session heard, since Opus stands
+between. Then --connects connects and disconnects: tasks, sockets and memory before and after each hundred. Without
+--recogniser the model is a tiny one that babbles, which takes next to no time and always says the same: what is
+measured is what stands around it. Clients and server share this process.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import gc
 import importlib
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import adapter_users
+from adapter_users import FILE_SPEED, Told, native
+from memory import in_use_mib, objects, resident_mib
 from serving import running
 
-from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16, write_wav
-from streamst.client import stream
-from streamst.events import Speech, Words
+from streamst.audio import Pcm, from_pcm16, read_audio, to_pcm16
+from streamst.events import Words
 from streamst.pipeline import load
 
 SENTENCES = (
@@ -47,26 +47,8 @@ SENTENCES = (
     "Tomorrow the weather will be better.", "Where can I find the station?",
     "She has read this book three times.", "Thank you very much for your help.",
 )  # fmt: skip
-PIECE = 320  # samples: 20 ms, as frameworks send them
 ADAPTERS = ("livekit", "wyoming", "webrtc", "rest", "mcp")  # pipecat has an environment of its own
-CONNECTS = 100
-FILE_SPEED = 1000.0  # of a talk that is there already
-
-
-@dataclass
-class Told:
-    """What came back."""
-
-    words: list[tuple[float, str]] = field(default_factory=list)  # when [s, perf_counter], and the German word
-    speech: list[Pcm] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return " ".join(word for _, word in self.words)
-
-    @property
-    def pcm(self) -> Pcm:
-        return np.concatenate([np.zeros(0, np.float32), *self.speech])
+HUNDRED = 100
 
 
 def talk() -> Pcm:
@@ -78,175 +60,6 @@ def talk() -> Pcm:
             subprocess.run(["flite", "-voice", "slt", "-t", sentence, "-o", str(path)], check=True)
             pieces += [read_audio(path), np.zeros(8000, np.float32)]
     return from_pcm16(to_pcm16(np.concatenate(pieces)))
-
-
-async def paced(pcm: Pcm, speed: float) -> AsyncIterator[Pcm]:
-    """20 ms at a time, each when it could have been spoken; a second where it is a file."""
-    began_s, size = time.perf_counter(), PIECE if speed < FILE_SPEED else 16_000
-    for at in range(0, len(pcm), size):
-        await asyncio.sleep(max(0.0, began_s + (at + size) / 16_000 / speed - time.perf_counter()))
-        yield pcm[at : at + size]
-
-
-async def native(address: str, pcm: Pcm, speed: float) -> Told:
-    """By our client."""
-    told = Told()
-    async for event in stream(address, paced(pcm, speed)):
-        if isinstance(event, Words):
-            told.words += [(time.perf_counter(), word) for word in event.words]
-        elif isinstance(event, Speech):
-            told.speech.append(event.pcm)
-    return told
-
-
-async def wyoming(context: Any, pcm: Pcm, speed: float) -> Told:
-    """By Wyoming's client."""
-    from wyoming.audio import AudioChunk, AudioStart, AudioStop
-    from wyoming.client import AsyncClient
-
-    told, form = Told(), {"rate": 16_000, "width": 2, "channels": 1}
-    async with AsyncClient.from_uri(context) as client:
-
-        async def send() -> None:
-            await client.write_event(AudioStart(**form).event())
-            async for piece in paced(pcm, speed):
-                await client.write_event(AudioChunk(audio=to_pcm16(piece), **form).event())
-            await client.write_event(AudioStop().event())
-
-        sending = asyncio.create_task(send())
-        while (event := await client.read_event()) is not None and event.type != "transcript-stop":
-            if event.type == "transcript-chunk":
-                told.words += [(time.perf_counter(), word) for word in event.data["text"].split()]
-        await sending
-    return told
-
-
-async def livekit(context: str, pcm: Pcm, speed: float) -> Told:
-    """By a translation model of LiveKit's."""
-    from livekit import rtc
-    from livekit.agents.beta.translation import TranslatedAudioFrame
-
-    from streamst.integrations.livekit import StreamstTranslation
-
-    told = Told()
-    async with StreamstTranslation(context) as model:
-        session = model.session()
-
-        def said(event: Any) -> None:
-            told.words += [(time.perf_counter(), word) for word in event.text.split()]
-
-        session.on("output_transcript", said)
-
-        async def send() -> None:
-            async for piece in paced(pcm, speed):
-                session.push_audio(rtc.AudioFrame(to_pcm16(piece), 16_000, 1, len(piece)))
-            cast(Any, session).end_input()  # ours, not of the base class
-
-        sending = asyncio.create_task(send())
-        async for item in session.audio_stream:
-            if isinstance(item, TranslatedAudioFrame):
-                told.speech.append(from_pcm16(bytes(item.frame.data.cast("B"))))
-        await sending
-    return told
-
-
-async def pipecat(context: str, pcm: Pcm, speed: float) -> Told:
-    """By a pipeline of Pipecat's."""
-    frames: Any = importlib.import_module("pipecat.frames.frames")
-    testing: Any = importlib.import_module("pipecat.tests.utils")
-    processor: Any = importlib.import_module("pipecat.processors.frame_processor").FrameProcessor
-    service: Any = importlib.import_module("streamst.integrations.pipecat").StreamstService
-    told = Told()
-
-    class Ear(processor):
-        async def process_frame(self, frame: Any, direction: Any) -> None:
-            await super().process_frame(frame, direction)
-            if isinstance(frame, frames.TranslationFrame):
-                told.words += [(time.perf_counter(), word) for word in frame.text.split()]
-            elif isinstance(frame, frames.TTSAudioRawFrame):
-                told.speech.append(from_pcm16(frame.audio))
-            await self.push_frame(frame, direction)
-
-    pipeline = importlib.import_module("pipecat.pipeline.pipeline").Pipeline([service(context), Ear()])
-    worker = importlib.import_module("pipecat.pipeline.worker").PipelineWorker(pipeline, cancel_on_idle_timeout=False)
-    runner = importlib.import_module("pipecat.workers.runner").WorkerRunner(handle_sigint=False)
-
-    @worker.event_handler("on_pipeline_started")
-    async def begin(*_: Any) -> None:
-        async for piece in paced(pcm, speed):
-            await worker.queue_frame(frames.InputAudioRawFrame(to_pcm16(piece), 16_000, 1))
-        await worker.queue_frame(frames.EndFrame())
-
-    assert testing
-    await runner.add_workers(worker)
-    await runner.run()
-    return told
-
-
-async def webrtc(context: str, pcm: Pcm, _: float) -> Told:
-    """By a call over aiortc, in real time; its sound has been Opus."""
-    calling: Any = importlib.import_module("calling")
-    told, brief = Told(), len(pcm) < 16_000
-    async with calling.calling(pcm) as caller:
-        await caller.call(context)
-        await caller.until("session.created")
-        caller.microphone.begin()
-
-        def read(text: str) -> None:
-            event = json.loads(text)
-            if event["type"] == "session.output_transcript.delta":
-                told.words += [(time.perf_counter(), word) for word in event["delta"].split()]
-
-        caller.channel.on("message", read)
-        while not brief and not caller.microphone.over:
-            await asyncio.sleep(0.02)
-        caller.channel.send('{"type":"session.close"}')
-        await caller.until("session.closed")
-    return told
-
-
-async def rest(context: str, pcm: Pcm, _: float) -> Told:
-    """By OpenAI's client, as a file."""
-    openai: Any = importlib.import_module("openai")
-    with wav(pcm) as path, path.open("rb") as file:
-        async with openai.AsyncOpenAI(
-            api_key="any", base_url=f"{context}/v1", http_client=openai.DefaultAsyncHttpxClient(trust_env=False)
-        ) as client:
-            form = {"file": file, "model": "any"}
-            answer = await client.audio.with_raw_response.translations.create(**form)
-            text = json.loads(answer.text)["text"]
-    return Told([(time.perf_counter(), word) for word in text.split()])
-
-
-async def mcp(context: Any, pcm: Pcm, _: float) -> Told:
-    """By MCP's client, in this process."""
-    client_of: Any = importlib.import_module("mcp").Client
-    with wav(pcm) as path:
-        said = path.with_name("said.wav")
-        async with client_of(context, read_timeout_seconds=600.0) as client:
-            asked = {"path": str(path), "speech_path": str(said)}
-            answer = await client.call_tool("translate_file", asked)
-        text = json.loads(answer.content[0].text)["de"]
-        speech = [read_audio(said)] if said.exists() else []
-    return Told([(time.perf_counter(), word) for word in text.split()], speech)
-
-
-@contextlib.contextmanager
-def wav(pcm: Pcm) -> Any:
-    """A file of `pcm`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "talk.wav"
-        write_wav(path, pcm, 16_000)
-        yield path
-
-
-def memory_kb() -> int:
-    """Resident."""
-    gc.collect()
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1])
-    return 0
 
 
 def sockets() -> int:
@@ -298,81 +111,137 @@ def shown_ms(samples_s: list[float]) -> str:
     return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms"
 
 
-async def measure(name: str, adapter: Any, context: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
-    """Print what `adapter` is told beside the native client, and what a hundred of it leave behind."""
-    live = name not in ("rest", "mcp")
-    speed = speed if live else FILE_SPEED
-    mouth = Mouth()
-    mouth.of_wyoming()
-    await native(address, pcm[: 16_000 * 3], 8.0)
-    words = samples = 0
-    ours = theirs = Told()
-    later_s: tuple[list[float], list[float]] = ([], [])
-    cpu_s = [0.0, 0.0]
-    for turn in range(turns):
-        told: list[Told] = [Told(), Told()]
-        for which in (0, 1) if turn % 2 == 0 else (1, 0):
-            mouth.said_s.clear()
-            began_s = time.process_time()
-            told[which] = await (native(address, pcm, speed) if which == 0 else adapter(context, pcm, speed))
-            cpu_s[which] += time.process_time() - began_s
-            pairs = zip(mouth.said_s, told[which].words, strict=False)
-            later_s[which].extend(at_s - said_s for said_s, (at_s, _) in pairs)
-        ours, theirs = told
-        words += ours.text == theirs.text
-        equal = len(ours.pcm) == len(theirs.pcm) and (not len(ours.pcm) or np.abs(ours.pcm - theirs.pcm).max() < 2**-14)
-        samples += bool(equal)
-    print(f"{name}: {len(pcm) / 16_000:.1f} s, {len(ours.words)} German words, {turns} turns")
-    print(f"  word for word as the native client's: {words} of {turns}", end="")
-    print("" if ours.text == theirs.text else f"; the last: {ours.text!r} and {theirs.text!r}")
-    if theirs.speech:
-        print(f"  speech of {len(theirs.pcm)} samples, native {len(ours.pcm)}: the same in {samples} of {turns}")
-    for who, found in (("native", later_s[0]), (name, later_s[1])):
-        print(f"  latency of a word, {who}: {shown_ms(found)}")
-    print(
-        f"  CPU time of a talk, server included: native {cpu_s[0] / turns:.2f} s, {name} {cpu_s[1] / turns:.2f} s",
-        flush=True,
-    )
-    brief = np.zeros(1600, np.float32)
-    for _ in range(10):
-        await adapter(context, brief, 100.0)
-    await asyncio.sleep(1.0)
-    before = len(asyncio.all_tasks()), sockets(), memory_kb()
-    for _ in range(CONNECTS):
-        await adapter(context, brief, 100.0)
-    await asyncio.sleep(1.0)
-    after = len(asyncio.all_tasks()), sockets(), memory_kb()
-    print(f"  {CONNECTS} connects: tasks {before[0]} -> {after[0]}, sockets {before[1]} -> {after[1]}, ", end="")
-    print(f"memory {before[2] / 1024:.1f} -> {after[2] / 1024:.1f} MB", flush=True)
+def later_s(ours: Told, theirs: Told) -> list[float]:
+    """How much later after the talk's beginning `theirs` has each word, where the words are the same."""
+    if ours.text != theirs.text:
+        return []
+    pairs = zip(ours.words, theirs.words, strict=True)
+    return [(theirs_s - theirs.began_s) - (ours_s - ours.began_s) for (ours_s, _), (theirs_s, _) in pairs]
 
 
-async def run_wyoming(pipeline: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
+def same(ours: Pcm, theirs: Pcm) -> bool:
+    """Whether two recordings are the same but for rounding."""
+    return len(ours) == len(theirs) and (not len(ours) or float(np.abs(ours - theirs).max()) < 2**-14)
+
+
+class Measure:
+    """One adapter beside the native client."""
+
+    def __init__(self, name: str, adapter: Any, context: Any, address: str, options: argparse.Namespace) -> None:
+        self.name, self._adapter, self._context, self._address = name, adapter, context, address
+        self._turns, self._connects = options.turns, options.connects
+        self._live = name not in ("rest", "mcp")
+        self._speed = options.speed if self._live else FILE_SPEED
+        self._mouth = Mouth()
+        self._mouth.of_wyoming()
+        self._from_session_s: dict[str, list[float]] = {"native": [], name: []}
+        self._cpu_s = {"native": 0.0, name: 0.0}
+
+    async def all(self, pcm: Pcm) -> None:
+        """Print what the adapter is told beside the native client, and what hundreds of it leave behind."""
+        await native(self._address, pcm[: 16_000 * 3], 8.0)
+        words = samples = 0
+        added_s: list[float] = []
+        ours = theirs = Told()
+        for turn in range(self._turns):
+            ours, theirs = await self._turn(pcm, turn)
+            words += ours.text == theirs.text
+            samples += same(ours.pcm, theirs.pcm)
+            added_s += later_s(ours, theirs)
+        print(f"{self.name}: {len(pcm) / 16_000:.1f} s, {len(ours.words)} German words, {self._turns} turns")
+        print(f"  word for word as the native client's: {words} of {self._turns}", end="")
+        print("" if ours.text == theirs.text else f"; the last: {ours.text!r} and {theirs.text!r}")
+        if len(theirs.pcm):
+            told = f"  speech of {len(theirs.pcm)} samples, native {len(ours.pcm)}: "
+            print(f"{told}the same in {samples} of {self._turns}")
+        if self._live:
+            for who, found in self._from_session_s.items():
+                print(f"  latency of a word from the session, {who}: {shown_ms(found)}")
+            print(f"  latency of a word, added: {shown_ms(added_s)}")
+        cpu = ", ".join(f"{who} {spent_s / self._turns:.2f} s" for who, spent_s in self._cpu_s.items())
+        print(f"  CPU time of a talk, server included: {cpu}", flush=True)
+        await self._connect_often()
+
+    async def _turn(self, pcm: Pcm, turn: int) -> tuple[Told, Told]:
+        """The native client's and the adapter's, who goes first taking turns."""
+        told: dict[str, Told] = {}
+        for who in ("native", self.name) if turn % 2 == 0 else (self.name, "native"):
+            told[who] = await self._measured(who, pcm)
+        return told["native"], told[self.name]
+
+    async def _measured(self, who: str, pcm: Pcm, rate_hz: int = 16_000) -> Told:
+        self._mouth.said_s.clear()
+        began_s = time.process_time()
+        if who == "native":
+            told = await native(self._address, pcm, self._speed, rate_hz)
+        else:
+            told = await self._adapter(self._context, pcm, self._speed)
+        self._cpu_s[who] += time.process_time() - began_s
+        pairs = zip(self._mouth.said_s, told.words, strict=False)
+        self._from_session_s[who] += [at_s - said_s for said_s, (at_s, _) in pairs]
+        return told
+
+    async def _connect_often(self) -> None:
+        brief = np.zeros(1600, np.float32)
+        for _ in range(10):
+            await self._adapter(self._context, brief, 100.0)
+        print(f"  after 10 connects: {await left_behind()}")
+        for number in range(self._connects):
+            await self._adapter(self._context, brief, 100.0)
+            if not (number + 1) % HUNDRED:
+                print(f"  after {number + 1} more: {await left_behind()}", flush=True)
+
+
+class MeasureOfCalls(Measure):
+    """A WebRTC call beside the native client that is given what its session heard."""
+
+    async def _turn(self, pcm: Pcm, turn: int) -> tuple[Told, Told]:
+        calls: Any = importlib.import_module("adapter_calls")
+        overheard = calls.Overheard()
+        theirs = await self._measured(self.name, pcm)
+        ours = await self._measured("native", overheard.heard, calls.RATE_HZ)
+        ours.began_s += calls.offset_s(pcm, overheard.heard)
+        heard = calls.likeness(calls.resampled(theirs.speech), overheard.played, calls.RATE_HZ)
+        print(f"{self.name}: loudness of what is played and of what the caller hears, correlation: {heard:.3f}")
+        theirs.speech, ours.speech = [overheard.said], [calls.resampled(ours.speech)]
+        return ours, theirs
+
+
+async def left_behind() -> str:
+    """Tasks, sockets and memory, once it is quiet."""
+    await asyncio.sleep(1.0)
+    held = f"{objects()} objects, {resident_mib():.1f} MiB, {in_use_mib():.1f} of it in use"
+    return f"{len(asyncio.all_tasks())} tasks, {sockets()} sockets, {held}"
+
+
+async def run_wyoming(pipeline: Any, address: str, pcm: Pcm, options: argparse.Namespace) -> None:
     """A Wyoming server in this process."""
     clients = importlib.import_module("wyoming_clients")
     from streamst.integrations.wyoming import House
 
     house = House(pipeline)
     async with clients.serving(house) as uri:
-        await measure("wyoming", wyoming, uri, address, pcm, turns, speed)
+        await Measure("wyoming", adapter_users.wyoming, uri, address, options).all(pcm)
     house.close()
 
 
-async def run_webrtc(_: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
+async def run_webrtc(_: Any, address: str, pcm: Pcm, options: argparse.Namespace) -> None:
     """Peers that meet at 127.0.0.1, which ICE leaves out by itself."""
     ice: Any = importlib.import_module("aioice.ice")
     ice.get_host_addresses = lambda **_: ["127.0.0.1"]
-    await measure("webrtc", webrtc, address, address, pcm, turns, speed)
+    await MeasureOfCalls("webrtc", adapter_users.webrtc, address, address, options).all(pcm)
 
 
-async def run_mcp(pipeline: Any, address: str, pcm: Pcm, turns: int, speed: float) -> None:
+async def run_mcp(pipeline: Any, address: str, pcm: Pcm, options: argparse.Namespace) -> None:
     """The tools in this process."""
     server = importlib.import_module("streamst.integrations.mcp").make_server(lambda: pipeline)
-    await measure("mcp", mcp, server, address, pcm, turns, speed)
+    await Measure("mcp", adapter_users.mcp, server, address, options).all(pcm)
 
 
 def run_by_address(name: str) -> Callable[..., Any]:
     """An adapter that needs our server's address only."""
-    return lambda _, address, pcm, turns, speed: measure(name, globals()[name], address, address, pcm, turns, speed)
+    adapter = getattr(adapter_users, name)
+    return lambda _, address, pcm, options: Measure(name, adapter, address, address, options).all(pcm)
 
 
 def main() -> None:
@@ -382,6 +251,7 @@ def main() -> None:
     parser.add_argument("--recogniser", help="a real model, own for the smallest; a tiny one by default")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--speed", type=float, default=1.0, help="of the speaker, of live adapters")
+    parser.add_argument("--connects", type=int, default=HUNDRED)
     options = parser.parse_args()
     os.environ["NO_PROXY"] = "127.0.0.1"
     with tempfile.TemporaryDirectory() as folder:
@@ -394,7 +264,7 @@ def main() -> None:
         with running(pipeline) as address:
             for name in options.adapters:
                 run = globals().get(f"run_{name}") or run_by_address(name)
-                asyncio.run(run(pipeline, address, pcm, options.turns, options.speed))
+                asyncio.run(run(pipeline, address, pcm, options))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import ctypes
-import gc
 import sys
 import threading
 import time
@@ -24,29 +22,7 @@ from streamst.errors import ProtocolError
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import test_server_containers as cases  # of the tests
-
-
-def resident_mib() -> float:
-    """Memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
-
-
-FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
-
-
-class HeapInfo(ctypes.Structure):
-    """`struct mallinfo2` of glibc."""
-
-    _fields_ = [(name, ctypes.c_size_t) for name in FIELDS.split()]
-
-
-def in_use_mib() -> float:
-    """What of malloc's memory nobody has given back: a leak grows here, what lies broken between blocks does not."""
-    glibc = ctypes.CDLL(None)
-    glibc.mallinfo2.restype = HeapInfo
-    info = glibc.mallinfo2()
-    return (info.uordblks + info.hblkhd) / 2**20
+from memory import in_use_mib, objects, resident_mib
 
 
 def main() -> None:
@@ -68,8 +44,8 @@ def main() -> None:
         slowest_s = max(slowest_s, time.perf_counter() - begun_s)
         if number + 1 in (100, options.count) or not (number + 1) % 1000:
             told = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
-            gc.collect()
-            held = f"{resident_mib():.0f} MiB, {in_use_mib():.1f} in use, {len(gc.get_objects())} objects"
+            known = objects()
+            held = f"{resident_mib():.0f} MiB, {in_use_mib():.1f} in use, {known} objects"
             print(f"{number + 1}: {told}; {held}, {threading.active_count()} threads", flush=True)
     print(f"the slowest took {slowest_s:.2f} s")
 
