@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from streamst.pipeline import Pipeline
 
 DRAIN_EXTRA_S = 30.0  # beyond `drain_s`: how long the last sessions may take to be flushed
+LISTENERS_S = 5.0  # that listeners may take to be told the rest of the last sessions
 
 
 class Service:
@@ -114,6 +115,11 @@ class Service:
 
     def _has_room(self) -> bool:
         return not self.options.refuse_when_busy or self.workers.room
+
+    async def drain(self) -> None:
+        """Let sessions finish, then all who listen to them be told the rest."""
+        await self.sessions.drain(self.options.drain_s + DRAIN_EXTRA_S)
+        await self.rooms.drain(LISTENERS_S)
 
     def warm_up(self) -> None:
         """Hear a second of silence, so that the first client need not wait; InputError for impossible defaults."""
@@ -196,7 +202,7 @@ def create_app(
     loader: Loader | None = None,
     store: SessionStore | None = None,
 ) -> Starlette:
-    """The ASGI application. The connections' `drain` is `app.state.service.sessions.drain`.
+    """The ASGI application. What ends it in good order is `app.state.service.drain`.
 
     loader: makes `pipeline` again in each of `options.workers` processes; picklable. store: instead of the one at
     `options.store`.
@@ -271,8 +277,7 @@ def prepare(
         forwarded_allow_ips=list(options.trusted_proxies),
     )
     config.load()
-    drain_s = options.drain_s + DRAIN_EXTRA_S
-    server = PoliteServer(config, lambda: service.sessions.drain(drain_s), Crowd.of(options), context)
+    server = PoliteServer(config, service.drain, Crowd.of(options), context)
     listener = bound or bind(options)
     return server, listener, listen(listener, options)
 

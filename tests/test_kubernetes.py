@@ -45,7 +45,7 @@ def test_the_nodes_settings_are_the_servers_and_it_has_time_to_stop() -> None:
     assert set(settings) <= {field.name for field in fields(ServeConfig)}
     config = ServeConfig(**settings)
     pod = found("StatefulSet", "streamst")["spec"]["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] >= 3 + config.drain_s + 30
+    assert pod["terminationGracePeriodSeconds"] >= 3 + config.drain_s + 35
     assert config.store is not None
     store = found("Service", config.store.removeprefix("valkey://").partition(":")[0])
     assert store["spec"]["ports"][0]["port"] == 6379

@@ -183,7 +183,7 @@ def test_the_unit_and_the_container_run_commands_that_exist() -> None:
     assert command[1:] == ["serve", "--config", "/etc/streamst/streamst.toml"]
     assert started == [*command[1:], "--host", "0.0.0.0"]  # of the container, whose port is published by choice
     stop_s = float(unit["Service"]["TimeoutStopSec"])
-    assert stop_s > ServerOptions().drain_s + 30
+    assert stop_s > ServerOptions().drain_s + 35
 
 
 def test_ready_means_that_the_next_client_would_be_served(tiny_pipeline: Pipeline) -> None:

@@ -25,6 +25,8 @@ from streamst.codecs.neural_stream import NeuralSpeechCodec
 from streamst.events import Caption, Finished, Speech
 from streamst.pipeline import Pipeline
 from streamst.server import listening
+from streamst.server.app import create_app
+from streamst.server.audience.wire import Wish
 from streamst.server.wire.native import SUBPROTOCOL, pack_audio
 from streamst.server.wire.seam import Closed, Settings, Welcome
 
@@ -275,3 +277,23 @@ def main_exits(arguments: list[str]) -> int | str | None:
     except SystemExit as ended:
         return ended.code
     return None
+
+
+def test_a_server_that_ends_waits_until_its_listeners_were_told_the_rest_but_not_for_ever(
+    tiny_pipeline: Pipeline,
+) -> None:
+    async def go() -> None:
+        rooms = create_app(tiny_pipeline).state.service.rooms
+        room = rooms.open("a talk")
+        member = room.join(Wish(), None)
+        room.end("done")
+        await rooms.drain(0.1)
+        draining = asyncio.create_task(rooms.drain(PATIENCE_S))
+        await asyncio.sleep(0.1)
+        assert not draining.done()
+        room.part(member)
+        async with asyncio.timeout(PATIENCE_S / 2):
+            await draining
+        rooms.close()
+
+    asyncio.run(go())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from .room import Room, Setting
 
 UNKNOWN = "no room of this name opens with this token"  # whichever of them is wrong
 OVER = "the talk is over"
+TOLD_S = 0.02  # between two looks whether all listeners were told everything
 
 
 class Rooms:
@@ -151,6 +153,13 @@ class Rooms:
         self._listeners[share] -= 1
         if self._listeners[share] <= 0:
             del self._listeners[share]
+
+    async def drain(self, timeout_s: float) -> None:
+        """Once the sessions of this node are over: wait until all who listened were told the rest, or `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while any(room.members for room in self.ours):
+                    await asyncio.sleep(TOLD_S)
 
     def close(self) -> None:
         """The server ends."""
