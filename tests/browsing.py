@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +27,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 PLACES = 2  # sessions that the server admits
 PARK_S = 6.0  # how long it waits for a page whose connection dropped
 PATIENCE_MS = 120_000  # two slow cores also run the model and the browser
+LONGEST_S = 900.0  # of a test: then its browser ends, and whatever waits for it fails
 FLAGS = [
     "--use-fake-device-for-media-stream",
     "--no-sandbox",
@@ -161,6 +164,14 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
+def end_browser(profile: Path) -> None:
+    """Kill the Chromium of a profile, so that nobody waits for it for ever."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if str(profile).encode() in Path(f"/proc/{name}/cmdline").read_bytes():
+                os.kill(int(name), signal.SIGKILL)
+
+
 @pytest.fixture
 def browse(playwright: Playwright, clip: tuple[Path, float], tmp_path: Path) -> Iterator[Browse]:
     """Opens Chromium with a fresh profile and the clip as its microphone. No page may throw anything meanwhile.
@@ -184,6 +195,10 @@ def browse(playwright: Playwright, clip: tuple[Path, float], tmp_path: Path) -> 
             )
             context.set_default_timeout(PATIENCE_MS)
             context.on("weberror", lambda error: thrown.append(str(error.error)))
+            watchdog = threading.Timer(LONGEST_S, end_browser, [tmp_path / "profile"])
+            watchdog.daemon = True
+            watchdog.start()
+            stack.callback(watchdog.cancel)
             stack.callback(context.close)
             return context
 

@@ -28,6 +28,7 @@ CAPTIONS = [
      "end_ms": 2000, "final": True, "n": n}
     for n, (lang, words) in enumerate((("en", "A train leaves."), ("de", "Ein Zug fährt ab.")), 1)
 ]  # fmt: skip
+LINES_OF = "labels => labels.map(one => Math.round(one.offsetHeight / labels.at(-1).offsetHeight))"
 ROOM = {"id": "ab12", "token": "t", "url": "/listen/ab12#t", "listeners": 3, "lag_ms": 4.0, "lag_p95_ms": 9.0}
 
 
@@ -55,6 +56,7 @@ def test_no_panel_of_the_speakers_page_keeps_anybody_out(light: str, browse: Bro
     ):
         page.locator(button).click()
         expect(page.locator(box)).to_be_visible()
+        assert max(page.locator(f"{box} .rows label").evaluate_all(LINES_OF), default=1) <= 2, "words in a column"
         found += faults(page, box)
         page.screenshot(path=folder(SCREENSHOTS) / f"panel-{box[1:]}.png")
         page.keyboard.press("Escape")

@@ -58,11 +58,11 @@ const view = new CaptionsView({
 });
 const sound = new Sound({
   onCapture: (pcm) => talk.hear(pcm),
-  onInput: (level) => {
+  onInput: (level, atMs) => {
     talk.measure(level);
     waves.hear(level);
     meter.show(level);
-    echo.heard(level);
+    echo.heard(level, atMs);
   },
   onPlayback: (report) => {
     talk.playbackMs = report.bufferedMs;

@@ -14,7 +14,7 @@ export function missing() {
 
 export class Sound {
   /**
-   * `handlers`: onCapture(Int16Array), onInput(level 0..1), onPlayback(report of the playback worklet), onLost(), and
+   * `handlers`: onCapture(Int16Array), onInput(level 0..1, when on the audio thread's clock [ms]), onPlayback(report of the playback worklet), onLost(), and
    * onChange(): whether the sound is `running` or `muted` may have changed.
    */
   constructor(handlers) {
@@ -159,7 +159,7 @@ export class Sound {
     });
     capture.port.onmessage = ({ data }) => {
       if (data.pcm) this.handlers.onCapture(data.pcm);
-      if (data.level !== undefined) this.handlers.onInput(data.level);
+      if (data.level !== undefined) this.handlers.onInput(data.level, data.atMs);
       if (data.flushed) capture.flushed?.();
     };
     capture.onprocessorerror = () => this.handlers.onLost();

@@ -1,8 +1,8 @@
 /**
  * The sending side of the audio thread: whatever the device gives becomes mono pcm16 at the service's rate, in bundles.
  *
- * Options: { rateHz, bundleMs }. Posts { pcm: Int16Array } for each bundle and { level } (peak 0..1) about 20 times a
- * second. Takes { type: "flush" }: posts what is left, then { flushed: true }, and hears nothing more.
+ * Options: { rateHz, bundleMs }. Posts { pcm: Int16Array } for each bundle and { level, atMs } (peak 0..1, on the audio
+ * thread's clock) about 20 times a second. Takes { type: "flush" }: posts what is left, then { flushed: true }, and hears nothing more.
  */
 
 import { toPcm16 } from "./protocol.js";
@@ -39,7 +39,7 @@ class Capture extends AudioWorkletProcessor {
     this.collect(this.resampler.process(this.mono));
     this.sinceLevel += length;
     if (this.sinceLevel >= LEVEL_S * sampleRate) {
-      this.port.postMessage({ level: this.peak });
+      this.port.postMessage({ level: this.peak, atMs: 1000 * currentTime });
       this.sinceLevel = 0;
       this.peak = 0;
     }

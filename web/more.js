@@ -4,10 +4,8 @@ import { EchoGuard } from "./echo.js";
 import { listenToKeys } from "./keys.js";
 import { resizeLetters } from "./letters.js";
 import { browser } from "./memory.js";
-import { hideTrouble, showTrouble } from "./notices.js";
 import { speakUi, uiLanguageFor } from "./say.js";
 import { canFloat } from "./subtitles.js";
-import { echoTrouble } from "./troubles.js";
 
 const GUARDS = ["translation", "microphone", "off"];
 
@@ -94,33 +92,34 @@ export class EchoWatch {
     this.guard.forget();
     this.gate.yields = false;
     this.sound.hush(false);
+    this.talk.echo = "";
   }
 
-  /** What the playback worklet reports. */
-  played({ level, bufferedMs }) {
-    const now = performance.now();
-    if (bufferedMs > 0) this.gate.speaks(now);
-    this.guard.played(now, this.sound.hushed ? 0 : level);
+  /** What the playback worklet reports. Levels carry the audio thread's time: this one's may be late on a busy machine. */
+  played({ level, bufferedMs, atMs }) {
+    if (bufferedMs > 0) this.gate.speaks(performance.now());
+    this.guard.played(atMs, this.sound.hushed ? 0 : level);
   }
 
-  heard(level) {
-    const now = performance.now();
-    this.guard.heard(now, level);
+  heard(level, atMs) {
+    this.guard.heard(atMs, level);
     if (this.talk.source !== "microphone" || this.talk.state !== "live" || $("guard").value === "off") return;
     if (this.sound.hushed || this.gate.yields) return;
-    const echoes = this.guard.echoes(now);
+    const echoes = this.guard.echoes(atMs);
     $("level").dataset.echo = this.guard.match.toFixed(2);
     if (!echoes) return;
     const silenced = $("guard").value;
     if (silenced === "microphone") this.gate.yields = true;
     else this.sound.hush(true);
-    showTrouble(echoTrouble(silenced));
+    this.talk.echo = silenced;
+    this.talk.check();
   }
 
   /** The person wears headphones now. */
   forgive() {
     this.sound.hush(false);
     this.guard.forget();
-    hideTrouble();
+    this.talk.echo = "";
+    this.talk.check();
   }
 }

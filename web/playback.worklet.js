@@ -2,7 +2,7 @@
  * The hearing side of the audio thread: speech at the service's rate, from a ring buffer, at the device's rate.
  *
  * Options: { rateHz }. Takes { type: "speech", samples: Float32Array } and { type: "clear" }. Posts about 20 times a
- * second { level, playedMs, goneMs, energy, bufferedMs, droppedMs, underruns }: peak since the last report, then totals;
+ * second { level, atMs, playedMs, goneMs, energy, bufferedMs, droppedMs, underruns }: peak since the last report, when on the audio thread's clock, then totals;
  * `goneMs` is all speech that does not wait any more, heard or not, and `energy` the sum of squares of all speech samples that left for the loudspeaker.
  */
 
@@ -56,6 +56,7 @@ class Playback extends AudioWorkletProcessor {
     const { played, gone, length, dropped, underruns } = this.jitter;
     this.port.postMessage({
       level: this.level,
+      atMs: 1000 * currentTime,
       playedMs: (played / this.rateHz) * 1000,
       goneMs: (gone / this.rateHz) * 1000,
       energy: this.energy,

@@ -36,6 +36,7 @@ export class Talk {
     this.attempts = 0; // to start
     this.watch = new Watch();
     this.condition = new Condition();
+    this.echo = ""; // what is kept silent since the translation comes back: "translation" or "microphone"
     this.playbackMs = 0; // of speech that waits to be heard
     this.ladder = new Ladder(navigator.connection);
     this.coders = new Coders(new URL("codec/", location.href).href, () => this.state === "live" && this.configure());
@@ -255,6 +256,7 @@ export class Talk {
     const slow = lack ? "" : this.slow();
     this.show(DEAF[lack]);
     if (lack) this.condition.set(lack, () => troubles.deafTrouble(lack));
+    else if (!slow && this.echo) this.condition.set("echo", () => troubles.echoTrouble(this.echo));
     else this.condition.set(slow, () => troubles.slowTrouble(this.connection.waitingMs / 1000, this.connection.quick, slow === "full"));
   }
 

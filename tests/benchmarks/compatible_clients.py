@@ -149,12 +149,12 @@ print(json.dumps({"target": text, "types": [shown.getvalue().splitlines()[-1]]})
 
 
 @contextlib.contextmanager
-def serving(url: str | None) -> Iterator[str]:
-    """The address of a server: the one given, or one of our own."""
+def serving(url: str | None, *more: str) -> Iterator[str]:
+    """The address of a server: the one given, or one of our own, with `more` on its command line."""
     if url is not None:
         yield url
         return
-    command = [sys.executable, "-c", "from streamst.cli import main; main()", "serve", "--port", "0"]
+    command = [sys.executable, "-c", "from streamst.cli import main; main()", "serve", "--port", "0", *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -9,6 +9,7 @@ const SIZES = { "all of 128": [128], "all of 256": [256], "all of 441": [441], "
 const processors = {};
 
 globalThis.sampleRate = RATE_HZ;
+globalThis.currentTime = 0; // of the audio thread [s]
 globalThis.AudioWorkletProcessor = class {
   constructor() {
     this.port = { posted: [], postMessage: (message) => this.port.posted.push(message) };
