@@ -1,9 +1,10 @@
-"""The neural codec as two ONNX graphs, for browsers: what `neural.py` computes, in real numbers, states in and out.
+"""The neural codec as ONNX graphs, for browsers and for ONNX Runtime here: what `neural.py` computes, in real numbers.
 
 `encoder.onnx`: `pcm` (T * hop,) -> `codes` (T, codebooks) int32 and `latents` (T, latent_dim). `decoder.onnx`: `codes`
 (T, n) int32, any n -> `samples` (T * hop,). T is any number of frames from 1. Everything that is remembered goes in as
-`state.NAME` and comes out as `after.NAME`; a fresh state is all zeros. Both take their weights from
-`weights.safetensors`, which must lie beside them. Fourier transforms are products with tables of sines, since ONNX
+`state.NAME` and comes out as `after.NAME`; a fresh state is all zeros. `sound.onnx` is the decoder after the codes:
+`latents` (T, latent_dim) -> `samples`, for voices. All take their weights from `weights.safetensors`, which must lie
+beside them. Fourier transforms are products with tables of sines, since ONNX
 Runtime's own needs complex numbers; the pitch's path through the frames is a loop (`Scan`).
 """
 
@@ -20,7 +21,7 @@ from streamst.nn.pitch import BINS, OCTAVE_COST, OVERSAMPLING, VOICING_THRESHOLD
 from streamst.nn.source_filter import NOISE_HOPS, QUIET
 
 WEIGHTS = "weights.safetensors"
-ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+ENCODER, DECODER, SOUND = "encoder.onnx", "decoder.onnx", "sound.onnx"
 
 
 def export(directory: Path) -> tuple[Path, Path]:
@@ -38,7 +39,17 @@ def export(directory: Path) -> tuple[Path, Path]:
     return made[0][0], made[1][0]
 
 
-def _stack(g: Graph, x: str, name: str, blocks: int, dim: int, kernel: int) -> str:
+def export_sound(directory: Path) -> Path:
+    """Write the graph of the decoder from latents on; errors as `export`."""
+    codec = NeuralCodec.load(directory)
+    g = Graph("sound", directory / WEIGHTS)
+    latents = g.input("latents", "FLOAT", ["frames", codec.config.latent_dim])
+    _sound(g, codec, latents, g.cut(latents, 0, 1, axis=1), np.float32)
+    (directory / SOUND).write_bytes(g.model().SerializeToString())
+    return directory / SOUND
+
+
+def stack(g: Graph, x: str, name: str, blocks: int, dim: int, kernel: int) -> str:
     """`ConvNeXtStack.step` of (T, dim)."""
     for number in range(blocks):
         block = f"{name}.stack.blocks.{number}"
@@ -74,7 +85,7 @@ def _encoder(codec: NeuralCodec, directory: Path) -> Graph:
     octaves = _pitch(g, codec, g.op("Concat", *rows, axis=1))
     features = _features(g, codec, g.op("Concat", *rows[1:], axis=1))
     x = g.norm(g.linear(features, "encoder.inward"), "encoder.inward_norm")
-    x = _stack(g, x, "encoder", config.encoder_blocks, dim, config.kernel_frames)
+    x = stack(g, x, "encoder", config.encoder_blocks, dim, config.kernel_frames)
     timbre = g.linear(g.norm(x, "encoder.outward_norm"), "encoder.outward")
     timbre = g.op("Add", timbre, g.linear(features, "encoder.across"))
     pitch = g.op("Mul", octaves, g.constant(PITCH_SCALE))
@@ -197,7 +208,7 @@ def _path(outer: Graph, codec: NeuralCodec) -> object:
 
 
 def _decoder(codec: NeuralCodec, directory: Path) -> Graph:
-    config, decoder = codec.config, codec.decoder
+    config = codec.config
     g = Graph("decoder", directory / WEIGHTS)
     codes = g.cast(g.input("codes", "INT32", ["frames", "codebooks"]), "INT64")
     first = g.cut(codes, 0, 1, axis=1)
@@ -212,10 +223,15 @@ def _decoder(codec: NeuralCodec, directory: Path) -> Graph:
     starts = g.op("Slice", starts, g.integers(0), count, g.integers(1))
     inside = g.op("Concat", g.op("Sub", first, g.op("Mul", level, size)), g.cut(codes, 1, axis=1), axis=1)
     timbre = g.op("ReduceSum", g.op("Gather", rows, g.op("Add", inside, starts)), g.integers(1), keepdims=0)
-    latents = g.op("Concat", pitch, timbre, axis=1)
+    _sound(g, codec, g.op("Concat", pitch, timbre, axis=1), pitch)
+    return g
 
+
+def _sound(g: Graph, codec: NeuralCodec, latents: str, pitch: str, noise: type[np.floating] = np.float16) -> None:
+    """`CodecDecoder.step`: latents (T, latent_dim), their first column apart; noise: how its table is kept."""
+    config, decoder = codec.config, codec.decoder
     x = g.norm(g.linear(latents, "decoder.inward"), "decoder.inward_norm")
-    x = _stack(g, x, "decoder", config.decoder_blocks, config.decoder_dim, config.kernel_frames)
+    x = stack(g, x, "decoder", config.decoder_blocks, config.decoder_dim, config.kernel_frames)
     x = g.linear(g.norm(x, "decoder.outward_norm"), "decoder.outward")
     x = g.op("Mul", x, g.constant(decoder.scale.numpy()))
     controls = g.op("Add", x, g.linear(latents, "decoder.across"))
@@ -223,11 +239,10 @@ def _decoder(codec: NeuralCodec, directory: Path) -> Graph:
     hz = g.op("Mul", g.op("Pow", g.constant(2, np.float64), octaves), g.constant(config.middle_pitch_hz, np.float64))
     limits = (config.lowest_pitch_hz, config.highest_pitch_hz)
     hz = g.op("Clip", hz, *(g.constant(limit, np.float64) for limit in limits))
-    _synthesis(g, decoder, controls, hz)
-    return g
+    _synthesis(g, decoder, controls, hz, noise)
 
 
-def _synthesis(g: Graph, decoder: CodecDecoder, controls: str, hz: str) -> None:
+def _synthesis(g: Graph, decoder: CodecDecoder, controls: str, hz: str, kind: type[np.floating]) -> None:
     """`SourceFilter.step`: controls (T, controls), hz (T,) float64."""
     synthesis = decoder.synthesis
     hop, taps = synthesis.hop, synthesis.pulse_taps + synthesis.noise_taps
@@ -240,7 +255,7 @@ def _synthesis(g: Graph, decoder: CodecDecoder, controls: str, hz: str) -> None:
     places = g.op("Mod", number, g.integers(NOISE_HOPS))
     after = g.op("Mod", g.op("Add", g.cut(places, -1), g.integers(1)), g.integers(NOISE_HOPS))
     g.output("after.hops", g.cast(after, "INT32"), "INT32", [1])
-    noise = g.cast(g.op("Gather", g.constant(synthesis.noise.numpy(), np.float16), places), "FLOAT")
+    noise = g.cast(g.op("Gather", g.constant(synthesis.noise.numpy(), kind), places), "FLOAT")
 
     both = g.op("Concat", before, controls, axis=0)
     gains = g.reshape(g.cut(both, taps, axis=1), -1, 2, synthesis.gains)

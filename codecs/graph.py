@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamst.errors import CheckpointError, UnavailableError
+from streamst.nn.graph_session import LAYOUT, layout_of
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +36,7 @@ class Graph:
             import onnx
             from onnx import helper, numpy_helper
         except ImportError as error:
-            raise UnavailableError("a codec is exported with the package onnx: pip install onnx") from error
+            raise UnavailableError("graphs are written with the package onnx: pip install onnx") from error
         self._onnx, self._helper, self._numpy = onnx, helper, numpy_helper
         self._name, self._weights = name, weights
         self._places = tensors_of(weights)
@@ -134,6 +135,7 @@ class Graph:
         opset = [self._helper.make_opsetid("", OPSET)]
         made = self._helper.make_model(self.proto(), opset_imports=opset, ir_version=IR_VERSION)
         made.producer_name = "streamst"
+        made.metadata_props.add(key=LAYOUT, value=layout_of(self._weights))
         return made
 
     def _value(self, name: str, kind: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

@@ -129,7 +129,8 @@ def load(
     """The model `name` (shipped, or a folder with `model.json`) on a device.
 
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
-    "int8", faster still and not quite the same numbers; or "auto", which is frozen on a CPU (models/quantise.py).
+    "int8", faster still and not quite the same numbers; "onnx", the voice in ONNX Runtime and the rest frozen; or
+    "auto", which is frozen on a CPU (models/quantise.py).
 
     recogniser, writer, voice: the model's "own", or another's (`streamst/backends`): "whisper:DIR", "piper:FILE". The
     shipped model has a second recogniser, its default: "ear" starts as Whisper, hears people far better than "own",
@@ -155,6 +156,8 @@ def load(
     hearing, writing = _recogniser(parts, translator, device), _writer(parts, translator, device, precise)
     usual = parts.target
     speaking = None if parts.voice is None else _voice(parts.voice, usual, codec, device)
+    if precise == "onnx" and isinstance(speaking, GermanVoice) and isinstance(parts.voice, Path):
+        speaking.by_graphs(parts.voice, parts.model.at(file.codec or ""))
     models: Models[Any, Any] = Models(hearing, writing, speaking)
     wire = None if codec is None else NeuralSpeechCodec(codec, directory=parts.model.at(file.codec or ""))
     return Pipeline(file.name, models, wire, dial, usual, file.defaults.latency, parts.names)

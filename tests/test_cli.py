@@ -30,7 +30,7 @@ from streamst.pipeline import load
 from streamst.server.app import ServerOptions, create_app
 
 STATION = str(Path(__file__).parent / "data" / "station.flac")
-COMMANDS = ("serve", "mic", "translate", "stream", "listen", "say", "train", "models", "doctor", "bench")
+COMMANDS = ("serve", "mic", "translate", "stream", "listen", "say", "train", "models", "export", "doctor", "bench")
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def test_what_auto_means_and_what_is_refused() -> None:
     assert choose("auto", "cpu") == "frozen"
     assert choose("auto", "cuda") == "float32"
     assert choose("float32", "cuda") == "float32"
-    with pytest.raises(InputError, match=r"'fp8'.*auto, float32, frozen, int8"):
+    with pytest.raises(InputError, match=r"'fp8'.*auto, float32, frozen, int8, onnx"):
         choose("fp8", "cpu")
     with pytest.raises(InputError, match="'int8' is for the CPU"):
         choose("int8", "cuda")

@@ -22,7 +22,7 @@ class ServeConfig(ServerOptions):
 
     model: str = "en-de"  # a model's name or directory
     device: str = "auto"  # auto, cpu or cuda
-    precision: str = "auto"  # float32, frozen, int8 or auto
+    precision: str = "auto"  # float32, frozen, int8, onnx or auto
     recogniser: str | None = None  # who listens: "own", "whisper:DIR", ... (docs/backends.md); without it the model's
     writer: str | None = None  # who translates: "own", "ct2:DIR"
     voice: str | None = None  # who speaks: "own", "espeak-ng", "piper:FILE", ...

@@ -12,6 +12,7 @@ from streamst.errors import StreamstError
 
 from .bench import bench_app
 from .codec import bench_codec, codec_app
+from .export import export
 from .listen import listen
 from .live import mic, stream
 from .machine import doctor, models
@@ -65,5 +66,5 @@ def _root(
 bench_app.command("codec")(bench_codec)
 app.add_typer(bench_app)
 app.add_typer(codec_app)
-for command in (serve, say, train, translate, mic, stream, listen, wyoming, mcp, models, doctor):
+for command in (serve, say, train, translate, mic, stream, listen, wyoming, mcp, models, export, doctor):
     app.command()(command)

@@ -46,7 +46,8 @@ Model = Annotated[str, typer.Option("--model", help="A model's name or directory
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_MODEL)]
 
 Precision = Annotated[
-    str, typer.Option("--precision", help="float32, frozen, int8 or auto: speed on a CPU.", rich_help_panel=_MODEL)
+    str,
+    typer.Option("--precision", help="float32, frozen, int8, onnx or auto: speed on a CPU.", rich_help_panel=_MODEL),
 ]
 
 _PART = "%s: own (the model's), %s. `streamst models` tells what each needs."

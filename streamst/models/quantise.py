@@ -24,7 +24,7 @@ from streamst.models.write.network import DecoderState, Writer
 from streamst.nn.frozen import frozen, quietly
 from streamst.text import Tokenizer
 
-Precision = Literal["float32", "frozen", "int8"]  # int8 is frozen too
+Precision = Literal["float32", "frozen", "int8", "onnx"]  # int8 is frozen too, and what onnx has no graphs of
 
 
 class FrozenEncoder(nn.Module):
@@ -81,7 +81,7 @@ def freeze_writer(writer: Writer) -> None:
 def choose(precision: str, device: str) -> Precision:
     """What `precision` means on `device`: "auto" is the frozen graph on a CPU, plain float32 elsewhere.
 
-    Raises InputError for an unknown name, and for "frozen" or "int8" on a GPU; UnavailableError where this PyTorch has
+    Raises InputError for an unknown name, and for all but float32 on a GPU; UnavailableError where this PyTorch has
     no 8-bit kernels.
     """
     if precision not in ("auto", *get_args(Precision)):

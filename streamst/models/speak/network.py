@@ -11,7 +11,7 @@ Shapes: B phrases, W words, L symbols of a word, T frames, D features. Symbols a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -295,6 +295,7 @@ class TtsNetwork(nn.Module):
         self.config = config
         self.text = TextEncoder(config)
         self.frames = FrameDecoder(config)
+        self.text_step: Callable[[Tensor, TextState], tuple[Tensor, Tensor, TextState]] = self.text.step
 
     def plan(
         self, words: Sequence[Sequence[int]], ahead: Sequence[int], state: TextState, pace: Pace = EVEN
@@ -310,7 +311,7 @@ class TtsNetwork(nn.Module):
         """`plan` of one word each for several speakers, the rows of `state`."""
         letters = batch_of([[word, following] for word, following in zip(words, ahead, strict=True)], 2)
         letters = letters.to(state.context.device)
-        encodings, prosody, state = self.text.step(letters, state)
+        encodings, prosody, state = self.text_step(letters, state)
         rows = zip(encodings, prosody, letters, words, paces, strict=True)
         return [self._laid_out(e, p, own, [word], pace) for e, p, own, word, pace in rows], state
 

@@ -6,7 +6,7 @@ from word to word, so there are no joins to hide, and words one by one sound lik
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,9 @@ from streamst.nn.convnext import StackState
 from streamst.nn.state import stacked
 
 from .network import Pace, TextState, TtsConfig, TtsNetwork
+
+# Frames (1, T, features), T at least 1, and both states to samples and the states after them.
+Sound = Callable[[Tensor, StackState, DecoderState], tuple[Pcm, StackState, DecoderState]]
 
 
 class LatentDecoder(Protocol):
@@ -62,6 +65,7 @@ class GermanVoice:
     ) -> None:
         """marked: whether what it says carries the watermark of synthetic speech."""
         self.marked = marked
+        self.sound: Sound = self._sounded
         self.network, self.decoder, self.sample_rate_hz = network, decoder, sample_rate_hz
         self.device = next(network.parameters()).device
 
@@ -113,15 +117,25 @@ class GermanVoice:
             )  # fmt: skip
             for place, row in enumerate(rows):
                 says[row].text = text if len(rows) == 1 else text.select([place])
-                self._sound(planned[place], says[row])
+                if planned[place].shape[1]:
+                    say = says[row]
+                    pcm, say.frames, say.decoder = self.sound(planned[place], say.frames, say.decoder)
+                    say.pieces.append(pcm)
         return says
 
-    def _sound(self, planned: Tensor, say: _Saying) -> None:
-        """Frames (1, T, features) to samples."""
-        if planned.shape[1]:
-            latents, say.frames = self.network.frames.step(planned, say.frames)
-            samples, say.decoder = self.decoder.step(latents, say.decoder)
-            say.pieces.append(samples[0].cpu().numpy())
+    def _sounded(
+        self, planned: Tensor, frames: StackState, decoder: DecoderState
+    ) -> tuple[Pcm, StackState, DecoderState]:
+        latents, frames = self.network.frames.step(planned, frames)
+        samples, decoder = self.decoder.step(latents, decoder)
+        return samples[0].cpu().numpy(), frames, decoder
+
+    def by_graphs(self, voice: Path, codec: Path) -> None:
+        """From now on ONNX Runtime computes, by the graphs in the folders of the voice and of its codec; errors as
+        `GraphSession`."""
+        from .graphs import GraphSound, GraphText
+
+        self.sound, self.network.text_step = GraphSound(voice, codec), GraphText(voice, self.network.config)
 
     def _end(self, work: Speak, line: _Line, say: _Saying) -> tuple[Pcm, VoiceState]:
         pcm = np.concatenate([np.zeros(0, np.float32), *say.pieces])
