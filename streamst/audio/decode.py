@@ -13,6 +13,7 @@ import numpy as np
 
 from streamst.errors import InputError
 
+from .boxes import BoxBytes, check_file, is_mp4
 from .ogg import MAGIC as OGG
 from .ogg import OggBytes
 from .pcm import Pcm
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _USABLE = "use WAV, FLAC, Ogg, MP3, AIFF, M4A, MP4, WebM, Matroska or AAC"
 # Formats that hold sound; none that names other files or addresses.
-_CONTAINERS = "wav,w64,aiff,au,caf,flac,ogg,mp3,aac,mov,matroska,avi,asf,mpegts,amr,ac3,eac3,nistsphere,voc"
+_CONTAINERS = "wav,w64,aiff,au,caf,flac,ogg,mp3,aac,matroska,avi,asf,mpegts,amr,ac3,eac3,nistsphere,voc"
 _PIPE = {"probesize": "65536", "analyzeduration": "500000"}  # what is spoken now is heard from its first second on
 _LOOSE = ("mp3", "aac")  # after a joint their first frames lack what they refer to: no damage
 _SURE = ("flac", "aiff", "au", "mov", "nistsphere")  # whose header tells a length that was counted
@@ -47,12 +48,18 @@ class Sound:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._given: WavBytes | OggBytes | None = None
+        self._boxes: BoxBytes | None = None
         self._mp3_samples: int | None = None
         self._whole_bytes: int | None = None
         if is_wav(source.head) or is_wave64(source.head):
             self._given = WavBytes(source)
         elif source.head[:4] == OGG:
             self._given = OggBytes(source)
+        elif is_mp4(source.head):
+            if source.size is None:
+                self._boxes = BoxBytes(source)
+            else:
+                check_file(source)
         else:
             self._mp3_samples, self._whole_bytes = mp3_samples(source), whole_bytes(source)
         self._trouble = ""
@@ -66,11 +73,13 @@ class Sound:
         from av.error import FFmpegError
 
         source = self._source
-        options = {"format_whitelist": _CONTAINERS} | (_PIPE if source.size is None else {})
+        formats = f"{_CONTAINERS},mov" if is_mp4(source.head) else _CONTAINERS  # no MP4 that was not looked at
+        options = {"format_whitelist": formats} | (_PIPE if source.size is None else {})
         try:
-            file = self._given or (source if source.size is None else source.whole())
+            file = self._given or self._boxes or (source if source.size is None else source.whole())
             container = av.open(file, mode="r", options=options)
         except (FFmpegError, OSError) as error:  # OSError: its header leads to where no file goes
+            self._require_boxes()
             reason = f"{error.strerror}; {_USABLE}"
             raise InputError(f"{source.name} is not audio that can be read, or is damaged: {reason}") from error
         stream = container.streams.best("audio")
@@ -84,6 +93,11 @@ class Sound:
         if container.format.name == "flac":
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         return container, stream  # type: ignore[return-value]
+
+    def _require_boxes(self) -> None:
+        """Raise what an index was refused for."""
+        if self._boxes is not None and self._boxes.error is not None:
+            raise self._boxes.error
 
     def close(self) -> None:
         """Close the decoder; the source stays open."""
@@ -185,6 +199,7 @@ class Sound:
                     yield frame
         except (FFmpegError, OSError) as error:
             self._trouble = self._trouble or f"cannot be read past {ended_s:.2f} s: {error.strerror}"
+        self._require_boxes()
 
     def _is_cut(self, packet: Packet, failed: bool) -> bool:
         """Whether the end of a packet is missing, if it is the last one."""

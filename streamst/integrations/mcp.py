@@ -19,7 +19,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from streamst import __version__
-from streamst.audio import WavWriter, length_s, read_blocks
+from streamst.audio import SAMPLE_RATE_HZ, WavWriter, known_length_s, read_blocks
 from streamst.errors import InputError, StreamstError
 from streamst.events import Caption, Event, Speech
 from streamst.inventory import models as found_models
@@ -47,9 +47,7 @@ class Tools:
         """The texts of a recording, and its speech as a WAV file where a path is given. InputError for what cannot be
         read, written or had."""
         source = Path(path)
-        seconds = length_s(source)
-        if seconds is not None and seconds > LONGEST_S:
-            raise InputError(f"{path} lasts {seconds:.0f} s; allowed: {LONGEST_S:.0f} s")
+        _require_short(source)
         speech = None if speech_path is None else _writable(speech_path)
         with self._turn:
             pipeline = self._pipeline()
@@ -144,6 +142,18 @@ async def _told(work: Callable[[], dict[str, Any]]) -> str:
         raise ToolError(str(error)) from error
     except OSError as error:
         raise ToolError(f"{error.filename}: {error.strerror}") from error
+
+
+def _require_short(source: Path) -> None:
+    """InputError for a recording that cannot be read, or is too long; where no header knows, it is read until then."""
+    seconds = known_length_s(source)
+    if seconds is not None and seconds > LONGEST_S:
+        raise InputError(f"{source} lasts {seconds:.0f} s; allowed: {LONGEST_S:.0f} s")
+    samples = 0
+    for block in read_blocks(source) if seconds is None else ():
+        samples += len(block)
+        if samples > LONGEST_S * SAMPLE_RATE_HZ:
+            raise InputError(f"{source} lasts more than {LONGEST_S:.0f} s, which is what is allowed")
 
 
 def _writable(path: str) -> Path:
