@@ -4,7 +4,8 @@
 
 A real server, a speaker in real time, and N websockets in a room of it, all on this machine; the listeners are in a
 process of their own. Extra delay: from when the first of all, the speaker among them, had a caption until a listener
-had it, by one clock. `--hear 10` has so many of the listeners take speech (Opus) as well. CPU and memory are the
+had it, by one clock. `--hear 10` has so many of the listeners take speech (Opus) as well. `--more 10000` has so many
+others knock meanwhile, for whom the room has no place, and prints what they are told. CPU and memory are the
 server's. Beside other programs `chrt -r 1 python …` (Linux, root) lets all of this run before them, as on a machine
 that does nothing else; the clients then run before the server, so that each is timed when it gets what it gets and not
 when the server has served the others.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,6 +41,7 @@ RATE_HZ, PIECE_MS = 16_000, 160
 SAMPLE = Path(__file__).parents[2] / "web" / "sample.flac"
 TICKS = os.sysconf("SC_CLK_TCK")
 STAY_S = 4.0
+AT_ONCE = 50  # of those who find no place
 Key = tuple[str, int, int]  # language, segment and revision of a caption
 
 
@@ -126,6 +129,45 @@ def listeners(address: str, room: dict[str, str], count: int, hear: int, tell: C
     tell.send(asyncio.run(run()))
 
 
+class Knocker(Listener):
+    """One who goes when it is told to."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if told(self):
+            self._transport.close()
+
+
+def told(one: Listener) -> str:
+    """What a listener is told who is let go: an HTTP status, or the code of its close; "" while it may stay."""
+    stream = b"".join(data for _, data in one.came)
+    status = stream.partition(b"\r\n")[0].decode().removeprefix("HTTP/1.1 ")
+    close = stream.rfind(b"\x88", stream.find(b"\r\n\r\n"))
+    if status.startswith("101"):
+        return "" if close < 0 else str(int.from_bytes(stream[close + 2 : close + 4]))
+    return status
+
+
+def knockers(address: str, room: dict[str, str], count: int, tell: Connection) -> None:
+    """The process of those who find no place: how many were told what."""
+    before_the_server()
+
+    async def run() -> Counter[str]:
+        parts, found = urlsplit(address), Counter[str]()
+        path = f"/v1/rooms/{room['id']}/stream?token={room['token']}"
+        for at in range(0, count, AT_ONCE):
+            made = [Knocker(parts.netloc, path) for _ in range(min(AT_ONCE, count - at))]
+            for one in made:
+                await asyncio.get_running_loop().create_connection(
+                    lambda one=one: one, str(parts.hostname), int(parts.port or 0)
+                )
+            await asyncio.wait([one.over for one in made], timeout=60)
+            found.update(told(one) or "nothing" for one in made)
+        return found
+
+    tell.send(asyncio.run(run()))
+
+
 @dataclass
 class Talk:
     """What the speaker saw."""
@@ -197,10 +239,14 @@ def trial(process: subprocess.Popen[str], address: str, pcm: Pcm, count: int, op
     with direct.open(urllib.request.Request(f"{address}/v1/sessions", body)) as answer:
         place = json.loads(answer.read())
     ours, theirs = multiprocessing.Pipe()
+    ours_too, theirs_too = multiprocessing.Pipe()
     hear = min(count, options.hear)
     audience = multiprocessing.Process(target=listeners, args=(address, place["room"], count, hear, theirs))
     audience.start()
     ours.recv()
+    crowd = multiprocessing.Process(target=knockers, args=(address, place["room"], options.more, theirs_too))
+    if options.more:
+        crowd.start()
     before_s, _ = used(process.pid)
     begun_s = time.monotonic()
     talk = asyncio.run(speak(address, place["token"], pcm, options.latency))
@@ -220,6 +266,10 @@ def trial(process: subprocess.Popen[str], address: str, pcm: Pcm, count: int, op
         f"CPU {cpu_percent:.0f} % of a core, memory {memory_mb:.0f} MB",
         flush=True,
     )
+    if options.more:
+        answers = ", ".join(f"{code}: {times}" for code, times in ours_too.recv().most_common())
+        print(f"     {options.more} more knocked and were told {answers}", flush=True)
+        crowd.join()
     return Trial(count, delays, cpu_percent, memory_mb)
 
 
@@ -253,6 +303,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 50, 500])
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--hear", type=int, default=0)
+    parser.add_argument("--more", type=int, default=0)
     parser.add_argument("--latency", default="low")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
