@@ -39,9 +39,10 @@ class Words:
 
 def misheard(source: Sequence[str], rate: float, times: int = 300) -> list[list[str]]:
     words = Words()
-    for word in (*source, *WORDS):
-        words.encode(word), words.encode(word.capitalize())
     tokens = [words.encode(word)[0] for word in source]
+    for word in WORDS:
+        words.encode(word.capitalize())
+        words.encode(word)
     mishear = Misheard(WORDS, words.encode, words.starts())
     draw = random.Random(7)
     return [[words.known[token] for token in mishear(tokens, rate, draw)] for _ in range(times)]

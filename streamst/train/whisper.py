@@ -50,7 +50,7 @@ class WhisperLossConfig:
     fill: tuple[int, int] = (100, 160)  # frames of silence after the memory
     teacher_fill: int = 300
     margin: int = 8  # frames before a cut in which no word is expected
-    sketch: int = 128  # dimensions in which the exported ear seeks likely tokens (models/whisper/readout.py)
+    sketch: int = 192  # dimensions in which the exported ear seeks likely tokens (models/whisper/readout.py)
 
 
 class WhisperTask:

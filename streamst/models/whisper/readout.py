@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from streamst.nn.eight_bits import RowLinear
 
-LIKELY = 128  # tokens that are weighed exactly
+LIKELY, LIKELY_ROUGHLY = 16, 128  # tokens that are weighed exactly, sought in all dimensions and in few
 TABLE = 24  # rows of the table in which they are sought
 NO_MORE: Mapping[int, Tensor] = {}
 
@@ -26,6 +26,7 @@ class Readout:
     def __init__(self, weight: Tensor, sketch: Tensor | None = None) -> None:
         """weight: (tokens, D); sketch: (2, rank, D), or None to seek in all dimensions."""
         self.weight, self._rough_states = weight, None if sketch is None else sketch[0].contiguous()
+        self._count = LIKELY if sketch is None else LIKELY_ROUGHLY
         rough = weight.detach() if sketch is None else weight.detach() @ sketch[1].T
         linear = nn.Linear(rough.shape[1], len(rough), bias=False, device="meta")
         linear.weight = nn.Parameter(rough, requires_grad=False)
@@ -53,10 +54,10 @@ class Readout:
         return self._rough(states)
 
     def _weighed(self, scores: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The likeliest tokens (N, LIKELY) by `scores`, their exact logits, and the logarithm (N,) of all tokens' sum
+        """The likeliest tokens (N, count) by `scores`, their exact logits, and the logarithm (N,) of all tokens' sum
         of exponentials, these in place of the rough ones."""
-        few = likeliest(scores, LIKELY)
-        exact = (self.weight[few] * states[:, None]).sum(-1)
+        few = likeliest(scores, self._count)
+        exact = torch.stack([self.weight[some] @ state for some, state in zip(few, states, strict=True)])
         exact = exact.masked_fill(scores.gather(-1, few).isneginf(), float("-inf"))
         return few, exact, scores.scatter(-1, few, exact).logsumexp(-1)
 
