@@ -28,6 +28,22 @@ def alike(count: int, fragments: int) -> bytes:
     return moov + moof * fragments
 
 
+def many_chunks(count: int) -> bytes:
+    """So many chunks, all at the same place, each said to hold two billion samples."""
+    data = patched("mov", b"stsc", 16, b"\x7f\xff\xff\xff")
+    at = data.index(b"stco")
+    place = data[at + 12 : at + 16]
+    old = int.from_bytes(data[at - 4 : at], "big")
+    stco = (16 + 4 * count).to_bytes(4, "big") + b"stco" + bytes(4) + count.to_bytes(4, "big") + place * count
+    more = len(stco) - old
+    data = data[: at - 4] + stco + data[at - 4 + old :]
+    for holder in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        begin = data.index(holder) - 4
+        size = int.from_bytes(data[begin : begin + 4], "big") + more
+        data = data[:begin] + size.to_bytes(4, "big") + data[begin + 4 :]
+    return data
+
+
 def nested(depth: int) -> bytes:
     """Boxes in boxes."""
     box = b""
@@ -53,6 +69,7 @@ def promising() -> dict[str, bytes]:
         "m4a, index": patched("m4a", b"moov", -4, MOST),
         "mov, samples": patched("mov", b"stsz", 12, b"\x7f\xff\xff\xff"),
         "mov, samples of a chunk": patched("mov", b"stsc", 16, b"\x7f\xff\xff\xff"),
+        "mov, many chunks of many samples": many_chunks(100_000),
         "fragments, samples": patched("fragments.mp4", b"trun", 8, b"\x04\x00\x00\x00"),
         "fragments, one after the other": alike(1_000_000, 200),
         "fragments, data": patched("fragments.mp4", b"mdat", -4, MOST),

@@ -85,13 +85,15 @@ def test_what_promises_enormous_sizes_is_heard_or_refused_in_words_in_bounded_me
     assert sum(bool(one[2]) for one in found) > len(found) // 2
 
 
-@pytest.mark.parametrize("bomb", ["fragments, samples", "m4a, sizes", "mp4, boxes in boxes"])
+@pytest.mark.parametrize(
+    "bomb", ["fragments, samples", "m4a, sizes", "mp4, boxes in boxes", "mov, many chunks of many samples"]
+)
 def test_an_index_that_counts_more_than_it_holds_is_refused_for_that(bomb: str, tmp_path: Path) -> None:
     from streamst.audio import read_audio
 
     path = tmp_path / "bomb.mp4"
     path.write_bytes(promising()[bomb])
-    with pytest.raises(InputError, match=r"counts \d+ entries; there is room for \d+|lies in more than 10 others"):
+    with pytest.raises(InputError, match=r"counts \d+ (entries; there is room|chunks of)|lies in more than 10 others"):
         read_audio(path)
 
 

@@ -14,6 +14,7 @@ from .source import Source
 _FAMILY_TEXT = "ftyp styp moov moof mdat free skip wide sidx uuid emsg prft pnot junk pict udta meta"
 FAMILY = frozenset(name.encode() for name in _FAMILY_TEXT.split())  # one of which comes first
 MOST_INDEX_BYTES = 1 << 25  # of a moov or moof
+MOST_SAMPLES = 1 << 32  # of a track, by its chunks: a day at 48 kHz
 MOST_ALIKE = 1 << 20  # samples that are told by their number only, beside those that a quarter of the bytes may be
 DEEPEST = 10
 _INDEX = (b"moov", b"moof")
@@ -34,6 +35,7 @@ class Indices:
     def __init__(self, name: str) -> None:
         self._name = name
         self._alike = 0
+        self._chunks = self._longest = 0  # of a track, and samples of its longest
 
     def admit(self, kind: bytes, size: int) -> None:
         """InputError for an index of more bytes than any recording's has."""
@@ -50,10 +52,15 @@ class Indices:
             return
         if depth > DEEPEST:
             self._refuse(f"its {kind.decode()} lies in more than {DEEPEST} others")
+        if kind == b"stbl":
+            self._chunks = self._longest = 0
         at = 0
         while len(content) - at >= 8:
             self.check(content[at:], position, depth + 1)
             at += max(8, _size(bytes(content[at : at + 16])) or len(content))
+        if kind == b"stbl" and self._chunks * self._longest > MOST_SAMPLES:
+            told = f"{self._chunks} chunks of up to {self._longest} samples"
+            self._refuse(f"its index counts {told}; allowed: {MOST_SAMPLES} samples")
 
     def _check_count(self, kind: bytes, content: memoryview, position: int) -> None:
         number, room = int.from_bytes(content[4:8], "big"), None
@@ -71,6 +78,11 @@ class Indices:
                 self._alike += number
         if room is not None and number > room:
             self._refuse(f"its {kind.decode()} counts {number} entries; there is room for {max(0, room)}")
+        if kind in (b"stco", b"co64"):
+            self._chunks = number
+        elif kind == b"stsc":
+            counts = (int.from_bytes(content[at : at + 4], "big") for at in range(12, 8 + 12 * number, 12))
+            self._longest = max(counts, default=0)
 
     def _refuse(self, reason: str) -> None:
         raise InputError(f"{self._name} is not audio that can be read, or is damaged: {reason}")
