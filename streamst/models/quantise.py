@@ -20,7 +20,7 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from streamst.errors import InputError, UnavailableError
 from streamst.models.listen.conformer import Conformer, EncoderState
 from streamst.models.translator import SpeechTranslator
-from streamst.models.write.network import DecoderState, Writer
+from streamst.models.write.network import DecoderState, Writer, WriterGraphs
 from streamst.nn.frozen import frozen, quietly
 from streamst.text import Tokenizer
 
@@ -58,7 +58,7 @@ class FrozenEncoder(nn.Module):
 
 
 def freeze_writer(writer: Writer) -> None:
-    """Let `writer` decode the tokens after the first by one graph, for any number of rows; takes about a second."""
+    """Let `writer` read, decode and score by a graph each, for any number of rows; takes about a second."""
     size = writer.config.dim
     memory = torch.zeros(2, 3, size)
     inputs = torch.full((2, 1), Tokenizer.begin)
@@ -75,7 +75,11 @@ def freeze_writer(writer: Writer) -> None:
         said, weights, after = graph(inputs, prompts, state)
         return said, weights, after
 
-    writer.token_step = token
+    tokens, hidden = torch.full((2, 3), Tokenizer.begin), torch.zeros(2, 3, dtype=torch.bool)
+    remember = frozen(writer, lambda tokens, hidden: (writer.memory(tokens, hidden),), tokens, hidden)
+    scoring = nn.ModuleList([writer, *([writer.projection] if isinstance(writer.projection, nn.Module) else [])])
+    score = frozen(scoring, lambda said: (writer.logits(said),), torch.zeros(2, size))
+    writer.graphs = WriterGraphs(lambda tokens, hidden: remember(tokens, hidden)[0], token, lambda said: score(said)[0])
 
 
 def choose(precision: str, device: str) -> Precision:

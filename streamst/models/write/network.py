@@ -144,6 +144,15 @@ class DecoderState(State):
     hidden: Tensor
 
 
+@dataclass(frozen=True)
+class WriterGraphs:
+    """`Writer.memory`, `step` where all rows are as long, and `logits` of states (B, D)."""
+
+    memory: Callable[[Tensor, Tensor], Tensor]
+    step: Callable[[Tensor, DecoderState, Tensor], tuple[Tensor, Tensor, DecoderState]]
+    logits: Callable[[Tensor], Tensor]
+
+
 class Writer(nn.Module):
     """Source tokens to target tokens."""
 
@@ -171,7 +180,7 @@ class Writer(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.decoder_layers))
         self.norm = nn.LayerNorm(c.dim)
         self.dropout = nn.Dropout(c.dropout)
-        self.token_step: Callable[[Tensor, DecoderState, Tensor], tuple[Tensor, Tensor, DecoderState]] | None = None
+        self.graphs: WriterGraphs | None = None  # what computes in place of the modules, once nothing is trained
         self.seldom: Tensor | None = None  # tokens that nothing but a wish brings about
         self.projection: Callable[[Tensor], Tensor] | None = None  # to the logits, in place of the embedding
         if self.source is not None:
@@ -182,6 +191,8 @@ class Writer(nn.Module):
 
     def memory(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """tokens: (B, S) with <begin> and perhaps <end>; hidden: (B, S) padding."""
+        if self.graphs is not None:
+            return self.graphs.memory(tokens, hidden)
         embedding = self.target if self.source is None else self.source
         x = self._placed(embedding(tokens) * self.config.dim**0.5, torch.arange(tokens.shape[1], device=tokens.device))
         x = self.dropout(x)
@@ -264,8 +275,8 @@ class Writer(nn.Module):
     ) -> tuple[Tensor, Tensor, DecoderState]:
         """inputs: (B, T) tokens; real: (B,) how many of the last of them are real where rows differ, at the beginning
         only. Returns the decoder's states (B, D) and the weights over the memory (B, S) at the last token."""
-        if self.token_step is not None and inputs.shape[1] == 1 and prompts is not None and real is None:
-            return self.token_step(inputs, state, prompts)
+        if self.graphs is not None and prompts is not None and real is None:
+            return self.graphs.step(inputs, state, prompts)
         places = state.said[0].length[:, None] + torch.arange(inputs.shape[1], device=inputs.device)
         if real is not None:
             places = (places + real[:, None] - inputs.shape[1]).clamp_min(0)
@@ -279,6 +290,8 @@ class Writer(nn.Module):
 
     def logits(self, said: Tensor) -> Tensor:
         """Decoder states (..., D) to (..., target_tokens)."""
+        if self.graphs is not None and said.dim() == 2:
+            return self.graphs.logits(said)
         found = F.linear(said, self.target.weight) if self.projection is None else self.projection(said)
         if self.seldom is not None:
             found[..., self.seldom] -= SELDOM
