@@ -1,7 +1,7 @@
 """A talk over nodes of which the one that holds it is killed again and again: what is lost, and how long nothing comes.
 
 python tests/benchmarks/nodes.py [FILE] [--seconds 120] [--kills 20] [--every S] [--nodes 2] [--recogniser own]
-    [--redeploy]
+    [--redeploy] [--snapshot-s 5]
 python tests/benchmarks/nodes.py --ray [--seconds 600] [--kills 20] [--nodes 3] [--redeploy] [--scale-down]
 
 Each node is a process, killed with SIGKILL and back at once; with --redeploy it gets SIGTERM and hands its sessions
@@ -46,6 +46,7 @@ from streamst.events import Caption, Speech, Words  # noqa: E402
 from streamst.pipeline import load  # noqa: E402
 from streamst.server.loading import load_for  # noqa: E402
 from streamst.server.operator.config_file import ServeConfig  # noqa: E402
+from streamst.server.operator.options import ServerOptions  # noqa: E402
 from streamst.server.store.valkey import open_store  # noqa: E402
 from streamst.server.wire.seam import Settings, Welcome  # noqa: E402
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--recogniser", default="own")
     parser.add_argument("--model", default="en-de")
+    parser.add_argument("--snapshot-s", type=float, default=ServerOptions().snapshot_s)
     parser.add_argument("--every", type=float, default=0.0, help="seconds from kill to kill, about; 0: spread over all")
     for flag in ("--redeploy", "--ray", "--scale-down"):
         parser.add_argument(flag, action="store_true")
@@ -75,7 +77,7 @@ def main() -> None:
     events = [*session.push(pcm), *session.finish()]
     whole = [word for event in events if isinstance(event, Words) for word in event.words]
     samples = sum(len(event.pcm) for event in events if isinstance(event, Speech))
-    calm = {"relieve_when_busy": False, "refuse_when_busy": False}
+    calm = {"relieve_when_busy": False, "refuse_when_busy": False, "snapshot_s": asked.snapshot_s}
     with tempfile.TemporaryDirectory() as folder, store_server(Path(folder)) as store:
         if asked.ray:
             options = named | {"max_sessions": 8, "cpus": 0.5}

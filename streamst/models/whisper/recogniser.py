@@ -156,7 +156,8 @@ class WhisperRecogniser(nn.Module):
         nothing = torch.zeros(0, self.config.encoder.dim, device=device, dtype=torch.half)
         terms = self._terms(glossary, self.vocabulary) if glossary else None
         silent = torch.zeros(0, dtype=torch.bool, device=device)
-        return Ear(narrow(self.encoder.init_state(1, device)), nothing, memory, silent, terms)
+        encoder, unheard = narrow(self.encoder.init_state(1, device)), torch.zeros(0, device=device)
+        return Ear(encoder, nothing, memory, silent, terms, pcm=unheard)
 
     def chunk_samples(self, chunk_ms: int) -> int:
         """The samples of a chunk; InputError names the allowed chunks."""
@@ -204,7 +205,7 @@ class WhisperRecogniser(nn.Module):
 
     def _samples(self, work: Hear) -> Tensor:
         """The chunk; the last one with a tail of silence."""
-        pcm = torch.from_numpy(np.ascontiguousarray(work.pcm, dtype=np.float32))
+        pcm = torch.from_numpy(np.ascontiguousarray(work.pcm, dtype=np.float32)).to(self.silence.device)
         if not work.final:
             return pcm
         tail = self.config.tail * FRAME_SAMPLES
