@@ -72,7 +72,11 @@ def main() -> None:
     once = read_audio(asked.file)
     pcm = from_pcm16(to_pcm16(np.resize(once, round(16_000 * asked.seconds))))
     named = {"model": asked.model, "recogniser": asked.recogniser or None}
-    made = load_for(from_dict(ServeConfig, named, "options")) if asked.ray else load(**named)  # as the nodes do
+    made = (
+        load_for(from_dict(ServeConfig, named, "options"))
+        if asked.ray
+        else load(asked.model, recogniser=named["recogniser"])
+    )
     session = made.session()
     events = [*session.push(pcm), *session.finish()]
     whole = [word for event in events if isinstance(event, Words) for word in event.words]
