@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from adapted import CLIP, finals, native, server, talk  # noqa: F401
 from cutting import CuttingProxy
-from serving import PATIENCE_S, get, running
+from serving import PATIENCE_S, get, running, stopping
 
 from streamst.audio import Pcm, from_pcm16, resample, to_pcm16
 from streamst.events import Speech
@@ -35,6 +36,7 @@ from pipecat.frames.frames import (
     InterimTranscriptionFrame,
     InterruptionFrame,
     MetricsFrame,
+    TextFrame,
     TranscriptionFrame,
     TranslationFrame,
     TTSAudioRawFrame,
@@ -44,6 +46,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.metrics.metrics import STTUsageMetricsData
 from pipecat.pipeline.worker import PipelineParams
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.tests.utils import SleepFrame, run_test
 
 from streamst.integrations import pipecat as ours
@@ -185,6 +188,52 @@ def test_a_connection_that_is_cut_again_and_again_is_not_noticed(server: str, ta
     assert cuts
     assert not of(up, ErrorFrame)
     assert " ".join(frame.text for frame in of(down, TranslationFrame)) == " ".join(finals(native, "de"))
+
+
+class Watched(StreamstService):
+    """Knows when something was transcribed, and takes nothing behind a text until the server is gone."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.told, self.gone = asyncio.Event(), asyncio.Event()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, TextFrame) and not isinstance(frame, TranscriptionFrame):
+            await self.gone.wait()
+        await super().process_frame(frame, direction)
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, TranscriptionFrame):
+            self.told.set()
+        await super().push_frame(frame, direction)
+
+
+def test_a_server_that_drains_has_said_the_rest_and_what_follows_is_an_error_frame(
+    tiny_pipeline: Pipeline, talk: Pcm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours, "ATTEMPTS", 1)
+
+    async def go(address: str, stop: Callable[[], None]) -> tuple[list[Frame], list[Frame]]:
+        service = Watched(address)
+
+        async def end() -> None:
+            await service.told.wait()
+            await asyncio.to_thread(stop)
+            service.gone.set()
+
+        ending = asyncio.create_task(end())
+        frames = [*audio(np.tile(talk, 2)), TextFrame("wait"), *audio(talk)]
+        async with asyncio.timeout(PATIENCE_S):
+            down, up = await run_test(service, frames_to_send=frames, start_timeout=30.0)
+            await ending
+        assert not service.is_usable
+        return [*down], [*up]
+
+    with stopping(tiny_pipeline, drain_s=0.1) as (address, stop):
+        down, up = asyncio.run(go(address, stop))
+    assert of(up, ErrorFrame)
+    kinds = [type(frame) for frame in of(down, InterimTranscriptionFrame, TranscriptionFrame)]
+    assert kinds[-1] is TranscriptionFrame, "the last segment was told whole"
 
 
 def test_nothing_said_is_nothing_told_and_no_connection_is_made() -> None:

@@ -183,6 +183,8 @@ class Measure:
 
     async def _connect_often(self) -> None:
         brief = np.zeros(1600, np.float32)
+        if not self._connects:
+            return
         for _ in range(10):
             await self._adapter(self._context, brief, 100.0)
         print(f"  after 10 connects: {await left_behind()}")
