@@ -206,6 +206,12 @@ def browse(playwright: Playwright, clip: tuple[Path, float], tmp_path: Path) -> 
     assert not thrown, thrown
 
 
+def uncoded(context: BrowserContext) -> BrowserContext:
+    """Speech travels as it is, however slow a busy machine makes the network look."""
+    context.add_init_script("if (location.protocol === 'http:') localStorage.setItem('streamst.codec', 'pcm16')")
+    return context
+
+
 def open_page(context: BrowserContext, address: str, tab: int = 0, *, known: bool = True) -> Page:
     """The page in a tab, ready for use. known: the server goes by the name in `address`, and tells what it offers."""
     page = context.pages[tab] if tab < len(context.pages) else context.new_page()

@@ -24,6 +24,7 @@ from browsing import (
     playwright,  # noqa: F401
     service,  # noqa: F401
     text,
+    uncoded,
     until,
 )
 from playwright.sync_api import BrowserContext, Page, WebSocket, expect
@@ -89,7 +90,7 @@ def same_as_sample(frames: list[bytes]) -> bool:
 def test_a_talk_goes_on_when_a_session_has_lasted_its_longest_and_every_sample_is_heard_once(
     short: Server, browse: Browse
 ) -> None:
-    page = open_page(browse(), short.address)
+    page = open_page(uncoded(browse()), short.address)
     sockets = frames_of(page)
     page.get_by_role("button", name="Try the sample").click()
     expect(page.locator("#state")).to_have_text("Listening")
@@ -176,7 +177,7 @@ def test_a_microphone_that_is_muted_or_goes_away_is_told(service: str, browse: B
 
 
 def test_a_device_that_gives_other_blocks_than_128_is_heard_whole(service: str, browse: Browse) -> None:
-    page = open_reachable(browse(), service, "{renderSizeHint: 256}")
+    page = open_reachable(uncoded(browse()), service, "{renderSizeHint: 256}")
     sockets = frames_of(page)
     page.get_by_role("button", name="Try the sample").click()
     until(page, lambda: figure(page, "#upload", "sent-ms") > 4000)

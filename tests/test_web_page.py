@@ -33,6 +33,7 @@ from browsing import (
     sideways,
     steady,  # noqa: F401
     text,
+    uncoded,
     until,
 )
 from playwright.sync_api import WebSocket, expect
@@ -102,7 +103,7 @@ def test_the_sample_needs_no_microphone_and_leaves_a_transcript(service: str, br
 
 
 def test_what_the_server_gets_is_what_was_said(service: str, browse: Browse) -> None:
-    page = open_page(browse(allow=False), service)
+    page = open_page(uncoded(browse(allow=False)), service)
     frames: list[bytes] = []
 
     def listen(websocket: WebSocket) -> None:
