@@ -122,6 +122,12 @@ class Caller:
     def told(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
 
+    async def closed(self) -> None:
+        """Wait until the other side has hung up."""
+        async with asyncio.timeout(LONG_S):
+            while self.peer.connectionState != "closed":
+                await asyncio.sleep(0.05)
+
     async def until(self, kind: str) -> None:
         async with asyncio.timeout(LONG_S):
             while not self.told(kind):

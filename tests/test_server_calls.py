@@ -37,9 +37,7 @@ def test_a_call_is_heard_translated_and_spoken_and_ends_when_asked_to(server: st
                     await asyncio.sleep(0.05)
             caller.channel.send('{"type":"session.close"}')
             await caller.until("session.closed")
-            async with asyncio.timeout(LONG_S):
-                while caller.peer.connectionState != "closed":
-                    await asyncio.sleep(0.05)
+            await caller.closed()
         await emptied(server)
         return status, headers, caller
 
@@ -67,9 +65,7 @@ def test_who_goes_away_or_is_hung_up_leaves_no_place_taken(server: str) -> None:
             where = f"{server}{headers['location']}"
             done = await asyncio.to_thread(delete, where)
             await emptied(server)
-            async with asyncio.timeout(LONG_S):
-                while caller.peer.connectionState != "closed":
-                    await asyncio.sleep(0.05)
+            await caller.closed()
             return done, await asyncio.to_thread(delete, where), len(caller.told("error"))
 
     assert asyncio.run(scene()) == (200, 404, 0)
@@ -136,9 +132,7 @@ def test_a_server_that_is_stopped_ends_its_calls_in_order(tiny_pipeline: Pipelin
             await caller.call(address)
             await caller.until("session.created")
             await asyncio.to_thread(stop)
-            async with asyncio.timeout(LONG_S):
-                while caller.peer.connectionState != "closed":
-                    await asyncio.sleep(0.05)
+            await caller.closed()
         assert len(asyncio.all_tasks()) == 1, "this very one"
         return caller.events
 
@@ -162,9 +156,7 @@ def test_a_server_that_drains_says_the_rest_of_what_it_heard_and_why_it_ends(
             await caller.call(address)
             await caller.until("session.output_transcript.delta")
             await asyncio.to_thread(stop)
-            async with asyncio.timeout(LONG_S):
-                while caller.peer.connectionState != "closed":
-                    await asyncio.sleep(0.05)
+            await caller.closed()
         assert len(asyncio.all_tasks()) == 1, "this very one"
         return caller.events
 

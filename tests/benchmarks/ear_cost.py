@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from beside import Worker
 
 RATE_HZ = 16_000
 ROOT = Path(__file__).parents[2]
@@ -115,30 +114,10 @@ def work(manifest: Path, counts: list[int], seconds: float, chunk_ms: int) -> No
         print(json.dumps([took_s, meter.spent_s, meter.calls, texts]), flush=True)
 
 
-class Worker:
-    """A checkout at work in a process of its own."""
-
-    def __init__(self, checkout: Path, options: argparse.Namespace) -> None:
-        command = [sys.executable, __file__, str(options.manifest), "--work", "--seconds", str(options.seconds)]
-        command += ["--chunk-ms", str(options.chunk_ms), "--streams", *map(str, options.streams)]
-        environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self._line()
-
-    def hear(self, streams: int) -> list[Any]:
-        """CPU seconds, those of each kind and its calls, texts."""
-        assert self._process.stdin is not None
-        print(streams, file=self._process.stdin, flush=True)
-        return json.loads(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("a checkout did not answer")
-        return line
+def at_work(checkout: Path, options: argparse.Namespace) -> Worker:
+    """Of `checkout`; it answers CPU seconds, those of each kind and its calls, texts."""
+    given = ["--seconds", str(options.seconds), "--chunk-ms", str(options.chunk_ms)]
+    return Worker(checkout, __file__, str(options.manifest), *given, "--streams", *map(str, options.streams))
 
 
 def main() -> None:
@@ -155,9 +134,9 @@ def main() -> None:
     if options.work:
         work(options.manifest, options.streams, options.seconds, options.chunk_ms)
         return
-    workers = {"here": Worker(ROOT, options)}
+    workers = {"here": at_work(ROOT, options)}
     if options.beside:
-        workers["beside"] = Worker(options.beside, options)
+        workers["beside"] = at_work(options.beside, options)
     for streams in options.streams:
         best: dict[str, list[Any]] = {}
         for _ in range(options.rounds):

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from beside import Worker
 from ear_cost import ROOT, talks
 
 PIECE = 2560  # samples
@@ -92,31 +91,11 @@ def work(options: argparse.Namespace) -> None:
         print(json.dumps([time.process_time() - begun_s, crowd.spent_s, crowd.words, crowd.samples]), flush=True)
 
 
-class Worker:
-    """A checkout at work in a process of its own."""
-
-    def __init__(self, checkout: Path, precision: str, options: argparse.Namespace) -> None:
-        command = [sys.executable, __file__, str(options.manifest), "--work", "--seconds", str(options.seconds)]
-        command += ["--precision", precision, "--streams", *map(str, options.streams)]
-        command += ["--captions"] if options.captions else []
-        environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self._line()
-
-    def hear(self, streams: int) -> list[Any]:
-        """CPU seconds, those of each kind, words and samples of each stream."""
-        assert self._process.stdin is not None
-        print(streams, file=self._process.stdin, flush=True)
-        return json.loads(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("a checkout did not answer")
-        return line
+def at_work(checkout: Path, precision: str, options: argparse.Namespace) -> Worker:
+    """Of `checkout`; it answers CPU seconds, those of each kind, words and samples of each stream."""
+    captions = ["--captions"] if options.captions else []
+    given = ["--seconds", str(options.seconds), "--precision", precision, *captions]
+    return Worker(checkout, __file__, str(options.manifest), *given, "--streams", *map(str, options.streams))
 
 
 def main() -> None:
@@ -136,8 +115,8 @@ def main() -> None:
         work(options)
         return
     workers = {
-        "here": Worker(ROOT, options.precision, options),
-        "beside": Worker(options.beside, options.beside_precision, options),
+        "here": at_work(ROOT, options.precision, options),
+        "beside": at_work(options.beside, options.beside_precision, options),
     }
     for streams in options.streams:
         best: dict[str, list[Any]] = {}
