@@ -56,13 +56,7 @@ def stack(g: Graph, x: str, name: str, blocks: int, dim: int, kernel: int) -> st
         before = g.input(f"state.block{number}", "FLOAT", [kernel - 1, dim])
         context = g.op("Concat", before, x, axis=0)
         g.output(f"after.block{number}", g.cut(context, 1 - kernel), "FLOAT", [kernel - 1, dim])
-        taps = g.weight(f"{block}.depthwise.weight")
-        y = g.weight(f"{block}.depthwise.bias")
-        for tap in range(kernel):
-            seen = g.cut(context, tap, tap + 1 - kernel) if tap + 1 < kernel else g.cut(context, tap)
-            y = g.op("Add", y, g.op("Mul", seen, g.cut(taps, tap, tap + 1)))
-        y = g.linear(g.op("Gelu", g.linear(g.norm(y, f"{block}.norm"), f"{block}.up")), f"{block}.down")
-        x = g.op("Add", x, g.op("Mul", y, g.weight(f"{block}.scale")))
+        x = g.convnext(x, context, g.weight(f"{block}.depthwise.weight"), block, kernel)
     return x
 
 

@@ -109,6 +109,15 @@ class Graph:
         scale, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=1e-5)
 
+    def convnext(self, x: str, around: str, taps: str, name: str, kernel: int) -> str:
+        """A ConvNeXt block of x (T, D); its convolution reads `around` (T + kernel - 1, D) by `taps` (kernel, D)."""
+        y = self.weight(f"{name}.depthwise.bias")
+        for tap in range(kernel):
+            seen = self.cut(around, tap, tap + 1 - kernel) if tap + 1 < kernel else self.cut(around, tap)
+            y = self.op("Add", y, self.op("Mul", seen, self.cut(taps, tap, tap + 1)))
+        y = self.linear(self.op("Gelu", self.linear(self.norm(y, f"{name}.norm"), f"{name}.up")), f"{name}.down")
+        return self.op("Add", x, self.op("Mul", y, self.weight(f"{name}.scale")))
+
     def waves(self, rows: Sequence[int], columns: Sequence[int], period: int) -> tuple[str, str]:
         """Cosine and sine (rows, columns) of 2 pi * row * column / period, from integers."""
         turns = self.op("MatMul", self.constant(np.asarray(rows)[:, None]), self.constant(np.asarray(columns)[None]))

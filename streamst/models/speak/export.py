@@ -87,12 +87,7 @@ def _letters(g: Graph, x: str, name: str, blocks: int, kernel: int) -> str:
         block = f"{name}.blocks.{number}"
         around = g.op("Pad", x, g.integers(kernel // 2, 0, kernel // 2, 0))
         taps = g.op("Transpose", g.op("Squeeze", g.weight(f"{block}.depthwise.weight"), g.integers(1)), perm=[1, 0])
-        y = g.weight(f"{block}.depthwise.bias")
-        for tap in range(kernel):
-            seen = g.cut(around, tap, tap + 1 - kernel) if tap + 1 < kernel else g.cut(around, tap)
-            y = g.op("Add", y, g.op("Mul", seen, g.cut(taps, tap, tap + 1)))
-        y = g.linear(g.op("Gelu", g.linear(g.norm(y, f"{block}.norm"), f"{block}.up")), f"{block}.down")
-        x = g.op("Add", x, g.op("Mul", y, g.weight(f"{block}.scale")))
+        x = g.convnext(x, around, taps, block, kernel)
     return x
 
 
