@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,19 @@ class Decoder(Protocol):
 
     def conceal(self, frames: int) -> Pcm:
         """Samples in place of `frames` lost frames."""
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """An encoder or decoder that can be written down, and gone on with elsewhere."""
+
+    def keep(self) -> bytes:
+        """What `go_on` takes."""
+        ...
+
+    def go_on(self, kept: bytes) -> None:
+        """Be where another one of the same codec was; InputError when `kept` is not of one."""
         ...
 
 

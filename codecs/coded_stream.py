@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from streamst.codecs.bitstream import (
 )
 from streamst.codecs.work import CodecSteps, DecodeFrames, EncodeFrames, now
 from streamst.errors import InputError
+from streamst.nn.packing import from_bytes, to_bytes
 from streamst.nn.state import State
 
 FADE_FRAMES = 6  # concealment is silent after so many frames
@@ -73,6 +75,26 @@ def codebooks_for(coder: Coder[E, D], bitrate_bps: int) -> int:
         allowed = ", ".join(map(str, coder.bitrates_bps))
         raise InputError(f"the {coder.name} codec has no rate of {bitrate_bps} bit/s; allowed: {allowed}")
     return round(bitrate_bps / (CODE_BITS * coder.frame_hz))
+
+
+@dataclass(frozen=True)
+class EncoderKept:
+    """A `CodeEncoder` between two pieces."""
+
+    state: Any
+    codebooks: int
+    pending: Pcm
+    frame: int  # number of the next one
+
+
+@dataclass(frozen=True)
+class DecoderKept:
+    """A `CodeDecoder` between two packets."""
+
+    state: Any
+    last: Tensor | None
+    lost: int
+    next_frame: int
 
 
 class CodeEncoder(Generic[E, D]):
@@ -130,6 +152,19 @@ class CodeEncoder(Generic[E, D]):
         self._fresh()
         return packet
 
+    def keep(self) -> bytes:
+        """See `Lasting`."""
+        return to_bytes(EncoderKept(self._state, self._codebooks, self._pending, self._frame))
+
+    def go_on(self, kept: bytes) -> None:
+        """See `Lasting`."""
+        like = EncoderKept(self._coder.encoder_state(), 0, self._pending[:0], 0)
+        found: EncoderKept = from_bytes(EncoderKept, kept, like)
+        if len(found.pending) >= self._coder.hop_samples or found.frame < 0:
+            raise InputError(f"no encoder holds {len(found.pending)} samples before frame {found.frame}")
+        self.bitrate_bps = bitrate_of(self._coder, found.codebooks)
+        self._state, self._pending, self._frame = found.state, found.pending, found.frame
+
     def _encoding(self, pcm: Pcm) -> CodecSteps[bytes]:
         codes, self._state = yield EncodeFrames(self._coder, pcm, self._codebooks, self._state)
         packet = Packet(codes, self._frame % FRAME_NUMBERS)
@@ -163,6 +198,21 @@ class CodeDecoder(Generic[E, D]):
     def conceal(self, frames: int) -> Pcm:
         """Samples in place of `frames` lost frames: the last sound held and faded out."""
         return now(self.concealing(frames))
+
+    def keep(self) -> bytes:
+        """See `Lasting`."""
+        return to_bytes(DecoderKept(self._state, self._last, self._lost, self.next_frame))
+
+    def go_on(self, kept: bytes) -> None:
+        """See `Lasting`."""
+        coder = self._coder
+        with torch.inference_mode():
+            latents = coder.latents(np.zeros((1, 1), np.int64))
+        found: DecoderKept = from_bytes(DecoderKept, kept, DecoderKept(coder.decoder_state(), latents, 0, 0))
+        if found.lost < 0 or not 0 <= found.next_frame < FRAME_NUMBERS:
+            raise InputError(f"no decoder waits for frame {found.next_frame}, {found.lost} being lost")
+        self._state, self._last, self._lost = found.state, found.last, found.lost
+        self.next_frame = found.next_frame
 
     def pushing(self, packet: bytes) -> CodecSteps[Pcm]:
         """`push` in steps."""

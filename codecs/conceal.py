@@ -6,13 +6,25 @@ comes back after a loss fades in over what would have gone on.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from streamst.codecs.base import Pcm
+from streamst.errors import InputError
 
 HISTORY_MS, SHORTEST_MS, LONGEST_MS, COMPARED_MS = 60, 2.5, 16.0, 20
 FADE_MS = 120  # concealment is silent after so long
 RETURN_MS = 5  # the crossfade back
+
+
+@dataclass(frozen=True)
+class ConcealerKept:
+    """A `Concealer` between two packets."""
+
+    history: Pcm
+    cycle: Pcm | None
+    lost: int
 
 
 class Concealer:
@@ -23,6 +35,17 @@ class Concealer:
         self._history = np.zeros(round(HISTORY_MS * self._of_ms), np.float32)
         self._cycle: Pcm | None = None
         self._lost = 0
+
+    def keep(self) -> ConcealerKept:
+        """What `go_on` takes."""
+        return ConcealerKept(self._history, self._cycle, self._lost)
+
+    def go_on(self, kept: ConcealerKept) -> None:
+        """Be where another one of the same rate was; InputError for what none of them keeps."""
+        cycle = kept.cycle
+        if kept.history.shape != self._history.shape or kept.lost < 0 or (cycle is not None and not cycle.size > 0):
+            raise InputError(f"no concealment remembers {len(kept.history)} samples, {kept.lost} being lost")
+        self._history, self._cycle, self._lost = kept.history, cycle, kept.lost
 
     def heard(self, pcm: Pcm) -> Pcm:
         """`pcm` (samples,) as it goes to the listener: after a loss its first samples are crossfaded."""

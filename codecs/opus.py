@@ -25,6 +25,7 @@ import numpy as np
 from streamst.codecs.base import Pcm, checked
 from streamst.codecs.conceal import Concealer
 from streamst.errors import InputError, UnavailableError
+from streamst.nn.packing import from_bytes, to_bytes
 
 MAGIC = 0xC6
 VERSION = 1
@@ -37,6 +38,7 @@ RATE_HZ = 16_000
 FRAME = 320
 DECODED_HZ = 48_000  # what libopus gives through FFmpeg
 LOOKAHEAD = 104  # of libopus at 16 kHz: the 312 samples at 48 kHz of its pre-skip
+WARM_FRAMES = 10  # that a new encoder hears before it takes over from another one
 TAPS = 97  # of the filter before every third sample is kept: 16 samples of delay at 16 kHz
 
 
@@ -117,6 +119,16 @@ def spans(data: bytes) -> Iterator[tuple[int, int, int]]:
         start = end
 
 
+@dataclass(frozen=True)
+class EncoderKept:
+    """An `OpusEncoder` between two pieces."""
+
+    bitrate_bps: int
+    frame: int  # number of the next one
+    pending: Pcm
+    recent: Pcm  # the last frames that it heard
+
+
 class OpusEncoder:
     """One speaker's sending side. `bitrate_bps` may be set at any time and holds from the next frame on."""
 
@@ -136,8 +148,7 @@ class OpusEncoder:
         _allowed(value)
         if value != self._bitrate_bps:
             self._bitrate_bps = value
-            self._context = self._opened()
-            self._encoded(self._last)  # a warm start: the new encoder has heard what the old one heard last
+            self._restart()
 
     def push(self, pcm: Pcm) -> bytes:
         """The chunks for the frames that `pcm` (samples,) completes; b"" when none.
@@ -159,6 +170,23 @@ class OpusEncoder:
         self._fresh()
         return packet
 
+    def keep(self) -> bytes:
+        """See `Lasting`. What goes on elsewhere has a warm start, as after a change of rate: its packets say the same
+        frames, in almost the same samples."""
+        recent = np.concatenate([np.zeros(0, np.float32), *self._recent])
+        return to_bytes(EncoderKept(self._bitrate_bps, self._frame, self._pending, recent))
+
+    def go_on(self, kept: bytes) -> None:
+        """See `Lasting`."""
+        found: EncoderKept = from_bytes(EncoderKept, kept, EncoderKept(0, 0, self._pending, self._pending))
+        whole = len(found.recent) % FRAME == 0 and len(found.recent) <= WARM_FRAMES * FRAME
+        if not whole or len(found.pending) >= FRAME or found.frame < 0:
+            raise InputError(f"no Opus encoder holds {len(found.pending)} and remembers {len(found.recent)} samples")
+        _allowed(found.bitrate_bps)
+        self._bitrate_bps, self._frame, self._pending = found.bitrate_bps, found.frame, found.pending
+        self._recent = [found.recent[at : at + FRAME] for at in range(0, len(found.recent), FRAME)]
+        self._restart()
+
     def _packed(self, frames: Sequence[bytes]) -> bytes:
         chunks = []
         for at in range(0, len(frames), MAX_FRAMES):
@@ -172,7 +200,7 @@ class OpusEncoder:
         frame = self._av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate, frame.pts = RATE_HZ, self._pts
         self._pts += FRAME
-        self._last = pcm
+        self._recent = [*self._recent[1 - WARM_FRAMES :], pcm]
         (packet,) = self._context.encode(frame)
         return bytes(packet)
 
@@ -188,8 +216,15 @@ class OpusEncoder:
     def _fresh(self) -> None:
         self._context = self._opened()
         self._pending = np.zeros(0, np.float32)
-        self._last = np.zeros(FRAME, np.float32)
+        self._recent: list[Pcm] = []
         self._frame = 0
+
+    def _restart(self) -> None:
+        """A warm start: the new encoder has heard what the old one heard last."""
+        recent, self._context = self._recent, self._opened()
+        for frame in recent:
+            self._encoded(frame)
+        self._recent = recent
 
 
 class OpusDecoder:
@@ -197,14 +232,12 @@ class OpusDecoder:
 
     def __init__(self) -> None:
         self._av = pyav()
-        self._context = self._av.CodecContext.create("libopus", "r")
-        self._context.sample_rate, self._context.layout = DECODED_HZ, "mono"
-        self._context.open()
+        self._context = self._opened()
         ratio = DECODED_HZ // RATE_HZ
         at = np.arange(TAPS) - TAPS // 2
         taps = np.sinc(at / ratio) * np.kaiser(TAPS, 6.0)
         self._taps = (taps / taps.sum()).astype(np.float32)
-        self._before = np.zeros(TAPS - 1, np.float32)
+        self._before: Pcm = np.zeros(TAPS - 1, np.float32)
         self._concealer = Concealer(RATE_HZ)
         self.next_frame = 0
 
@@ -216,7 +249,7 @@ class OpusDecoder:
         chunks = unpack_all(packet)
         frames = [frame for chunk in chunks for frame in chunk.frames]
         for frame in frames:
-            if not _lasts_20_ms(frame):
+            if not lasts_20_ms(frame):
                 raise InputError(f"an Opus frame with the table of contents 0x{frame[0]:02X} does not last 20 ms")
         if not chunks:
             return np.zeros(0, np.float32)
@@ -229,12 +262,18 @@ class OpusDecoder:
         self.next_frame = (self.next_frame + frames) % FRAME_NUMBERS
         return self._concealer.conceal(frames * FRAME)
 
+    def _opened(self) -> Any:
+        context = self._av.CodecContext.create("libopus", "r")
+        context.sample_rate, context.layout = DECODED_HZ, "mono"
+        context.open()
+        return context
+
     def _decoded(self, frame: bytes) -> Pcm:
         try:
             found = self._context.decode(self._av.Packet(frame))
         except self._av.error.FFmpegError as error:
             raise InputError(f"Opus frame of {len(frame)} bytes cannot be decoded: {error}") from error
-        wide = np.concatenate([f.to_ndarray().reshape(-1) for f in found]).astype(np.float32) / 32_768
+        wide = np.concatenate([f.to_ndarray().reshape(-1) for f in found]).astype(np.float32) / np.float32(32_768)
         signal = np.concatenate([self._before, wide])
         self._before = signal[-(TAPS - 1) :]
         windows = np.lib.stride_tricks.sliding_window_view(signal, TAPS)[:: DECODED_HZ // RATE_HZ]
@@ -260,8 +299,8 @@ class OpusCodec:
         return OpusDecoder()
 
 
-def _lasts_20_ms(frame: bytes) -> bool:
-    """One frame of 20 ms by its table of contents (RFC 6716, section 3.1, table 2)."""
+def lasts_20_ms(frame: bytes) -> bool:
+    """Whether it is one frame of 20 ms by its table of contents (RFC 6716, section 3.1, table 2)."""
     config, count = frame[0] >> 3, frame[0] & 3
     if count:
         return False

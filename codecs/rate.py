@@ -107,6 +107,10 @@ class RateFollower:
         """The rate in use."""
         return self._rate.bitrate_bps
 
+    def go_on(self) -> None:
+        """From the rate that the encoder has now."""
+        self._rate = Rate(self._encoder.bitrate_bps)
+
     def follow(self, queue_ms: float, now_s: float) -> None:
         """Decide anew: `queue_ms` of audio waits to be sent at the time `now_s`, which only grows."""
         elapsed_ms = 0.0 if self._last_s is None else (now_s - self._last_s) * 1000

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamst.codecs import bitstream, opus
-from streamst.codecs.base import Pcm
+from streamst.codecs.base import Lasting, Pcm
 from streamst.codecs.work import CodecSteps, now
 from streamst.errors import InputError
+from streamst.nn.packing import from_bytes, to_bytes
 
 FRAME_NUMBERS = bitstream.FRAME_NUMBERS
 LONGEST_GAP_FRAMES = 500  # a longer one is not filled: the stream goes on at the next packet
@@ -53,6 +55,18 @@ class Delivery:
     damaged: int = 0
     late: int = 0  # duplicates, and what came after its place was concealed
     concealed_frames: int = 0
+
+
+@dataclass(frozen=True)
+class ReceiverKept:
+    """A `PacketReceiver` between two packets."""
+
+    decoder: NDArray[np.uint8]
+    next: int
+    allowance: int
+    places: tuple[int, ...]  # of the packets that wait
+    waiting: tuple[NDArray[np.uint8], ...]
+    delivery: Delivery
 
 
 def first_frame_of(packet: bytes) -> int:
@@ -113,6 +127,26 @@ class PacketReceiver:
     def flushing(self) -> CodecSteps[Pcm]:
         """`flush` in steps."""
         return (yield from self._playing(0))
+
+    def keep(self) -> bytes:
+        """See `Lasting`; b"" where the decoder is none."""
+        if not isinstance(self._decoder, Lasting):
+            return b""
+        waiting = tuple(np.frombuffer(packet, np.uint8) for packet in self._waiting.values())
+        decoder = np.frombuffer(self._decoder.keep(), np.uint8)
+        delivery = replace(self.delivery)
+        return to_bytes(ReceiverKept(decoder, self._next, self._allowance, tuple(self._waiting), waiting, delivery))
+
+    def go_on(self, kept: bytes) -> None:
+        """See `Lasting`."""
+        found: ReceiverKept = from_bytes(ReceiverKept, kept)
+        if len(found.places) != len(found.waiting) or min((found.next, found.allowance, *found.places)) < 0:
+            raise InputError(f"no receiver has {len(found.waiting)} packets in {len(found.places)} places")
+        assert isinstance(self._decoder, Lasting)
+        self._decoder.go_on(found.decoder.tobytes())
+        self._next, self._allowance, self.delivery = found.next, found.allowance, found.delivery
+        packets = (packet.tobytes() for packet in found.waiting)
+        self._waiting = dict(zip(found.places, packets, strict=True))
 
     def _damaged(self, error: InputError) -> None:
         self.delivery.damaged += 1

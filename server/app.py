@@ -41,7 +41,7 @@ from streamst.server.operator.crowd import Crowd
 from streamst.server.operator.headers import SecurityHeaders
 from streamst.server.operator.metrics import Metrics
 from streamst.server.operator.options import ServerOptions
-from streamst.server.room.live import open_session
+from streamst.server.room.asked import open_session
 from streamst.server.room.processes import Loader, Processes
 from streamst.server.room.worker import Worker
 from streamst.server.room.workers import Workers

@@ -27,6 +27,9 @@ class LiveKept:
     decoder_calls: int
     relieved: int  # level of pressure that it has given way to
     meter: MeterKept
+    uplink: NDArray[np.uint8]
+    downlink: NDArray[np.uint8]
+    held_text: tuple[str, ...]  # of speech whose codec frame is not complete
 
     def packed(self) -> bytes:
         """What `unpacked` reads."""

@@ -19,7 +19,7 @@ from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
 from streamst.events import Caption, Event, Finished, Speech, Words
 from streamst.models.glossary import sift
-from streamst.policies.catalog import Setting, parse_policy
+from streamst.policies.catalog import parse_policy
 from streamst.server.operator.metrics import Metrics, Tally
 from streamst.server.wire import codes
 from streamst.server.wire.audio import Downlink, Uplink
@@ -27,6 +27,7 @@ from streamst.server.wire.seam import Acknowledged, Answer, Audio, Configured, F
 from streamst.server.wire.summary import Heard
 from streamst.session import Session, Steps
 
+from .asked import open_session, same_but_for_the_dial, setting_of
 from .kept import LiveKept
 from .meter import Meter
 from .pressure import CHEAPER_POLICY, RELAXED, RELIEF_CHUNK_MS, RELIEF_POLICY, WIDER_CHUNKS, Pressure, behind
@@ -48,32 +49,6 @@ class _Running:
     @property
     def base_ms(self) -> float:
         return 1000 * self.base_samples / self.session.sample_rate_hz
-
-
-def open_session(pipeline: Pipeline, settings: Settings, terms: tuple[tuple[str, str], ...] = ()) -> Session:
-    """A session with these settings, target and latency named, and with these of the glossary's terms; InputError names
-    what is not allowed."""
-    assert settings.target is not None
-    assert settings.latency is not None
-    return pipeline.session(
-        target=settings.target,
-        policy=settings.policy,
-        latency=settings.latency,
-        speech=settings.room or "audio" in settings.output,
-        glossary=terms,
-    )
-
-
-def _same_but_for_the_dial(settings: Settings, other: Settings) -> bool:
-    """Whether they differ in policy and latency at most, and in a room that asks no more of the session."""
-    room = other.room if "audio" in settings.output else settings.room
-    return dataclasses.replace(settings, policy=other.policy, latency=other.latency, room=room) == other
-
-
-def _setting(pipeline: Pipeline, settings: Settings) -> Setting:
-    assert settings.target is not None
-    assert settings.latency is not None
-    return pipeline.setting(settings.target, settings.policy, settings.latency)
 
 
 class LiveStream:
@@ -138,7 +113,7 @@ class LiveStream:
             latency=settings.latency or self.defaults.latency or self.pipeline.latency,
         )
         running, same_codec = self._running, settings.codec == self.settings.codec
-        if running is not None and not flush and _same_but_for_the_dial(settings, self.settings):
+        if running is not None and not flush and same_but_for_the_dial(settings, self.settings):
             return self._redial(settings, running)
         uplink = running.uplink if running is not None and running.uplink.endless and same_codec else None
         holds = running is not None and running.uplink.endless and not same_codec  # the end of a recording
@@ -174,7 +149,7 @@ class LiveStream:
     def _redial(self, settings: Settings, running: _Running) -> list[Answer]:
         """Go on with another policy or latency."""
         try:
-            setting = _setting(self.pipeline, settings)
+            setting = setting_of(self.pipeline, settings)
             running.session.reconfigure(setting.make(), setting.chunk_ms)
         except (InputError, ConfigError) as error:
             raise ProtocolError(str(error), codes.BAD_PARAMETER) from error
@@ -223,17 +198,21 @@ class LiveStream:
         """Ask so much less of the device, from the next chunk on."""
         running = self._require()
         self._relieved, self.restless = level, False
-        setting = _setting(self.pipeline, self.settings)
+        setting = setting_of(self.pipeline, self.settings)
         chunk_ms = max(setting.chunk_ms, RELIEF_CHUNK_MS) if level >= WIDER_CHUNKS else setting.chunk_ms
         cheap = level >= CHEAPER_POLICY and not setting.make().captions_only
         running.session.reconfigure(parse_policy(RELIEF_POLICY) if cheap else setting.make(), chunk_ms)
 
     def keeping(self, relieve: bool = False) -> Steps[bytes]:
-        """All that it takes to go on elsewhere, between two messages; b"" where that is not to be had, as some codec's
-        state cannot be written down. relieve: first do what `restless` waits for. From now on it is `steady`."""
+        """All that it takes to go on elsewhere, between two messages; b"" where that is not to be had, as
+        a recording's decoder cannot be written down. relieve: first do what `restless` waits for. From now on it is
+        `steady`."""
         yield from ()
         running = self._running
-        if running is None or self._pieces or not (running.uplink.plain and running.downlink.plain):
+        if running is None or self._pieces or self._unheard_end:
+            return b""
+        uplink, downlink = running.uplink.keep(), running.downlink.keep()
+        if not uplink or not downlink:
             return b""
         self.steady = True
         if relieve and self.restless and self._pressure is not None:
@@ -242,7 +221,8 @@ class LiveStream:
             json.dumps(dataclasses.asdict(self.settings)),
             np.frombuffer(running.session.snapshot(), np.uint8), running.base_samples, running.base_segment,
             self._samples, self._segments, self._spoken_ms, self._concealed_ms, self._decoder_calls, self._relieved,
-            self.meter.keep(),
+            self.meter.keep(), np.frombuffer(uplink, np.uint8), np.frombuffer(downlink, np.uint8),
+            tuple(self._held_text),
         ).packed()  # fmt: skip
 
     def restoring(self, data: bytes) -> Steps[list[Answer]]:
@@ -256,6 +236,9 @@ class LiveStream:
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)
         downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps, self.output_sample_rate_hz)
+        uplink.go_on(kept.uplink.tobytes())
+        downlink.go_on(kept.downlink.tobytes())
+        self._held_text = list(kept.held_text)
         self._running = _Running(session, uplink, downlink, kept.base_samples, kept.base_segment)
         self.settings, self.steady, self._relieved = settings, True, kept.relieved
         self._samples, self._segments, self._decoder_calls = kept.samples, kept.segments, kept.decoder_calls

@@ -18,7 +18,7 @@ from streamst.server.wire.traffic import Traffic
 
 from .qoe import Listener
 
-FORMAT = 2
+FORMAT = 3
 MOST_REPLAY_BYTES = 1 << 20  # of what was said and the client may not have got
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamst.audio import Pcm, Resampler, from_pcm16, to_pcm16
+from streamst.audio import Pcm, from_pcm16, to_pcm16
+from streamst.audio.lasting import LastingResampler, ResamplerKept
 from streamst.codecs import bitstream, opus
-from streamst.codecs.base import Codec, Encoder
+from streamst.codecs.base import Codec, Encoder, Lasting
+from streamst.codecs.opus_lasting import LastingOpusDecoder
 from streamst.codecs.rate import RateFollower
 from streamst.codecs.receive import NumberedDecoder, PacketReceiver, first_frame_of
 from streamst.codecs.work import CodecSteps, StepwiseEncoder
 from streamst.errors import InputError, ProtocolError, UnavailableError
+from streamst.nn.packing import from_bytes, to_bytes
 
 from . import codes
 from .containers import Unpacking
@@ -98,6 +103,24 @@ def _frame_hz(name: AudioCodec, codec: Codec | None) -> float:
     return found.frame_hz
 
 
+@dataclass(frozen=True)
+class UplinkKept:
+    """An `Uplink` between two messages."""
+
+    receiver: NDArray[np.uint8]  # empty for pcm16
+    resampler: ResamplerKept
+    damaged: int
+    any_good: bool
+
+
+@dataclass(frozen=True)
+class DownlinkKept:
+    """A `Downlink` between two pieces of speech."""
+
+    encoder: NDArray[np.uint8]  # empty for pcm16
+    resampler: ResamplerKept | None
+
+
 class Uplink:
     """The client's audio: decoded and resampled, one object a stream.
 
@@ -112,7 +135,7 @@ class Uplink:
         self._frame_ms = 0.0
         self._unpacking = Unpacking(sample_rate_hz) if settings.codec == "container" else None
         if self._unpacking is not None:
-            self._resampler = Resampler(sample_rate_hz, sample_rate_hz)
+            self._resampler = LastingResampler(sample_rate_hz, sample_rate_hz)
             return
         found = codec_for(settings.codec, codec)
         if found is not None:
@@ -125,7 +148,7 @@ class Uplink:
             self._receiver, self._frame_ms = receiver(found), 1000 / found.frame_hz
         else:
             _check_rate(settings.sample_rate_hz)
-        self._resampler = Resampler(settings.sample_rate_hz, sample_rate_hz)
+        self._resampler = LastingResampler(settings.sample_rate_hz, sample_rate_hz)
 
     def split(self, payload: bytes, chunk_ms: int) -> Iterator[bytes]:
         """`payload` in parts that can be decoded one after the other: of `chunk_ms`, or single packets."""
@@ -170,11 +193,23 @@ class Uplink:
         """Whether what comes next cannot be understood without what came before: it goes on in another session."""
         return self._unpacking is not None
 
-    @property
-    def plain(self) -> bool:
-        """Whether nothing is held between two messages."""
-        rates = self._resampler.source_hz, self._resampler.target_hz
-        return self._receiver is None and self._unpacking is None and rates[0] == rates[1]
+    def keep(self) -> bytes:
+        """What `go_on` takes, between two messages; b"" where that cannot be had."""
+        if self._unpacking is not None:
+            return b""
+        receiver = b"" if self._receiver is None else self._receiver.keep()
+        if self._receiver is not None and not receiver:
+            return b""
+        resampler = self._resampler.keep()
+        return to_bytes(UplinkKept(np.frombuffer(receiver, np.uint8), resampler, self._damaged, self._any_good))
+
+    def go_on(self, kept: bytes) -> None:
+        """Be where another one with the same settings was; InputError when `kept` is not of one."""
+        found: UplinkKept = from_bytes(UplinkKept, kept)
+        if self._receiver is not None:
+            self._receiver.go_on(found.receiver.tobytes())
+        self._resampler.go_on(found.resampler)
+        self._damaged, self._any_good = found.damaged, found.any_good
 
     def close(self) -> None:
         """Nobody needs it any more."""
@@ -211,7 +246,7 @@ class Downlink:
     ) -> None:
         self._name: AudioCodec = codec_name
         self.sample_rate_hz = voice_hz
-        self._resampler: Resampler | None = None
+        self._resampler: LastingResampler | None = None
         self._encoder: Encoder | None = None
         self._frame_samples = 0
         found = codec_for(codec_name, codec)
@@ -224,12 +259,26 @@ class Downlink:
             self.rate = RateFollower(encoder, found.bitrates_bps)
             self._frame_samples = round(found.sample_rate_hz / found.frame_hz)
             self.sample_rate_hz = found.sample_rate_hz
-            self._resampler = Resampler(voice_hz, found.sample_rate_hz)
+            self._resampler = LastingResampler(voice_hz, found.sample_rate_hz)
 
-    @property
-    def plain(self) -> bool:
-        """Whether nothing is held between two pieces of speech."""
-        return self._encoder is None
+    def keep(self) -> bytes:
+        """What `go_on` takes; b"" where that cannot be had."""
+        if self._encoder is not None and not isinstance(self._encoder, Lasting):
+            return b""
+        encoder = b"" if self._encoder is None else self._encoder.keep()
+        resampler = None if self._resampler is None else self._resampler.keep()
+        return to_bytes(DownlinkKept(np.frombuffer(encoder, np.uint8), resampler))
+
+    def go_on(self, kept: bytes) -> None:
+        """Be where another one with the same settings was; InputError when `kept` is not of one."""
+        found: DownlinkKept = from_bytes(DownlinkKept, kept)
+        if self._encoder is None or self._resampler is None:
+            return
+        if not isinstance(self._encoder, Lasting) or found.resampler is None:
+            raise InputError("speech that was encoded cannot go on with nothing kept of its encoder")
+        self._encoder.go_on(found.encoder.tobytes())
+        self._resampler.go_on(found.resampler)
+        self.rate.go_on()
 
     def follow(self, queue_ms: float, now_s: float) -> None:
         """Choose the rate of what is encoded next: `queue_ms` of the connection's traffic waits to be delivered."""
@@ -264,7 +313,7 @@ def _pushing(encoder: Encoder, pcm: Pcm) -> CodecSteps[bytes]:
 def receiver(codec: Codec, first: bytes | None = None) -> PacketReceiver:
     """What plays a codec's packets as a bad network delivers them; from the packet `first` on, nothing being lost that
     came before, or from frame 0."""
-    decoder = codec.decoder()
+    decoder = LastingOpusDecoder() if isinstance(codec, opus.OpusCodec) else codec.decoder()
     assert isinstance(decoder, NumberedDecoder)
     if first is not None:
         decoder.next_frame = first_frame_of(first)
