@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamst.errors import CheckpointError, UnavailableError
+from streamst.nn.eight_bits import SMALLEST, TOP
 from streamst.nn.graph_session import LAYOUT, layout_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Graph:
 
     def weight(self, name: str) -> str:
         """A tensor of the weights' file as float32."""
+        return self.op("Cast", self.stored(name), to=self._onnx.TensorProto.FLOAT)
+
+    def stored(self, name: str) -> str:
+        """A tensor of the weights' file as it lies there."""
         kind, shape, begin, end = self._places[name]
         if name not in self._constants:
             tensor = self._onnx.TensorProto(
@@ -76,7 +81,7 @@ class Graph:
             for key, value in (("location", self._weights.name), ("offset", begin), ("length", end - begin)):
                 tensor.external_data.add(key=key, value=str(value))
             self._constants[name] = tensor
-        return self.op("Cast", name, to=self._onnx.TensorProto.FLOAT)
+        return name
 
     def input(self, name: str, kind: str, shape: Sequence[int | str]) -> str:
         """What is given for every run; a dimension is a number or a name."""
@@ -103,6 +108,32 @@ class Graph:
     def linear(self, x: str, name: str) -> str:
         """(T, in) -> (T, out) with the weights `name.weight` (out, in) and `name.bias`."""
         return self.op("Gemm", x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), transB=1)
+
+    def product(self, x: str, name: str) -> str:
+        """As `linear`, without a bias."""
+        return self.op("Gemm", x, self.weight(f"{name}.weight"), transB=1)
+
+    def linear_8_bits(self, x: str, name: str) -> str:
+        """As `linear`, in rows of 8 bits (`RowLinear`)."""
+        return self.op("Add", self.product_8_bits(x, name), self.weight(f"{name}.bias"))
+
+    def product_8_bits(self, x: str, name: str) -> str:
+        """As `linear_8_bits`, without a bias."""
+        tiny, zero = self.constant(SMALLEST), self.constant(128, np.uint8)
+        weight = self.weight(f"{name}.weight")
+        steps = self.op("ReduceMax", self.op("Abs", weight), self.integers(1), keepdims=1)
+        steps = self.op("Div", self.op("Max", steps, tiny), self.constant(TOP))
+        whole = self.cast(self.op("Round", self.op("Div", weight, steps)), "INT8")
+        columns = self.op("Mul", self.op("Transpose", steps, perm=[1, 0]), self.constant(2 / 255))
+        largest = self.op("Max", self.op("ReduceMax", self.op("Abs", x), self.integers(-1), keepdims=1), tiny)
+        given = self.op("QuantizeLinear", self.op("Div", x, largest), self.constant(2 / 255), zero)
+        y = self.cast(self.op("MatMulInteger", given, self.op("Transpose", whole, perm=[1, 0]), zero), "FLOAT")
+        return self.op("Mul", self.op("Mul", y, columns), largest)
+
+    def split(self, x: str, count: int) -> list[str]:
+        """As many parts of the last dimension."""
+        first = self.op("Split", x, outputs=count, axis=-1, num_outputs=count)
+        return [first, *(f"{first}.{number}" for number in range(1, count))]
 
     def norm(self, x: str, name: str) -> str:
         """Layer norm of the last dimension."""

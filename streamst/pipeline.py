@@ -129,7 +129,7 @@ def load(
     """The model `name` (shipped, or a folder with `model.json`) on a device.
 
     precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
-    "int8", faster still and not quite the same numbers; "onnx", the voice in ONNX Runtime and the rest frozen; or
+    "int8", faster still and not quite the same numbers; "onnx", pen and voice in ONNX Runtime and the rest frozen; or
     "auto", which is frozen on a CPU (models/quantise.py).
 
     recogniser, writer, voice: the model's "own", or another's (`streamst/backends`): "whisper:DIR", "piper:FILE". The
@@ -224,7 +224,9 @@ def _writer(
     if kind_of(part) != pen_store.KIND:
         return translator(part).pen
     writer = pen_store.load(part, device)
-    if precision != "float32":
+    if precision == "onnx":
+        writer.by_graphs(part)
+    elif precision != "float32":
         writer.network.quicken()
         freeze_writer(writer.network)
     return writer

@@ -14,6 +14,7 @@ from streamst.models.listen.recogniser import Ear
 from streamst.models.quantise import FrozenEncoder, choose, freeze_writer, in_8_bits, prepare
 from streamst.models.translator import SpeechTranslator
 from streamst.models.write.beam import search
+from streamst.models.write.decoding import TensorDecoder
 from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer
 from streamst.nn.packing import from_bytes, to_bytes
@@ -112,13 +113,14 @@ def test_a_frozen_writer_writes_what_the_plain_one_does_alone_and_with_others(
     memory = torch.randn(len(sizes), max(sizes), plain.config.dim, generator=generator)
     hidden = torch.arange(max(sizes)) >= torch.tensor(sizes)[:, None]
     drafts = [Draft((), 9), Draft((7, 8, 9), 6), Draft((5,), 2), Draft((), 0)]
-    together = [write(writer, memory, hidden, drafts) for writer in (plain, frozen)]
+    together = [write(TensorDecoder(one), one.begin(memory, hidden), drafts) for one in (plain, frozen)]
     for row, (one, other) in enumerate(zip(*together, strict=True)):
-        alone = write(plain, memory[row : row + 1, : sizes[row]], hidden[row : row + 1, : sizes[row]], [drafts[row]])[0]
+        own = plain.begin(memory[row : row + 1, : sizes[row]], hidden[row : row + 1, : sizes[row]])
+        alone = write(TensorDecoder(plain), own, [drafts[row]])[0]
         assert one.tokens == other.tokens == alone.tokens
         assert one.finished == other.finished == alone.finished
-        assert torch.allclose(one.attention, other.attention, atol=1e-5)
-        assert torch.allclose(one.attention[:, : sizes[row]], alone.attention, atol=1e-5)
+        assert np.allclose(one.attention, other.attention, atol=1e-5)
+        assert np.allclose(one.attention[:, : sizes[row]], alone.attention, atol=1e-5)
         assert torch.allclose(torch.tensor(one.log_probs), torch.tensor(other.log_probs), atol=1e-4)
     assert sum(len(found.tokens) for found in together[0]) > 0
 
@@ -133,11 +135,12 @@ def test_a_writer_in_8_bits_writes_the_same_alone_and_with_others(tiny_translato
     hidden = torch.arange(8) >= torch.tensor([len(one) for one in sources])[:, None]
     drafts = [Draft((), 9, beams=3), Draft((7, 8, 9), 6, beams=3), Draft((5,), 4, beams=2)]
     memory = quick.memory(tokens, hidden)
-    together = search(quick, memory, hidden, drafts)
+    decoder = TensorDecoder(quick)
+    together = search(decoder, quick.begin(memory, hidden), drafts)
     for row, (one, draft) in enumerate(zip(together, drafts, strict=True)):
         size = len(sources[row])
         own, none = tokens[row : row + 1, :size], torch.zeros(1, size, dtype=torch.bool)
-        alone = search(quick, quick.memory(own, none), none, [draft])[0]
+        alone = search(decoder, quick.begin(quick.memory(own, none), none), [draft])[0]
         assert alone.tokens == one.tokens
         assert torch.allclose(torch.tensor(alone.log_probs), torch.tensor(one.log_probs), atol=1e-4)
     said, _, _ = plain.step(tokens[:, :1], plain.begin(plain.memory(tokens, hidden), hidden))

@@ -9,6 +9,7 @@ import torch
 
 from streamst.evaluate.metrics.repetition import repeats_phrase, repeats_word
 from streamst.models.write.beam import search
+from streamst.models.write.decoding import TensorDecoder
 from streamst.models.write.greedy import Draft
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.models.write.repeats import Pieces, Repeats, Written
@@ -87,7 +88,7 @@ def test_no_weights_make_a_writer_repeat_itself(tokenizer: Tokenizer, beams: int
         for prefix in ([], tokenizer.encode("Die Wirtschaft der")):
             minds = Repeats(source, Pieces(tokenizer))
             drafts = [Draft(prefix, 40, beams=beams, repeats=one) for one in (minds, None)]
-            (found,), (free,) = (search(writer, memory, none, [one]) for one in drafts)
+            (found,), (free,) = (search(TensorDecoder(writer), writer.begin(memory, none), [one]) for one in drafts)
             text = tokenizer.decode([*prefix, *found.tokens])
             assert "\ufffd" in text or not repeats_word(text)  # half letters are no words
             assert "\ufffd" in text or not repeats_phrase(text)

@@ -9,6 +9,7 @@ import torch
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
 from streamst.models.write import store
+from streamst.models.write.decoding import TensorDecoder
 from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer
 from streamst.text import Tokenizer
@@ -65,8 +66,8 @@ def test_one_way_is_the_greedy_one(network: tuple[Writer, Tokenizer]) -> None:
         source = tokenizer.encode(sentence)
         tokens = torch.tensor([[Tokenizer.begin, *source, Tokenizer.end]])
         hidden = torch.zeros_like(tokens, dtype=torch.bool)
-        draft = Draft([], 2 * len(source) + 8, lexical=writer.lexical(tokens[0]))
-        greedy = write(writer, writer.memory(tokens, hidden), hidden, [draft])[0]
+        draft = Draft([], 2 * len(source) + 8, lexical=writer.lexical(tokens[0].tolist()))
+        greedy = write(TensorDecoder(writer), writer.begin(writer.memory(tokens, hidden), hidden), [draft])[0]
         found = n_best(writer, [source], 1)[0]
         assert [one.tokens for one in found] == ([greedy.tokens] if greedy.finished else [])
 

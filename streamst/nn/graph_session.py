@@ -32,6 +32,7 @@ class GraphSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
+        options.add_session_config_entry("session.x64quantprecision", "1")  # no overflow in 8 bits without VNNI
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no common class

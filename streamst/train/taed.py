@@ -133,9 +133,9 @@ def read_and_said(
         ids = torch.tensor([[Tokenizer.begin, *tokens[:size], *([Tokenizer.end] if closed else [])]], device=device)
         memory = writer.memory(ids, torch.zeros_like(ids, dtype=torch.bool))
         newest = memory[:, -1]
-        gate = None if closed else (lambda x, newest=newest: taed(newest, x) - blank_penalty)
+        gate = None if closed else (lambda said, newest=newest: float(taed(newest, said[None, None])) - blank_penalty)
         limit = max(0, 2 * len(tokens) + 8 - len(said))
-        found = writer.greedy(memory, said, limit, ending=gate, lexical=writer.lexical(ids[0]))
+        found = writer.greedy(memory, said, limit, ending=gate, lexical=writer.lexical(ids[0].tolist()))
         said += found.tokens
         read += [min(size, len(tokens))] * len(found.tokens)
     return said, read

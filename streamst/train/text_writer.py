@@ -23,6 +23,7 @@ from streamst.config import from_dict
 from streamst.errors import ConfigError
 from streamst.languages.english import spoken_english
 from streamst.models.write import store
+from streamst.models.write.decoding import TensorDecoder
 from streamst.models.write.greedy import Draft, write
 from streamst.models.write.network import Writer, WriterConfig
 from streamst.text import Tokenizer, plain_marks, shorter_case, train_tokenizer
@@ -220,12 +221,13 @@ class RegistersTask:
             sources = [self.tokenizer.encode(text) for text in texts]
             batch = padded([([Tokenizer.begin, *source, Tokenizer.end], []) for source in sources])
             hidden = batch.hidden.to(device)
-            memory = self.module.memory(batch.source.to(device), hidden)
+            state = self.module.begin(self.module.memory(batch.source.to(device), hidden), hidden)
             drafts = [
                 Draft([], 2 * len(source) + 8, lexical=self.module.lexical(tokens))
-                for source, tokens in zip(sources, batch.source.to(device), strict=True)
+                for source, tokens in zip(sources, batch.source.tolist(), strict=True)
             ]
-            found += [self.tokenizer.decode(one.tokens) for one in write(self.module, memory, hidden, drafts)]
+            written = write(TensorDecoder(self.module), state, drafts)
+            found += [self.tokenizer.decode(one.tokens) for one in written]
         return found
 
     def validate(self) -> dict[str, float]:

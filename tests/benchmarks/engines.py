@@ -1,9 +1,10 @@
 """The same networks in PyTorch and in ONNX Runtime, in turns in one process: processor time, and whether they agree.
 
-    python tests/benchmarks/engines.py SENTENCES.tsv [--count 40] [--rounds 3]
+    python tests/benchmarks/engines.py SENTENCES.tsv [--count 40] [--spoken 20] [--rounds 3]
 
-SENTENCES: lines of English TAB German. The voice says the German, a word at a time. One thread; of each part the least
-of the rounds; differences are the largest of all sentences.
+SENTENCES: lines of English TAB German. The writer translates the English, a whole sentence at a time; the voice says
+the German of the first --spoken ones, a word at a time. One thread; of each part the least of the rounds; differences
+are the largest of all sentences.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sacrebleu
 import torch
 
 from streamst import pipeline
-from streamst.models.seam import Speak, Voice
+from streamst.models.seam import ATTENTION, Speak, Voice, Write, Writer
+from streamst.models.words import HeardWord
 
 ENGINES = ("frozen", "onnx")
 
@@ -34,6 +37,16 @@ def said(voice: Voice[Any], sentences: Sequence[str]) -> list[np.ndarray]:
             pieces.append(pcm)
         heard.append(np.concatenate(pieces))
     return heard
+
+
+def translated(writer: Writer, sentences: Sequence[str]) -> list[str]:
+    """Each sentence by itself."""
+    found = []
+    for text in sentences:
+        words = tuple(HeardWord(word, 10 * at, 10 * at + 9) for at, word in enumerate(text.split()))
+        (said,) = writer.write_all([Write(words, 10 * len(words), (), True, "de", ATTENTION)])
+        found.append(writer.detokenize("de", said.tokens))
+    return found
 
 
 def in_turns(rounds: int, work: dict[str, Callable[[], Any]]) -> tuple[dict[str, float], dict[str, Any]]:
@@ -52,13 +65,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sentences", type=Path)
     parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--spoken", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     lines = sorted(set(options.sentences.read_text(encoding="utf-8").splitlines()))
     pairs = [line.split("\t") for line in random.Random(1).sample(lines, options.count)]
-    german = [pair[1] for pair in pairs]
+    english, german = ([pair[side] for pair in pairs] for side in (0, 1))
     parts = {name: pipeline.load("en-de", "cpu", name) for name in ENGINES}
     torch.set_num_threads(1)
+    work = {name: lambda w=part.writer: translated(w, english) for name, part in parts.items()}
+    spent, texts = in_turns(options.rounds, work)
+    scores = {name: sacrebleu.corpus_bleu(found, [german]).score for name, found in texts.items()}
+    same = sum(a == b for a, b in zip(texts["frozen"], texts["onnx"], strict=True))
+    print(
+        f"writer: {spent['frozen'] / spent['onnx']:.2f} times as fast in ONNX Runtime: "
+        f"{1000 * spent['frozen'] / len(english):.1f} -> {1000 * spent['onnx'] / len(english):.1f} ms a sentence; "
+        f"{same} of {len(english)} texts the same, BLEU {scores['frozen']:.2f} -> {scores['onnx']:.2f}",
+        flush=True,
+    )
+    german = german[: options.spoken]
     voices = {name: part.voice for name, part in parts.items() if part.voice is not None}
     spent, heard = in_turns(options.rounds, {name: lambda v=voice: said(v, german) for name, voice in voices.items()})
     audio_s = sum(map(len, heard["frozen"])) / 16_000

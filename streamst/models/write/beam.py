@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from streamst.text import Tokenizer
 
-from .greedy import Continuation, Decoder, Draft, S, looping, next_scores, started
+from .greedy import Array, Continuation, Decoder, Draft, S, looping, next_scores, started
 from .repeats import NOTHING, Written
 
 LENGTH = 1.6  # power of the tokens by which a log-probability is divided: 1 would say too little
@@ -23,7 +22,7 @@ class _Hypothesis:
 
     tokens: tuple[int, ...] = ()
     log_probs: tuple[float, ...] = ()
-    attention: tuple[Tensor, ...] = ()
+    attention: tuple[Array, ...] = ()
     total: float = 0.0
     row: int = 0
     finished: bool = False
@@ -44,29 +43,27 @@ class _Next(NamedTuple):
     row: int
 
 
-@torch.no_grad()
-def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence[Draft]) -> list[Continuation]:
+def search(decoder: Decoder[S], state: S, drafts: Sequence[Draft]) -> list[Continuation]:
     """As `write`, with the best of `Draft.beams` ways to go on at each token; of complete ones, that with the best
     log-probability over its length to the power of `LENGTH`. Ways that go round in circles are left, and those that say
     again what `Draft.repeats` does not allow."""
     widest = max(draft.beams for draft in drafts)
-    said, weights, state, prompts = started(decoder, memory, hidden, drafts)
+    read, state, prompts = started(decoder, state, drafts)
+    nothing = read.weights[:0]
     begun = [NOTHING if one.repeats is None else one.repeats.pieces.read(one.prefix) for one in drafts]
     open_ways = [[_Hypothesis(row=row, written=written)] for row, written in enumerate(begun)]
     ended: list[list[_Hypothesis]] = [[] for _ in drafts]
     while True:
         owners = [place for place, ways in enumerate(open_ways) for _ in ways]
         ways = [way for those in open_ways for way in those]
-        scores = next_scores(decoder, said, weights, [drafts[o] for o in owners], [way.tokens for way in ways])
-        best, tokens = scores.topk(min(widest + 1, scores.shape[1]), 1)
+        scores = next_scores(read, [drafts[o] for o in owners], [way.tokens for way in ways])
         found: list[list[_Next]] = [[] for _ in drafts]
         for place, (owner, way) in enumerate(zip(owners, ways, strict=True)):
-            for score, token in zip(best[place].tolist(), tokens[place].tolist(), strict=True):
-                if score != float("-inf"):
-                    found[owner].append(_Next(way.total + score, way, token, score, place))
+            for score, token in _likeliest(scores[place], widest + 1):
+                found[owner].append(_Next(way.total + score, way, token, score, place))
         for owner, draft in enumerate(drafts):
             if open_ways[owner]:
-                longer = _longer(found[owner], weights, draft)
+                longer = _longer(found[owner], read.weights, draft)
                 open_ways[owner] = _kept(longer, open_ways[owner], ended[owner], draft, decoder.max_tokens)
         going = [way for those in open_ways for way in those]
         if not going:
@@ -74,18 +71,28 @@ def search(decoder: Decoder[S], memory: Tensor, hidden: Tensor, drafts: Sequence
         rows = [way.row for way in going]
         kept = [place for place, those in enumerate(open_ways) for _ in those] == owners
         state = decoder.select(state, rows, kept)
-        prompts = prompts[torch.tensor(rows, device=prompts.device)]
+        prompts = prompts[rows]
         place = 0
         for owner, those in enumerate(open_ways):
             open_ways[owner] = [replace(way, row=place + n) for n, way in enumerate(those)]
             place += len(those)
-        inputs = torch.tensor([[way.tokens[-1]] for way in going], device=memory.device)
-        said, weights, state = decoder.step(inputs, state, prompts)
-    nothing = memory.new_zeros(0, memory.shape[1])
+        read, state = decoder.step(np.array([[way.tokens[-1]] for way in going]), state, prompts)
     return [_continuation(max(ways, key=lambda way: way.score), nothing) for ways in ended]
 
 
-def _longer(found: list[_Next], weights: Tensor, draft: Draft) -> list[_Hypothesis]:
+def _likeliest(scores: Array, count: int) -> list[tuple[float, int]]:
+    """The best of scores (V,), which are lost, and where they stand, as far as they may be."""
+    found: list[tuple[float, int]] = []
+    while len(found) < count:
+        place = int(scores.argmax())
+        if scores[place] == -np.inf:
+            break
+        found.append((float(scores[place]), place))
+        scores[place] = -np.inf
+    return found
+
+
+def _longer(found: list[_Next], weights: Array, draft: Draft) -> list[_Hypothesis]:
     """The best twice as many ways as are kept, of those that may be."""
     longer: list[_Hypothesis] = []
     for one in sorted(found, key=lambda one: -one.total):
@@ -96,7 +103,7 @@ def _longer(found: list[_Next], weights: Tensor, draft: Draft) -> list[_Hypothes
     return longer
 
 
-def _with(one: _Next, weights: Tensor, draft: Draft) -> _Hypothesis | None:
+def _with(one: _Next, weights: Array, draft: Draft) -> _Hypothesis | None:
     """A way and its next token; None where that may not be."""
     way, token = one.way, one.token
     written = way.written
@@ -147,6 +154,6 @@ def _cut(way: _Hypothesis, draft: Draft) -> _Hypothesis:
     return replace(way, tokens=way.tokens[:end], log_probs=way.log_probs[:end], attention=way.attention[:end])
 
 
-def _continuation(way: _Hypothesis, nothing: Tensor) -> Continuation:
-    attention = torch.stack(way.attention) if way.attention else nothing
+def _continuation(way: _Hypothesis, nothing: Array) -> Continuation:
+    attention = np.stack(way.attention) if way.attention else nothing
     return Continuation(way.tokens, way.log_probs, attention, way.finished)

@@ -7,8 +7,11 @@ the decoder's attention; its weight is learned with the network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,16 +22,16 @@ FLOOR = 1e-3  # share that a token has which no source token is translated by
 
 @dataclass(frozen=True)
 class Reading:
-    """The translations of a sentence's tokens. tokens: (M,); shares: (S, M); weight: of the bias, a scalar."""
+    """The translations of a sentence's tokens. tokens: (M,), none twice; shares: (S, M); weight: of the bias."""
 
-    tokens: Tensor
-    shares: Tensor
-    weight: Tensor
+    tokens: np.ndarray[Any, Any]
+    shares: np.ndarray[Any, Any]
+    weight: float
 
-    def bias(self, logits: Tensor, attention: Tensor) -> None:
+    def bias(self, logits: np.ndarray[Any, Any], attention: np.ndarray[Any, Any]) -> None:
         """Add to `logits` (B, size), in place, what `Lexicon.forward` gives for `attention` (B, S)."""
-        shares = attention[:, : len(self.shares)].float() @ self.shares
-        logits.index_add_(1, self.tokens, (self.weight * (shares / FLOOR).log1p()).to(logits.dtype))
+        shares = attention[:, : len(self.shares)] @ self.shares
+        logits[:, self.tokens] += self.weight * np.log1p(shares / FLOOR)
 
 
 class Lexicon(nn.Module):
@@ -51,11 +54,13 @@ class Lexicon(nn.Module):
         self.shares.copy_(shares)
         self.tokens.copy_(tokens)
 
-    def read(self, source: Tensor) -> Reading:
-        """The translations of one sentence of tokens `source` (S,)."""
-        tokens, places = self.tokens[source].unique(return_inverse=True)
-        shares = self.shares.new_zeros(len(source), len(tokens)).scatter_add_(1, places, self.shares[source])
-        return Reading(tokens.long(), shares, self.weight)
+    def read(self, source: Sequence[int]) -> Reading:
+        """The translations of one sentence of tokens."""
+        known, kept = (table[list(source)].cpu().numpy() for table in (self.tokens, self.shares))
+        tokens, places = np.unique(known, return_inverse=True)
+        shares = np.zeros((len(source), len(tokens)), np.float32)
+        np.add.at(shares, (np.arange(len(source))[:, None], places.reshape(known.shape)), kept)
+        return Reading(tokens, shares, float(self.weight))
 
     def spread(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """The same for sentences (B, S): their translations (B, U), token 0 fills up, and shares (B, S, U)."""

@@ -24,6 +24,7 @@ from streamst.nn.eight_bits import RowLinear, in_rows_of_8_bits, possible
 from streamst.nn.state import State
 from streamst.text import Tokenizer
 
+from .decoding import TensorDecoder
 from .greedy import Continuation, Draft, write
 from .lexicon import Lexicon, Reading
 
@@ -305,14 +306,14 @@ class Writer(nn.Module):
             logits.weight.data = self.target.weight.data
             self.__dict__["projection"] = RowLinear(logits)  # no part: what is saved stays the same
 
-    def lexical(self, tokens: Tensor) -> Reading | None:
-        """What the lexicon knows of the memory's `tokens` (S,): for `Draft.lexical`."""
+    def lexical(self, tokens: Sequence[int]) -> Reading | None:
+        """What the lexicon knows of the memory's `tokens`: for `Draft.lexical`."""
         return None if self.lexicon is None else self.lexicon.read(tokens)
 
     def greedy(self, memory: Tensor, prefix: Sequence[int], limit: int, **wishes: Any) -> Continuation:
         """`write` for one speaker: continue `prefix` over `memory` (1, S, D) by at most `limit` tokens."""
         hidden = torch.zeros(1, memory.shape[1], dtype=torch.bool, device=memory.device)
-        return write(self, memory, hidden, [Draft(prefix, limit, **wishes)])[0]
+        return write(TensorDecoder(self), self.begin(memory, hidden), [Draft(prefix, limit, **wishes)])[0]
 
     def _layers(self) -> list[DecoderLayer]:
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]

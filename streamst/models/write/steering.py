@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from streamst.policies.base import still_following
+
+Array = np.ndarray[Any, Any]
 
 BEGIN = 10.0  # nats that a term's first token gains, times the attention on its source words
 GO_ON = 8.0  # nats that the next token of a term that was begun gains, where a third of the attention is there
@@ -58,20 +59,20 @@ class Steering:
     bias: float = 0.0
     shown: tuple[int, ...] = ()
     wishes: tuple[Wish, ...] = ()
-    inner: Tensor | None = None  # (target_tokens,) letters and digits that go on a word; none may go on a copy
+    inner: Array | None = None  # (target_tokens,) letters and digits that go on a word; none may go on a copy
 
-    def __call__(self, scores: Tensor, said: Sequence[int], attention: Tensor) -> Tensor:
+    def __call__(self, scores: Array, said: Sequence[int], attention: Array) -> Array:
         """scores: (target_tokens,) log-probabilities; attention: (S,) over the memory."""
         if self.wishes:
             scores = self._with_terms(scores, said, attention)
         kept = still_following(self.shown, said[self.prefix :]) if self.bias else None
         if kept is None:
             return scores
-        chosen = scores.exp() * (1 - self.bias)
-        chosen[kept] += self.bias
-        return chosen.log()
+        chosen = scores + math.log1p(-self.bias) if self.bias < 1 else np.full_like(scores, -np.inf)
+        chosen[kept] = math.log(math.exp(chosen[kept]) + self.bias)
+        return chosen
 
-    def _with_terms(self, scores: Tensor, said: Sequence[int], attention: Tensor) -> Tensor:
+    def _with_terms(self, scores: Array, said: Sequence[int], attention: Array) -> Array:
         """Each term may be said as often as it was heard: it is begun where the decoder reads its source words, and
         what was begun is completed."""
         gains: dict[int, float] = {}
@@ -91,12 +92,14 @@ class Steering:
         whole = whole and not copying and self.inner is not None
         if not gains and not whole:
             return scores
-        scores = scores.clone()
+        scores = scores.copy()
         if whole:
             scores[self.inner] -= VERBATIM
-        places = torch.tensor(list(gains), dtype=torch.long, device=scores.device)
-        scores[places] += torch.tensor(list(gains.values()), device=scores.device)
-        return scores.log_softmax(-1)
+        for place, gain in gains.items():
+            scores[place] += gain
+        scores -= scores.max()
+        scores -= np.log(np.exp(scores).sum())
+        return scores
 
 
 def occurrences(term: Sequence[int], said: Sequence[int]) -> int:

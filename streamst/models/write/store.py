@@ -15,6 +15,7 @@ from streamst.config import from_dict, to_dict
 from streamst.errors import CheckpointError, ConfigError
 from streamst.text import Tokenizer, shorter_case
 
+from .export import export_writer
 from .network import Writer, WriterConfig
 from .taed import Taed, TaedConfig
 from .word_table import WordTable
@@ -49,6 +50,13 @@ def save(
     (folder / TOKENS).write_bytes(tokenizer.model.read_bytes())
     if words:
         (folder / WORDS).write_text("".join(f"{line}\n" for line in words), encoding="utf-8")
+
+
+def export(folder: Path, exact: bool = False) -> tuple[Path, Path]:
+    """Write the graphs of the writer of `folder` beside its weights; see `export.py`. CheckpointError where it is none,
+    UnavailableError without the package onnx."""
+    config = _config(folder)
+    return export_writer(folder, config.writer, "" if config.taed is None else "writer.", exact)
 
 
 def languages(folder: Path) -> tuple[str, tuple[str, ...]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from streamst.languages.english import spoken_english
 from streamst.models.glossary import Glossary
@@ -22,7 +23,9 @@ from streamst.text import Tokenizer
 
 from .beam import search
 from .copies import copied
-from .greedy import Continuation, Draft, write
+from .decoding import Reader, TensorDecoder
+from .graphs import GraphDecoder
+from .greedy import Array, Continuation, Draft, write
 from .network import Writer
 from .repeats import Pieces, Repeats
 from .steering import Steering
@@ -71,10 +74,11 @@ class WordWriter:
         self.source_tokenizer, self.target_tokenizer, self._spelling = source, target, spelling
         gated: frozenset[Need] = frozenset({"taed", "write-probability"})
         self.provides: frozenset[Need] = ALWAYS if taed is None else ALWAYS | gated
-        self._word_starts = torch.tensor(target.starts_word, device=self.device)
+        self._decoder: Reader[Any] = TensorDecoder(network)
+        self._word_starts = np.array(target.starts_word)
         self._pieces = Pieces(target)
         inner = [not target.starts_word[n] and any(c.isalnum() for c in piece) for n, piece in enumerate(target.pieces)]
-        self._inner = torch.tensor(inner, device=self.device)
+        self._inner = np.array(inner)
         self._ids = lru_cache(maxsize=65_536)(self._spell)
         self._terms = lru_cache(maxsize=8)(self._compile)  # sessions of one customer bring the same glossary
 
@@ -82,6 +86,11 @@ class WordWriter:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.network.target.weight.device
+
+    def by_graphs(self, directory: Path) -> None:
+        """Write in ONNX Runtime from now on, by the graphs in the writer's folder; errors as `GraphSession`."""
+        seldom = () if self.network.seldom is None else self.network.seldom.tolist()
+        self._decoder = GraphDecoder(directory, self.network.config, seldom)
 
     def terms(self, glossary: Glossary) -> Terms | None:
         """`glossary` in tokens; InputError for a term that cannot be written."""
@@ -125,30 +134,17 @@ class WordWriter:
         ids = []
         for one in sources:
             closing = [Tokenizer.end] if one.work.final else []
-            ids.append(torch.tensor([Tokenizer.begin, *(t.token for t in one.tokens), *closing]))
-        lengths = torch.tensor([len(row) for row in ids], device=self.device)
-        tokens = pad_sequence(ids, batch_first=True, padding_value=Tokenizer.end).to(self.device)
-        hidden = torch.arange(tokens.shape[1], device=self.device) >= lengths[:, None]
-        memory = self.network.memory(tokens, hidden)
-        drafts = [
-            self._draft(one, row[int(length) - 1], tokens_of)
-            for one, row, length, tokens_of in zip(sources, memory, lengths, tokens, strict=True)
-        ]
-        written = (write if self.beams == 1 else search)(self.network, memory, hidden, drafts)
-        rows = zip(sources, memory, ids, drafts, written, strict=True)
-        return [
-            self._hypothesis(one, row[None, : len(tokens_of)], tokens_of.to(self.device), draft, found)
-            for one, row, tokens_of, draft, found in rows
-        ]
+            ids.append([Tokenizer.begin, *(t.token for t in one.tokens), *closing])
+        memories, state = self._decoder.read(ids)
+        drafts = [self._draft(*one) for one in zip(sources, memories, ids, strict=True)]
+        written = (write if self.beams == 1 else search)(self._decoder, state, drafts)
+        return [self._hypothesis(*one) for one in zip(sources, memories, ids, drafts, written, strict=True)]
 
-    def _draft(self, source: Source, newest: Tensor, tokens: Tensor) -> Draft:
-        """What the policy, the glossary and what was said wish of a decode.
-
-        newest: the memory's last vector (D,); tokens: (S,) of the memory.
-        """
+    def _draft(self, source: Source, memory: Any, tokens: Sequence[int]) -> Draft:
+        """What the policy, the glossary and what was said wish of a decode. memory: (S, D) of `tokens`."""
         work, gate = source.work, None
         if work.decoding.mode == "taed" and self.taed is not None and not work.final:
-            gate = partial(_gate, self.taed, newest[None], work.decoding.blank_penalty)
+            gate = partial(_gate, self.taed, torch.as_tensor(memory[-1:]), work.decoding.blank_penalty)
         return Draft(
             work.prefix,
             max(0, 2 * len(source.tokens) + 8 - len(work.prefix)),
@@ -176,8 +172,10 @@ class WordWriter:
             return None
         return Steering(len(work.prefix), work.decoding.bias, work.decoding.shown, wishes, self._inner)
 
-    def _hypothesis(self, source: Source, memory: Tensor, ids: Tensor, draft: Draft, found: Continuation) -> Hypothesis:
-        """What was found, with where each token was read from. memory: (1, S, D) of the tokens `ids` (S,)."""
+    def _hypothesis(
+        self, source: Source, memory: Any, ids: Sequence[int], draft: Draft, found: Continuation
+    ) -> Hypothesis:
+        """What was found, with where each token was read from. memory: (S, D) of the tokens `ids`."""
         work, tokens = source.work, found.tokens
         inner = found.attention[:, 1 : len(source.tokens) + 1]
         alignment = tuple(source.tokens[i].last for i in inner.argmax(1).tolist()) if tokens else ()
@@ -186,7 +184,8 @@ class WordWriter:
         ends = self.target_tokenizer.word_ends(tokens, finished)
         writes: tuple[tuple[float, ...], ...] = ()
         if self.taed is not None and work.decoding.writes and not work.final:
-            chances = self.taed.write_probability(self.network, memory, [*work.prefix, *tokens], ids)
+            read, prefix = torch.as_tensor(memory)[None], [*work.prefix, *tokens]
+            chances = self.taed.write_probability(self.network, read, prefix, torch.tensor(ids, device=self.device))
             chances = chances[len(work.prefix) : -1]
             writes = tuple((chance,) for chance in chances)
         attention = _over_frames(inner, source) if work.decoding.attention and tokens else ()
@@ -206,15 +205,15 @@ def _spread(ids: Sequence[int], word: HeardWord) -> list[SourceToken]:
     return [SourceToken(t, edges[i], max(edges[i], edges[i + 1] - 1)) for i, t in enumerate(ids)]
 
 
-def _over_frames(weights: Tensor, source: Source) -> tuple[tuple[float, ...], ...]:
+def _over_frames(weights: Array, source: Source) -> tuple[tuple[float, ...], ...]:
     """Weights (tokens, source tokens) as weights over the segment's frames, each source token's on its frames."""
-    frames = torch.zeros(len(source.tokens), source.work.frames)
+    frames = np.zeros((len(source.tokens), source.work.frames), np.float32)
     for row, token in zip(frames, source.tokens, strict=True):
         first = max(token.first, 0)
         row[first : token.last + 1] = 1 / (token.last + 1 - first)
-    spread = weights.float().cpu() @ frames
-    return tuple(tuple(row) for row in (spread / spread.sum(1, keepdim=True).clamp(min=1e-9)).tolist())
+    spread = weights @ frames
+    return tuple(tuple(row) for row in (spread / np.maximum(spread.sum(1, keepdims=True), 1e-9)).tolist())
 
 
-def _gate(taed: Taed, newest: Tensor, blank_penalty: float, said: Tensor) -> Tensor:
-    return taed(newest, said) - blank_penalty
+def _gate(taed: Taed, newest: torch.Tensor, blank_penalty: float, said: Any) -> float:
+    return float(taed(newest, torch.as_tensor(said)[None, None])) - blank_penalty
