@@ -14,8 +14,14 @@ import torch
 from streamst.codecs.neural import NeuralCodec
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError
+from streamst.models.whisper.decoder import DecoderConfig
+from streamst.models.whisper.encoder import EncoderConfig
+from streamst.models.whisper.recogniser import WhisperConfig, WhisperRecogniser
+from streamst.models.whisper.store import save
+from streamst.models.whisper.vocabulary import Vocabulary
 from streamst.train.adversary import Adversary
 from streamst.train.codec import decoded, task
+from streamst.train.codec_ear import Ear
 from streamst.train.loop import LoopConfig, train
 from streamst.train.losses import SpectralLoss, mel_filters
 
@@ -185,3 +191,74 @@ def test_mel_filters_are_triangles_that_share_every_frequency() -> None:
     inside = filters.sum(1)[4:-40]
     torch.testing.assert_close(inside, torch.ones_like(inside), atol=1e-4, rtol=0)
     assert ((filters > 0).sum(0) > 0).all()
+
+
+@pytest.fixture
+def ear(tmp_path: Path) -> Path:
+    torch.manual_seed(3)
+    config = WhisperConfig(
+        encoder=EncoderConfig(dim=16, heads=2, layers=2),
+        decoder=DecoderConfig(dim=16, heads=2, layers=1, tokens=8, places=16, alignment=()),
+        prompt=(6,),
+        suppressed_first=(),
+    )
+    save(WhisperRecogniser(config, Vocabulary([b" a", b"b", b"."])), tmp_path / "ear")
+    return tmp_path / "ear"
+
+
+def test_an_ear_hears_no_difference_between_equals_and_teaches_only_what_is_spoken(ear: Path) -> None:
+    listening = Ear(ear)
+    wanted = 0.1 * torch.randn(2, 6400)
+    assert [float(apart) for apart in listening(wanted, wanted)] == [0, 0]
+    slight, more = (wanted + level * torch.randn_like(wanted) for level in (0.01, 0.1))
+    heard = [[float(apart) for apart in listening(spoken, wanted)] for spoken in (slight, more)]
+    assert all(0 < little < much for little, much in zip(*heard, strict=True))
+    spoken = slight.clone().requires_grad_()
+    features, states = listening(spoken, wanted.requires_grad_())
+    (features + states).backward()
+    assert spoken.grad is not None
+    assert spoken.grad.abs().sum() > 0
+    assert wanted.grad is None
+    assert all(value.grad is None for value in listening.parameters())
+    narrow = Ear(ear, narrow=True)(more, wanted)
+    assert float(narrow[1]) == pytest.approx(heard[1][1], rel=0.05)
+
+
+def test_a_codec_that_is_trained_on_with_an_ear_keeps_its_latents_and_codes(
+    recipe: dict[str, Any], ear: Path, tmp_path: Path
+) -> None:
+    start = task(recipe, "cpu").module.codec
+    start.save(tmp_path / "start")
+    recipe["losses"] = {
+        "start_from": str(tmp_path / "start"), "freeze_encoder": True, "freeze_quantiser": True, "ear": str(ear),
+    }  # fmt: skip
+    figures = train(task(recipe, "cpu"), from_dict(LoopConfig, recipe["loop"]), tmp_path / "run")
+    assert set(figures) == {"mel_continuous", "mel_3", "ear_continuous", "ear_3"}
+    before, after = NeuralCodec.load(tmp_path / "start"), NeuralCodec.load(tmp_path / "run" / "model")
+    same = {n: torch.equal(value, after.state_dict()[n]) for n, value in before.state_dict().items()}
+    assert all(same[name] for name in same if not name.startswith("decoder."))
+    assert not all(same.values())
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all(line["ear_states"] > 0 for line in lines if "loss" in line)
+
+
+def test_kept_codes_are_gone_on_from(recipe: dict[str, Any], tmp_path: Path) -> None:
+    task(recipe, "cpu").module.codec.save(tmp_path / "start")
+    moved = []
+    for keep in (True, False):
+        recipe["losses"] = {"start_from": str(tmp_path / "start"), "keep_codes": keep, "restart_until_step": 0}
+        made = task(recipe, "cpu")
+        before = made.module.codec.quantiser.first(None)[0].codes.clone()
+        made.loss(next(made.batches(0)), 0)
+        moved.append(float((made.module.codec.quantiser.first(None)[0].codes - before).abs().max()))
+    assert 0 < moved[0] < 0.2 < moved[1]
+
+
+def test_telephones_and_microphones_change_what_is_heard_only(recipe: dict[str, Any]) -> None:
+    recipe["data"] |= {"noisy_share": 0.0, "lowest_level_db": -22.0, "highest_level_db": -22.0}
+    plain = next(task(recipe, "cpu").batches(0))
+    recipe["data"] |= {"telephone_share": 1.0, "microphone_share": 1.0}
+    worse = next(task(recipe, "cpu").batches(0))
+    assert torch.equal(plain.clean, worse.clean)
+    above = [float(torch.fft.rfft(b.heard).abs()[:, -200:].mean()) for b in (plain, worse)]  # the last 200 bins
+    assert above[1] < 0.2 * above[0]

@@ -163,6 +163,13 @@ class ResidualLearner(nn.Module):
         self.register_buffer("counts", torch.zeros(len(sizes), max(sizes)))
         self.register_buffer("sums", torch.zeros(len(sizes), max(sizes), code_dim))
 
+    def go_on(self, quantiser: ResidualQuantiser, latents: int) -> None:
+        """Begin with the codes of a trained `quantiser`, as if each of a batch's `latents` chose evenly among them."""
+        for number, stage in enumerate(quantiser.first(None)):
+            share = latents / len(stage.codes)
+            self.counts[number, : len(stage.codes)] = share
+            self.sums[number, : len(stage.codes)] = stage.codes * share
+
     def forward(
         self, quantiser: ResidualQuantiser, latents: Tensor, keep: Tensor, restart: bool = True
     ) -> tuple[Tensor, Tensor]:

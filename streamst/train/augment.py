@@ -65,9 +65,7 @@ class Augmenter:
             wet = np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(response, size), size)[: len(audio)]
             audio = (wet * (_rms(audio) / _rms(wet))).astype(np.float32)
         if draw.random() < c.telephone * strength:
-            narrow = soxr.resample(audio, SAMPLE_RATE_HZ, 8000, quality="LQ")
-            back = soxr.resample(narrow, 8000, SAMPLE_RATE_HZ, quality="LQ")
-            audio = np.pad(back, (0, max(0, len(audio) - len(back))))[: len(audio)].astype(np.float32)
+            audio = through_telephone(audio)
         if self._noises and draw.random() < c.noise * strength:
             snr_db = draw.uniform(*c.snr_db)
             noise = self.noise(len(audio), draw)
@@ -118,6 +116,13 @@ def _read(path: Path) -> Pcm:
         if sum(map(len, blocks)) < SAMPLE_RATE_HZ // 4:
             raise
     return np.concatenate(blocks)
+
+
+def through_telephone(audio: Pcm) -> Pcm:
+    """Without what is above 4 kHz."""
+    narrow = soxr.resample(audio, SAMPLE_RATE_HZ, 8000, quality="LQ")
+    back = soxr.resample(narrow, 8000, SAMPLE_RATE_HZ, quality="LQ")
+    return np.pad(back, (0, max(0, len(audio) - len(back))))[: len(audio)].astype(np.float32)
 
 
 def through_microphone(audio: Pcm, draw: Generator) -> Pcm:

@@ -22,6 +22,8 @@ from streamst.errors import ConfigError, InputError
 from streamst.nn.vq import ResidualLearner
 from streamst.train import pitch
 from streamst.train.adversary import Adversary
+from streamst.train.augment import through_microphone, through_telephone
+from streamst.train.codec_ear import Ear
 from streamst.train.losses import SpectralLoss
 
 Pcm16 = NDArray[np.int16]
@@ -41,6 +43,8 @@ class CodecData:
     noisy_share: float = 0.25  # of the crops get noise
     lowest_snr_db: float = 5.0
     highest_snr_db: float = 25.0
+    telephone_share: float = 0.0  # of the crops come through a telephone's band
+    microphone_share: float = 0.0  # of the crops come through a cheap microphone
     lowest_level_db: float = -38.0  # RMS of a crop's recording below full scale
     highest_level_db: float = -18.0
 
@@ -60,6 +64,13 @@ class CodecLosses:
     adversarial_from_step: int = 0  # without it before
     start_from: str = ""  # directory of a trained codec to go on from
     freeze_encoder: bool = False  # keep its latents as they are (a voice may have learned them)
+    freeze_quantiser: bool = False  # keep its codes as they are (what was coded with them can be decoded)
+    keep_codes: bool = False  # of `start_from`, to go on from them; without it codes begin anew on data
+    code_decay: float = 0.99  # a step, of what codes remember of their data
+    ear: str = ""  # directory of a recogniser whose encoder listens (train/codec_ear.py); none
+    ear_features: float = 1.0  # weight of the distance of its features
+    ear_states: float = 1.0  # and of its states
+    ear_bfloat16: bool = False
 
 
 def decoded(root: Path, files: list[Path], cache: Path) -> tuple[Pcm16, list[tuple[int, int]]]:
@@ -124,10 +135,10 @@ class Batch:
 class CodecModule(nn.Module):
     """The codec and what only training needs."""
 
-    def __init__(self, config: NeuralCodecConfig, judged: bool = False) -> None:
+    def __init__(self, config: NeuralCodecConfig, judged: bool = False, decay: float = 0.99) -> None:
         super().__init__()
         self.codec = NeuralCodec(config)
-        self.learner = ResidualLearner(self.codec.quantiser.sizes, config.code_dim)
+        self.learner = ResidualLearner(self.codec.quantiser.sizes, config.code_dim, decay)
         self.adversary = Adversary() if judged else None
 
 
@@ -143,11 +154,15 @@ class CodecTask:
 
     def __post_init__(self) -> None:
         torch.manual_seed(7)
-        self.module = CodecModule(self.config, self.losses.adversarial > 0)
+        self.module = CodecModule(self.config, self.losses.adversarial > 0, self.losses.code_decay)
         if self.losses.start_from:
             self.module.codec.load_state_dict(NeuralCodec.load(Path(self.losses.start_from)).state_dict())
+            if self.losses.keep_codes:
+                self.module.learner.go_on(self.module.codec.quantiser, self.data.rows * self.data.crop_frames)
         self.module.codec.encoder.requires_grad_(not self.losses.freeze_encoder)
+        self.module.codec.quantiser.requires_grad_(not self.losses.freeze_quantiser)
         self.spectral = SpectralLoss(self.config.sample_rate_hz).to(self.device)
+        self.ear = Ear(Path(self.losses.ear), self.losses.ear_bfloat16).to(self.device) if self.losses.ear else None
         root, cache = Path(self.data.root), Path(self.data.cache)
         speech = manifest_files(root, self.data.speech, "train")
         noise = sorted(path.relative_to(root) for folder in self.data.noise for path in (root / folder).glob("*.ogg"))
@@ -176,9 +191,17 @@ class CodecTask:
                     span = self.noise_spans[rng.integers(len(self.noise_spans))]
                     snr = 10 ** (rng.uniform(self.data.lowest_snr_db, self.data.highest_snr_db) / 20)
                     heard[row] += torch.from_numpy(self._crop(self.noise, span, rng)) / snr
-                heard[row] *= gain
+                heard[row] = self._worse(heard[row], rng) * gain
             yield Batch(heard.clamp(-1, 1), clean)
             step += 1
+
+    def _worse(self, row: Tensor, rng: np.random.Generator) -> Tensor:
+        """row (S,) as it may come through a telephone or a cheap microphone."""
+        if rng.random() < self.data.telephone_share:
+            row = torch.from_numpy(through_telephone(row.numpy()))
+        if rng.random() < self.data.microphone_share:
+            row = torch.from_numpy(through_microphone(row.numpy(), rng))
+        return row
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Spectral distance to what was heard, the judge's view, commitment and nearness of the quantised latents."""
@@ -188,6 +211,7 @@ class CodecTask:
             latents = codec.encode(heard)
         rng = np.random.default_rng((23, step))
         keep = self._kept(rng, len(heard)).to(self.device)
+        self.module.learner.train(self.module.training and not losses.freeze_quantiser)
         timbre, commitment = self.module.learner(
             codec.quantiser, latents[..., 1:], keep, step < losses.restart_until_step
         )
@@ -213,6 +237,10 @@ class CodecTask:
             deceived, judged = self.module.adversary(spoken, wanted, self.spectral)
             total = total + losses.adversarial * deceived + judged
             parts |= {"deceived": float(deceived.detach()), "judged": float(judged.detach())}
+        if self.ear is not None:
+            features, states = self.ear(spoken, wanted)
+            total = total + losses.ear_features * features + losses.ear_states * states
+            parts |= {"ear_features": float(features.detach()), "ear_states": float(states.detach())}
         off = (torch.log2(codec.decoder.pitch_hz(latents) / hz).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         return total + spectral, distances | parts | {"pitch_octaves": float(off)}
 
@@ -228,6 +256,9 @@ class CodecTask:
             used = codec.quantise(latents, stages)[0] if stages else latents
             _, parts = self.spectral(codec.decode(used)[:, 3 * hop :], clips[:, 2 * hop : -hop])
             figures[f"mel_{stages}" if stages else "mel_continuous"] = parts["mel"]
+            if self.ear is not None:
+                apart = self.ear(codec.decode(used)[:, 3 * hop :], clips[:, 2 * hop : -hop])[1]
+                figures[f"ear_{stages}" if stages else "ear_continuous"] = float(apart)
         return figures
 
     def export(self, directory: Path) -> None:
