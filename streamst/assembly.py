@@ -50,7 +50,7 @@ class VoicePlan:
 def plan_voice(name: str = "en-de", voice: str | None = None, target: str | None = None) -> VoicePlan:
     """What `load_voice` loads; raises as `plan`."""
     model = model_named(name)
-    voice = voice or model.file.defaults.voice
+    voice = model.file.defaults.voice if voice is None else voice
     speaker, speaks = _speaker(model, voice)
     language = _shared(speaks, speaks, target, model.file.targets)
     return VoicePlan(model, speaker or model.at(model.file.voices[language]), language)
@@ -83,13 +83,17 @@ def plan(
         place = f"{model.folder / FILE}: defaults.latency is {file.defaults.latency!r}"
         raise CheckpointError(f"{place}; allowed: {', '.join(LATENCY_NAMES)}")
     kept = voice is None and file.defaults.voice == "own"  # its silence about a language is no error
-    recogniser, writer = recogniser or file.defaults.recogniser, writer or file.defaults.writer
-    voice = voice or file.defaults.voice
+    recogniser = file.defaults.recogniser if recogniser is None else recogniser
+    writer = file.defaults.writer if writer is None else writer
+    voice = file.defaults.voice if voice is None else voice
     ear = pen = None
     if recogniser not in file.recognisers:
         ear = chosen("recogniser", recogniser, RECOGNISERS, tuple(file.recognisers))
     if writer not in file.writers:
         pen = chosen("writer", writer, WRITERS, tuple(file.writers))
+    needed = pen.backend.recogniser if pen else ""
+    if needed and recogniser.partition(":")[0] != needed:
+        raise InputError(f"writer {writer!r} needs the recogniser {needed}:DIR, not {recogniser!r}")
     speaker, speaks = (None, None) if kept else _speaker(model, voice)
     hears = _Side("recogniser", recogniser, "hears", ear.languages.source if ear else (file.source,))
     reads = _Side("writer", writer, "reads", pen.languages.source if pen else (file.source,))

@@ -128,9 +128,10 @@ def load(
 ) -> Pipeline:
     """The model `name` (shipped, or a folder with `model.json`) on a device.
 
-    precision: "float32"; "frozen", the same numbers about 1.5 times faster after a second or two more of loading;
-    "int8", faster still and not quite the same numbers; "onnx", pen and voice in ONNX Runtime and the rest frozen; or
-    "auto", which is frozen on a CPU (models/quantise.py).
+    precision: "float32"; "frozen", about 1.5 times faster after a second or two more of loading, the same numbers but
+    for the pen's, whose weights get 8 bits, so that it writes another word now and then; "int8", faster still and not
+    quite the same numbers; "onnx", pen and voice in ONNX Runtime and the rest frozen; or "auto", which is frozen on a
+    CPU (models/quantise.py).
 
     recogniser, writer, voice: the model's "own", or another's (`streamst/backends`): "whisper:DIR", "piper:FILE". The
     shipped model has a second recogniser, its default: "ear" starts as Whisper, hears people far better than "own",

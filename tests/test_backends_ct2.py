@@ -180,8 +180,12 @@ def test_the_file_that_a_folder_lacks_is_named(folder: Path, tmp_path: Path, nam
 def test_a_file_of_something_else_is_refused_in_a_line(folder: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / name).write_text('{"something": "else"}')
-    with pytest.raises(CheckpointError, match=r"^[^\n]* is not a translation model in CTranslate2's format: [^\n]+$"):
+    told = r"^[^\n]* is not a translation model in CTranslate2's format: [^\n]+$"
+    with pytest.raises(CheckpointError, match=told):
         Ct2Writer(tmp_path)
+    if name != "model.bin":  # which is read last, once all parts are known to fit
+        with pytest.raises(CheckpointError, match=told):
+            languages_of(tmp_path)
 
 
 def test_a_folder_that_is_no_model_and_no_folder_are_refused(tmp_path: Path) -> None:
@@ -195,7 +199,7 @@ def test_a_vocabulary_that_does_not_fit_is_refused(folder: Path, tmp_path: Path)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     train_tokenizer(["мы идём домой и там живёт собака", "кот сидит на столе"], 50, tmp_path / "source.spm")
     with pytest.raises(CheckpointError, match=r"source\.spm does not fit the model: \d+ of its 50 pieces"):
-        Ct2Writer(tmp_path)
+        languages_of(tmp_path)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     vocabulary = tmp_path / "shared_vocabulary.json"
     vocabulary.write_text(json.dumps(json.loads(vocabulary.read_text(encoding="utf-8"))[:-5]), encoding="utf-8")

@@ -82,6 +82,16 @@ def test_a_folder_of_something_else_and_no_folder_are_refused_in_words(tmp_path:
         WhisperRecogniser(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["[]", "3", "", "no"])
+def test_settings_that_are_something_else_are_refused_before_anything_is_loaded(tmp_path: Path, text: str) -> None:
+    for file in peers.tiny_whisper().iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json or tokenizer\.json is something else"):
+        languages_of(tmp_path)
+
+
 def test_another_models_vocabulary_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     for file in peers.tiny_whisper().iterdir():
         (tmp_path / file.name).symlink_to(file)

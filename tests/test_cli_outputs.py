@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -14,16 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from streamst import sound
 from streamst.audio import read_audio, write_wav
 from streamst.cli import main
 from streamst.cli.outputs import Beside, check_outputs, written_beside
 from streamst.errors import InputError, UnavailableError
-from streamst.events import Caption
-from streamst.subtitles import CaptionTrack, Growing, GrowingTrack, srt, vtt
 
 COMMAND = "from streamst.cli import main; main()"
 
@@ -353,41 +348,6 @@ def test_a_device_is_written_at_once() -> None:
     assert Beside(Path("/dev/null")).path == Path("/dev/null")
     with pytest.raises(InputError, match="the folder /none does not exist"):
         Beside(Path("/none/a.wav"))
-
-
-captions = st.lists(
-    st.tuples(st.integers(0, 3), st.sampled_from(["en", "de"]), st.text("ab ", max_size=60), st.integers(0, 9_000)),
-    max_size=14,
-)
-
-
-@settings(deadline=None, max_examples=100)
-@given(captions)
-def test_subtitles_that_grow_are_those_that_are_written_at_once(
-    told: list[tuple[int, str, str, int]],
-) -> None:
-    track, growing = CaptionTrack(), GrowingTrack(("en", "de"))
-    texts = {".srt": (Growing(".srt"), io.StringIO()), ".vtt": (Growing(".vtt"), io.StringIO())}
-    ended: set[tuple[int, str]] = set()
-    for segment, lang, text, start in told:
-        if (segment, lang) in ended:
-            continue
-        final = len(text) % 3 == 0
-        ended |= {(segment, lang)} if final else set()
-        caption = Caption(
-            source_ms=0, compute_ms=0, lang=lang, segment=segment, revision=0, stable=text,
-            start_ms=start, end_ms=start + 500, final=final,
-        )  # fmt: skip
-        track.add(caption)
-        cues = growing.add(caption)
-        for form, file in texts.values():
-            file.write(form.text(cues))
-    rest = growing.rest()
-    for form, file in texts.values():
-        file.write(form.text(rest))
-    whole = track.cues(["en", "de"])
-    assert texts[".srt"][1].getvalue() == srt(whole)
-    assert texts[".vtt"][1].getvalue() == vtt(whole)
 
 
 def test_without_a_file_speech_is_heard_or_the_missing_loudspeaker_is_told(

@@ -197,3 +197,8 @@ def test_a_number_that_is_none_is_never_written_into_a_log(tmp_path: Path) -> No
 def test_impossible_options_are_refused_by_name(make: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         make()
+
+
+def test_options_that_the_parts_cannot_have_are_told_before_a_recording_is_heard(tiny_model: Path) -> None:
+    with pytest.raises(InputError, match=r"^a chunk of 333 ms is not possible"):
+        player(RunOptions(model=str(tiny_model), chunk_ms=333))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,18 @@ from hypothesis import strategies as st
 
 from streamst.errors import InputError
 from streamst.events import Caption
-from streamst.subtitles import CUE_CHARACTERS, LINE_CHARACTERS, CaptionTrack, Cue, split_evenly, srt, vtt, write
+from streamst.subtitles import (
+    CUE_CHARACTERS,
+    LINE_CHARACTERS,
+    CaptionTrack,
+    Cue,
+    Growing,
+    GrowingTrack,
+    split_evenly,
+    srt,
+    vtt,
+    write,
+)  # fmt: skip
 
 
 def caption(lang: str, segment: int, stable: str, start_ms: float, end_ms: float, revision: int = 0) -> Caption:
@@ -164,3 +176,38 @@ def test_a_word_longer_than_a_line_has_a_line_of_its_own() -> None:
     cues = track.cues(["de"])
     assert all(len(cue.lines) <= 2 for cue in cues)
     assert long in [line for cue in cues for line in cue.lines]
+
+
+captions = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["en", "de"]), st.text("ab ", max_size=60), st.integers(0, 9_000)),
+    max_size=14,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(captions)
+def test_subtitles_that_grow_are_those_that_are_written_at_once(
+    told: list[tuple[int, str, str, int]],
+) -> None:
+    track, growing = CaptionTrack(), GrowingTrack(("en", "de"))
+    texts = {".srt": (Growing(".srt"), io.StringIO()), ".vtt": (Growing(".vtt"), io.StringIO())}
+    ended: set[tuple[int, str]] = set()
+    for segment, lang, text, start in told:
+        if (segment, lang) in ended:
+            continue
+        final = len(text) % 3 == 0
+        ended |= {(segment, lang)} if final else set()
+        caption = Caption(
+            source_ms=0, compute_ms=0, lang=lang, segment=segment, revision=0, stable=text,
+            start_ms=start, end_ms=start + 500, final=final,
+        )  # fmt: skip
+        track.add(caption)
+        cues = growing.add(caption)
+        for form, file in texts.values():
+            file.write(form.text(cues))
+    rest = growing.rest()
+    for form, file in texts.values():
+        file.write(form.text(rest))
+    whole = track.cues(["en", "de"])
+    assert texts[".srt"][1].getvalue() == srt(whole)
+    assert texts[".vtt"][1].getvalue() == vtt(whole)

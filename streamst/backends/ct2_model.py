@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,40 @@ NAMES = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Files:
+    """What stands beside a model's weights. reads: pieces of the source; adds_end: whether the library adds it."""
+
+    end: str
+    unknown: str
+    adds_end: bool
+    pieces: list[str]
+    reads: set[str]
+    sentencepiece: Any
+
+    @classmethod
+    def read(cls, folder: Path) -> _Files:
+        """CheckpointError that names what is missing, damaged or of another model."""
+        check_files(folder, WHAT, *FILES)
+        try:
+            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            end, unknown = str(settings["eos_token"]), str(settings["unk_token"])
+            pieces = _vocabulary(folder, VOCABULARIES)
+            reads = set(_vocabulary(folder, VOCABULARIES.replace("target", "source")))
+            spm: Any = sentencepiece.SentencePieceProcessor(model_file=str(_first(folder, SOURCES)))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{folder} is not {WHAT}: {_line(error)}") from None
+        size = int(spm.get_piece_size())
+        known = sum(spm.id_to_piece(number) in reads for number in range(size))
+        if 2 * known < size:
+            raise CheckpointError(
+                f"{_first(folder, SOURCES)} does not fit the model: {known} of its {size} pieces are in the vocabulary"
+            )
+        if end not in pieces:
+            raise CheckpointError(f"the vocabulary of {folder} does not fit the model: it lacks {end!r}")
+        return cls(end, unknown, bool(settings.get("add_source_eos")), pieces, reads, spm)
+
+
 class TranslationModel:
     """The weights, the pieces of both languages and what stands before a sentence; one thread."""
 
@@ -41,20 +76,14 @@ class TranslationModel:
         CheckpointError that names a missing or damaged file, InputError for a language that the model does not read
         or write."""
         (library,) = imported("ct2", "ctranslate2")
-        check_files(folder, WHAT, *FILES)
+        files = _Files.read(folder)
+        self.end, self.unknown, self.pieces, reads = files.end, files.unknown, files.pieces, files.reads
+        self._closing = [] if files.adds_end else [self.end]
+        self._sentencepiece = files.sentencepiece
         try:
-            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            self.end, self.unknown = str(settings["eos_token"]), str(settings["unk_token"])
-            self._closing = [] if settings.get("add_source_eos") else [self.end]
-            self.pieces = _vocabulary(folder, VOCABULARIES)
-            reads = set(_vocabulary(folder, VOCABULARIES.replace("target", "source")))
-            self._sentencepiece: Any = sentencepiece.SentencePieceProcessor(model_file=str(_first(folder, SOURCES)))
             self.run: Any = library.Translator(str(folder), device="cpu", compute_type="int8", intra_threads=1)
-        except Exception as error:  # noqa: BLE001  (the libraries raise kinds of their own, and KeyError)
+        except Exception as error:  # noqa: BLE001  (the library raises kinds of its own)
             raise CheckpointError(f"{folder} is not {WHAT}: {_line(error)}") from None
-        self._check_pieces(folder, reads)
-        if self.end not in self.pieces:
-            raise CheckpointError(f"the vocabulary of {folder} does not fit the model: it lacks {self.end!r}")
         tried = self.run.translate_batch(
             [[self.unknown]], beam_size=1, max_decoding_length=1, return_logits_vocab=True, return_end_token=True
         )
@@ -85,25 +114,11 @@ class TranslationModel:
     def _spell(self, word: str) -> tuple[str, ...]:
         return tuple(self._sentencepiece.encode(word, out_type=str))
 
-    def _check_pieces(self, folder: Path, reads: set[str]) -> None:
-        """CheckpointError for a vocabulary that is of another model."""
-        spm, size = self._sentencepiece, int(self._sentencepiece.get_piece_size())
-        known = sum(spm.id_to_piece(number) in reads for number in range(size))
-        if 2 * known < size:
-            raise CheckpointError(
-                f"{_first(folder, SOURCES)} does not fit the model: {known} of its {size} pieces are in the vocabulary"
-            )
-
 
 def languages_of(folder: Path) -> Languages:
     """What the model in `folder` reads and writes, as far as its files tell; CheckpointError that names what is missing
     or damaged."""
-    check_files(folder, WHAT, *FILES)
-    try:
-        pieces = set(_vocabulary(folder, VOCABULARIES.replace("target", "source")))
-    except ValueError as error:
-        raise CheckpointError(f"{folder} is not {WHAT}: {_line(error)}") from None
-    many = _many(pieces)
+    many = _many(_Files.read(folder).reads)
     return Languages(many, many) if many else Languages(*((one,) if one else () for one in _named(folder)))
 
 

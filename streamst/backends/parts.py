@@ -33,6 +33,7 @@ class Backend(Generic[Make]):
     extra: str = ""  # that installs `modules`
     modules: tuple[str, ...] = ()
     program: str = ""  # that has to be installed
+    recogniser: str = ""  # without which a writer has nothing to write, by its name
     look: Callable[[str], Languages] = lambda _: Languages()
 
     def lacks(self) -> str:

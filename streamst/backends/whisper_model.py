@@ -51,7 +51,9 @@ def languages_of(folder: Path) -> tuple[str, ...]:
     """What the model in `folder` hears, by its vocabulary; CheckpointError that names what is missing or damaged."""
     check_files(folder, WHAT, "model.bin", "config.json", "tokenizer.json", "|".join(VOCABULARIES))
     try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise TypeError("no object")
         listed = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
         ids = {str(one["content"]): int(one["id"]) for one in listed}
         start = ids["<|startoftranscript|>"]

@@ -50,6 +50,7 @@ WRITERS: dict[str, Backend[MakeWriter]] = {
         "DIR",
         "whisper",
         ("ctranslate2", "tokenizers"),
+        recogniser="whisper-translate",
         look=_english_of,
     ),
 }

@@ -73,14 +73,14 @@ def talks(manifest: Path, seconds: float) -> list[np.ndarray]:
 
 
 def alone(talk: np.ndarray, latency: str, recogniser: str | None) -> list[str]:
-    """The words of a talk that has the machine for itself, and chunks as the server gets them."""
+    """The words of a talk that has the machine for itself, in chunks and a precision as the server has them."""
     import torch
 
     from streamst.events import Words
     from streamst.pipeline import load
 
     torch.set_num_threads(1)
-    session = load(device="cpu", recogniser=recogniser).session(latency=latency, speech=False)
+    session = load(device="cpu", precision="auto", recogniser=recogniser).session(latency=latency, speech=False)
     pcm = talk.astype(np.float32) / np.float32(32768)
     events = [*session.push(pcm), *session.finish()]
     return [word for event in events if isinstance(event, Words) for word in event.words]

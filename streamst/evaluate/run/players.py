@@ -113,8 +113,8 @@ def beginning(pipeline: Pipeline, options: RunOptions) -> Begin:
     terms = read_glossary(Path(options.glossary)).terms if options.glossary else ()
     coded = condition(options.codec) if options.codec else None
 
-    def begin(clip: Clip) -> tuple[Session[Any, Any], Iterable[Pcm], int]:
-        session = pipeline.session(
+    def new() -> Session[Any, Any]:
+        return pipeline.session(
             target=options.target,
             policy=options.policy,
             latency=options.latency,
@@ -122,6 +122,11 @@ def beginning(pipeline: Pipeline, options: RunOptions) -> Begin:
             speech=options.speech and options.task == "st",
             glossary=terms,
         )
+
+    new()  # what cannot be is told before a recording is heard
+
+    def begin(clip: Clip) -> tuple[Session[Any, Any], Iterable[Pcm], int]:
+        session = new()
         rate = session.sample_rate_hz
         heard = read_blocks(clip.path, rate)
         if coded is not None:
