@@ -134,6 +134,23 @@ def test_twice_the_size_leaves_many_lines_of_captions(service: str, browse: Brow
     page.screenshot(path=SCREENSHOTS / f"zoomed-settings-{width}x{height}.png")
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (390, 664), (320, 568)])
+def test_settings_and_a_message_leave_three_lines_of_captions(
+    service: str, browse: Browse, width: int, height: int
+) -> None:
+    page = open_page(browse(width=width, height=height), service)
+    with_captions(page)
+    page.get_by_role("button", name="Settings").click()
+    page.locator("#echo").evaluate("one => { one.hidden = false; }")
+    expect(page.locator("#echo")).to_be_in_viewport(ratio=1)
+    until(page, lambda: page.evaluate(LINES) >= 3)
+    page.screenshot(path=folder(SCREENSHOTS) / f"settings-and-message-{width}x{height}.png")
+    assert page.evaluate(OVERLAPS) == []
+    assert sideways(page) == 0
+    page.locator("#save").scroll_into_view_if_needed()
+    expect(page.locator("#save")).to_be_in_viewport(ratio=1)
+
+
 def test_nothing_lies_over_anything_at_any_width(service: str, browse: Browse) -> None:
     page = open_page(browse(), service)
     with_captions(page)
