@@ -4,7 +4,8 @@ A stream's step is small matrices, whose cost is reading weights and starting op
 without Python and computes the same. 8-bit weights read a quarter; activations are quantised on the fly, by one scale
 for the whole batch, so numbers change a little and a stream's depend on its company: a choice for one stream, or for
 who would rather serve more of them. The ear and the pen have 8 bits of another kind, a scale a row (`RowLinear`): they
-cost nothing that is seen, and no stream knows of another.
+cost nothing that is seen, and no stream knows of another, but where company changes the last bit of a float and with it
+how an activation is rounded: now and then, by a few hundredths of a log-probability.
 """
 
 from __future__ import annotations
