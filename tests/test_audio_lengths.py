@@ -5,6 +5,7 @@ The oracle is the number of samples that were written. Codecs that lose somethin
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import threading
@@ -20,8 +21,10 @@ from hypothesis import strategies as st
 from recordings import KINDS, NEEDS_SEEKING, RATE, SAMPLES, SECONDS, WHOLE, Kind, speechlike, written
 
 from streamst.audio import known_length_s, length_s, probe, read_audio, read_blocks, write_wav
+from streamst.audio.ebml import EbmlBytes
 from streamst.audio.ogg import checksum
 from streamst.audio.promises import mp3_frame_bytes
+from streamst.audio.source import Source
 from streamst.cli import main
 from streamst.errors import InputError
 
@@ -366,3 +369,40 @@ def test_a_picture_holds_no_sound(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     with pytest.raises(InputError, match=r"a\.mp4 holds no sound"):
         read_audio(tmp_path / "a.mp4")
+
+
+SECOND = {"opus": KINDS["webm"], "aac": Kind("matroska", "aac", 2_048), "flac": Kind("matroska", "flac")}
+
+
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize(("first", "second"), [("opus", "aac"), ("aac", "flac"), ("flac", "opus")])
+def test_a_webm_of_another_coding_behind_a_webm_is_heard(tmp_path: Path, first: str, second: str, piped: bool) -> None:
+    data = written(SECOND[first], piped) + written(SECOND[second], piped)
+    path = put(tmp_path, "webm", data)
+    count, trouble = heard(path)
+    assert not trouble
+    assert abs(count - 2 * SAMPLES) <= SECOND[first].slack + SECOND[second].slack
+    assert through_a_pipe(tmp_path, data) == (count, "")
+    assert known_length_s(path) is None
+
+
+def links(data: bytes, count: int) -> list[bytes]:
+    """What `EbmlBytes` hands on, read by read of `count`, of each recording."""
+    given = EbmlBytes(Source("the recording", io.BufferedReader(io.BytesIO(data))))
+    found = []
+    while True:
+        pieces = []
+        while piece := given.read(count):
+            pieces.append(piece)
+        found.append(b"".join(pieces))
+        if not given.next_link():
+            return found
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=60), st.integers(1, 5))
+def test_of_any_bytes_none_is_lost_between_recordings(tail: bytes, count: int) -> None:
+    header = b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\xff\x1f\x43\xb6\x75\xff"  # a cluster of unknown size
+    block = b"\xa3\x86\x1a\x45\xdf\xa3\x81x"  # a block whose samples look like a header
+    assert links(header + block + header, count) == [header + block, header]
+    assert b"".join(links(header + tail, count)) == header + tail

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from recordings import silent_film
 
-from streamst.audio import read_audio
+from streamst.audio import read_audio, write_wav
 from streamst.events import Speech, Words
 from streamst.integrations import mcp as ours
 from streamst.integrations.mcp import make_server
@@ -50,6 +50,25 @@ def test_a_file_is_translated_as_a_session_does_it(server: Any, tiny_pipeline: P
     assert np.abs(read_audio(told["speech_path"]) - speech).max() < 2 / 32_768
     failed, text = call(server, "translate_file", path=str(CLIP), format="vtt")
     assert json.loads(text)["de"].startswith("WEBVTT")
+
+
+def test_where_nothing_is_said_no_speech_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "said.wav"
+    assert ours._write(path, [], 16_000) == ours._write(path, [np.zeros(0, np.float32)], 16_000) == 0
+    assert not path.exists()
+    assert ours._write(path, [np.zeros(80, np.float32)], 16_000) == len(read_audio(path)) == 80
+
+
+def test_a_recording_is_not_written_over(server: Any, tmp_path: Path) -> None:
+    path = tmp_path / "said.wav"
+    write_wav(path, np.zeros(1_600, np.float32), 16_000)
+    before = path.read_bytes()
+    other = tmp_path / "other.wav"
+    other.symlink_to(path)
+    failed, text = call(server, "translate_file", path=str(path), speech_path=str(other))
+    assert failed
+    assert "other.wav is what is read: writing there would destroy it; choose another name" in text
+    assert path.read_bytes() == before
 
 
 def test_a_text_is_spoken_and_the_models_are_listed(server: Any, tmp_path: Path) -> None:

@@ -122,8 +122,9 @@ def test_what_is_not_possible_is_a_bad_request_in_words(client: OpenAI, options:
 
 def test_a_truncated_recording_is_an_error_and_in_a_stream_comes_after_what_was_heard(client: OpenAI) -> None:
     half = ("half.flac", CLIP.read_bytes()[: CLIP.stat().st_size * 2 // 3])
-    with pytest.raises(openai.BadRequestError, match=r"cannot be read|truncated|ends"):
+    with pytest.raises(openai.BadRequestError, match=r"cannot be read|truncated|ends") as caught:
         client.audio.transcriptions.create(file=half, model="any")
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "file")
     with pytest.raises(openai.APIError, match=r"cannot be read|truncated|ends"):
         list(client.audio.transcriptions.create(file=half, model="any", stream=True))
 

@@ -136,7 +136,7 @@ class AudioFiles:
             wishes = await self._read(request, translates)
         except ProtocolError as error:
             self._reception.metrics.refused.labels(why=codes.meaning(error.code).name).inc()
-            return refuse({"error": openai_wire.error_object(error.code, str(error))}, error)
+            return refuse({"error": _error(error.code, str(error))}, error)
         except openai_wire.Refused as error:
             told = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
             return JSONResponse({"error": told}, 400)
@@ -224,7 +224,7 @@ async def _gathered(events: AsyncIterator[dict[str, Any]], wishes: Wishes) -> Re
                 duration_s = told["duration_s"]
             case _:
                 code = int(told["code"])
-                body = {"error": openai_wire.error_object(code, told["message"])}
+                body = {"error": _error(code, told["message"])}
                 return JSONResponse(body, codes.HTTP_STATUS.get(code, 500))
     if duration_s is None:
         body = {"error": openai_wire.error_object(codes.INTERNAL, "the session ended before the recording did")}
@@ -248,7 +248,13 @@ async def _told(events: AsyncIterator[dict[str, Any]], wishes: Wishes) -> AsyncI
             case "closed":
                 yield _event({"type": "transcript.text.done", "text": text})
             case _:
-                yield _event({"type": "error", "error": openai_wire.error_object(int(told["code"]), told["message"])})
+                yield _event({"type": "error", "error": _error(int(told["code"]), told["message"])})
+
+
+def _error(code: int, message: str) -> dict[str, Any]:
+    """The `error` object; what cannot be read here is the file, or the form that brings it, and no JSON."""
+    told = openai_wire.error_object(code, message)
+    return told | {"code": "invalid_value", "param": "file"} if code == codes.BAD_DATA else told
 
 
 def _event(told: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 from streamst.errors import InputError
 
 from .boxes import BoxBytes, check_file, is_mp4
+from .ebml import MAGIC as EBML
+from .ebml import EbmlBytes
 from .ogg import MAGIC as OGG
 from .ogg import OggBytes
 from .pcm import Pcm
@@ -47,7 +49,7 @@ class Sound:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._given: WavBytes | OggBytes | None = None
+        self._given: WavBytes | OggBytes | EbmlBytes | None = None
         self._boxes: BoxBytes | None = None
         self._mp3_samples: int | None = None
         self._whole_bytes: int | None = None
@@ -62,13 +64,14 @@ class Sound:
                 check_file(source)
         else:
             self._mp3_samples, self._whole_bytes = mp3_samples(source), whole_bytes(source)
+            self._given = EbmlBytes(source) if source.head[:4] == EBML else None
         self._trouble = ""
         self._cut = False  # the last packet was not whole
         self._container, self._stream = self._opened()
         self._format = self._container.format.name.partition(",")[0]
 
     def _opened(self) -> tuple[InputContainer, AudioStream]:
-        """What the source gives now: a link of an Ogg chain, anything else from its beginning."""
+        """What the source gives now: a link of an Ogg chain, a WebM of several, anything else from its beginning."""
         import av
         from av.error import FFmpegError
 
@@ -136,7 +139,7 @@ class Sound:
             size, coded = self._source.size, stream.codec_context.format
             held = size / (self.channels * coded.bytes * rate) if size and self._format in _PLAIN else seconds
             return round(seconds * rate) if seconds < held + _BELIEVED_MISSING_S else None
-        if self._format == "matroska" and self._container.duration:
+        if self._format == "matroska" and self._container.duration and not another_begins(self._source):
             return round(self._container.duration * rate / 1_000_000)
         return None
 
@@ -172,7 +175,7 @@ class Sound:
                 limit = self._given.link_samples if isinstance(self._given, OggBytes) else None
                 yield pcm if limit is None else pcm[: max(0, limit - heard)], frame.sample_rate
                 heard += len(pcm)
-            if not (isinstance(self._given, OggBytes) and self._given.next_link()):
+            if not (isinstance(self._given, (OggBytes, EbmlBytes)) and self._given.next_link()):
                 return
             self.close()
             self._container, self._stream = self._opened()

@@ -69,10 +69,14 @@ def whole_bytes(source: Source) -> int | None:
 
 
 def another_begins(source: Source) -> bool:
-    """Whether behind an MP4 or AIFF in a file stands another, which no reader of the first one sees."""
+    """Whether behind an MP4, AIFF or Matroska of known size in a file stands another, which no reader of the first one
+    sees."""
     head = source.head
     if source.size is None:
         return False
+    if head[:4] == _MATROSKA:
+        end = whole_bytes(source)
+        return end is not None and source.at(end, 4) == _MATROSKA
     if head[4:8] != b"ftyp":
         size = int.from_bytes(head[4:8], "big")
         return head[:4] == b"FORM" and source.at(8 + size + size % 2, 4) == b"FORM"

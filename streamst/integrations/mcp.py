@@ -44,11 +44,15 @@ class Tools:
     def translate_file(
         self, path: str, target: str | None, form: str, speech_path: str | None, cancelled: Callable[[], bool]
     ) -> dict[str, Any]:
-        """The texts of a recording, and its speech as a WAV file where a path is given. InputError for what cannot be
-        read, written or had."""
+        """The texts of a recording, and its speech as a WAV file where a path is given and something was said.
+
+        InputError for what cannot be read, written or had.
+        """
         source = Path(path)
         _require_short(source)
         speech = None if speech_path is None else _writable(speech_path)
+        if speech is not None and speech.exists() and speech.samefile(source):
+            raise InputError(f"{speech} is what is read: writing there would destroy it; choose another name")
         with self._turn:
             pipeline = self._pipeline()
             session = pipeline.session(target, speech=speech is not None)
@@ -63,8 +67,7 @@ class Tools:
         if speech is not None:
             if pipeline.voice is None:
                 raise InputError(f"model {pipeline.name!r} has no voice")
-            _write(speech, pieces, pipeline.voice.sample_rate_hz)
-            told["speech_path"] = str(speech)
+            told["speech_path"] = str(speech) if _write(speech, pieces, pipeline.voice.sample_rate_hz) else None
         return told
 
     def say(self, text: str, path: str) -> dict[str, Any]:
@@ -78,10 +81,9 @@ class Tools:
                 raise InputError("the model has no voice")
             aloud = Aloud(voice)
             pieces = [aloud.push(text), aloud.finish()]
-        samples = sum(map(len, pieces))
+        samples = _write(file, pieces, voice.sample_rate_hz)
         if not samples:
             raise InputError(f"the voice finds nothing to say in {text[:80]!r}")
-        _write(file, pieces, voice.sample_rate_hz)
         return {"path": str(file), "seconds": round(samples / voice.sample_rate_hz, 2)}
 
     def models(self) -> dict[str, Any]:
@@ -114,7 +116,8 @@ def make_server(load: Callable[[], Pipeline]) -> MCPServer[Any]:
         speech_path: str | None = None,
     ) -> str:
         """Translate an audio or video file of this machine: JSON with the text of both languages by language code, as
-        plain text or subtitles. With speech_path, the German speech is written there as WAV."""
+        plain text or subtitles. With speech_path, the German speech is written there as WAV; speech_path in the answer
+        is null where nothing was said, and no file is written then."""
         left = threading.Event()
         try:
             return await _told(lambda: tools.translate_file(path, target, format, speech_path, left.is_set))
@@ -178,7 +181,11 @@ def _text(track: CaptionTrack, lang: str, form: str) -> str:
     return (srt if form == "srt" else vtt)(track.cues([lang]))
 
 
-def _write(path: Path, pieces: list[np.ndarray], rate_hz: int) -> None:
+def _write(path: Path, pieces: list[np.ndarray], rate_hz: int) -> int:
+    """How many samples were written; without any, no file is."""
+    if not any(map(len, pieces)):
+        return 0
     with WavWriter(path, rate_hz) as file:
         for piece in pieces:
             file.write(piece)
+    return file.samples

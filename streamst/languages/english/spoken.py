@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from . import numbers
 from .numbers import LARGE, MONEY
-from .tables import FOLDED, FRACTIONS, MONTHS, SIGNS, TITLES, UNITS
+from .tables import FOLDED, FRACTIONS, MONTHS, RULERS, SIGNS, TITLES, UNITS
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 _NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
@@ -108,6 +108,13 @@ def _title(found: re.Match[str]) -> str:
     return f"{TITLES[found[1].lower()]} "
 
 
+def _ruler(found: re.Match[str]) -> str:
+    """Henry VIII."""
+    units = [{"I": 1, "V": 5, "X": 10}[letter] for letter in found[2]]
+    count = sum(-one if one < after else one for one, after in zip(units, [*units[1:], 0], strict=True))
+    return f"{found[1]} the {numbers.ordinal(str(count))}"
+
+
 def _divided(found: re.Match[str]) -> str:
     said = numbers.fraction(found[1], found[2])
     return f" {said or f'{numbers.number(found[1])} {numbers.number(found[2])}'} "
@@ -143,6 +150,7 @@ TITLE_RULES: tuple[Rule, ...] = (
     (re.compile(r"\b([Nn])o\.(?= ?[0-9])"), lambda _: "number "),
     (re.compile(r"\bSt\.(?= [A-Z])"), lambda _: "saint "),
     (re.compile(r"\b[Ss]t\.(?=\W|$)"), lambda _: "street "),
+    (re.compile(rf"\b({'|'.join(RULERS)}) (?!I\b)(X{{0,2}}(?:IX|IV|V?I{{1,3}}|V)|XX)\b"), _ruler),
     (re.compile(r"(?<=[a-z] )(II|III|IV|VI|VII|VIII|IX)\b"), lambda found: _ROMAN[found[1].lower()]),
 )  # fmt: skip
 NUMBER_RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no digits for those after it
@@ -153,6 +161,7 @@ NUMBER_RULES: tuple[Rule, ...] = (  # in this order; what one has said holds no 
     (re.compile(rf"\b([0-9]{{1,3}}):([0-9]{{2}})(?:{_HALF}|\b)"), _time),
     (re.compile(rf"\b([0-9]{{1,2}}){_HALF}(?![a-z])"), lambda found: f" {numbers.number(found[1])} {_half(found[2])} "),
     (re.compile(r"(?<![0-9.])([0-9]+) ([1-9])/([0-9]{1,2})(?![0-9/])"), _mixed),
+    (re.compile(r"(?<![0-9./])1/2(?= an? )"), lambda _: " half "),
     (re.compile(r"(?<![0-9./])([0-9]{1,4})/([0-9]{1,4})(?![0-9/])"), _divided),
     (re.compile(rf"([{MONEY}]) ?({_DECIMAL}){_LARGE}"), _sum),
     (re.compile(rf"({_DECIMAL}) ?([{MONEY}])"), lambda found: f" {numbers.money(found[2], found[1], '')} "),

@@ -24,6 +24,7 @@ TITLES = {  # before a point, in any case
     "a.m": "a m", "p.m": "p m", "mt": "mount", "approx": "approximately", "dept": "department", "ave": "avenue",
     "blvd": "boulevard", "ltd": "limited", "jan": "january", "feb": "february", "aug": "august", "sept": "september",
     "oct": "october", "nov": "november", "dec": "december",
+    "vol": "volume", "fig": "figure",
 }  # fmt: skip
 MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -49,3 +50,8 @@ UNITS: dict[str, tuple[str, str]] = {  # after a number: one, several
     "h": ("hour", "hours"), "Ω": ("ohm", "ohms"), "ha": ("hectare", "hectares"), "cal": ("calorie", "calories"),
     "kcal": ("kilocalorie", "kilocalories"), "¢": ("cent", "cents"),
 }  # fmt: skip
+# whom a number in Roman letters follows as an ordinal
+_RULERS = "Alexander Alfonso Benedict Catherine Charles Christian Clement Cleopatra Edward Elizabeth Felipe Ferdinand"
+_RULERS += " Francis Frederick George Gregory Gustav Haakon Henri Henry Innocent James Leo Louis Mary Napoleon Nicholas"
+_RULERS += " Otto Pedro Peter Philip Pius Ptolemy Ramesses Ramses Richard Robert Urban Wilhelm William"
+RULERS = ("John Paul", "Juan Carlos", "Victor Emmanuel", "John", "Paul", *_RULERS.split())

@@ -27,7 +27,7 @@ LEADING = {  # a sentence never ends after these: something belongs to them
     "jgg": "Jahrgänge", "geb": "geboren", "gest": "gestorben", "verh": "verheiratet", "gez": "gezeichnet",
     "betr": "betrifft", "gem": "gemäß", "lt": "laut", "einschl": "einschließlich",
     "usf": "und so fort", "vorm": "vormals", "urspr": "ursprünglich",
-    "wg": "wegen", "zw": "zwischen",
+    "wg": "wegen", "zw": "zwischen", "zi": "Zimmer",
     "zus": "zusammen", "durchschn": "durchschnittlich",
     "rd": "rund", "ing": "Ingenieur", "med": "med", "phil": "phil", "jur": "jur",
     "rer": "rer", "nat": "nat", "habil": "habil", "theol": "theol", "h.c": "honoris kausa", "e.h": "ehrenhalber",

@@ -13,7 +13,8 @@ from .units import unit
 _DAY = "(0?[1-9]|[12][0-9]|3[01])"
 _MONTH = "(0?[1-9]|1[0-2])"
 _DATE = rf"{_DAY}\.{_MONTH}(?:\.([0-9]{{4}}|[0-9]{{2}}))?"
-_PROPORTION = frozenset({"maßstab", "verhältnis", "quote", "mischverhältnis", "format"})
+_PROPORTION = frozenset({"format", "verdünnung", "mischung", "chance", "chancen", "wette", "wetten"})
+_PROPORTION_ENDS = ("maßstab", "verhältnis", "quote")
 _HOURS, _MINUTES = ("Stunde", "Stunden", "Minuten"), ("Minute", "Minuten", "Sekunden")
 _LASTING = {"std": _HOURS, "stunden": _HOURS, "min": _MINUTES, "minuten": _MINUTES}
 NOT_DATED = frozenset(
@@ -84,9 +85,15 @@ def month_and_year(place: Place) -> Said | None:
     return None
 
 
+def _proportional(place: Place) -> bool:
+    """Whether 1:10 is a proportion: Maßstab 1:10, "die Quote liegt bei 1:10"; not "bei der Quote um 1:10 Uhr"."""
+    near = place.before[-3:] if place.nearest in {"bei", "von", "auf"} else place.before[-1:]
+    return place.after != "Uhr" and any(word in _PROPORTION or word.endswith(_PROPORTION_ENDS) for word in near)
+
+
 def time(place: Place) -> Said | None:
     """14:30, 9:30-17:00, 14.30 before "Uhr", 14:30:15."""
-    if place.nearest in _PROPORTION:
+    if _proportional(place):
         return None
     if lasts := lasting(place.low, place.after.lower()):
         whole, second = place.low.split(":")
