@@ -7,7 +7,9 @@ import importlib
 import importlib.util
 import os
 import signal
+import sys
 import tempfile
+import threading
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,13 +26,14 @@ from streamst.client import stream
 from streamst.errors import ConfigError
 from streamst.events import Speech, Words
 from streamst.integrations.ray_scaling import by_places, places_for, wanted
-from streamst.integrations.ray_serve import Cluster, read_replicas
+from streamst.integrations.ray_serve import NICE, Cluster, giving_way, read_replicas
 from streamst.pipeline import Pipeline
 from streamst.server.operator.config_file import ServeConfig
 from streamst.server.store.valkey import open_store
 from streamst.server.wire.seam import Settings, Welcome
 
 SAMPLE = Path(__file__).parents[1] / "web" / "sample.flac"
+DEPLOY = Path(__file__).parents[1] / "deploy"
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install '.[ray]'")
 
 
@@ -119,7 +122,7 @@ def test_replicas_are_a_number_or_two() -> None:
 
 
 def test_what_is_deployed_is_what_the_server_knows() -> None:
-    written = yaml.safe_load((Path(__file__).parents[1] / "deploy" / "ray.yaml").read_text("utf-8"))
+    written = yaml.safe_load((DEPLOY / "ray.yaml").read_text("utf-8"))
     known = {field.name for kind in (Cluster, ServeConfig) for field in fields(kind)}
     routes = [one["route_prefix"] for one in written["applications"]]
     assert len(set(routes)) == len(routes) == 2
@@ -133,5 +136,36 @@ def test_what_is_deployed_is_what_the_server_knows() -> None:
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments:DeprecationWarning")  # of Ray's own schema
 def test_ray_reads_what_is_deployed() -> None:
     schema = importlib.import_module("ray.serve.schema")
-    written = yaml.safe_load((Path(__file__).parents[1] / "deploy" / "ray.yaml").read_text("utf-8"))
+    written = yaml.safe_load((DEPLOY / "ray.yaml").read_text("utf-8"))
     assert len(schema.ServeDeploySchema.model_validate(written).applications) == 2
+
+
+def test_what_is_said_on_the_command_line_is_written_over_the_file() -> None:
+    spec = importlib.util.spec_from_file_location("deploy_ray", DEPLOY / "ray.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    plain = module.read([])
+    changed = module.read(["cpus=0.5", "store=valkey://127.0.0.1:1/0", "replicas=1", "--port", "81"])
+    assert plain["applications"][0]["args"]["cpus"] == 1.0
+    assert plain["http_options"]["port"] == 8000
+    assert changed["http_options"]["port"] == 81
+    for one in changed["applications"]:
+        assert (one["args"]["cpus"], one["args"]["replicas"]) == (0.5, 1)
+        assert one["args"]["store"] == "valkey://127.0.0.1:1/0"
+        assert one["args"]["model"] == "en-de"
+    with pytest.raises(SystemExit):
+        module.read(["one.yaml", "other.yaml"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a niceness of its own")
+def test_who_loads_gives_way_and_who_serves_does_not() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+    assert giving_way(niceness) == max(before, NICE)
+    assert niceness() == before
+    with pytest.raises(ConfigError, match="replicas"):
+        giving_way(lambda: read_replicas("many"))

@@ -6,8 +6,9 @@
 const HELD_MS = 150_000; // of audio that is kept at most: more than servers wait
 const BURST_SHARE = 0.8; // of what the server allows, to be on the safe side of its clock
 const SPEED_SHARE = 0.95;
-const FIRST_PAUSE_MS = 100; // before the second attempt to come back; then twice as long each time
+const FIRST_PAUSE_MS = 100; // between two attempts to come back
 const LONGEST_PAUSE_MS = 3000;
+const PAUSE_SHARE = 0.25; // of the time away: so much longer than needed a page may stay away
 const PATIENCE_MS = 120_000; // without a server: what is said meanwhile would be lost from then on
 
 /** Messages in their order: safe ones are forgotten, others are sent again where a connection or a server was lost. */
@@ -124,13 +125,12 @@ export class Return {
   constructor() {
     this.token = null; // null: there is no session to come back to, another one begins
     this.parkMs = 0;
-    this.attempts = 0;
     this.sinceMs = null; // when the connection dropped; null while it stands
   }
 
   /** A `welcome` came: the connection stands. */
   welcomed({ resume_token = null, park_ms = 0 }) {
-    Object.assign(this, { token: resume_token, parkMs: park_ms, attempts: 0, sinceMs: null });
+    Object.assign(this, { token: resume_token, parkMs: park_ms, sinceMs: null });
   }
 
   /** How long to wait before the next attempt; null when there is no hope. `chance`: 0 to 1, so that not all come at once. */
@@ -139,8 +139,6 @@ export class Return {
     const awayMs = nowMs - this.sinceMs;
     if (awayMs >= PATIENCE_MS) return null;
     if (awayMs >= this.parkMs) this.token = null;
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.attempts) * (0.5 + chance / 2);
-    this.attempts += 1;
-    return pauseMs;
+    return Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, awayMs * PAUSE_SHARE)) * (0.5 + chance / 2);
   }
 }

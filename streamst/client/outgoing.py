@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 HELD_MS = 150_000.0  # of audio that is kept at most: more than servers wait for a client's return
 BURST_SHARE, SPEED_SHARE = 0.8, 0.95  # of what the server allows, to be on the safe side of its clock
-LONGEST_PAUSE_S = 3.0  # between two attempts to come back
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 3.0  # between two attempts to come back
+PAUSE_SHARE = 0.25  # of the time that a client has been away: so much longer than needed it may stay away
 
 Kind = Literal["config", "audio", "end"]
 
@@ -150,14 +151,13 @@ class Return:
     def __init__(self) -> None:
         self.token: str | None = None  # None: the server lets nobody come back
         self.park_s = 0.0
-        self._attempts = 0
         self._since_s: float | None = None  # when the connection dropped (time.monotonic)
 
     def welcomed(self, fields: dict[str, Any]) -> None:
         """A `welcome` came: the connection stands."""
         self.token = fields.get("resume_token")
         self.park_s = float(fields.get("park_ms", 0.0)) / 1000
-        self._attempts, self._since_s = 0, None
+        self._since_s = None
 
     @property
     def returning(self) -> bool:
@@ -170,6 +170,10 @@ class Return:
         self._since_s = now_s if self._since_s is None else self._since_s
         if self.token is None or now_s - self._since_s >= self.park_s:
             return False
-        await asyncio.sleep(min(LONGEST_PAUSE_S, 0.05 * 2**self._attempts) * random.uniform(0.5, 1.0))
-        self._attempts += 1
+        await asyncio.sleep(pause_s(now_s - self._since_s))
         return True
+
+
+def pause_s(away_s: float) -> float:
+    """How long a client that was away for `away_s` waits for its next attempt; by chance, lest all come at once."""
+    return min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, away_s * PAUSE_SHARE)) * random.uniform(0.5, 1.0)

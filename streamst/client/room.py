@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
 import ssl
 import time
 from collections.abc import AsyncGenerator
@@ -22,7 +21,7 @@ from streamst.server.wire.seam import AudioCodec, Settings
 
 from .audio import Exchange, Listening
 from .connect import connect
-from .outgoing import LONGEST_PAUSE_S, Outgoing, Return
+from .outgoing import Outgoing, Return, pause_s
 from .reader import Reader, ServerEvent, finished
 
 PING_S = 5.0
@@ -117,7 +116,7 @@ class _Visit:
 
     async def events(self, patience_s: float) -> AsyncGenerator[RoomEvent]:
         """See `listen`."""
-        since_s, attempts = time.monotonic(), 0
+        since_s, dropped_s = time.monotonic(), None
         while True:
             try:
                 async with await self._connect() as socket:
@@ -125,7 +124,7 @@ class _Visit:
                     try:
                         with contextlib.suppress(ConnectionClosed):
                             async for message in socket:
-                                since_s, attempts = time.monotonic(), 0
+                                since_s, dropped_s = time.monotonic(), None
                                 for event in self._read(message):
                                     yield event
                     finally:
@@ -138,10 +137,11 @@ class _Visit:
                 yield finished(self._reader.closed)
                 return
             self._settle()
-            if time.monotonic() - since_s >= patience_s:
+            now_s = time.monotonic()
+            dropped_s = now_s if dropped_s is None else dropped_s
+            if now_s - since_s >= patience_s:
                 raise UnavailableError(f"the connection to {self._address} dropped and could not be made again")
-            await asyncio.sleep(min(LONGEST_PAUSE_S, 0.05 * 2**attempts) * random.uniform(0.5, 1.0))
-            attempts += 1
+            await asyncio.sleep(pause_s(now_s - dropped_s))
             self._exchange.reconnects += 1
 
     async def _connect(self) -> ClientConnection:

@@ -9,7 +9,8 @@ over. With --ray the nodes are replicas behind Ray Serve, which brings them back
 is deployed anew, which replaces its replicas one by one, and scaled down to one replica. The store is Debian's
 valkey-server or redis-server. The client is ours, in real time. Compared with the same audio in one session on this
 computer: words lost, doubled and changed, speech samples. A gap is the time from a kill until the next word, caption or
-speech that the client had not; `silent_s` the longest time without any, before the first kill and after each. Needs a
+speech that the client had not, `back` until another node has welcomed it; `silent_s` the longest time without any,
+before the first kill and after each. Needs a
 computer that is not busy: gaps are on the clock.
 """
 
@@ -120,6 +121,7 @@ async def run(urls: list[str], ends: Sequence[End], pcm: Pcm, every_s: float) ->
     session: list[str] = []
     at_s: list[float] = []
     gaps_s: list[float] = []
+    backs_s: list[float] = []
     silent_s: dict[int, float] = {}
     words: list[str] = []
     samples = welcomes = 0
@@ -141,6 +143,8 @@ async def run(urls: list[str], ends: Sequence[End], pcm: Pcm, every_s: float) ->
                 case Welcome():
                     session[:] = [event.session_id]
                     welcomes += 1
+                    while len(at_s) > len(backs_s):
+                        backs_s.append(time.perf_counter() - at_s[len(backs_s)])
                     continue
                 case _:
                     continue
@@ -155,15 +159,19 @@ async def run(urls: list[str], ends: Sequence[End], pcm: Pcm, every_s: float) ->
     (trouble,) = await asyncio.gather(killer, return_exceptions=True)
     if isinstance(trouble, Exception):
         raise trouble
-    ordered = sorted(gaps_s)
     return {
         "words": words, "samples": samples, "ended_by": ended, "times": len(at_s), "connections": welcomes,
         "seconds": round(time.perf_counter() - began_s, 1),
         "client_cpu_s": round(time.process_time() - busy_s, 1),
-        "gap_p50_s": round(ordered[len(ordered) // 2], 2) if ordered else None,
-        "gap_p95_s": round(ordered[-(-len(ordered) * 95 // 100) - 1], 2) if ordered else None,
+        "back_p50_s": share(backs_s, 50), "back_p95_s": share(backs_s, 95),
+        "gap_p50_s": share(gaps_s, 50), "gap_p95_s": share(gaps_s, 95), "gaps_s": [round(one, 2) for one in gaps_s],
         "silent_s": [round(silent_s[at], 2) for at in sorted(silent_s)],
     }  # fmt: skip
+
+
+def share(values: list[float], percent: int) -> float | None:
+    """The percentile, nearest rank."""
+    return round(sorted(values)[-(-len(values) * percent // 100) - 1], 2) if values else None
 
 
 async def end_often(ends: Sequence[End], session: list[str], at_s: list[float], every_s: float) -> None:
