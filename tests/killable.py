@@ -40,6 +40,10 @@ class Nodes:
             time.sleep(0.02)
         return f"ws://127.0.0.1:{port}"
 
+    def pid(self, port: int) -> int:
+        """The process of a node."""
+        return self._pids[port]
+
     def kill(self, port: int) -> None:
         """End the node at once."""
         os.kill(self._pids.pop(port), signal.SIGKILL)

@@ -7,9 +7,7 @@ import importlib
 import importlib.util
 import os
 import signal
-import sys
 import tempfile
-import threading
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +24,7 @@ from streamst.client import stream
 from streamst.errors import ConfigError
 from streamst.events import Speech, Words
 from streamst.integrations.ray_scaling import by_places, places_for, wanted
-from streamst.integrations.ray_serve import NICE, Cluster, giving_way, read_replicas
+from streamst.integrations.ray_serve import Cluster, read_replicas
 from streamst.pipeline import Pipeline
 from streamst.server.operator.config_file import ServeConfig
 from streamst.server.store.valkey import open_store
@@ -157,15 +155,3 @@ def test_what_is_said_on_the_command_line_is_written_over_the_file() -> None:
         assert one["args"]["model"] == "en-de"
     with pytest.raises(SystemExit):
         module.read(["one.yaml", "other.yaml"])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a niceness of its own")
-def test_who_loads_gives_way_and_who_serves_does_not() -> None:
-    def niceness() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    before = niceness()
-    assert giving_way(niceness) == max(before, NICE)
-    assert niceness() == before
-    with pytest.raises(ConfigError, match="replicas"):
-        giving_way(lambda: read_replicas("many"))

@@ -1,4 +1,5 @@
-"""Talks by Opus, the neural codec and at another rate outlive their node: they wander, and are as those that stayed."""
+"""Talks by Opus, the neural codec, at another rate and as a recording in a container outlive their node: they wander,
+and are as those that stayed."""
 
 from __future__ import annotations
 
@@ -9,14 +10,16 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from recordings import KINDS, written
 from returning import hello, opened, take
-from serving import PATIENCE_S, pieces, running
+from serving import PATIENCE_S, hear_out, pieces, running
 from stores import store_server
 from websockets.asyncio.client import ClientConnection
 
 from streamst.audio import Pcm, resample, to_pcm16
 from streamst.client.audio import codec_for
 from streamst.pipeline import Pipeline
+from streamst.server.session import keeping
 from streamst.server.wire.native import pack_audio
 from streamst.server.wire.seam import Settings
 
@@ -123,3 +126,42 @@ def test_a_talk_that_wanders_is_the_talk_that_stayed(
 def frames_of(payload: bytes) -> tuple[int, bytes]:
     """How many frames are in a chunk of Opus, and which is the first."""
     return payload[2], payload[3:5]
+
+
+@pytest.mark.parametrize("name", ["webm", "mp3", "fragments.mp4", "wav"])
+def test_a_recording_that_is_made_meanwhile_goes_on_elsewhere(nodes: tuple[str, str], speech: Pcm, name: str) -> None:
+    kind = KINDS[name]
+    data = written(kind, piped=True, pcm=resample(speech, 16_000, kind.rate_hz))
+    size = len(data) // 23 + 1
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    sent = [pack_audio("container", number, 0, part) for number, part in enumerate(parts)]
+    stays, moves = (Talker(Settings(codec="container"), sent) for _ in range(2))
+    asyncio.run(stays.over([nodes[0]]))
+    asyncio.run(moves.over([nodes[1], nodes[0]] * 2))
+    assert stays.words
+    assert moves.words == stays.words
+    assert moves.speech == stays.speech
+    assert moves.again < len(parts)  # it is the store that has the rest
+
+
+def test_a_recording_that_is_too_long_to_be_kept_says_so(
+    nodes: tuple[str, str], speech: Pcm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "MOST_RECORDED", 20_000)
+    data = written(KINDS["wav"], piped=True, pcm=speech)
+    parts = [data[at : at + 6_000] for at in range(0, len(data), 6_000)]
+
+    async def talk() -> list[int | None]:
+        async with opened(nodes[0]) as socket:
+            await socket.send(json.dumps({"type": "config", **asdict(Settings(codec="container"))}))
+            kept: list[int | None] = []
+            for number, part in enumerate(parts):
+                await socket.send(pack_audio("container", number, 0, part))
+                kept.append((await take(socket, "ack")).get("kept"))
+            await socket.send('{"type":"end"}')
+            assert (await hear_out(socket))[1] == 1000
+            return kept
+
+    kept = asyncio.run(talk())
+    assert kept[0] == -1
+    assert kept[-1] is None

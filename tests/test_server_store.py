@@ -92,6 +92,25 @@ def test_of_two_owners_the_older_one_may_not_write(run: Run) -> None:
     run(check)
 
 
+def test_pieces_come_to_who_claims_in_their_order_and_only_of_the_owner(run: Run) -> None:
+    async def check(store: SessionStore) -> None:
+        for number in range(12):
+            assert await store.write("a", "n1", 1, MINUTE_S, b"h", b"%d" % number, (number, b"piece %d" % number))
+        assert await store.write("a", "n1", 1, MINUTE_S, body=b"again", piece=(11, b"longer"))
+        assert await store.write("a", "n1", 1, MINUTE_S, body=b"none")
+        claimed = await store.claim("a", "n2", MINUTE_S)
+        assert claimed is not None
+        assert claimed.body == b"none"
+        assert claimed.pieces == (*(b"piece %d" % number for number in range(11)), b"longer")
+        assert not await store.write("a", "n1", 1, MINUTE_S, piece=(12, b"late"))
+        await store.remove("a", 2, MINUTE_S)
+        left = await store.claim("a", "n3", MINUTE_S)
+        assert left is not None
+        assert (left.body, left.pieces) == (b"", ())
+
+    run(check)
+
+
 def test_of_many_who_claim_at_once_each_has_an_epoch_of_its_own(run: Run) -> None:
     async def check(store: SessionStore) -> None:
         await store.write("a", "n0", 1, MINUTE_S)

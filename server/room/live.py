@@ -204,9 +204,8 @@ class LiveStream:
         running.session.reconfigure(parse_policy(RELIEF_POLICY) if cheap else setting.make(), chunk_ms)
 
     def keeping(self, relieve: bool = False) -> Steps[bytes]:
-        """All that it takes to go on elsewhere, between two messages; b"" where that is not to be had, as
-        a recording's decoder cannot be written down. relieve: first do what `restless` waits for. From now on it is
-        `steady`."""
+        """All that it takes to go on elsewhere, between two messages, beside a recording that came; b"" where that is
+        not to be had. relieve: first do what `restless` waits for. From now on it is `steady`."""
         yield from ()
         running = self._running
         if running is None or self._pieces or self._unheard_end:
@@ -225,8 +224,9 @@ class LiveStream:
             tuple(self._held_text),
         ).packed()  # fmt: skip
 
-    def restoring(self, data: bytes) -> Steps[list[Answer]]:
-        """Be where the stream was that `keeping` saw; InputError when `data` is not of one, or not of this model."""
+    def restoring(self, data: bytes, recording: bytes = b"") -> Steps[list[Answer]]:
+        """Be where the stream was that `keeping` saw, once `step` is done while `waiting`; InputError when `data` is
+        not of one, or not of this model. recording: what came of one, to be unpacked again."""
         yield from ()
         kept = LiveKept.unpacked(data)
         settings = from_dict(Settings, json.loads(kept.settings), "settings")
@@ -236,7 +236,7 @@ class LiveStream:
         codec = self.pipeline.codec
         uplink = Uplink(settings, session.sample_rate_hz, codec)
         downlink = Downlink(settings.output_codec, codec, settings.output_bitrate_bps, self.output_sample_rate_hz)
-        uplink.go_on(kept.uplink.tobytes())
+        self._pieces.extend(uplink.go_on(kept.uplink.tobytes(), recording))
         downlink.go_on(kept.downlink.tobytes())
         self._held_text = list(kept.held_text)
         self._running = _Running(session, uplink, downlink, kept.base_samples, kept.base_segment)

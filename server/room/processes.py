@@ -117,9 +117,9 @@ class RemoteStream:
         await self._ask("keeping", relieve)
         return self._kept
 
-    async def restore(self, kept: bytes) -> None:
+    async def restore(self, kept: bytes, recording: bytes = b"") -> None:
         """See `Stream`."""
-        await self._ask("restoring", kept)
+        await self._ask("restoring", kept, recording)
 
     def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
         """See `Stream`."""

@@ -128,9 +128,9 @@ class LocalStream:
         """See `Stream`."""
         return await self._run(self._live.keeping(relieve))
 
-    async def restore(self, kept: bytes) -> None:
+    async def restore(self, kept: bytes, recording: bytes = b"") -> None:
         """See `Stream`."""
-        await self._run(self._live.restoring(kept))
+        await self._run(self._live.restoring(kept, recording))
 
     def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:
         """See `Stream`."""

@@ -50,8 +50,9 @@ class Stream(Protocol):
         """All that `restore` takes, between two messages; b"" where that is not to be had. See `LiveStream.keeping`."""
         ...
 
-    async def restore(self, kept: bytes) -> None:
-        """Be where the stream was that was kept; InputError when `kept` is none, or of another model."""
+    async def restore(self, kept: bytes, recording: bytes = b"") -> None:
+        """Be where the stream was that was kept, once `step` is done while `waiting`; InputError when `kept` is none,
+        or of another model. recording: what came of one, where it hears a container."""
         ...
 
     def measured(self, rtt_ms: float | None, playback_ms: float | None) -> None:

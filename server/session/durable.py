@@ -17,7 +17,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from streamst.config import from_dict
 from streamst.errors import ConfigError, InputError, ProtocolError
@@ -41,7 +41,7 @@ BEGIN_S = 0.25  # that a session may wait for the store at its beginning
 EXTRA_S = 30.0  # that an entry lives longer than anybody waits for it
 RETRY_S = 1.0  # after which a client may try again where the store does not answer
 NAME = re.compile("[0-9a-f]{16}")  # of a session
-OF_HEAD, OF_BODY, OF_OFFER = "head/", "body/", "offer/"
+OF_HEAD, OF_BODY, OF_PIECE, OF_OFFER = "head/", "body/", "piece/", "offer/"
 PLACE = "place."  # begins a token that is good on every node
 
 
@@ -59,7 +59,8 @@ class Keeper:
     """Writes one session down. `kept`: number of the last audio message that is safe, -1: none is; None: nothing can be
     kept, or not any more."""
 
-    def __init__(self, durable: Durable, session_id: str, epoch: int, kept: int = -1) -> None:
+    def __init__(self, durable: Durable, session_id: str, epoch: int, kept: int = -1, pieces: int = 0) -> None:
+        self.pieces = pieces  # of a recording, that are safe
         self.session_id, self.epoch = session_id, epoch
         self.kept: int | None = kept
         self.on_lost: Callable[[], None] = lambda: None  # called when another node has claimed the session
@@ -77,10 +78,10 @@ class Keeper:
         usual_s = self._durable.options.snapshot_s
         return since_s >= (min(LEAST_S, usual_s) if sentence_ended else usual_s)
 
-    def keep(self, head: Head, kept: Kept) -> asyncio.Task[bool]:
-        """Begin to write; its result is whether all is safe."""
+    def keep(self, head: Head, kept: Kept, came: bytes = b"") -> asyncio.Task[bool]:
+        """Begin to write; its result is whether all is safe. came: of a recording, since the last write that was."""
         self._at_s = time.monotonic()
-        self._writing = asyncio.create_task(self._write(head, kept), name=f"keep {self.session_id}")
+        self._writing = asyncio.create_task(self._write(head, kept, came), name=f"keep {self.session_id}")
         return self._writing
 
     def cannot(self) -> None:
@@ -88,9 +89,11 @@ class Keeper:
         self.kept = None
         self._at_s = time.monotonic()
 
-    async def _write(self, head: Head, kept: Kept) -> bool:
-        safe = await self._durable.write(self, head, await asyncio.to_thread(kept.packed))
+    async def _write(self, head: Head, kept: Kept, came: bytes) -> bool:
+        kept = replace(kept, pieces=self.pieces + bool(came))
+        safe = await self._durable.write(self, head, await asyncio.to_thread(kept.packed), came)
         if safe:
+            self.pieces = kept.pieces
             self._safe_s, self._newest = time.monotonic(), kept.mark.expected - 1 if kept.mark.expected >= 0 else -1
             self.kept = self._newest
         elif time.monotonic() - self._safe_s > PATIENCE_S:
@@ -134,18 +137,19 @@ class Durable:
         """A token by which any node finds the session."""
         return f"{session_id}.{secrets.token_urlsafe(24)}"
 
-    async def write(self, keeper: Keeper, head: Head, body: bytes | None) -> bool:
-        """Whether it is safe now."""
-        name = keeper.session_id
+    async def write(self, keeper: Keeper, head: Head, body: bytes | None, came: bytes = b"") -> bool:
+        """Whether it is safe now. came: the next piece of a recording."""
+        name, number = keeper.session_id, keeper.pieces
         try:
             sealed = await asyncio.to_thread(self._seal, name, head, body)
-            ours = await self.store.write(name, self.node, keeper.epoch, self.ttl_s, *sealed)
+            piece = (number, self.seal.close(f"{OF_PIECE}{name}/{number}", came)) if came else None
+            ours = await self.store.write(name, self.node, keeper.epoch, self.ttl_s, *sealed, piece)
         except StoreError as error:
             self._failed(error)
             return False
         if body is not None:
             self.metrics.snapshots.inc()
-            self.metrics.snapshot_bytes.inc(len(body))
+            self.metrics.snapshot_bytes.inc(len(body) + len(came))
         if not ours:
             keeper.claimed()
         return ours
@@ -236,8 +240,9 @@ class Durable:
             return None
         return session_id
 
-    async def claim(self, session_id: str, token: str) -> tuple[Keeper, Head, Kept]:
-        """Take over a session that `find` found; ProtocolError as there, 4401 where the token is good no more."""
+    async def claim(self, session_id: str, token: str) -> tuple[Keeper, Head, Kept, bytes]:
+        """Take over a session that `find` found, and what came of a recording; ProtocolError as there, 4401 where the
+        token is good no more."""
         try:
             entry = await self.store.claim(session_id, self.node, self.ttl_s)
         except StoreError as error:
@@ -251,10 +256,14 @@ class Durable:
         try:
             body = await asyncio.to_thread(self.seal.open, OF_BODY + session_id, entry.body)
             kept = Kept.unpacked(body)
-        except InputError as error:
+            came = b"".join(
+                self.seal.open(f"{OF_PIECE}{session_id}/{number}", entry.pieces[number])
+                for number in range(kept.pieces)
+            )
+        except (InputError, IndexError) as error:
             raise ProtocolError(f"the session cannot go on: {error}", codes.EXPIRED) from error
         safe = kept.mark.expected - 1 if kept.mark.expected >= 0 else -1
-        return Keeper(self, session_id, entry.epoch, safe), head, kept
+        return Keeper(self, session_id, entry.epoch, safe, kept.pieces), head, kept, came
 
     def _head(self, session_id: str, sealed: bytes) -> tuple[Head, tuple[bytes, ...]]:
         try:

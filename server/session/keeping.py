@@ -20,6 +20,7 @@ from .kept import Head, Kept, answers_of
 if TYPE_CHECKING:
     from .served import Served
 
+MOST_RECORDED = 1 << 25  # bytes of a recording that are kept: two hours of a browser's
 HAND_OVER_S = 5.0  # that a session which is to go on elsewhere may take to be kept
 
 
@@ -33,6 +34,8 @@ class Keeping:
         self.heard_again: HeardAgain | None = None  # the newest, while the client has all that is said
         self._served, self._durable = served, durable
         self._mark = mark or Mark()  # heard up to here
+        self._came = bytearray()  # of a recording, and is not safe yet
+        self.recorded = 0  # bytes of it in all, heard here or elsewhere
         self._left: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     @property
@@ -49,9 +52,17 @@ class Keeping:
         """Who may come back."""
         return Head(self._durable.model, tuple(one.hex() for one in self._served.tokens), self._served.owner)
 
+    def came(self, recording: bytes) -> None:
+        """This was heard of a recording: who goes on has to unpack it again, from its beginning."""
+        self.recorded += len(recording)
+        if self.recorded <= MOST_RECORDED:
+            self._came += recording
+        else:
+            self._came.clear()
+
     def begin(self, configured: bool) -> asyncio.Task[bool]:
         """Keep a session that has heard nothing yet; configured: its settings did not come from its client."""
-        return self.keeper.keep(self.head, self._kept(b"", configured))
+        return self._write(self._kept(b"", configured))
 
     async def tell_tokens(self) -> None:
         """Have other nodes know the tokens that are good now."""
@@ -73,18 +84,19 @@ class Keeping:
         ended = restless or any(isinstance(one, Caption) and one.final for one in answers)
         if self.keeper.due(ended):
             stream = await served.stream.keep(restless)
-            if not stream:
+            if not stream or self.recorded > MOST_RECORDED:
                 self.keeper.cannot()
                 return
-            writing = self.keeper.keep(self.head, self._kept(stream))
+            writing = self._write(self._kept(stream))
             if restless:  # from here on it hears in another way: whoever goes on has to know
                 await writing
 
     async def leave(self) -> bool:
         """Keep it as it is now, for another node; whether that is safe."""
         stream = await self._served.stream.keep() if self._mark.expected >= 0 else b""
-        if await self.keeper.written() and (stream or self._mark.expected < 0):
-            self.handed_over = await self.keeper.keep(self.head, self._kept(stream, configured=not stream))
+        whole = self.recorded <= MOST_RECORDED and (bool(stream) or self._mark.expected < 0)
+        if await self.keeper.written() and whole:
+            self.handed_over = await self._write(self._kept(stream, configured=not stream))
         if not self._left.done():
             self._left.set_result(self.handed_over)
         return self.handed_over
@@ -97,6 +109,17 @@ class Keeping:
         except TimeoutError:
             return False
 
+    def _write(self, kept: Kept) -> asyncio.Task[bool]:
+        count = len(self._came)
+        writing = self.keeper.keep(self.head, kept, bytes(self._came))
+
+        def written(task: asyncio.Task[bool]) -> None:
+            if not task.cancelled() and task.exception() is None and task.result():
+                del self._came[:count]
+
+        writing.add_done_callback(written)
+        return writing
+
     def _kept(self, stream: bytes, configured: bool = False) -> Kept:
         served = self._served
         assert isinstance(served.protocol, NativeProtocol)
@@ -108,15 +131,20 @@ class Keeping:
         )  # fmt: skip
 
 
-async def go_on(served: Served, kept: Kept, client_has: int) -> bool:
+async def go_on(served: Served, kept: Kept, came: bytes, client_has: int) -> bool:
     """Be where the session was that was kept, its client having the answers up to `client_has`; False where it lacks
-    some that are no longer kept. Before anything else comes; InputError when `kept` does not fit this node's model."""
+    some that are no longer kept. came: of a recording. Before anything else comes; InputError when `kept` does not fit
+    this node's model."""
     assert isinstance(served.protocol, NativeProtocol)
     settings = kept.asked()
     if len(kept.room):
         served.reopen(kept.room.tobytes())
     if len(kept.stream):
-        await served.stream.restore(kept.stream.tobytes())
+        await served.stream.restore(kept.stream.tobytes(), came)
+        if served.keeping is not None:
+            served.keeping.recorded = len(came)
+        while served.stream.waiting:
+            await served.stream.step()
         served.settings = served.stream.settings
     served.protocol.go_on(kept.mark, kept.newest, kept.spoken)
     served.protocol.reconnected()

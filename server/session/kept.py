@@ -18,7 +18,7 @@ from streamst.server.wire.traffic import Traffic
 
 from .qoe import Listener
 
-FORMAT = 3
+FORMAT = 4
 MOST_REPLAY_BYTES = 1 << 20  # of what was said and the client may not have got
 
 
@@ -72,6 +72,7 @@ class Kept:
     up: Traffic
     down: Traffic
     room: NDArray[np.uint8]  # who listens; empty where nobody may
+    pieces: int = 0  # of what came of a recording, which lie beside this
 
     def packed(self) -> bytes:
         """What `unpacked` reads."""

@@ -148,11 +148,11 @@ class Reception:
         self.sessions.take_over(session_id)
         served: Served | None = None
         try:
-            keeper, head, kept = await durable.claim(session_id, hello.resume_token or "")
+            keeper, head, kept, came = await durable.claim(session_id, hello.resume_token or "")
             protocol = NativeProtocol(self.options.max_text_bytes)
             place = Reservation(session_id, Settings(), 0.0, head.owner)
             served = self._open(link, protocol, place, (keeper, kept.mark))
-            whole = await go_on(served, kept, hello.last_sequence)
+            whole = await go_on(served, kept, came, hello.last_sequence)
             if not whole:
                 raise ProtocolError("what was said since is no longer kept: begin a new session", codes.EXPIRED)
             token = served.new_token(hello.resume_token)

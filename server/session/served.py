@@ -321,6 +321,8 @@ class Served:
                 case Ending():
                     return await self._flush(item, contained)
             await self._said(answers)
+            if self.keeping is not None and isinstance(item, Arrived) and contained:
+                self.keeping.came(item.audio.payload)
             if self.keeping is not None and isinstance(item, Arrived | Changed):
                 await self.keeping.after(item.mark, answers)
             self._busy = False

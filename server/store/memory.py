@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 from .seam import Entry
 
@@ -35,7 +36,7 @@ class MemoryStore:
         entry = await self.read(name)
         if entry is None:
             return None
-        claimed = Entry(entry.epoch + 1, owner, entry.head, entry.body)
+        claimed = replace(entry, epoch=entry.epoch + 1, owner=owner)
         self._entries[name] = (claimed, self._now() + ttl_s)
         return claimed
 
@@ -47,12 +48,14 @@ class MemoryStore:
         ttl_s: float,
         head: bytes | None = None,
         body: bytes | None = None,
+        piece: tuple[int, bytes] | None = None,
     ) -> bool:
         """See `SessionStore`."""
         known = await self.read(name) or Entry(epoch, owner, b"", b"")
         if known.epoch > epoch:
             return False
-        entry = Entry(epoch, owner, known.head if head is None else head, known.body if body is None else body)
+        pieces = known.pieces if piece is None else (*known.pieces[: piece[0]], piece[1])
+        entry = Entry(epoch, owner, known.head if head is None else head, known.body if body is None else body, pieces)
         self._entries[name] = (entry, self._now() + ttl_s)
         return True
 

@@ -25,6 +25,7 @@ class Entry:
     owner: str  # name of a node
     head: bytes  # small: who may come back
     body: bytes  # the session itself; empty before it was kept for the first time
+    pieces: tuple[bytes, ...] = ()  # what was written beside it, in order; for who claims it
 
 
 class SessionStore(Protocol):
@@ -46,8 +47,10 @@ class SessionStore(Protocol):
         ttl_s: float,
         head: bytes | None = None,
         body: bytes | None = None,
+        piece: tuple[int, bytes] | None = None,
     ) -> bool:
-        """Write head, body or both, the other one staying; False where another owner has claimed the entry."""
+        """Write head, body, and the piece of that number from 0, at once, what is None staying; False where another
+        owner has claimed the entry."""
         ...
 
     async def hold(self, epochs: Mapping[str, int], ttl_s: float) -> set[str]:

@@ -1,7 +1,7 @@
 """A store that many machines share: Valkey, or Redis, by Valkey's own client.
 
-Everything lies under `streamst:`. A session is a hash with the fields `e` (epoch), `o` (owner), `h` (head) and `b`
-(body); what compares and then writes does so in a script, which the store runs as one.
+Everything lies under `streamst:`. A session is a hash with the fields `e` (epoch), `o` (owner), `h` (head), `b`
+(body) and `p0`, `p1` ... (pieces); what compares and then writes does so in a script, which the store runs as one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return false end
 local epoch = redis.call('HINCRBY', KEYS[1], 'e', 1)
 redis.call('HSET', KEYS[1], 'o', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return {epoch, redis.call('HGET', KEYS[1], 'h'), redis.call('HGET', KEYS[1], 'b')}
+local found = {epoch, redis.call('HGET', KEYS[1], 'h'), redis.call('HGET', KEYS[1], 'b')}
+local piece = redis.call('HGET', KEYS[1], 'p0')
+while piece do
+  found[#found + 1] = piece
+  piece = redis.call('HGET', KEYS[1], 'p' .. (#found - 3))
+end
+return found
 """
 WRITE = """
 local epoch = redis.call('HGET', KEYS[1], 'e')
@@ -62,7 +68,9 @@ REMOVE = """
 local epoch = redis.call('HGET', KEYS[1], 'e')
 if not epoch or tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
 if tonumber(epoch) == 1 then return redis.call('DEL', KEYS[1]) end
-redis.call('HDEL', KEYS[1], 'h', 'b')
+local owner = redis.call('HGET', KEYS[1], 'o')
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'e', epoch, 'o', owner)
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
@@ -119,9 +127,11 @@ class ValkeyStore:
         ttl_s: float,
         head: bytes | None = None,
         body: bytes | None = None,
+        piece: tuple[int, bytes] | None = None,
     ) -> bool:
         """See `SessionStore`."""
-        fields = [part for field, value in (("h", head), ("b", body)) if value is not None for part in (field, value)]
+        given = [("h", head), ("b", body), *([] if piece is None else [(f"p{piece[0]}", piece[1])])]
+        fields = [part for field, value in given if value is not None for part in (field, value)]
         return bool(await self._run(WRITE, [_session(name)], epoch, owner, _ms(ttl_s), *fields))
 
     async def hold(self, epochs: Mapping[str, int], ttl_s: float) -> set[str]:
@@ -212,8 +222,8 @@ def _ms(seconds: float) -> int:
     return max(1, round(1000 * seconds))
 
 
-def _entry(epoch: Any, owner: bytes | None, head: bytes | None, body: bytes | None) -> Entry:
-    return Entry(int(epoch), (owner or b"").decode(errors="replace"), head or b"", body or b"")
+def _entry(epoch: Any, owner: bytes | None, head: bytes | None, body: bytes | None, *pieces: bytes) -> Entry:
+    return Entry(int(epoch), (owner or b"").decode(errors="replace"), head or b"", body or b"", pieces)
 
 
 def _public(url: str) -> str:

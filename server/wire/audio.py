@@ -111,6 +111,8 @@ class UplinkKept:
     resampler: ResamplerKept
     damaged: int
     any_good: bool
+    came: int  # bytes of a recording
+    given: int  # samples that were made of it
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class Uplink:
         self._damaged = 0  # in a row
         self._any_good = False
         self._frame_ms = 0.0
+        self._came = self._given = 0  # of a recording: bytes, and the samples that they gave
+        self._skip = 0  # of the latter: they were heard on another node
         self._unpacking = Unpacking(sample_rate_hz) if settings.codec == "container" else None
         if self._unpacking is not None:
             self._resampler = LastingResampler(sample_rate_hz, sample_rate_hz)
@@ -167,14 +171,15 @@ class Uplink:
         container that cannot be read.
         """
         if self._unpacking is not None:
-            return self._unpacking.hear(payload)
+            self._came += len(payload)
+            return self._not_heard(self._unpacking.hear(payload))
         pcm = from_pcm16(payload) if self._receiver is None else (yield from self._receiving(self._receiver, payload))
         return self._resampler.push(pcm)
 
     def flushing(self) -> CodecSteps[Pcm]:
         """What still waits for a packet that never came, and what the resampler holds; again while `waiting`."""
         if self._unpacking is not None:
-            return self._unpacking.end()
+            return self._not_heard(self._unpacking.end())
         rest = np.zeros(0, np.float32) if self._receiver is None else (yield from self._receiver.flushing())
         return self._resampler.push(rest, final=True)
 
@@ -194,22 +199,34 @@ class Uplink:
         return self._unpacking is not None
 
     def keep(self) -> bytes:
-        """What `go_on` takes, between two messages; b"" where that cannot be had."""
-        if self._unpacking is not None:
-            return b""
+        """What `go_on` takes, between two messages, beside the recording; b"" where that cannot be had."""
         receiver = b"" if self._receiver is None else self._receiver.keep()
         if self._receiver is not None and not receiver:
             return b""
         resampler = self._resampler.keep()
-        return to_bytes(UplinkKept(np.frombuffer(receiver, np.uint8), resampler, self._damaged, self._any_good))
+        packets = np.frombuffer(receiver, np.uint8)
+        return to_bytes(UplinkKept(packets, resampler, self._damaged, self._any_good, self._came, self._given))
 
-    def go_on(self, kept: bytes) -> None:
-        """Be where another one with the same settings was; InputError when `kept` is not of one."""
+    def go_on(self, kept: bytes, recording: bytes = b"") -> list[bytes]:
+        """Be where another one with the same settings was, once the parts that this gives are decoded; InputError when
+        `kept` is not of one. recording: what came of one, or more."""
         found: UplinkKept = from_bytes(UplinkKept, kept)
+        if self._unpacking is not None:
+            if not 0 <= found.came <= len(recording) or found.given < 0:
+                raise InputError(f"of a recording {found.came} bytes were heard, and {len(recording)} are kept")
+            self._skip = found.given
+            return [*self._unpacking.split(recording[len(recording) - found.came :])]
         if self._receiver is not None:
             self._receiver.go_on(found.receiver.tobytes())
         self._resampler.go_on(found.resampler)
         self._damaged, self._any_good = found.damaged, found.any_good
+        return []
+
+    def _not_heard(self, pcm: Pcm) -> Pcm:
+        """What of a recording's samples another node has not heard."""
+        skipped = min(self._skip, len(pcm))
+        self._given, self._skip = self._given + len(pcm), self._skip - skipped
+        return pcm[skipped:]
 
     def close(self) -> None:
         """Nobody needs it any more."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from streamst.config import from_dict
 from streamst.doctor import hears_in
@@ -27,12 +25,6 @@ from .ray_scaling import places_for, policy_path
 if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.applications import Starlette
-
-    from streamst.pipeline import Pipeline
-
-T = TypeVar("T")
-
-NICE = 10  # of a replica that loads its model
 SETTLE_S = 2.0  # that a replica has beyond `drain_s`, to write down what it heard last
 MOST_REQUESTS = 10_000  # of a replica, listeners of rooms among them: it refuses speakers itself, in words
 LOOK_BACK_S = 20.0  # that Ray's autoscaler looks at
@@ -64,11 +56,12 @@ class Replica:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """settings: of `ServeConfig`."""
         from streamst.server.app import create_app
+        from streamst.server.loading import load_for
         from streamst.server.operator.logs import configure_logging
 
         options = from_dict(ServeConfig, dict(settings), "ray")
         configure_logging(options.log_format, options.verbose)
-        pipeline = giving_way(lambda: _loaded(options))
+        pipeline = load_for(options)
         if "max_sessions" not in settings:
             places = places_for(hears_in(pipeline), float(os.environ.get("OMP_NUM_THREADS", "1")))
             options = from_dict(ServeConfig, {**settings, "max_sessions": places}, "ray")
@@ -91,25 +84,6 @@ class Replica:
     async def check_health(self) -> None:
         """Ask what `/readyz` asks: who is full or busy is well, and only no answer makes Ray replace a replica."""
         _ = self.service.unready
-
-
-def _loaded(options: ServeConfig) -> Pipeline:
-    from streamst.server.loading import load_for
-
-    return load_for(options)
-
-
-def giving_way(work: Callable[[], T]) -> T:
-    """What `work` returns or raises, done in a thread that lets others of this machine go first: where a replica died,
-    those that are left have its talks to hear again while the next one starts."""
-
-    def begin() -> None:
-        if sys.platform == "linux":  # where a thread has a niceness of its own
-            mine = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, mine, max(NICE, os.getpriority(os.PRIO_PROCESS, mine)))
-
-    with ThreadPoolExecutor(1, "load", begin) as thread:
-        return thread.submit(work).result()
 
 
 def read_replicas(text: str) -> dict[str, int]:
