@@ -261,6 +261,17 @@ def test_a_core_audio_file_that_leads_beyond_every_file_is_refused_in_words(tmp_
         list(read_blocks(joined))
 
 
+@pytest.mark.parametrize("coding", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_with_the_higher_byte_first_are_the_same(tmp_path: Path, coding: str, channels: int) -> None:
+    samples = np.repeat(speechlike()[:, None], channels, axis=1)
+    for name, order in (("rifx", "BIG"), ("riff", "LITTLE")):
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE, coding, order, "WAV")
+    assert (tmp_path / "rifx.wav").read_bytes()[:4] == b"RIFX"
+    assert np.array_equal(read_audio(tmp_path / "rifx.wav"), read_audio(tmp_path / "riff.wav"))
+    assert np.abs(read_audio(tmp_path / "rifx.wav") - speechlike()).max() < 0.02
+
+
 def test_an_odd_last_byte_is_no_sample(tmp_path: Path) -> None:
     assert heard(put(tmp_path, "wav", wav(2 * SAMPLES - 1)[:-1])) == (SAMPLES - 1, "")
 

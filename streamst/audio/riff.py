@@ -7,9 +7,12 @@ recording (files that were joined), or more samples.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from streamst.errors import InputError
 
@@ -21,6 +24,7 @@ BELIEVED_MISSING_S = 3600.0  # a header that promises hours more than there are 
 _LONGEST_FORMAT_BYTES = 4096
 _LONGEST_LATER_CHUNK_BYTES = 1 << 24
 _PLAIN = (1, 3, 6, 7, 0xFFFE)  # PCM, float, A-law, mu-law, extensible
+_SWAPPED = (1, 3, 6, 7)  # which RIFX holds with the higher byte first
 _BLOCKS = (2, 0x11, 0x31)  # ADPCM by Microsoft and IMA, GSM 6.10
 _PIECE_BYTES = 1 << 13
 
@@ -63,9 +67,17 @@ class Header:
 
     def without_length(self) -> bytes:
         """A header for the same samples that says nothing of their number."""
-        size, unknown = len(self.format).to_bytes(4, self.order), b"\xff" * 4
-        magic = b"RIFX" if self.order == "big" else b"RIFF"
-        return b"".join([magic, unknown, b"WAVEfmt ", size, self.format, b"data", unknown])
+        form, unknown = self.format, b"\xff" * 4
+        if self.order == "big":
+            form = struct.pack("<HHIIHH", *struct.unpack(">HHIIHH", form[:16]))
+        return b"".join([b"RIFF", unknown, b"WAVEfmt ", len(form).to_bytes(4, "little"), form, b"data", unknown])
+
+    def little(self, samples: bytes) -> bytes:
+        """Whole blocks with the lower byte first: a decoder takes those of RIFX for such, and makes noise of them."""
+        width = int.from_bytes(self.format[14:16], self.order) // 8
+        if self.order == "little" or width < 2 or len(samples) % width:
+            return samples
+        return np.frombuffer(samples, np.uint8).reshape(-1, width)[:, ::-1].tobytes()
 
 
 class WavBytes:
@@ -138,7 +150,7 @@ class WavBytes:
                 return
             self.given += size
             left = None if left is None else left - size
-            yield self._source.read(size)
+            yield header.little(self._source.read(size))
 
     def _behind(self, header: Header, promised: int) -> int | None:
         """How many bytes of samples stand behind the `promised` ones: none where chunks, which are skipped, another
@@ -229,6 +241,8 @@ def _read_header(source: Source) -> Header:
         kept = source.peek(min(size, _LONGEST_FORMAT_BYTES)) if chunk[:4] in (b"fmt ", b"ds64") else b""
         if chunk[:4] == b"fmt ":
             form = kept
+            if order == "big" and int.from_bytes(form[:2], order) not in _SWAPPED:
+                raise InputError(f"{source.name} is a RIFX file in a coding that is not read here; use WAV or FLAC")
         elif chunk[:4] == b"ds64":
             long_size = int.from_bytes(kept[8:16], order)
         source.skip(size + size % 2)
